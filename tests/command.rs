@@ -155,7 +155,7 @@ pub(crate) fn files_below(folder: &Path) -> Vec<std::path::PathBuf> {
 }
 
 #[test]
-fn train_prints_one_json_document_and_writes_a_whole_run_folder() {
+fn train_prints_json_and_writes_a_run_folder() {
     let folder = folder();
     let output = call(folder.path(), &quick(&["--json"]));
     assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
@@ -213,7 +213,7 @@ fn train_prints_one_json_document_and_writes_a_whole_run_folder() {
 }
 
 #[test]
-fn the_manifest_names_the_version_of_burn_that_was_built() {
+fn the_manifest_has_the_version_of_burn() {
     let lock = include_str!("../Cargo.lock");
     let (_, after) = lock.split_once("name = \"burn\"\nversion = \"").unwrap();
     let folder = folder();
@@ -233,7 +233,7 @@ fn a_resolved_config_trains_to_the_same_weights() {
 }
 
 #[test]
-fn the_saved_weights_are_linear_weight_and_linear_bias() {
+fn saved_weights_are_named_linear_weight_and_bias() {
     let folder = folder();
     call(folder.path(), &quick(&["--out", "run", "--precision", "f32"]));
     let bytes = std::fs::read(folder.path().join("run/model.safetensors")).unwrap();
@@ -245,7 +245,7 @@ fn the_saved_weights_are_linear_weight_and_linear_bias() {
 }
 
 #[test]
-fn the_closing_table_says_what_happened_and_where() {
+fn the_final_table_shows_result_and_folder() {
     let folder = folder();
     let output = call(folder.path(), &quick(&[]));
     let table = text(&output.stdout);
@@ -262,7 +262,7 @@ fn the_closing_table_says_what_happened_and_where() {
 }
 
 #[test]
-fn a_run_folder_is_never_overwritten_without_force() {
+fn a_run_folder_is_not_overwritten_without_force() {
     let folder = folder();
     let to = |more: &[&'static str]| quick(&[&["--out", "run"], more].concat());
     assert_eq!(code(&call(folder.path(), &to(&[]))), Some(0));
@@ -276,7 +276,7 @@ fn a_run_folder_is_never_overwritten_without_force() {
 }
 
 #[test]
-fn an_output_folder_that_cannot_be_written_is_refused() {
+fn an_unwritable_output_folder_is_refused() {
     let folder = folder();
     std::fs::write(folder.path().join("file"), "").unwrap();
     refuses(folder.path(), &quick(&["--out", "file"]), "cannot write file: ");
@@ -284,7 +284,7 @@ fn an_output_folder_that_cannot_be_written_is_refused() {
 }
 
 #[test]
-fn bad_input_gets_one_line_and_exit_code_2() {
+fn invalid_input_exits_with_2_and_one_line() {
     let folder = folder();
     let refuses = |more: &[&str], expected: &str| refuses(folder.path(), &quick(more), expected);
     refuses(
@@ -300,7 +300,7 @@ fn bad_input_gets_one_line_and_exit_code_2() {
 }
 
 #[test]
-fn a_backend_that_this_build_lacks_names_the_feature_to_add() {
+fn a_missing_backend_names_its_feature() {
     use chainrule::backend::Backend;
     let folder = folder();
     let missing = [Backend::Wgpu, Backend::Flex, Backend::Ndarray].into_iter().find(|backend| !backend.is_built());
@@ -322,7 +322,7 @@ fn usage_errors_exit_with_2_and_help_with_0() {
 }
 
 #[test]
-fn diverging_training_says_where_and_keeps_the_history() {
+fn a_diverged_training_keeps_its_history() {
     let folder = folder();
     let reckless = ["--set", "descent.learning_rate=1000", "--set", "objective.l2=1e6", "--out", "run"];
     let output = call(folder.path(), &quick(&reckless));
@@ -335,7 +335,7 @@ fn diverging_training_says_where_and_keeps_the_history() {
 }
 
 #[test]
-fn without_data_and_network_the_embedded_digits_are_taken_and_said() {
+fn embedded_digits_replace_missing_data() {
     let folder = folder();
     let small = ["--set", "data.train_images=600", "--set", "data.validation_images=300", "--set", "descent.epochs=1"];
     let output = call(folder.path(), &[&["train", "--json"], &small[..]].concat());
@@ -346,7 +346,7 @@ fn without_data_and_network_the_embedded_digits_are_taken_and_said() {
 }
 
 #[test]
-fn the_embedded_digits_can_be_written_shown_and_trained_on_as_idx_files() {
+fn embedded_digits_can_be_written_as_idx_files() {
     let folder = folder();
     let few = ["--train-images", "600", "--validation-images", "300"];
     let output = call(folder.path(), &[&["data", "--write-idx", "digits", "--json"], &few[..]].concat());
@@ -369,7 +369,7 @@ fn the_embedded_digits_can_be_written_shown_and_trained_on_as_idx_files() {
 
 #[cfg(unix)]
 #[test]
-fn ctrl_c_saves_the_run_and_exits_with_130() {
+fn ctrl_c_saves_the_run_and_exits_130() {
     let folder = folder();
     let endless =
         ["train", "--data", "embedded", "--set", "data.train_images=600", "--set", "data.validation_images=300"];
@@ -406,7 +406,7 @@ fn ctrl_c_saves_the_run_and_exits_with_130() {
 }
 
 #[test]
-fn experiments_are_inside_the_program_and_files_come_first() {
+fn files_take_precedence_over_builtin_experiments() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let small = ["--data", "embedded", "--quiet", "--set", "descent.epochs=1", "--set", "descent.batch_size=50"];

@@ -287,12 +287,12 @@ const LITTLE_FOR_AN_ANSWER: Limits = Limits { connect: LONG, response: Duration:
 const LONG: Duration = Duration::from_secs(600);
 
 #[test]
-fn a_file_with_another_checksum_is_refused() {
+fn a_wrong_checksum_is_refused() {
     refused("train-images-idx3-ubyte.gz: SHA-256 is ", |client| client.ok(&gzip(b"not MNIST")));
 }
 
 #[test]
-fn a_last_file_with_another_checksum_leaves_none_of_the_others() {
+fn a_wrong_checksum_leaves_no_files() {
     let files = mnist_gzipped();
     refused("t10k-labels-idx1-ubyte.gz: SHA-256 is ", |client| {
         let is_last = client.path.contains("t10k-labels");
@@ -302,7 +302,7 @@ fn a_last_file_with_another_checksum_leaves_none_of_the_others() {
 }
 
 #[test]
-fn a_file_that_breaks_off_is_refused() {
+fn a_truncated_file_is_refused() {
     let body = gzip(&(0..=255).cycle().take(10_000).collect::<Vec<u8>>());
     refused("the download ended after ", move |client| {
         client.say(&format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()))?;
@@ -314,7 +314,7 @@ fn a_file_that_breaks_off_is_refused() {
 }
 
 #[test]
-fn a_file_in_chunks_that_breaks_off_is_refused() {
+fn a_truncated_chunked_file_is_refused() {
     let body = gzip(b"not MNIST");
     for (after, expected) in [
         // Cut off between two chunks or in a chunk, and an invalid chunk length.
@@ -337,7 +337,7 @@ fn a_file_in_chunks_that_breaks_off_is_refused() {
 }
 
 #[test]
-fn a_file_without_end_is_left_when_it_is_longer_than_mnists() {
+fn an_endless_file_is_abandoned_at_mnists_length() {
     // Zeros, which compress to a thousandth.
     let sent = refused("longer than MNIST's file, which has 47040016 bytes", |client| {
         client.begin()?;
@@ -353,7 +353,7 @@ fn a_file_without_end_is_left_when_it_is_longer_than_mnists() {
 }
 
 #[test]
-fn a_gzip_of_nothing_without_end_is_left_at_twice_the_files_length() {
+fn an_endless_gzip_is_abandoned_at_twice_the_length() {
     let sent = refused("the download exceeds 94080032 bytes", |client| {
         client.begin()?;
         client.write_all(&gzip(&[])[..10])?;
@@ -364,7 +364,7 @@ fn a_gzip_of_nothing_without_end_is_left_at_twice_the_files_length() {
 }
 
 #[test]
-fn a_gzip_whose_own_name_never_ends_is_refused() {
+fn a_gzip_with_an_endless_name_is_refused() {
     let sent = refused("gzip", |client| {
         client.begin()?;
         client.write_all(&[0x1f, 0x8b, 8, 8, 0, 0, 0, 0, 0, 3])?;
@@ -374,7 +374,7 @@ fn a_gzip_whose_own_name_never_ends_is_refused() {
 }
 
 #[test]
-fn a_page_instead_of_a_file_is_known_for_one() {
+fn a_web_page_is_recognised() {
     let page = "<!DOCTYPE html><html><body>Please log in</body></html>";
     refused("the response is not a gzip file; perhaps this network answered with a page of its own", move |client| {
         client
@@ -388,7 +388,7 @@ fn a_page_instead_of_a_file_is_known_for_one() {
 }
 
 #[test]
-fn a_file_that_drips_ends_with_the_time_for_all() {
+fn a_slow_file_hits_the_total_timeout() {
     refused_in_time(LITTLE_IN_ALL, "took longer than 1 s", |client| {
         client.begin()?;
         client.write_all(&gzip(&[])[..10])?;
@@ -397,7 +397,7 @@ fn a_file_that_drips_ends_with_the_time_for_all() {
 }
 
 #[test]
-fn a_file_that_stops_in_the_middle_ends_with_the_time_for_all() {
+fn a_stalled_file_hits_the_total_timeout() {
     refused_in_time(LITTLE_IN_ALL, "took longer than 1 s", |client| {
         client.begin()?;
         client.write_all(&gzip(&[])[..10])?;
@@ -407,7 +407,7 @@ fn a_file_that_stops_in_the_middle_ends_with_the_time_for_all() {
 }
 
 #[test]
-fn the_time_for_all_is_that_of_four_files_and_not_of_each() {
+fn the_total_timeout_covers_four_files() {
     let files = mnist_gzipped();
     // Each part arrives in time but late, and the last one too late.
     let late = Duration::from_millis(600);
@@ -420,7 +420,7 @@ fn the_time_for_all_is_that_of_four_files_and_not_of_each() {
 }
 
 #[test]
-fn an_answer_that_does_not_come_ends_with_the_time_for_one() {
+fn a_missing_response_hits_the_response_timeout() {
     refused_in_time(LITTLE_FOR_AN_ANSWER, "no answer within 1 s", |client| {
         client.wait();
         Ok(())
@@ -428,7 +428,7 @@ fn an_answer_that_does_not_come_ends_with_the_time_for_one() {
 }
 
 #[test]
-fn an_answer_whose_head_drips_ends_with_the_time_for_one() {
+fn slow_headers_hit_the_response_timeout() {
     refused_in_time(LITTLE_FOR_AN_ANSWER, "no answer within 1 s", |client| {
         client.say("HTTP/1.1 200 OK\r\n")?;
         client.drip(b"A: b\r\n")
@@ -436,13 +436,13 @@ fn an_answer_whose_head_drips_ends_with_the_time_for_one() {
 }
 
 #[test]
-fn an_answer_that_says_continue_for_ever_ends() {
+fn endless_continue_responses_end() {
     let server = Server::new(|client| client.repeat(b"HTTP/1.1 100 Continue\r\n\r\n"));
     library_refuses(&server.url(), LITTLE_FOR_AN_ANSWER, "");
 }
 
 #[test]
-fn a_server_that_hangs_up_is_told() {
+fn a_closed_connection_is_reported() {
     refused("the server closed the connection without a response", |_| Ok(()));
     // Closes before it reads the request, so the system may reset the connection.
     let expected = "train-images-idx3-ubyte.gz: ";
@@ -452,7 +452,7 @@ fn a_server_that_hangs_up_is_told() {
 }
 
 #[test]
-fn a_server_that_is_not_there_is_told() {
+fn an_unreachable_server_is_reported() {
     // A port that was just free, so nothing listens there.
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     library_refuses(&format!("http://{address}"), LIMITS, "Connection refused");
@@ -465,7 +465,7 @@ fn a_server_that_is_not_there_is_told() {
 }
 
 #[test]
-fn redirects_without_end_are_refused() {
+fn endless_redirects_are_refused() {
     refused("more than 5 redirects", |client| {
         let location = client.path.clone();
         client.say(&format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n"))
@@ -478,7 +478,7 @@ fn redirects_without_end_are_refused() {
 }
 
 #[test]
-fn redirects_to_what_is_not_the_web_are_refused() {
+fn redirects_to_other_schemes_are_refused() {
     for location in
         ["file:///etc/passwd", "ftp://127.0.0.1/x", "data:,x", "javascript:x", "http://", "//", "\x07\x1b[2J", ""]
     {
@@ -502,7 +502,7 @@ fn a_redirect_to_another_host_is_followed() {
 }
 
 #[test]
-fn a_status_that_is_no_answer_is_told() {
+fn an_error_status_is_reported() {
     for (status, expected) in [
         ("404 Not Found", "the server returned 404, Not Found"),
         ("503 Service Unavailable", "the server returned 503, Service Unavailable"),
@@ -518,7 +518,7 @@ fn a_status_that_is_no_answer_is_told() {
 }
 
 #[test]
-fn a_status_with_a_page_that_never_ends_is_told() {
+fn an_error_status_with_an_endless_page_is_reported() {
     let sent = refused("the server returned 503, Service Unavailable", |client| {
         client.say("HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\r\n")?;
         client.repeat(b"sorry ")
@@ -527,7 +527,7 @@ fn a_status_with_a_page_that_never_ends_is_told() {
 }
 
 #[test]
-fn what_is_not_http_is_refused() {
+fn a_response_that_is_not_http_is_refused() {
     for response in
         ["SSH-2.0-OpenSSH_9.2\r\n", "\0\x01\x02\x7f", "HTTP/1.1\r\n\r\n", "HTTP/9.9 200 OK\r\n\r\n", "<html></html>"]
     {
@@ -538,7 +538,7 @@ fn what_is_not_http_is_refused() {
 }
 
 #[test]
-fn a_head_of_an_answer_without_end_is_refused() {
+fn endless_headers_are_refused() {
     for (line, expected) in [("A: b\r\n", "header"), ("one long line", "header")] {
         let sent = refused(expected, move |client| {
             client.say("HTTP/1.1 200 OK\r\nA: ")?;
@@ -549,7 +549,7 @@ fn a_head_of_an_answer_without_end_is_refused() {
 }
 
 #[test]
-fn a_length_that_lies_is_refused() {
+fn a_wrong_content_length_is_refused() {
     let body = gzip(b"not MNIST");
     for (length, expected) in [
         ("-1", "content-length"),
@@ -569,7 +569,7 @@ fn a_length_that_lies_is_refused() {
 }
 
 #[test]
-fn a_server_with_a_certificate_of_its_own_is_refused() {
+fn a_self_signed_certificate_is_refused() {
     use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
     use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
@@ -602,7 +602,7 @@ fn a_server_with_a_certificate_of_its_own_is_refused() {
 }
 
 #[test]
-fn a_server_that_does_not_encrypt_is_refused_under_https() {
+fn https_without_tls_is_refused() {
     let server = Server::raw(|mut stream, _| {
         let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
         let _ = stream.read(&mut [0; 4096]);
@@ -612,14 +612,14 @@ fn a_server_that_does_not_encrypt_is_refused_under_https() {
 }
 
 #[test]
-fn seconds_that_are_none_are_refused() {
+fn an_invalid_timeout_is_refused() {
     for seconds in ["0", "-1", "soon", "1.5", ""] {
         program_refuses("http://127.0.0.1:9", Some(seconds), "CHAINRULE_MNIST_SECONDS = ");
     }
 }
 
 #[test]
-fn a_damaged_cache_stays_as_it_was_where_nothing_better_is_to_be_had() {
+fn a_damaged_cache_is_kept_if_the_download_fails() {
     let (place, cache) = place_with_remains();
     std::fs::write(cache.join("train/train-images-idx3-ubyte"), b"damaged").unwrap();
     let server = Server::new(|client| client.say("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"));
@@ -627,7 +627,7 @@ fn a_damaged_cache_stays_as_it_was_where_nothing_better_is_to_be_had() {
 }
 
 #[test]
-fn a_cache_that_cannot_be_written_is_told() {
+fn an_unwritable_cache_is_reported() {
     let files = mnist_gzipped();
     let server = Server::new(|client| client.ok(asked(files, &client.path)));
     // A file in place of the folder stops every user, even root.
@@ -639,7 +639,7 @@ fn a_cache_that_cannot_be_written_is_told() {
 }
 
 #[test]
-fn a_download_of_mnist_is_read_from_the_cache_afterwards() {
+fn mnist_is_cached() {
     let (data, files) = (mnist(), mnist_gzipped());
     let server = Server::new(|client| client.ok(asked(files, &client.path)));
     let (_place, cache) = place_with_remains();
@@ -658,7 +658,7 @@ fn a_download_of_mnist_is_read_from_the_cache_afterwards() {
 }
 
 #[test]
-fn two_downloads_at_once_both_end_with_mnist() {
+fn concurrent_downloads_both_succeed() {
     // The threads below start processes.
     starts_processes();
     let files = mnist_gzipped();

@@ -55,19 +55,19 @@ fn agrees_with_the_summary(config: &str, more: &[&str], tolerance: f64) {
 }
 
 #[test]
-fn softmax_numbers_are_the_summarys() {
+fn softmax_numbers_match_the_summary() {
     agrees_with_the_summary("configs/softmax.toml", &["--precision", "f64", "--gradient", "autodiff"], 1e-12);
     agrees_with_the_summary("configs/softmax.toml", &["--precision", "f32", "--gradient", "fused"], 1e-6);
 }
 
 #[test]
-fn logistic_numbers_are_the_summarys() {
+fn logistic_numbers_match_the_summary() {
     agrees_with_the_summary("configs/logistic.toml", &["--precision", "f64", "--gradient", "fused"], 1e-12);
     agrees_with_the_summary("configs/logistic.toml", &["--precision", "f32", "--gradient", "closed-form"], 1e-6);
 }
 
 #[test]
-fn other_data_is_named_as_such_and_all_of_it_is_taken() {
+fn other_data_is_evaluated_completely() {
     let folder = folder();
     train(folder.path(), "configs/softmax.toml", &[]);
     write_digits(folder.path());
@@ -87,7 +87,7 @@ fn other_data_is_named_as_such_and_all_of_it_is_taken() {
 }
 
 #[test]
-fn images_of_other_classes_are_refused_or_counted_and_classes_without_images_have_no_recall() {
+fn images_of_unknown_classes_are_refused_or_counted() {
     let folder = folder();
     train(folder.path(), "configs/logistic.toml", &[]);
     write_digits(folder.path());
@@ -132,7 +132,7 @@ fn images_of_other_classes_are_refused_or_counted_and_classes_without_images_hav
 /// More images than one read, and also compared with the probabilities of `predict`.
 /// `predict` gives.
 #[test]
-fn images_that_stay_in_their_file_give_the_same_numbers() {
+fn streamed_images_give_the_same_numbers() {
     let folder = folder();
     let many = ["--train-images", "1500", "--validation-images", "300", "--quiet"];
     call(folder.path(), &[&["data", "--write-idx", "digits"], &many[..]].concat());
@@ -162,7 +162,7 @@ fn images_that_stay_in_their_file_give_the_same_numbers() {
 }
 
 #[test]
-fn the_most_confidently_wrong_images_come_as_one_picture() {
+fn the_most_confidently_wrong_images_are_drawn() {
     let folder = folder();
     train(folder.path(), "configs/softmax.toml", &[]);
     write_digits(folder.path());
@@ -187,7 +187,7 @@ fn the_most_confidently_wrong_images_come_as_one_picture() {
 }
 
 #[test]
-fn the_text_says_what_the_json_does() {
+fn the_text_matches_the_json() {
     let folder = folder();
     train(folder.path(), "configs/softmax.toml", &[]);
     let found = evaluate(folder.path(), &[]);
@@ -207,7 +207,7 @@ fn the_text_says_what_the_json_does() {
 }
 
 #[test]
-fn a_run_whose_data_is_gone_or_of_another_size_says_so() {
+fn missing_or_resized_data_is_reported() {
     let folder = folder();
     write_digits(folder.path());
     train(folder.path(), "configs/softmax.toml", &["--data", "digits"]);
@@ -231,7 +231,7 @@ fn a_run_whose_data_is_gone_or_of_another_size_says_so() {
 
 /// Before tables were supported, classes were numbers and the kind of data was not recorded.
 #[test]
-fn a_run_from_before_there_were_tables_still_reads() {
+fn a_run_from_before_tables_is_read() {
     let folder = folder();
     let summary = train(folder.path(), "configs/softmax.toml", &[]);
     let run = folder.path().join("run");
@@ -254,7 +254,7 @@ fn a_run_from_before_there_were_tables_still_reads() {
 
 /// A score over the known classes says nothing about the rows of other classes.
 #[test]
-fn rows_of_labels_that_the_model_does_not_know_are_refused_or_counted() {
+fn rows_of_unknown_labels_are_refused_or_counted() {
     let folder = folder();
     let write = |name: &str, labels: [&str; 4]| {
         let rows = (0..40).map(|row| format!("{},{}\n", row % 4 / 2 * 10 + row / 8, labels[row % 4]));

@@ -139,7 +139,7 @@ fn eqs_33_34_weighted_softmax_closed_form_matches_autodiff() {
 }
 
 #[test]
-fn eqs_33_34_a_weighted_batch_is_the_mean_of_its_rows_times_their_weights() {
+fn eqs_33_34_a_weighted_batch_is_the_weighted_mean_of_its_rows() {
     fn check<M: Classifier>(problem: &Problem<M>, weights: &[f64], dtype: FloatDType) {
         let n = weights.len();
         let row = |i: usize| {
@@ -212,17 +212,17 @@ fn wrong_gradients_are_refused<M: Classifier>(make: impl Fn(&Device, FloatDType)
 }
 
 #[test]
-fn wrong_logistic_gradients_are_refused() {
+fn wrong_logistic_gradients_are_rejected() {
     wrong_gradients_are_refused(|device, dtype| logistic(1, [8, 5, 2], 0.7, device, dtype), 8.0);
 }
 
 #[test]
-fn wrong_softmax_gradients_are_refused() {
+fn wrong_softmax_gradients_are_rejected() {
     wrong_gradients_are_refused(|device, dtype| softmax(1, [33, 17, 10], 0.7, device, dtype), 33.0);
 }
 
 #[test]
-fn both_sources_tell_the_same_cross_entropy_without_the_penalty() {
+fn both_sources_report_the_same_cross_entropy() {
     for (device, dtype) in devices_and_precisions() {
         let problem = softmax(2, [33, 17, 10], 0.7, &device, dtype);
         let l2 = L2 { strength: 5.0, penalize_bias: true };

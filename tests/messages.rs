@@ -47,7 +47,7 @@ fn are_told(cases: &[(&[&str], &[&str])]) {
 }
 
 #[test]
-fn a_key_that_is_none_is_told_with_what_was_meant() {
+fn unknown_keys_suggest_the_nearest_key() {
     are_told(&[
         (
             &["train", "--set", "data.header=1"],
@@ -74,7 +74,7 @@ fn a_key_that_is_none_is_told_with_what_was_meant() {
 }
 
 #[test]
-fn a_value_without_its_key_or_of_another_type_is_told_as_that() {
+fn a_missing_key_or_wrong_type_is_explained() {
     are_told(&[
         (
             &["train", "--set", "descent.epochs", "3"],
@@ -98,7 +98,7 @@ fn a_value_without_its_key_or_of_another_type_is_told_as_that() {
 }
 
 #[test]
-fn a_file_or_folder_that_is_not_there_is_told_with_those_that_are() {
+fn missing_files_list_the_existing_ones() {
     are_told(&[
         (&["train", "sofmax.toml"], &["sofmax.toml: no such file or experiment; did you mean softmax?"]),
         (&["train", "penguins"], &["penguins: no such file or experiment; there are logistic, ", "softmax-optimum"]),
@@ -122,7 +122,7 @@ fn a_file_or_folder_that_is_not_there_is_told_with_those_that_are() {
 }
 
 #[test]
-fn a_value_that_its_key_cannot_have_is_told_with_those_that_it_can() {
+fn invalid_values_list_the_valid_ones() {
     are_told(&[
         (&["train", "--set", "model.kind=svm"], &["model.kind = \"svm\": expected softmax or logistic"]),
         (&["train", "--set", "descent.optimizer=Adam"], &["did you mean adam? expected one of sgd, adam, adamw,"]),
@@ -136,7 +136,7 @@ fn a_value_that_its_key_cannot_have_is_told_with_those_that_it_can() {
 }
 
 #[test]
-fn a_name_that_is_near_one_that_there_is_is_told_with_that() {
+fn similar_names_are_suggested() {
     are_told(&[
         (&["train", "--data", "mnst"], &["mnst: no such file or folder; did you mean mnist?"]),
         (&["data", "--data", "Embeded"], &["did you mean embedded?"]),
@@ -152,7 +152,7 @@ fn a_name_that_is_near_one_that_there_is_is_told_with_that() {
 }
 
 #[test]
-fn something_else_in_a_files_place_is_told_as_what_it_is() {
+fn files_of_the_wrong_kind_are_identified() {
     are_told(&[
         (
             &["train", "flowers.csv"],
@@ -190,7 +190,7 @@ fn something_else_in_a_files_place_is_told_as_what_it_is() {
 }
 
 #[test]
-fn what_the_command_line_cannot_say_is_told_with_what_it_can() {
+fn invalid_options_list_the_valid_ones() {
     are_told(&[
         (
             &["train", "configs/softmax.toml", "--set", "descent.epochs", "3"],
@@ -220,7 +220,7 @@ fn what_the_command_line_cannot_say_is_told_with_what_it_can() {
 }
 
 #[test]
-fn what_a_file_says_the_file_is_to_blame_for() {
+fn errors_in_a_file_name_the_file() {
     let folder = folder();
     std::fs::write(folder.path().join("own.toml"), "[model]\nkind = 'softmax'\n[descent]\nepochs = 0\n").unwrap();
     is_refused(
@@ -231,7 +231,7 @@ fn what_a_file_says_the_file_is_to_blame_for() {
 }
 
 #[test]
-fn a_column_may_be_called_by_a_number() {
+fn a_column_name_may_be_a_number() {
     let folder = folder();
     std::fs::write(folder.path().join("flowers.csv"), FLOWERS).unwrap();
     let few = ["--set", "descent.batch_size=2", "--set", "descent.epochs=1", "--quiet", "--out", "run"];

@@ -47,7 +47,7 @@ const TRAININGS: [(&str, &[&str]); 14] = [
 const SMALL: [&str; 3] = ["data.train_images=330", "data.validation_images=100", "descent.batch_size=32"];
 
 #[test]
-fn trainings_come_to_the_same_bits_until_the_version_of_the_numerics_is_raised() {
+fn the_bits_match_the_version_of_the_numerics() {
     let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/numerics.json"));
     let mut golden: Golden =
         std::fs::read(&path).map(|bytes| serde_json::from_slice(&bytes).unwrap()).unwrap_or_default();

@@ -98,7 +98,7 @@ fn gradients(
 }
 
 #[test]
-fn the_operation_is_autodiff_of_the_tensors_loss_also_scaled_and_penalised() {
+fn the_operation_matches_autodiff_of_the_tensor_loss() {
     for (device, dtype) in devices_and_precisions() {
         for shape in SHAPES {
             let expected = gradients(shape, &device, dtype, by_tensors);
@@ -114,7 +114,7 @@ fn the_operation_is_autodiff_of_the_tensors_loss_also_scaled_and_penalised() {
 }
 
 #[test]
-fn the_operation_is_the_closed_form() {
+fn the_operation_matches_the_closed_form() {
     for (device, dtype) in devices_and_precisions() {
         for [n, d, k] in [[33, 17, 10], [33, 17, 1]] {
             let (features, labels, weight, bias) = problem([n, d, k], &device, dtype);
@@ -146,7 +146,7 @@ fn the_operation_is_the_closed_form() {
 }
 
 #[test]
-fn a_gradient_reaches_what_is_tracked_and_nothing_else() {
+fn only_tracked_tensors_get_gradients() {
     for device in devices() {
         let dtype = FloatDType::F32;
         let all = gradients([9, 5, 4], &device, dtype, by_tensors);
@@ -181,7 +181,7 @@ fn a_gradient_reaches_what_is_tracked_and_nothing_else() {
 }
 
 #[test]
-fn the_operation_stays_finite_where_probabilities_saturate() {
+fn the_operation_is_finite_at_saturated_probabilities() {
     for (device, dtype) in devices_and_precisions() {
         for k in [1, 3] {
             let (_, _, _, bias) = problem([2, 2, k], &device, dtype);
@@ -200,7 +200,7 @@ fn the_operation_stays_finite_where_probabilities_saturate() {
 }
 
 #[test]
-fn a_transposed_or_sliced_tensor_is_read_as_what_it_shows() {
+fn the_operation_reads_strided_tensors() {
     for device in devices() {
         let dtype = FloatDType::F32;
         let (features, labels, weight, bias) = problem([9, 5, 4], &device, dtype);
@@ -216,7 +216,7 @@ fn a_transposed_or_sliced_tensor_is_read_as_what_it_shows() {
 }
 
 #[test]
-fn floats_of_two_types_are_refused_in_one_line() {
+fn mixed_float_types_are_refused() {
     let Some((device, _)) = devices_and_precisions().into_iter().find(|(_, dtype)| *dtype == FloatDType::F64) else {
         skip("no device of this build has f64");
     };
@@ -227,7 +227,7 @@ fn floats_of_two_types_are_refused_in_one_line() {
 }
 
 #[test]
-fn a_label_that_is_no_class_is_refused_on_a_cpu() {
+fn an_invalid_label_is_refused_on_a_cpu() {
     let cpu = [Backend::Flex, Backend::Ndarray].into_iter().find(Backend::is_built);
     let Some(cpu) = cpu else { skip("no CPU backend is in this build") };
     let device = cpu.device().unwrap();
@@ -307,7 +307,7 @@ impl Made {
 const BOUND: f64 = 2e-5;
 
 #[test]
-fn a_devices_two_launches_give_the_closed_forms_gradient_for_every_shape() {
+fn a_devices_gradient_matches_the_closed_form() {
     for device in devices_with_steps() {
         for shape in SHAPES {
             let made = Made::new(shape);
@@ -335,7 +335,7 @@ fn a_devices_two_launches_give_the_closed_forms_gradient_for_every_shape() {
 }
 
 #[test]
-fn a_devices_step_is_the_kernels_step() {
+fn a_devices_step_matches_the_kernels_step() {
     for device in devices_with_steps() {
         for shape in [[130, 65, 10], [130, 65, 1], [65, 30, 33]] {
             let made = Made::new(shape);
@@ -362,7 +362,7 @@ fn a_devices_step_is_the_kernels_step() {
 }
 
 #[test]
-fn more_losses_than_wait_on_a_device_are_all_told() {
+fn a_device_reports_more_losses_than_its_queue_holds() {
     for device in devices_with_steps() {
         let made = Made::new([700, 4, 3]);
         let mut steps = made.on(&device);
@@ -378,7 +378,7 @@ fn more_losses_than_wait_on_a_device_are_all_told() {
 }
 
 #[test]
-fn training_by_launches_walks_the_closed_forms_path() {
+fn device_training_matches_the_closed_form() {
     let data = digits(600, 300);
     for device in devices_with_steps() {
         for kind in ["softmax.toml", "logistic-shuffled.toml"] {
@@ -407,7 +407,7 @@ fn training_by_launches_walks_the_closed_forms_path() {
 }
 
 #[test]
-fn what_is_no_number_shows_in_a_devices_loss() {
+fn a_devices_loss_propagates_nan() {
     for device in devices_with_steps() {
         for k in [1, 3, 40] {
             let mut made = Made::new([7, 3, k]);
@@ -425,7 +425,7 @@ fn what_is_no_number_shows_in_a_devices_loss() {
 }
 
 #[test]
-fn a_row_that_is_not_there_is_refused_by_a_device() {
+fn an_invalid_row_is_refused_by_a_device() {
     for device in devices_with_steps() {
         let step = Step { learning_rate: 0.1, l2: 0.0, penalize_bias: false };
         let said = panic_of(|| drop(Made::new([7, 3, 3]).on(&device).step(&[0, 7], step)));
@@ -434,7 +434,7 @@ fn a_row_that_is_not_there_is_refused_by_a_device() {
 }
 
 #[test]
-fn a_gpu_trains_by_two_launches_a_step_unless_told_otherwise() {
+fn a_gpu_trains_by_its_own_kernels_by_default() {
     if !Backend::Wgpu.is_built() {
         skip("wgpu is not in this build");
     }
@@ -454,7 +454,7 @@ fn a_gpu_trains_by_two_launches_a_step_unless_told_otherwise() {
 }
 
 #[test]
-fn the_operation_is_on_every_local_backend() {
+fn every_local_backend_has_the_operation() {
     for device in devices() {
         assert!(supports_linear_loss(&device) && supports_linear_loss(&device.clone().autodiff()), "{device:?}");
     }

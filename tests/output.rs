@@ -58,7 +58,7 @@ fn read(path: &Path) -> String {
 
 #[cfg(unix)]
 #[test]
-fn no_file_is_replaced_that_was_not_to_be() {
+fn no_file_is_replaced_without_force() {
     let folder = of_digits();
     let at = |file: &str| folder.path().join(file);
     std::fs::create_dir(at("pages")).unwrap();
@@ -86,7 +86,7 @@ fn no_file_is_replaced_that_was_not_to_be() {
 
 #[cfg(unix)]
 #[test]
-fn a_file_keeps_its_mode_a_new_one_has_the_umasks_and_a_link_stays_one() {
+fn written_files_keep_mode_umask_and_links() {
     use std::os::unix::fs::{PermissionsExt, symlink};
     let folder = of_digits();
     let at = |file: &str| folder.path().join(file);
@@ -114,7 +114,7 @@ fn a_file_keeps_its_mode_a_new_one_has_the_umasks_and_a_link_stays_one() {
 
 #[cfg(unix)]
 #[test]
-fn what_is_no_regular_file_is_refused_and_stays() {
+fn special_files_are_refused_and_kept() {
     use std::os::unix::fs::{FileTypeExt, symlink};
     let folder = of_digits();
     let at = |file: &str| folder.path().join(file);
@@ -142,7 +142,7 @@ fn what_is_no_regular_file_is_refused_and_stays() {
 
 #[cfg(unix)]
 #[test]
-fn what_a_killed_writer_left_the_next_one_clears_and_nothing_else() {
+fn only_leftovers_of_killed_writers_are_removed() {
     let folder = of_digits();
     let hidden = || -> Vec<PathBuf> {
         let is_hidden = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().starts_with('.');
@@ -189,7 +189,7 @@ fn assert_ends_on_ctrl_c(folder: &Path, arguments: &[&str], begun: &str) {
 
 #[cfg(unix)]
 #[test]
-fn ctrl_c_is_heard_while_epochs_are_skipped() {
+fn ctrl_c_works_while_epochs_are_skipped() {
     let folder = folder();
     let long = ["--data", "embedded", "--set", "descent.shuffle.skip_epochs=1000000", "--out", "run", "--quiet"];
     assert_ends_on_ctrl_c(folder.path(), &[&["train"], &long[..]].concat(), "run/manifest.json");
@@ -233,7 +233,7 @@ const ANSWERS: [&[&str]; 16] = [
 
 #[cfg(target_os = "linux")]
 #[test]
-fn an_answer_that_cannot_be_written_is_an_error() {
+fn a_failed_write_to_the_output_is_an_error() {
     let folder = of_flowers("flowers.csv", FLOWERS, "run");
     for arguments in ANSWERS {
         let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
@@ -248,7 +248,7 @@ fn an_answer_that_cannot_be_written_is_an_error() {
 
 #[cfg(unix)]
 #[test]
-fn a_reader_that_went_away_ends_it_quietly() {
+fn a_closed_pipe_ends_the_program_quietly() {
     let folder = of_flowers("flowers.csv", FLOWERS, "run");
     for arguments in ANSWERS {
         let (reader, writer) = std::io::pipe().unwrap();
@@ -274,7 +274,7 @@ fn is_plain(output: &Output, arguments: &[&str]) {
 
 #[cfg(unix)]
 #[test]
-fn names_of_others_are_printed_with_their_control_characters_visible() {
+fn control_characters_in_names_are_escaped() {
     let (table, run) = (format!("flowers{STEERING}.csv"), format!("run{STEERING}"));
     // Allowed in classes and columns: only the characters that Unicode calls control characters are
     // refused there.
@@ -341,7 +341,7 @@ fn have_one_width(lines: &[&str]) {
 }
 
 #[test]
-fn tables_are_aligned_whatever_their_names_are() {
+fn tables_are_aligned_for_any_names() {
     // Escaped names, characters of double width, and names longer than usual.
     let flowers = FLOWERS
         .replace("rose", "ro\u{202e}se")
@@ -375,7 +375,7 @@ fn tables_are_aligned_whatever_their_names_are() {
 }
 
 #[test]
-fn a_sweeps_page_has_no_tags_but_its_own() {
+fn a_sweeps_page_escapes_html() {
     let flowers = FLOWERS.replace("kind", "<b>kind</b>");
     let folder = folder();
     std::fs::write(folder.path().join("<i>flowers.csv"), &flowers).unwrap();

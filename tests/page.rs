@@ -60,7 +60,7 @@ fn at(browser: &Browser, report: &Report, share: f64) -> (f64, f64) {
 }
 
 #[test]
-fn hovering_tells_exact_values() {
+fn hovering_shows_exact_values() {
     let (browser, report, _folder) = opened();
     let chart = chart(report, "figure-2");
     // The middle point of the chart, which is the nearest evaluation.
@@ -101,7 +101,7 @@ fn the_legend_switches_curves() {
 }
 
 #[test]
-fn the_keyboard_does_what_the_mouse_does() {
+fn the_keyboard_replaces_the_mouse() {
     let (browser, _, _folder) = opened();
     let press = "const d = document.querySelector('#figure-1 .drawing'); d.focus();
         d.dispatchEvent(new KeyboardEvent('keydown', { key: 'ArrowRight', bubbles: true })); return document.activeElement === d;";
@@ -115,7 +115,7 @@ fn the_keyboard_does_what_the_mouse_does() {
 
 /// The weight of class 0 at row 2, column 3, of the run without a penalty.
 #[test]
-fn a_picture_tells_the_weight_under_the_mouse() {
+fn hovering_over_a_picture_shows_the_weight() {
     let (browser, report, _folder) = opened();
     let [x, y, width, height] = browser.place("#figure-6 image");
     browser.mouse(x + width * 3.5 / 28.0, y + height * 2.5 / 28.0, false);
@@ -137,7 +137,7 @@ fn the_page_fetches_nothing() {
 }
 
 #[test]
-fn the_page_fits_a_phone_and_follows_the_dark() {
+fn the_page_fits_phones_and_dark_mode() {
     let browser = Browser::start();
     let folder = tempfile::tempdir().unwrap();
     let page = folder.path().join("index.html");

@@ -65,7 +65,7 @@ fn train(folder: &TempDir, config: &str, backend: &str, out: &str, gradient: &st
 }
 
 #[test]
-fn a_run_on_a_remote_device_is_the_run_on_that_device() {
+fn a_remote_device_gives_the_same_run() {
     let folder = folder();
     let server = Server::start(&folder, None);
     let local = Backend::built().unwrap()[0].to_string();
@@ -94,7 +94,7 @@ fn a_run_on_a_remote_device_is_the_run_on_that_device() {
 }
 
 #[test]
-fn a_remote_device_refuses_what_it_has_no_kernels_for_and_otherwise_does_without() {
+fn a_remote_device_refuses_custom_kernels() {
     let folder = folder();
     let server = Server::start(&folder, None);
     let output = train(&folder, "configs/softmax.toml", &server.backend, "fused", "fused");
@@ -113,7 +113,7 @@ fn a_remote_device_refuses_what_it_has_no_kernels_for_and_otherwise_does_without
 }
 
 #[test]
-fn a_server_that_dies_leaves_an_error_and_a_saved_run() {
+fn a_lost_server_leaves_a_saved_run() {
     let folder = folder();
     let mut server = Server::start(&folder, None);
     let endless = ["train", "--set", "data.train_images=600", "--set", "data.validation_images=300"];
@@ -159,7 +159,7 @@ fn a_server_that_dies_leaves_an_error_and_a_saved_run() {
 }
 
 #[test]
-fn only_who_has_the_token_is_served() {
+fn the_server_requires_the_token() {
     let folder = folder();
     let server = Server::start(&folder, Some("sesame"));
     for (token, is_served) in [(None, false), (Some("sesam"), false), (Some("sesame"), true)] {
@@ -174,7 +174,7 @@ fn only_who_has_the_token_is_served() {
 }
 
 #[test]
-fn a_build_that_cannot_serve_or_be_served_says_so() {
+fn a_build_without_remote_says_so() {
     if Backend::Remote(String::new()).is_built() {
         skip("this build can");
     }
@@ -192,7 +192,7 @@ fn a_build_that_cannot_serve_or_be_served_says_so() {
 }
 
 #[test]
-fn an_address_that_is_none_is_refused() {
+fn an_invalid_address_is_refused() {
     let folder = folder();
     for address in ["remote:", "remote:host", "remote::1", "remote:host:port", "remote:host:70000"] {
         let output = call(folder.path(), &["train", "--backend", address]);

@@ -16,7 +16,7 @@ pub(crate) fn matrix(value: &Value) -> Vec<Vec<f64>> {
 }
 
 #[test]
-fn a_standardised_run_is_evaluated_with_its_own_statistics() {
+fn standardisation_is_saved_with_the_run() {
     let folder = folder();
     for (config, precision, tolerance) in [
         ("configs/softmax.toml", "f64", 1e-12),
@@ -35,7 +35,7 @@ fn a_standardised_run_is_evaluated_with_its_own_statistics() {
 }
 
 #[test]
-fn fused_kernels_do_not_standardise_and_say_what_does() {
+fn fused_kernels_refuse_standardisation() {
     let folder = folder();
     let config = concat!(env!("CARGO_MANIFEST_DIR"), "/../configs/softmax.toml");
     let arguments = ["train", config, "--set", "data.standardize=true", "--gradient", "fused", "--data", "embedded"];

@@ -6,7 +6,7 @@ use chainrule_tests_macros::test;
 use super::{SHORT, outcome, resume, succeeds, train, unfinish, with_digits};
 
 #[test]
-fn a_damaged_checkpoint_is_noticed_and_the_one_before_taken() {
+fn a_damaged_checkpoint_falls_back_to_the_previous_one() {
     let folder = with_digits(600, 200);
     let folder = folder.path();
     let arguments = [&SHORT[..], &["--set", "descent.epochs=3", "--checkpoint-every", "20"]].concat();
@@ -61,7 +61,7 @@ fn a_damaged_checkpoint_is_noticed_and_the_one_before_taken() {
 }
 
 #[test]
-fn a_damaged_file_of_a_finished_run_is_noticed_and_made_again() {
+fn a_damaged_file_of_a_finished_run_is_restored() {
     let folder = with_digits(600, 200);
     let folder = folder.path();
     let arguments = [&SHORT[..], &["--set", "descent.epochs=3", "--checkpoint-every", "20"]].concat();

@@ -41,7 +41,7 @@ impl Drop for Disk {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_full_disk_is_told_and_nothing_that_was_written_is_lost() {
+fn a_full_disk_is_reported_and_loses_nothing() {
     let folder = with_digits(600, 200);
     let folder = folder.path();
     let disk = Disk::mount(&folder.join("disk"), 256 << 10);
@@ -77,7 +77,7 @@ fn a_full_disk_is_told_and_nothing_that_was_written_is_lost() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_folder_that_becomes_read_only_is_told_and_the_run_goes_on_later() {
+fn a_run_resumes_after_its_folder_was_read_only() {
     let folder = with_digits(600, 200);
     let folder = folder.path();
     let disk = Disk::mount(&folder.join("disk"), 4 << 20);

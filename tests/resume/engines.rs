@@ -46,7 +46,7 @@ fn assert_same(found: &Fit, expected: &Fit, what: &str) {
 }
 
 #[test]
-fn a_training_goes_on_from_any_checkpoint_to_the_same_bits_by_every_engine() {
+fn every_engine_resumes_from_any_checkpoint_bit_for_bit() {
     let data = digits(500, 200);
     let common = ["data.train_images=500", "data.validation_images=200", "descent.epochs=4", "descent.batch_size=64"];
     let shuffled = "descent.shuffle.generator=chacha";
@@ -86,7 +86,7 @@ fn a_training_goes_on_from_any_checkpoint_to_the_same_bits_by_every_engine() {
 /// Covers every optimizer with a state, a schedule, and both models. There are no fused kernels for
 /// them.
 #[test]
-fn every_optimizer_goes_on_from_any_checkpoint_to_the_same_bits() {
+fn every_optimizer_resumes_from_any_checkpoint_bit_for_bit() {
     let data = digits(300, 100);
     let common = ["data.train_images=300", "data.validation_images=100", "descent.epochs=3", "descent.batch_size=50"];
     let shuffled = ["descent.shuffle.generator=chacha", "descent.schedule=exponential"];
@@ -109,7 +109,7 @@ fn every_optimizer_goes_on_from_any_checkpoint_to_the_same_bits() {
 }
 
 #[test]
-fn a_training_with_class_weights_goes_on_to_the_same_bits() {
+fn class_weights_resume_bit_for_bit() {
     let data = digits(300, 100);
     let common = ["data.train_images=300", "data.validation_images=100", "descent.epochs=3", "descent.batch_size=50"];
     for (name, weights) in
@@ -128,7 +128,7 @@ fn a_training_with_class_weights_goes_on_to_the_same_bits() {
 }
 
 #[test]
-fn a_search_that_had_looked_in_f64_does_not_count_that_again() {
+fn a_resumed_search_does_not_recompute_f64_moments() {
     let data = digits(500, 200);
     let rows = ["data.train_images=500", "data.validation_images=200", "descent.gradient=fused"];
     let free_bias = ["objective.l2=0.01", "objective.penalize_bias=false"];

@@ -74,7 +74,7 @@ impl Kills {
 }
 
 #[test]
-fn a_run_killed_at_any_of_fifty_moments_resumes_to_the_same_bytes() {
+fn a_killed_run_resumes_to_the_same_bytes() {
     let folder = with_digits(600, 200);
     let folder = folder.path();
     let epochs = ["--set", "descent.epochs=8"];
@@ -127,7 +127,7 @@ fn killed_after(child: &mut Child, moment: Duration) -> Option<ExitStatus> {
 
 #[cfg(unix)]
 #[test]
-fn an_interrupted_run_says_how_it_goes_on_and_ends_as_if_it_had_not_been() {
+fn an_interrupted_run_says_how_to_resume() {
     for name in ["-INT", "-TERM"] {
         let folder = with_digits(600, 200);
         let folder = folder.path();
@@ -166,7 +166,7 @@ fn an_interrupted_run_says_how_it_goes_on_and_ends_as_if_it_had_not_been() {
 
 #[cfg(unix)]
 #[test]
-fn a_second_interruption_ends_the_program_at_once_and_the_run_still_goes_on() {
+fn a_second_ctrl_c_exits_at_once_and_the_run_resumes() {
     let folder = with_digits(600, 200);
     let folder = folder.path();
     let child = endless(folder, "run", &[]);
@@ -185,7 +185,7 @@ fn a_second_interruption_ends_the_program_at_once_and_the_run_still_goes_on() {
 }
 
 #[test]
-fn a_run_folder_has_one_process_at_a_time_which_is_named() {
+fn a_run_folder_admits_one_process() {
     let folder = with_digits(600, 200);
     let folder = folder.path();
     let mut child = endless(folder, "run", &[]);
@@ -200,7 +200,7 @@ fn a_run_folder_has_one_process_at_a_time_which_is_named() {
 }
 
 #[test]
-fn a_folder_that_vanishes_is_made_anew_and_nothing_is_lost() {
+fn a_deleted_run_folder_is_created_again() {
     let folder = with_digits(600, 200);
     let folder = folder.path();
     let arguments = [&SHORT[..], &["--set", "descent.epochs=400", "--checkpoint-every", "never"]].concat();
@@ -216,7 +216,7 @@ fn a_folder_that_vanishes_is_made_anew_and_nothing_is_lost() {
 }
 
 #[test]
-fn a_checkpoint_in_a_folder_that_vanished_has_the_run_to_go_on_with_beside_it() {
+fn a_checkpoint_in_a_deleted_folder_can_be_resumed() {
     let folder = with_digits(600, 200);
     let folder = folder.path();
     let mut child = endless(folder, "run", &[]);

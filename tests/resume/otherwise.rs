@@ -10,7 +10,7 @@ use crate::command::{files_below, without_seal};
 use crate::support::cpu;
 
 #[test]
-fn a_finished_run_has_nothing_left_to_do() {
+fn resuming_a_finished_run_does_nothing() {
     let folder = with_digits(600, 200);
     let folder = folder.path();
     succeeds(folder, &train("run", &[&SHORT[..], &["--set", "descent.epochs=1", "--force"]].concat()));
@@ -37,7 +37,7 @@ fn a_finished_run_has_nothing_left_to_do() {
 }
 
 #[test]
-fn a_run_does_not_go_on_with_another_config_other_data_or_other_code() {
+fn a_run_does_not_resume_with_other_config_data_or_code() {
     let folder = with_digits(600, 200);
     let folder = folder.path();
     let mut child = endless(folder, "run", &["--threads", "1"]);
@@ -94,7 +94,7 @@ fn a_run_does_not_go_on_with_another_config_other_data_or_other_code() {
 }
 
 #[test]
-fn a_config_that_was_changed_in_the_runs_own_folder_is_refused_and_so_is_another_runs_checkpoint() {
+fn an_edited_config_or_foreign_checkpoint_is_refused() {
     let folder = with_digits(600, 200);
     let folder = folder.path();
     let short = ["--set", "descent.epochs=3", "--checkpoint-every", "20"];
@@ -119,7 +119,7 @@ fn a_config_that_was_changed_in_the_runs_own_folder_is_refused_and_so_is_another
 }
 
 #[test]
-fn a_run_with_class_weights_takes_them_from_the_data_again_and_resumes_to_the_same_bytes() {
+fn class_weights_are_computed_again_on_resume() {
     let folder = with_digits(600, 200);
     let folder = folder.path();
     let weights = ["--set", "objective.class_weights=balanced", "--checkpoint-every", "20"];

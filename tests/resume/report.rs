@@ -11,7 +11,7 @@ use crate::command::{command, files_below, folder, text};
 use crate::support::cpu;
 
 #[test]
-fn a_report_that_was_killed_goes_on_to_the_same_report() {
+fn a_killed_report_resumes_to_the_same_report() {
     let folder = folder();
     let folder = folder.path();
     let set = ["data.train_images=800", "data.validation_images=200", "descent.epochs=6"];

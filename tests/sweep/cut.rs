@@ -33,7 +33,7 @@ fn ended(sweep: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn a_sweep_that_was_killed_goes_on_to_the_same_bytes_and_makes_no_whole_point_again() {
+fn a_killed_sweep_resumes_to_the_same_bytes() {
     let folder = folder();
     let folder = folder.path();
     succeeds(folder, &long("whole"));
@@ -81,7 +81,7 @@ fn a_sweep_that_was_killed_goes_on_to_the_same_bytes_and_makes_no_whole_point_ag
 
 #[cfg(unix)]
 #[test]
-fn ctrl_c_saves_the_runs_tells_of_those_that_are_finished_and_the_sweep_goes_on() {
+fn a_sweep_resumes_after_ctrl_c() {
     let folder = folder();
     let folder = folder.path();
     let arguments = [&long("cut")[..], &["--json"]].concat();
@@ -110,7 +110,7 @@ fn ctrl_c_saves_the_runs_tells_of_those_that_are_finished_and_the_sweep_goes_on(
 }
 
 #[test]
-fn a_sweep_does_not_go_on_with_another_grid_config_data_or_code() {
+fn a_sweep_does_not_resume_with_other_grid_config_data_or_code() {
     let folder = folder();
     let folder = folder.path();
     let digits = ["data", "--write-idx", "digits", "--train-images", "600", "--validation-images", "300"];
@@ -156,7 +156,7 @@ fn a_sweep_does_not_go_on_with_another_grid_config_data_or_code() {
 }
 
 #[test]
-fn a_point_whose_config_is_damaged_is_told_and_not_made_anew() {
+fn a_damaged_config_of_a_point_is_reported() {
     let folder = folder();
     let folder = folder.path();
     succeeds(folder, &sweep(&["--grid", "objective.l2=0,0.1", "--out", "grid", "--quiet"]));

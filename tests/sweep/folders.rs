@@ -8,7 +8,7 @@ use crate::command::{ask, call, code, folder, is_refused};
 use crate::support::cpu;
 
 #[test]
-fn what_no_point_could_be_is_refused_before_the_first_begins() {
+fn invalid_points_are_refused_before_training() {
     let folder = folder();
     let folder = folder.path();
     let long = format!("descent.shuffle.seed={}", (0..77).map(|seed| seed.to_string()).collect::<Vec<_>>().join(","));
@@ -46,7 +46,7 @@ fn what_no_point_could_be_is_refused_before_the_first_begins() {
 }
 
 #[test]
-fn a_folder_is_replaced_by_force_only_and_where_nothing_but_a_sweep_is_in_it() {
+fn force_replaces_only_a_sweep() {
     let folder = folder();
     let folder = folder.path();
     succeeds(folder, &sweep(&["--grid", "objective.l2=0,1", "--out", "grid", "--quiet"]));
@@ -75,7 +75,7 @@ fn a_folder_is_replaced_by_force_only_and_where_nothing_but_a_sweep_is_in_it() {
 }
 
 #[test]
-fn a_runs_folder_is_no_sweeps_and_the_other_way_round() {
+fn run_and_sweep_folders_are_not_confused() {
     let folder = folder();
     let folder = folder.path();
     succeeds(folder, &[&["train", "--backend", cpu(), "--out", "run", "--quiet"][..], &FEW].concat());
@@ -90,7 +90,7 @@ fn a_runs_folder_is_no_sweeps_and_the_other_way_round() {
 
 #[cfg(unix)]
 #[test]
-fn a_linked_point_is_followed_only_when_named_directly() {
+fn a_linked_point_must_be_named_directly() {
     use std::os::unix::fs::symlink;
     let folder = folder();
     let folder = folder.path();

@@ -11,7 +11,7 @@ use crate::support::cpu;
 use crate::svg::texts;
 
 #[test]
-fn a_grid_is_the_runs_that_train_makes_one_by_one() {
+fn a_grid_gives_the_same_runs_as_train() {
     let folder = folder();
     let folder = folder.path();
     succeeds(folder, &sweep(&[&TWO_BY_TWO[..], &["--out", "grid", "--quiet"]].concat()));
@@ -41,7 +41,7 @@ fn a_grid_is_the_runs_that_train_makes_one_by_one() {
 }
 
 #[test]
-fn any_number_of_jobs_gives_the_same_bytes() {
+fn the_number_of_jobs_changes_no_byte() {
     let folder = folder();
     let folder = folder.path();
     let grid = [
@@ -65,7 +65,7 @@ fn any_number_of_jobs_gives_the_same_bytes() {
 }
 
 #[test]
-fn points_of_other_data_are_made_on_theirs_and_the_table_says_where_losses_do_not_compare() {
+fn losses_of_different_data_are_not_compared() {
     let folder = folder();
     let folder = folder.path();
     let grid = ["--grid", "objective.l2=0,1", "--grid", "data.train_images=200,400", "--out", "grid", "--quiet"];
@@ -99,7 +99,7 @@ fn points_of_other_data_are_made_on_theirs_and_the_table_says_where_losses_do_no
 }
 
 #[test]
-fn losses_of_other_class_weights_do_not_compare_and_none_is_the_best() {
+fn losses_of_different_class_weights_are_not_compared() {
     let folder = folder();
     let folder = folder.path();
     let weights = "objective.class_weights=balanced,[1,1,1],[0.1,0.1,0.1]";
@@ -137,7 +137,7 @@ fn losses_of_other_class_weights_do_not_compare_and_none_is_the_best() {
 }
 
 #[test]
-fn a_class_whose_name_has_a_dot_or_an_equals_sign_has_a_key_of_its_own_in_quotes() {
+fn class_names_in_grid_keys_can_be_quoted() {
     let folder = folder();
     let folder = folder.path();
     let rows: String = (0..240).map(|i| format!("{},{}\n", i % 7, ["x.y", "b=c", "a/é"][i % 3])).collect();

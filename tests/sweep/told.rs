@@ -38,7 +38,7 @@ impl Ranked {
 }
 
 #[test]
-fn the_json_of_a_sweep_has_what_its_points_summaries_have() {
+fn the_json_matches_the_summaries() {
     let Ranked { folder, told, ranked, .. } = Ranked::new();
     let rows = told["rows"].as_array().unwrap();
     for (row, point) in rows.iter().zip(points(&folder.path().join("grid"))) {
@@ -63,7 +63,7 @@ fn the_json_of_a_sweep_has_what_its_points_summaries_have() {
 }
 
 #[test]
-fn the_table_of_a_sweep_is_sorted_by_validation_loss() {
+fn the_table_is_sorted_by_validation_loss() {
     let Ranked { output, ranked, .. } = Ranked::new();
     let number = |line: &str, before: &str| line.strip_prefix(before)?.split_whitespace().next()?.parse::<usize>().ok();
     let printed = text(&output.stdout);
@@ -75,7 +75,7 @@ fn the_table_of_a_sweep_is_sorted_by_validation_loss() {
 }
 
 #[test]
-fn the_page_of_a_sweep_is_sorted_by_validation_loss() {
+fn the_page_is_sorted_by_validation_loss() {
     let sweep = Ranked::new();
     let page = sweep.file("sweep.md");
     let table: Vec<&str> = page.lines().filter(|line| line.starts_with("| ")).skip(2).collect();
@@ -84,7 +84,7 @@ fn the_page_of_a_sweep_is_sorted_by_validation_loss() {
 }
 
 #[test]
-fn the_sheet_of_a_sweep_has_a_line_for_each_point_in_the_grids_order() {
+fn the_csv_has_the_points_in_grid_order() {
     let sweep = Ranked::new();
     let sheet = sweep.file("sweep.csv");
     let mut lines = sheet.lines().map(|line| line.split(',').collect::<Vec<_>>());
@@ -98,7 +98,7 @@ fn the_sheet_of_a_sweep_has_a_line_for_each_point_in_the_grids_order() {
 }
 
 #[test]
-fn a_sweep_says_once_what_is_of_all_points_and_a_line_for_each() {
+fn common_facts_are_printed_once() {
     let said = text(&Ranked::new().output.stderr);
     let lines = |is_one: fn(&str) -> bool| said.lines().filter(|line| is_one(line)).count();
     assert_eq!(lines(|line| line.starts_with("point ")), 3, "{said}");
@@ -107,7 +107,7 @@ fn a_sweep_says_once_what_is_of_all_points_and_a_line_for_each() {
 }
 
 #[test]
-fn a_sweep_answers_with_one_json_document_and_is_quiet_where_it_is_asked_to_be() {
+fn a_sweep_prints_json_and_can_be_quiet() {
     let folder = folder();
     // `ask` expects an empty standard error.
     let mut told = ask(folder.path(), &sweep(&["--grid", "objective.l2=0,1"]));
@@ -125,7 +125,7 @@ fn a_sweep_answers_with_one_json_document_and_is_quiet_where_it_is_asked_to_be()
 }
 
 #[test]
-fn a_point_that_diverges_stands_in_the_table_and_is_not_made_again() {
+fn a_diverged_point_is_listed_and_not_repeated() {
     let folder = folder();
     let folder = folder.path();
     let reckless =
@@ -177,7 +177,7 @@ fn a_point_that_diverges_stands_in_the_table_and_is_not_made_again() {
 }
 
 #[test]
-fn a_minimum_that_is_not_certified_is_told_by_the_exit_code() {
+fn an_uncertified_minimum_sets_the_exit_code() {
     let folder = folder();
     let optimum = [
         "sweep",
