@@ -139,7 +139,7 @@ fn backends_are_named_in_one_file() {
 }
 
 #[test]
-fn what_needs_no_burn_links_none() {
+fn most_crates_do_not_link_burn() {
     for package in ["core", "kernels", "records", "data", "formats", "solve", "evaluate", "report", "audit"] {
         let burn = linked(&format!("chainrule-{package}"), &[]).into_iter().filter(|name| is_burn(name));
         assert_eq!(burn.collect::<Vec<_>>(), [""; 0], "{package}");
@@ -168,7 +168,7 @@ fn features(selection: &[&str]) -> BTreeSet<String> {
 /// `cargo test --workspace` and once for `cargo xtask train`. The feature name `default` counts,
 /// too, because the tests enable it.
 #[test]
-fn tests_and_program_are_built_with_the_same_features() {
+fn tests_and_program_use_the_same_features() {
     let tests = features(&["--workspace", "--edges", "normal,build,dev"]);
     for program in ["chainrule-cli", "chainrule-bench"] {
         let program = features(&["--package", program, "--edges", "normal,build"]);
@@ -179,7 +179,7 @@ fn tests_and_program_are_built_with_the_same_features() {
 }
 
 #[test]
-fn the_checkers_core_stands_alone() {
+fn gradcheck_depends_on_no_workspace_crate() {
     let core = linked("chainrule-gradcheck", &["--no-default-features"]);
     let strangers: Vec<&String> = core
         .iter()
@@ -189,7 +189,7 @@ fn the_checkers_core_stands_alone() {
 }
 
 #[test]
-fn a_checked_config_has_no_public_field() {
+fn train_config_has_no_public_field() {
     let text = read("crates/core/src/train_config.rs");
     let fields = text.split("pub struct TrainConfig {").nth(1).unwrap().split("\n}").next().unwrap();
     assert!(fields.lines().count() > 3 && !fields.contains("pub"), "{fields}");
@@ -199,13 +199,13 @@ fn a_checked_config_has_no_public_field() {
 }
 
 #[test]
-fn training_knows_no_clock_no_console_and_no_files() {
+fn training_uses_no_clock_console_or_files() {
     let words = ["std::time", "std::fs", "std::io", "std::env", "std::process", "Instant", "SystemTime", "println!"];
     assert_no_code_contains(&["crates/solve/src", "crates/engines/src"], &words, &[]);
 }
 
 #[test]
-fn no_randomness_comes_from_elsewhere() {
+fn randomness_comes_only_from_the_seed() {
     let folders: Vec<String> = libraries().into_iter().chain(["crates/cli/src".to_owned()]).collect();
     assert_no_code_contains(
         &folders,
@@ -226,7 +226,7 @@ fn unsafe_is_in_one_file() {
 }
 
 #[test]
-fn files_are_written_by_those_who_write_them_whole() {
+fn files_are_written_in_one_file() {
     let folders: Vec<String> = libraries().into_iter().chain(["crates/cli/src".to_owned()]).collect();
     // No reader needs the content of the lock file.
     let but = ["crates/records/src/lock.rs:", "crates/records/src/file.rs:"];
@@ -249,7 +249,7 @@ fn no_library_prints_or_gives_up() {
 }
 
 #[test]
-fn tests_start_processes_in_one_place() {
+fn tests_start_processes_in_one_file() {
     // The word is written in two pieces, so that this file does not contain it.
     assert_no_code_contains(&["tests"], &[concat!("Command::", "new(")], &["tests/command.rs:"]);
 }
@@ -298,7 +298,7 @@ fn folders_of_tests() -> Vec<PathBuf> {
 }
 
 #[test]
-fn every_invariant_names_a_test_that_is_there() {
+fn every_invariant_names_an_existing_test() {
     let page = read("docs/architecture.md");
     let invariants: Vec<&str> = page.split("## Invariants").nth(1).unwrap().split("\n- **").skip(1).collect();
     assert!(invariants.len() > 8, "{invariants:?}");
@@ -349,7 +349,7 @@ fn files_that_know_each_other(folder: &str) -> BTreeMap<String, BTreeSet<String>
 }
 
 #[test]
-fn no_circle_of_files_is_in_the_program() {
+fn the_program_has_no_module_cycle() {
     let mut known = files_that_know_each_other("crates/cli/src");
     assert!(known["train"].contains("run") && known["reproduce::runner"].contains("jobs"), "{known:?}");
     // Repeatedly removes a module that depends on no remaining one. What remains is a cycle.

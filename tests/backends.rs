@@ -19,7 +19,7 @@ use crate::command::{call, code, command, folder, text};
 use crate::support::{cpu, device, devices, devices_and_precisions, digits, examples, experiment, fit, noise, values};
 
 #[test]
-fn bytes_that_cross_to_a_device_are_the_features_that_would_have() {
+fn bytes_become_the_same_features_on_a_device() {
     // Every byte value, and a length that is not a multiple of four.
     let pixels: Vec<u8> = (0..=255).chain([7, 255, 0]).collect();
     let rows = Rows::of_pixels([1, 37], pixels, vec![0; 7]);
@@ -40,7 +40,7 @@ fn bytes_that_cross_to_a_device_are_the_features_that_would_have() {
 const BOUND: f64 = 1e-4;
 
 #[test]
-fn every_backend_walks_the_same_path() {
+fn every_backend_trains_alike() {
     let data = digits(600, 300);
     for kind in ["softmax.toml", "logistic.toml"] {
         for gradient in ["closed-form", "autodiff"] {
@@ -67,7 +67,7 @@ fn every_backend_walks_the_same_path() {
 }
 
 #[test]
-fn a_model_saved_on_one_backend_is_the_same_on_every_other() {
+fn a_model_is_the_same_on_every_backend() {
     let folder = folder();
     let data = digits(600, 300);
     let (splits, _) = data.select(Some(600), Some(300), None).unwrap();
@@ -126,7 +126,7 @@ fn load(bytes: &[u8], device: &Device) -> SoftmaxRegression {
 }
 
 #[test]
-fn the_program_lists_its_backends_and_what_they_can() {
+fn the_program_lists_backends_and_their_features() {
     let folder = folder();
     let output = call(folder.path(), &["backends", "--json"]);
     assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
@@ -149,7 +149,7 @@ fn the_program_lists_its_backends_and_what_they_can() {
 }
 
 #[test]
-fn an_environment_variable_chooses_among_the_backends_of_a_build() {
+fn an_environment_variable_selects_the_backend() {
     let folder = folder();
     let called = |chosen: &str, arguments: &[&str]| {
         command(folder.path(), arguments).env("CHAINRULE_BACKENDS", chosen).output().unwrap()
@@ -183,7 +183,7 @@ fn run(folder: &Path, name: &str, arguments: &[&str]) -> ([Vec<u8>; 2], Value) {
 }
 
 #[test]
-fn this_processor_without_burn_trains_as_burns_backends_do() {
+fn training_without_burn_matches_burns_backends() {
     let folder = folder();
     // The fused kernels are the same for every backend.
     let digits = ["--data", "embedded", "--set", "descent.epochs=2", "--set", "data.train_images=600"];
@@ -222,7 +222,7 @@ fn this_processor_without_burn_trains_as_burns_backends_do() {
 }
 
 #[test]
-fn what_this_processor_lacks_without_burn_is_refused_in_one_line() {
+fn unsupported_settings_without_burn_are_refused() {
     let folder = folder();
     let train = ["train", "--data", "embedded", "--backend", "cpu"];
     let cases: [(&[&str], &str); 4] = [
@@ -241,7 +241,7 @@ fn what_this_processor_lacks_without_burn_is_refused_in_one_line() {
 }
 
 #[test]
-fn a_backend_that_is_not_there_is_refused_in_one_line() {
+fn an_unavailable_backend_is_refused() {
     let folder = folder();
     for backend in [Backend::Cuda, Backend::Wgpu, Backend::Flex].into_iter().filter(|backend| backend.device().is_err())
     {

@@ -44,7 +44,7 @@ const MODELS: [(&str, &[&str], ModelKind); 3] = [
 ];
 
 #[test]
-fn a_thousand_images_have_the_programs_own_probabilities_and_evidence() {
+fn the_page_has_the_programs_probabilities_and_evidence() {
     let browser = Browser::start();
     let images = digits(1000, 1).train;
     let standardized = ("configs/softmax.toml", &["--set", "data.standardize=true"][..], ModelKind::Softmax);
@@ -77,7 +77,7 @@ fn a_thousand_images_have_the_programs_own_probabilities_and_evidence() {
 }
 
 #[test]
-fn its_steps_are_the_kernels_own() {
+fn its_steps_match_the_kernels() {
     let browser = Browser::start();
     let data = digits(40, 60);
     for (config, more, kind) in MODELS {
@@ -155,7 +155,7 @@ fn press(browser: &Browser, keys: &str) {
 }
 
 #[test]
-fn a_drawing_is_fitted_like_mnists_and_judged_as_the_program_judges_it() {
+fn a_drawing_is_scaled_and_predicted_as_by_the_program() {
     let browser = Browser::start();
     let folder = folder();
     let predictor = open(&browser, folder.path(), "configs/softmax.toml", &[]);
@@ -198,7 +198,7 @@ fn a_drawing_is_fitted_like_mnists_and_judged_as_the_program_judges_it() {
 }
 
 #[test]
-fn a_step_makes_what_it_is_taught_more_probable_and_can_be_forgotten() {
+fn a_step_raises_its_class_and_can_be_undone() {
     let browser = Browser::start();
     let folder = folder();
     let predictor = open(&browser, folder.path(), "configs/softmax.toml", &[]);
@@ -246,7 +246,7 @@ fn a_step_makes_what_it_is_taught_more_probable_and_can_be_forgotten() {
 }
 
 #[test]
-fn it_can_be_drawn_on_with_the_keyboard_alone() {
+fn the_keyboard_can_draw() {
     let browser = Browser::start();
     let folder = folder();
     open(&browser, folder.path(), "configs/logistic.toml", &[]);
@@ -271,7 +271,7 @@ fn it_can_be_drawn_on_with_the_keyboard_alone() {
 }
 
 #[test]
-fn it_fits_a_phone() {
+fn the_page_fits_phones() {
     let browser = Browser::start();
     let folder = folder();
     open(&browser, folder.path(), "configs/softmax.toml", &[]);
@@ -285,7 +285,7 @@ fn it_fits_a_phone() {
 }
 
 #[test]
-fn the_page_is_written_where_it_is_asked_for_and_a_run_that_is_none_is_refused() {
+fn the_page_is_written_to_out() {
     let folder = folder();
     train(folder.path(), "configs/softmax.toml", &[]);
     let output = call(folder.path(), &["page", "run", "--out", "draw.html", "--json"]);

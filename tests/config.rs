@@ -12,7 +12,7 @@ fn config_file(name: &str) -> TrainConfig {
 }
 
 #[test]
-fn the_experiments_of_the_report_say_what_its_protocol_says() {
+fn experiments_match_the_reports_protocol() {
     let logistic = config_file("logistic.toml");
     assert_eq!(logistic.experiment(), "logistic");
     assert_eq!(logistic.model().kind, ModelKind::Logistic);
@@ -44,7 +44,7 @@ fn a_resolved_config_parses_to_itself() {
 }
 
 #[test]
-fn the_experiment_of_a_minimum_says_so_and_parses_to_itself() {
+fn the_experiment_of_a_minimum_parses_to_itself() {
     let config = config_file("softmax-optimum.toml");
     let again = TrainConfig::parse("softmax-optimum.toml", &config.to_toml(), &[]).unwrap();
     assert_eq!(config, again);

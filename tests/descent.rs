@@ -128,7 +128,7 @@ fn adagrad(_: i32, [sum, _]: &mut [f64; 2], w: f64, g: f64, rate: f64) -> f64 {
 }
 
 #[test]
-fn every_optimizer_goes_by_the_formula_of_its_paper() {
+fn every_optimizer_follows_its_paper() {
     let epsilon = "descent.epsilon=0.0009765625";
     let betas = ["descent.beta_1=0.5", "descent.beta_2=0.75", epsilon];
     let momentum = ["descent.momentum=0.75", "descent.learning_rate=0.1"];
@@ -160,7 +160,7 @@ fn every_optimizer_goes_by_the_formula_of_its_paper() {
 }
 
 #[test]
-fn what_a_config_leaves_out_of_an_optimizer_is_burns_default() {
+fn optimizer_defaults_are_burns() {
     let update = |text: &str| experiment("softmax.toml", &[text]).descent().update();
     let near = |own: f64, burns: f32| assert_eq!(own as f32, burns);
     let UpdateRule::Adam { beta_1, beta_2, epsilon } = update("descent.optimizer=adam") else { panic!("not Adam") };
@@ -200,7 +200,7 @@ fn json(config: &impl serde::Serialize) -> Value {
 }
 
 #[test]
-fn a_schedule_gives_every_step_the_rate_of_its_formula_by_every_source_of_gradients() {
+fn schedules_follow_their_formulas() {
     let data = digits(160, 40);
     let ([rows, _], classes) = data.select(None, None, None).unwrap();
     let mut order = BatchOrder::new(Shuffle::ChaCha { seed: 3 });
@@ -248,7 +248,7 @@ fn weighted_loss(rows: &Rows, w: &[f64], weights: &[f64]) -> f64 {
 }
 
 #[test]
-fn rows_count_by_their_class_as_in_plain_loops_in_steps_evaluations_and_the_end() {
+fn class_weights_match_plain_loops() {
     let data = digits(160, 40);
     let ([rows, validation], classes) = data.select(None, None, None).unwrap();
     let mut order = BatchOrder::new(Shuffle::ChaCha { seed: 3 });
@@ -283,7 +283,7 @@ fn rows_count_by_their_class_as_in_plain_loops_in_steps_evaluations_and_the_end(
 }
 
 #[test]
-fn the_logistic_models_weights_are_those_of_the_classes_that_are_named() {
+fn class_weights_follow_the_order_of_classes() {
     let data = digits(160, 40);
     let train = |more: &[&str]| {
         let config = experiment("logistic.toml", &[&SMALL[..9], &["descent.batch_size=8"], more].concat());
@@ -302,7 +302,7 @@ fn the_logistic_models_weights_are_those_of_the_classes_that_are_named() {
 }
 
 #[test]
-fn balanced_weights_and_their_minimum_are_scikit_learns() {
+fn balanced_weights_match_scikit_learn() {
     let expected: Value = serde_json::from_str(include_str!("fixtures/sklearn_class_weights.json")).unwrap();
     let table = scikit_learn();
     let (rows, labels): (Vec<Vec<f64>>, Vec<u8>) =
@@ -405,7 +405,7 @@ fn recalls(found: &Value) -> f64 {
 }
 
 #[test]
-fn a_run_without_class_weights_has_none_and_balanced_ones_raise_the_recalls() {
+fn balanced_weights_raise_the_recalls() {
     let folder = with_rare_flowers();
     let plain = train_table(folder.path(), &ON_RARE);
     assert_eq!(plain["class_weights"], Value::Null);
@@ -417,7 +417,7 @@ fn a_run_without_class_weights_has_none_and_balanced_ones_raise_the_recalls() {
 }
 
 #[test]
-fn a_run_tells_its_weights_and_evaluate_tells_both_losses() {
+fn evaluate_reports_weighted_and_unweighted_loss() {
     let folder = with_rare_flowers();
     let folder = folder.path();
     let summary = train_table(folder, &[&ON_RARE[..], &BALANCED].concat());
@@ -443,7 +443,7 @@ fn a_run_tells_its_weights_and_evaluate_tells_both_losses() {
 const TRAIN_AGAIN: [&str; 6] = ["train", "configs/softmax.toml", "--set", "descent.batch_size=16", "--out", "again"];
 
 #[test]
-fn a_training_says_its_class_weights_as_it_begins_and_ends() {
+fn training_prints_its_class_weights() {
     let folder = with_rare_flowers();
     let output = call(folder.path(), &[&TRAIN_AGAIN[..], &["--backend", cpu()], &ON_RARE, &BALANCED].concat());
     let (told, closed) = (text(&output.stderr), text(&output.stdout));
@@ -452,7 +452,7 @@ fn a_training_says_its_class_weights_as_it_begins_and_ends() {
 }
 
 #[test]
-fn class_weights_by_name_are_those_of_the_classes_that_are_meant_and_are_kept() {
+fn class_weights_are_matched_by_name() {
     let folder = with_rare_flowers();
     let named = ["--set", "objective.class_weights={rose = 25, \"lily, white\" = 2}", "--json"];
     let output = call(folder.path(), &[&TRAIN_AGAIN[..], &["--backend", cpu()], &ON_RARE, &named].concat());
@@ -463,7 +463,7 @@ fn class_weights_by_name_are_those_of_the_classes_that_are_meant_and_are_kept() 
 }
 
 #[test]
-fn class_weights_of_other_classes_than_the_datas_are_refused() {
+fn class_weights_of_unknown_classes_are_refused() {
     let folder = with_rare_flowers();
     for (weights, expected) in [
         ("[1, 2]", &["objective.class_weights: 2 numbers", "the data has 3 classes", "iris, lily, white, rose"][..]),
@@ -476,7 +476,7 @@ fn class_weights_of_other_classes_than_the_datas_are_refused() {
 }
 
 #[test]
-fn a_summary_that_lost_its_class_weights_is_another_runs() {
+fn a_summary_without_its_class_weights_is_refused() {
     let folder = with_rare_flowers();
     let folder = folder.path();
     train_table(folder, &[&ON_RARE[..], &BALANCED].concat());
@@ -489,7 +489,7 @@ fn a_summary_that_lost_its_class_weights_is_another_runs() {
 }
 
 #[test]
-fn the_page_to_draw_on_says_that_its_step_has_no_weight() {
+fn the_drawing_page_says_its_step_is_unweighted() {
     let folder = folder();
     let folder = folder.path();
     let short = ["--set", "data.train_images=300", "--set", "data.validation_images=100", "--set", "descent.epochs=1"];

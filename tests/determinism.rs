@@ -123,7 +123,7 @@ fn different<'a>(found: &'a Files, expected: &Files) -> Vec<&'a str> {
 }
 
 #[test]
-fn the_program_writes_the_same_bytes_alone_again_and_beside_others() {
+fn concurrent_programs_write_the_same_bytes() {
     let place = place();
     for (number, way) in CASES.into_iter().enumerate() {
         let out = |which: &str| format!("{number}-{which}");
@@ -152,7 +152,7 @@ fn trained(config: &TrainConfig, data: &Data, backend: &Backend) -> (String, Vec
 }
 
 #[test]
-fn a_process_gives_the_same_bits_in_every_training_one_after_the_other_and_at_once() {
+fn concurrent_trainings_give_the_same_bits() {
     let data = digits(1500, 500);
     // Softmax regression in memory. The tests with the program cover the rest.
     let ways = CASES.into_iter().filter(|way| way.0 != "logistic.toml" && ![STREAMED, OPTIMUM_STREAMED].contains(way));
@@ -191,7 +191,7 @@ fn evaluations_apart(n: usize, loss: f64) -> f64 {
 }
 
 #[test]
-fn batches_of_the_report_give_the_same_weights_on_any_number_of_threads() {
+fn threads_do_not_change_the_reports_weights() {
     for way in [FUSED, FUSED_F64, FUSED_LOGISTIC, STREAMED] {
         let runs = on_threads(way);
         let (expected, expected_files) = &runs[0];
@@ -241,7 +241,7 @@ fn weights_apart(run: &RunFiles, rounding: f64) -> f64 {
 }
 
 #[test]
-fn batches_that_threads_share_give_weights_within_their_roundings() {
+fn shared_batches_agree_within_rounding() {
     for (way, epsilon) in [(SHARED_BATCHES, f64::from(f32::EPSILON)), (SHARED_BATCHES_F64, f64::EPSILON)] {
         let runs = on_threads(way);
         let expected = &runs[0].0;
@@ -256,7 +256,7 @@ fn batches_that_threads_share_give_weights_within_their_roundings() {
 }
 
 #[test]
-fn minima_found_on_other_threads_are_as_near_as_their_certificates_say() {
+fn minima_on_more_threads_are_within_their_bounds() {
     for way in [OPTIMUM, OPTIMUM_STREAMED] {
         let runs = on_threads(way);
         // J is l2-strongly convex: l2/2 |w - w*|^2 <= J - J* <= bound.
@@ -275,7 +275,7 @@ fn minima_found_on_other_threads_are_as_near_as_their_certificates_say() {
 }
 
 #[test]
-fn the_kernels_threads_do_nothing_to_trainings_by_tensors() {
+fn kernel_threads_do_not_change_tensor_training() {
     for way in [CLOSED_FORM, AUTODIFF_LOGISTIC_F64, OPTIMUM_BY_AUTODIFF_F64] {
         let runs = on_threads(way);
         for (_, files) in &runs[1..] {

@@ -264,7 +264,7 @@ fn is_alike(shown: &str, printed: &str) -> bool {
 }
 
 #[test]
-fn every_command_of_every_page_does_what_the_page_says() {
+fn commands_of_pages_give_the_printed_output() {
     if process("bash").arg("--version").output().is_err() {
         skip("no bash");
     }
@@ -302,7 +302,7 @@ fn every_command_of_every_page_does_what_the_page_says() {
 }
 
 #[test]
-fn an_answer_that_is_no_longer_given_is_told() {
+fn outdated_output_is_detected() {
     let printed = ["data: /srv/mnist, 20000 rows", "", "accuracy   91.57 %", "time   0.8 s: 0.2 s steps"];
     let is_alike = |shown: &[&str]| answers(shown, &printed);
     assert!(is_alike(&["data: MNIST in /home/ada/mnist, 20000 rows", "…", "time  9.1 s: 8.7 s steps"]));
@@ -314,7 +314,7 @@ fn an_answer_that_is_no_longer_given_is_told() {
 }
 
 #[test]
-fn a_command_that_is_not_run_is_on_a_page_and_one_that_is_run_is_ours() {
+fn lists_of_commands_match_the_pages() {
     let shown: Vec<(String, Shown)> =
         pages().iter().flat_map(|page| commands(&read(page)).into_iter().map(|shown| (page.clone(), shown))).collect();
     for command in NOT_RUN.iter().map(|(command, _)| command).chain(OTHERWISE.iter().map(|(command, _)| command)) {
@@ -328,7 +328,7 @@ fn a_command_that_is_not_run_is_on_a_page_and_one_that_is_run_is_ours() {
 }
 
 #[test]
-fn a_command_in_running_text_is_there_with_its_options() {
+fn commands_in_text_exist() {
     let reference = read("docs/commands.md");
     let mut found = 0;
     for page in pages().iter().filter(|page| *page != "docs/commands.md") {
@@ -376,7 +376,7 @@ fn links_and_anchors(page: &str) -> (Vec<String>, BTreeSet<String>) {
 }
 
 #[test]
-fn every_link_leads_to_a_file_and_a_heading_that_are_there() {
+fn links_lead_to_existing_headings() {
     let mut dead = Vec::new();
     let pages: Vec<String> = pages().into_iter().chain(["docs/report/report.md".to_owned()]).collect();
     for page in &pages {
@@ -410,7 +410,7 @@ fn the_book_has_every_page_once() {
 }
 
 #[test]
-fn the_table_of_what_computes_what_is_the_one_that_is_asked() {
+fn the_page_has_the_table_of_engines() {
     let page = read("docs/backends.md");
     let yes = |can: bool| if can { "yes" } else { "no" }.to_owned();
     for engine in EngineKind::ALL {
@@ -433,7 +433,7 @@ fn the_table_of_what_computes_what_is_the_one_that_is_asked() {
 }
 
 #[test]
-fn the_reference_of_commands_is_what_the_program_says() {
+fn the_command_reference_matches_the_program() {
     let printed = call(folder().path(), &["man", "--markdown"]);
     let same = text(&printed.stdout) == read("docs/commands.md");
     assert!(same, "docs/commands.md is stale: cargo xtask man --markdown > docs/commands.md");

@@ -115,7 +115,7 @@ pub(crate) fn needs_python(folder: &Path, modules: &[&str]) {
 }
 
 #[test]
-fn every_tool_gives_the_programs_own_probabilities() {
+fn every_tool_gives_the_programs_probabilities() {
     for (config, more) in MODELS {
         let folder = folder();
         let folder = folder.path();
@@ -159,7 +159,7 @@ json.dump([label.tolist(), bool(np.array_equal(one[0], p[0])), about['chainrule'
 ";
 
 #[test]
-fn onnx_is_valid_and_labels_images_as_predict_does() {
+fn onnx_is_valid_and_matches_predict() {
     for (config, more) in MODELS {
         let folder = folder();
         let folder = folder.path();
@@ -200,7 +200,7 @@ json.dump(answers, sys.stdout)
 ";
 
 #[test]
-fn a_tables_classes_keep_their_names_and_a_page_is_no_place_for_its_rows() {
+fn exported_tables_keep_class_names() {
     let folder = folder();
     let folder = folder.path();
     std::fs::write(folder.join("flowers.csv"), tables::flowers(0..120, 4)).unwrap();
@@ -239,7 +239,7 @@ fn a_tables_classes_keep_their_names_and_a_page_is_no_place_for_its_rows() {
 }
 
 #[test]
-fn the_same_model_is_the_same_file_and_none_is_replaced_unasked() {
+fn exports_are_reproducible_and_replace_nothing() {
     let folder = folder();
     let folder = folder.path();
     train(folder, "configs/softmax.toml", &[]);
@@ -310,7 +310,7 @@ fn imported(
 /// The feature `time` holds Unix seconds within 150 of 1.7e9. Neighbouring f32 numbers are 128
 /// apart there, too coarse to separate the classes.
 #[test]
-fn onnx_takes_doubles_where_f32_does_not_hold_the_rows() {
+fn onnx_uses_doubles_if_f32_cannot_hold_the_rows() {
     let folder = folder();
     let folder = folder.path();
     let draws = noise(3, 240);

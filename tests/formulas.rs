@@ -43,7 +43,7 @@ fn mathml(number: usize, latex: &str) -> String {
 }
 
 #[test]
-fn the_docs_have_the_derivations_own_formulas() {
+fn doc_comments_have_the_derivations_formulas() {
     let equations = equations();
     assert_eq!(equations.keys().copied().collect::<Vec<_>>(), (1..=equations.len()).collect::<Vec<_>>());
     let folder = root().join("crates/models/formulas");

@@ -174,7 +174,7 @@ fn number(value: f64, device: &Device) -> Param<Tensor<1>> {
 }
 
 #[test]
-fn a_kink_is_said_and_not_failed() {
+fn a_kink_is_reported_and_passes() {
     for device in f64_devices() {
         // ln(1 + exp(-|z|)) at z = 0: the one-sided slopes are -1/2 and 1/2, and autodiff's 0 lies
         // between them.
@@ -191,7 +191,7 @@ fn a_kink_is_said_and_not_failed() {
 /// The usual logistic loss is smooth. Autodiff's gradient of it at zero weights is off by one half,
 /// and no kink excuses that.
 #[test]
-fn the_usual_logistic_loss_fails_at_zero_weights_and_is_right_nearby() {
+fn the_usual_logistic_loss_fails_only_at_zero_weights() {
     for device in f64_devices() {
         let model = to_precision(LogisticRegressionConfig::new(3).init(&device), FloatDType::F64);
         let x = matrix(&noise(11, 12), [4, 3], &device, FloatDType::F64);
@@ -210,7 +210,7 @@ fn the_usual_logistic_loss_fails_at_zero_weights_and_is_right_nearby() {
 }
 
 #[test]
-fn users_may_forgive_with_atol_and_rtol() {
+fn atol_and_rtol_add_tolerance() {
     let problem = softmax_problem(&cpu(), FloatDType::F64);
     let off = |by: f64| {
         let gradient = problem.closed_form(SOME);
@@ -224,7 +224,7 @@ fn users_may_forgive_with_atol_and_rtol() {
 }
 
 #[test]
-fn the_public_controls_are_caught_on_a_users_own_module() {
+fn the_controls_work_on_a_users_module() {
     let problem = softmax_problem(&cpu(), FloatDType::F64);
     let result = controls(&problem.model, problem.loss(SOME), &Options::default());
     result.assert_all_caught();
@@ -238,7 +238,7 @@ fn the_public_controls_are_caught_on_a_users_own_module() {
 }
 
 #[test]
-fn the_report_is_short_when_all_is_well_and_tells_all_when_not() {
+fn the_report_is_detailed_only_on_failure() {
     let problem = softmax_problem(&cpu(), FloatDType::F64);
     let well = problem.compare(SOME, problem.closed_form(SOME), &Options::default());
     assert_eq!(well.to_string().lines().count(), 1, "{well}");
@@ -286,12 +286,12 @@ fn curvature_is_right<M: Classifier>(problem: &Problem<M>) {
 }
 
 #[test]
-fn eqs_25_27_the_logistic_hessian_vector_product_matches_differences_of_the_gradient() {
+fn eqs_25_27_the_logistic_hessian_product_matches_differences() {
     f64_devices().iter().for_each(|device| curvature_is_right(&logistic_problem(device, FloatDType::F64)));
 }
 
 #[test]
-fn eqs_26_27_the_softmax_hessian_vector_product_matches_differences_of_the_gradient() {
+fn eqs_26_27_the_softmax_hessian_product_matches_differences() {
     f64_devices().iter().for_each(|device| curvature_is_right(&softmax_problem(device, FloatDType::F64)));
 }
 

@@ -57,7 +57,7 @@ fn train(folder: &Path, more: &[&str]) -> Value {
 }
 
 #[test]
-fn pictures_by_class_are_trained_on_and_asked_about_as_they_were_learnt() {
+fn pictures_are_predicted_as_they_were_trained() {
     let folder = folder();
     photographs(folder.path(), "photos", 0..30);
     write(&folder.path().join("photos/sky/notes.txt"), b"no picture");
@@ -111,7 +111,7 @@ fn pictures_by_class_are_trained_on_and_asked_about_as_they_were_learnt() {
 }
 
 #[test]
-fn the_part_for_the_validation_may_be_called_validation_valid_val_or_test_in_this_order() {
+fn the_validation_folder_has_four_possible_names() {
     let folder = folder();
     photographs(folder.path(), "photos/train", 0..20);
     for (name, count) in [("test", 2), ("val", 3), ("valid", 5), ("validation", 4)] {
@@ -129,7 +129,7 @@ fn the_part_for_the_validation_may_be_called_validation_valid_val_or_test_in_thi
 }
 
 #[test]
-fn a_folder_of_two_parts_keeps_them_and_its_manifest_tells_a_changed_picture() {
+fn a_given_split_is_kept_and_checksummed() {
     let folder = folder();
     photographs(folder.path(), "photos/train", 0..20);
     photographs(folder.path(), "photos/test", 20..26);
@@ -151,7 +151,7 @@ fn a_folder_of_two_parts_keeps_them_and_its_manifest_tells_a_changed_picture() {
 }
 
 #[test]
-fn a_broken_picture_is_named_and_so_is_what_cannot_be_split() {
+fn broken_pictures_and_impossible_splits_are_named() {
     let folder = folder();
     let arguments = ["train", "configs/softmax.toml", "--data", "photos"];
     photographs(folder.path(), "photos", 0..4);
@@ -191,7 +191,7 @@ fn made_up(count: usize) -> (IdxImages, Vec<u8>) {
 }
 
 #[test]
-fn idx_files_of_another_size_and_other_classes_go_all_the_way() {
+fn idx_files_of_any_size_and_classes_work() {
     let folder = folder();
     let data = folder.path().join("shirts");
     std::fs::create_dir(&data).unwrap();
@@ -255,7 +255,7 @@ fn with_more_than_is_used(folder: &Path) -> Value {
 }
 
 #[test]
-fn what_a_folder_of_pictures_holds_and_is_not_used_is_in_the_summary_and_in_what_data_answers() {
+fn unused_files_are_in_the_summary() {
     let folder = folder();
     let expected = with_more_than_is_used(folder.path());
     assert_eq!(train(folder.path(), &["--data", "photos"])["data"]["unused"], expected);
@@ -263,7 +263,7 @@ fn what_a_folder_of_pictures_holds_and_is_not_used_is_in_the_summary_and_in_what
 }
 
 #[test]
-fn what_a_folder_of_pictures_holds_and_is_not_used_is_told_by_every_command_that_reads_it() {
+fn every_command_reports_unused_files() {
     let folder = folder();
     with_more_than_is_used(folder.path());
     let told = "not used: dev/, empty/; train/bird/, train/cat/; train/sky/\\u{1b}[31m.webp, train/sky/notes.txt (only PNG and JPEG files in a class folder are used)\n";
@@ -276,7 +276,7 @@ fn what_a_folder_of_pictures_holds_and_is_not_used_is_told_by_every_command_that
 }
 
 #[test]
-fn of_much_that_is_not_used_no_more_is_told_than_one_reads() {
+fn long_lists_of_unused_files_are_shortened() {
     let folder = folder();
     with_more_than_is_used(folder.path());
     let path = folder.path().join("photos");
@@ -301,14 +301,14 @@ fn of_much_that_is_not_used_no_more_is_told_than_one_reads() {
 }
 
 #[test]
-fn where_nothing_in_a_folder_is_a_class_what_is_there_is_said() {
+fn a_folder_without_classes_is_described() {
     let folder = folder();
     write(&folder.path().join("bmp/cat/1.bmp"), b"BM");
     is_refused(folder.path(), &["train", "--data", "bmp"], &["PNG or JPEG", "this folder has cat/"]);
 }
 
 #[test]
-fn a_folder_of_parts_by_almost_their_names_says_what_to_rename() {
+fn misnamed_splits_say_what_to_rename() {
     let folder = folder();
     for part in ["Train", "Valid"] {
         photographs(&folder.path().join("capitals"), part, 0..4);
@@ -323,7 +323,7 @@ fn a_folder_of_parts_by_almost_their_names_says_what_to_rename() {
 }
 
 #[test]
-fn idx_files_and_others_beside_them_are_told_apart() {
+fn idx_files_are_found_among_others() {
     let folder = folder();
     let data = folder.path().join("shirts");
     for (name, count) in [("train", 300), ("t10k", 100)] {

@@ -30,7 +30,7 @@ fn apart(found: &[f64], expected: &[f64]) -> f64 {
 }
 
 #[test]
-fn what_was_exported_comes_back_with_the_same_probabilities() {
+fn an_exported_model_is_imported_unchanged() {
     for (config, more, exact) in [
         ("configs/softmax.toml", &["--precision", "f64"][..], true),
         ("configs/softmax.toml", &[], true),
@@ -57,7 +57,7 @@ fn what_was_exported_comes_back_with_the_same_probabilities() {
 }
 
 #[test]
-fn an_imported_model_is_asked_as_a_run_is() {
+fn an_imported_model_works_like_a_run() {
     let folder = folder();
     let folder = folder.path();
     train(folder, "configs/softmax.toml", &[]);
@@ -99,7 +99,7 @@ fn an_imported_model_is_asked_as_a_run_is() {
 }
 
 #[test]
-fn pytorchs_layout_is_turned_and_its_pixels_become_ours() {
+fn pytorchs_layout_and_pixel_range_are_converted() {
     let folder = folder();
     let folder = folder.path();
     write_digits(folder);
@@ -147,7 +147,7 @@ fn pytorchs_layout_is_turned_and_its_pixels_become_ours() {
 }
 
 #[test]
-fn what_does_not_fit_the_weights_is_refused() {
+fn options_that_do_not_fit_the_weights_are_refused() {
     let folder = folder();
     let folder = folder.path();
     let d = 784;
@@ -209,7 +209,7 @@ fn scikit_learns_coefficients_give_scikit_learns_probabilities() {
 }
 
 #[test]
-fn a_tables_model_is_asked_by_its_columns_names() {
+fn a_tables_model_predicts_by_column_names() {
     let folder = folder();
     let folder = folder.path();
     std::fs::write(folder.join("flowers.csv"), tables::flowers(0..120, 4)).unwrap();
@@ -230,7 +230,7 @@ fn a_tables_model_is_asked_by_its_columns_names() {
 }
 
 #[test]
-fn what_is_no_file_of_weights_is_refused_in_one_line() {
+fn invalid_weight_files_are_refused() {
     let folder = folder();
     let folder = folder.path();
     let coef = |header: &str, data: &[u8]| npz(&[("coef.npy", npy(header, data))]);
@@ -266,7 +266,7 @@ fn stretches(labels: &[&str]) -> String {
 }
 
 #[test]
-fn class_names_come_back_as_they_were_by_every_format() {
+fn every_format_keeps_class_names() {
     let folder = folder();
     let folder = folder.path();
     for labels in [&["007", "010"][..], &["-1", "250", "300"], &["7", "10"], &["+1", "1e3", "١"], &["False", "True"]] {
@@ -315,7 +315,7 @@ json.dump(answers, sys.stdout)
 ";
 
 #[test]
-fn numpys_classes_have_the_names_that_python_gives_them() {
+fn numpy_classes_are_named_as_in_python() {
     let folder = folder();
     let folder = folder.path();
     needs_python(folder, &["numpy"]);
@@ -382,7 +382,7 @@ fn one_vs_rest() -> (TempDir, Value, Vec<f64>) {
 }
 
 #[test]
-fn one_vs_rest_gives_scikit_learns_probabilities_wherever_it_goes() {
+fn one_vs_rest_matches_scikit_learn() {
     let (folder, answers) = of_scikit_learn();
     let folder = folder.path();
     for (name, classes, link) in [
@@ -410,7 +410,7 @@ fn one_vs_rest_gives_scikit_learns_probabilities_wherever_it_goes() {
 }
 
 #[test]
-fn the_cross_entropy_of_one_vs_rest_is_that_of_its_probabilities() {
+fn one_vs_rest_cross_entropy_uses_its_probabilities() {
     let (folder, answers, found) = one_vs_rest();
     let folder = folder.path();
     let judged = ask(folder, &["evaluate", "sgd", "--data", "iris.csv", "--label", "species"]);
@@ -420,7 +420,7 @@ fn the_cross_entropy_of_one_vs_rest_is_that_of_its_probabilities() {
 }
 
 #[test]
-fn one_vs_rest_is_the_same_model_to_inspect_and_to_the_library() {
+fn inspect_and_library_read_one_vs_rest_alike() {
     let (folder, _, found) = one_vs_rest();
     let folder = folder.path();
     let inspected = call(folder, &["inspect", "sgd"]);
@@ -434,7 +434,7 @@ fn one_vs_rest_is_the_same_model_to_inspect_and_to_the_library() {
 }
 
 #[test]
-fn one_vs_rest_told_as_the_page_says_is_the_same_to_each_tool() {
+fn one_vs_rest_exports_work_as_documented() {
     let (folder, _, found) = one_vs_rest();
     let folder = folder.path();
     let page = include_str!("../docs/models.md");
@@ -466,7 +466,7 @@ fn one_vs_rest_told_as_the_page_says_is_the_same_to_each_tool() {
 /// Without a statement the weights count as softmax regression, and a note says so. A file that
 /// states softmax regression cannot be overridden.
 #[test]
-fn weights_that_do_not_say_what_they_are_are_softmax_regressions() {
+fn weights_without_metadata_are_softmax_regressions() {
     let (folder, _, found) = one_vs_rest();
     let folder = folder.path();
     let guessed = call(folder, &["import", "sgd.npz", "--out", "softmax", "--columns", "a,b,c,d"]);
@@ -484,7 +484,7 @@ fn weights_that_do_not_say_what_they_are_are_softmax_regressions() {
 
 /// A scaler gives features, but they may be columns of a table or pixels of a 2 x 2 image.
 #[test]
-fn what_rows_the_weights_are_for_must_be_said_and_a_table_has_no_page_to_draw_on() {
+fn the_kind_of_rows_must_be_given() {
     let (folder, ..) = one_vs_rest();
     let folder = folder.path();
     is_refused(folder, &["import", "sgd.npz", "--out", "out"], &["--columns", "--image-size"]);
@@ -492,7 +492,7 @@ fn what_rows_the_weights_are_for_must_be_said_and_a_table_has_no_page_to_draw_on
 }
 
 #[test]
-fn a_page_shows_no_single_step_of_several_models() {
+fn one_vs_rest_has_no_drawing_page() {
     let folder = folder();
     let folder = folder.path();
     let file = safetensors(&[("weight", &[3, 4], vec![0.25; 12]), ("bias", &[3], vec![0.0, 1.0, -1.0])]);
@@ -503,7 +503,7 @@ fn a_page_shows_no_single_step_of_several_models() {
 }
 
 #[test]
-fn what_is_not_read_of_a_file_is_named() {
+fn ignored_parts_of_a_file_are_named() {
     let folder = folder();
     let folder = folder.path();
     let floats = |shape: &str, numbers: &[f64]| {

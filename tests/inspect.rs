@@ -21,7 +21,7 @@ fn number(value: &Value) -> f64 {
 }
 
 #[test]
-fn norms_are_the_summarys_and_each_class_has_its_own() {
+fn norms_match_the_summary() {
     for (config, classes) in [("configs/softmax.toml", 10), ("configs/logistic.toml", 1)] {
         let folder = folder();
         let summary = train(folder.path(), config, &["--precision", "f64"]);
@@ -88,17 +88,17 @@ fn evidence_adds_up(config: &str) {
 }
 
 #[test]
-fn evidence_adds_up_to_softmax_probabilities() {
+fn evidence_sums_to_softmax_probabilities() {
     evidence_adds_up("configs/softmax.toml");
 }
 
 #[test]
-fn evidence_adds_up_to_logistic_probabilities() {
+fn evidence_sums_to_logistic_probabilities() {
     evidence_adds_up("configs/logistic.toml");
 }
 
 #[test]
-fn a_pipe_gets_plain_characters_and_a_file_the_same_pictures() {
+fn a_pipe_gets_plain_characters() {
     let folder = folder();
     train(folder.path(), "configs/softmax.toml", &[]);
     std::fs::write(folder.path().join("seven.png"), encoded(seven(90, 170, 0, 255), ImageFormat::Png)).unwrap();

@@ -116,7 +116,7 @@ fn one_pass_gives_the_closed_forms_gradient() {
 }
 
 #[test]
-fn training_on_them_walks_the_closed_forms_path() {
+fn training_matches_the_closed_form() {
     let device = f64_device();
     let data = digits(600, 300);
     for kind in ["softmax.toml", "logistic-shuffled.toml"] {
@@ -150,7 +150,7 @@ fn training_on_them_walks_the_closed_forms_path() {
 }
 
 #[test]
-fn on_mnist_they_stop_where_the_report_does() {
+fn on_mnist_they_stop_as_in_the_report() {
     let data = mnist();
     let device = f64_device();
     for precision in ["f32", "f64"] {
@@ -168,7 +168,7 @@ fn on_mnist_they_stop_where_the_report_does() {
 }
 
 #[test]
-fn training_too_fast_diverges_rather_than_reports_a_loss() {
+fn a_too_large_rate_is_a_divergence() {
     let data = digits(600, 300);
     let settings = [
         "descent.gradient=fused",
@@ -188,7 +188,7 @@ fn training_too_fast_diverges_rather_than_reports_a_loss() {
 }
 
 #[test]
-fn features_are_the_bytes_that_the_tensors_have() {
+fn features_match_the_tensors() {
     let (splits, _) = digits(600, 300).select(Some(600), Some(300), None).unwrap();
     let device = crate::support::device();
     let tensors = values(crate::support::examples(&splits[0], Precision::F32, &device).features);
@@ -206,7 +206,7 @@ fn features_are_the_bytes_that_the_tensors_have() {
 }
 
 #[test]
-fn the_program_trains_on_them_unless_told_otherwise_and_says_how() {
+fn the_program_uses_them_by_default() {
     let folder = folder();
     let train = |more: &[&str]| {
         let quick =
@@ -229,7 +229,7 @@ fn the_program_trains_on_them_unless_told_otherwise_and_says_how() {
 }
 
 #[test]
-fn the_programs_gradient_check_holds_them_against_the_others() {
+fn the_programs_gradient_check_includes_them() {
     use chainrule::backend::Backend;
     let Some(cpu) = [Backend::Flex, Backend::Ndarray].into_iter().find(Backend::is_built) else {
         skip("no CPU backend is in this build");

@@ -37,7 +37,7 @@ fn fitted_to_flowers(samples: &Samples) -> Fitted {
 }
 
 #[test]
-fn a_table_comes_to_the_same_weights_as_by_the_program() {
+fn a_table_gives_the_programs_weights() {
     let folder = folder();
     let samples = table(folder.path(), "flowers.csv", &COLUMNS);
     let own_words = [
@@ -98,7 +98,7 @@ fn a_table_comes_to_the_same_weights_as_by_the_program() {
 }
 
 #[test]
-fn images_come_to_the_same_weights_as_by_the_program() {
+fn images_give_the_programs_weights() {
     let folder = folder();
     let arguments = ["data", "--write-idx", "digits", "--train-images", "400", "--validation-images", "200", "--quiet"];
     assert_eq!(code(&call(folder.path(), &arguments)), Some(0));
@@ -118,7 +118,7 @@ fn images_come_to_the_same_weights_as_by_the_program() {
 }
 
 #[test]
-fn a_saved_model_is_read_back_and_by_the_program() {
+fn library_and_program_read_a_saved_model() {
     let folder = folder();
     let samples = table(folder.path(), "flowers.csv", &COLUMNS);
     let fitted = fitted_to_flowers(&samples);
@@ -143,7 +143,7 @@ fn a_saved_model_is_read_back_and_by_the_program() {
 }
 
 #[test]
-fn the_gradient_is_checked_on_the_samples_by_hand_by_autodiff_and_by_differences() {
+fn check_gradient_passes_on_samples() {
     let folder = folder();
     let flowers = table(folder.path(), "flowers.csv", &COLUMNS);
     let digits = Samples::digits(30, 1);
@@ -169,7 +169,7 @@ fn the_gradient_is_checked_on_the_samples_by_hand_by_autodiff_and_by_differences
 }
 
 #[test]
-fn the_gradient_is_checked_on_rows_of_all_classes_however_the_file_is_sorted() {
+fn gradient_checks_use_rows_of_all_classes() {
     // A hundred rows of one class come first, then a few of the other.
     let rows: Vec<[f64; 2]> = noise(3, 220).chunks_exact(2).map(|pair| [pair[0], 100.0 * pair[1]]).collect();
     let labels: Vec<&str> = (0..110).map(|row| if row < 100 { "common" } else { "rare" }).collect();
@@ -215,7 +215,7 @@ fn the_examples_run() {
 
 /// In f32, as for tensors.
 #[test]
-fn rows_that_are_too_large_diverge_and_the_error_says_what_to_do() {
+fn the_divergence_error_suggests_a_fix() {
     let large = Samples::from_rows(&[[1e30], [-1e30]], &["a", "b"]).unwrap();
     says(
         softmax().fit_validated(&large, &large),

@@ -11,7 +11,7 @@ fn labels(labels: &[i32], device: &burn::tensor::Device) -> Tensor<1, Int> {
 }
 
 #[test]
-fn logistic_loss_is_what_a_pocket_calculator_gives() {
+fn logistic_loss_matches_hand_computed_values() {
     for (device, dtype) in devices_and_precisions() {
         let model = LogisticRegressionConfig::new(1).init(&device);
         let z = matrix(&[0.0, 2.0, 2.0, -1.5], [4, 1], &device, dtype);
@@ -24,7 +24,7 @@ fn logistic_loss_is_what_a_pocket_calculator_gives() {
 }
 
 #[test]
-fn softmax_loss_is_what_a_pocket_calculator_gives() {
+fn softmax_loss_matches_hand_computed_values() {
     for (device, dtype) in devices_and_precisions() {
         let model = SoftmaxRegressionConfig::new(1, 3).init(&device);
         let z = matrix(&[0.0, 0.0, 0.0, 1.0, 2.0, 3.0], [2, 3], &device, dtype);
@@ -58,7 +58,7 @@ fn losses_and_gradients_are_finite_at_logit_1e4() {
 
 /// 63 rows of one class and 65 of the other at zero weights: the mean residual is ±1/128.
 #[test]
-fn the_first_bias_gradient_is_right_at_zero_weights() {
+fn the_bias_gradient_is_right_at_zero_weights() {
     for device in devices() {
         let y: Vec<i32> = (0..128).map(|row| i32::from(row < 65)).collect();
         let x = matrix(&vec![1.0; 128], [128, 1], &device, FloatDType::F32);

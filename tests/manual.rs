@@ -21,7 +21,7 @@ fn script(shell: &str) -> String {
 }
 
 #[test]
-fn every_shells_completions_know_every_command() {
+fn completions_list_every_command() {
     let commands = commands();
     assert!(commands.len() > 8, "{commands:?}");
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
@@ -52,7 +52,7 @@ fn bash_completes_a_command_and_an_option() {
 }
 
 #[test]
-fn every_command_has_a_man_page_that_names_its_options() {
+fn every_command_has_a_man_page() {
     let folder = folder();
     let output = call(folder.path(), &["man", "--out", "pages"]);
     assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
@@ -68,7 +68,7 @@ fn every_command_has_a_man_page_that_names_its_options() {
 }
 
 #[test]
-fn man_pages_render_without_a_complaint() {
+fn man_pages_render_without_warnings() {
     let renders = |page: &str, folder: &std::path::Path| {
         // Plain letters, without overstrikes for bold.
         process("groff").args(["-man", "-Kutf8", "-Tutf8", "-ww", "-P-cbu", page]).current_dir(folder).output()
@@ -87,7 +87,7 @@ fn man_pages_render_without_a_complaint() {
 }
 
 #[test]
-fn an_unknown_shell_is_refused_with_those_there_are() {
+fn an_unknown_shell_lists_the_known_ones() {
     let output = call(folder().path(), &["completions", "tcsh"]);
     let error = text(&output.stderr);
     assert_eq!(code(&output), Some(2));

@@ -160,7 +160,7 @@ const OPTIMIZERS: [&str; 6] =
 #[test]
 #[ignore = "the process that the test on memory starts, and a person for many steps"]
 #[expect(clippy::print_stdout, reason = "they listen")]
-fn trains_in_a_process_of_its_own() {
+fn trains_in_a_separate_process() {
     let steps: usize = std::env::var("CHAINRULE_MEMORY").unwrap().parse().unwrap();
     let is_short = steps < 100_000;
     let log = |what: &str, bytes: f64| println!("{bytes:8.1} bytes a step: {what}");
@@ -184,12 +184,12 @@ fn trains_in_a_process_of_its_own() {
 }
 
 #[test]
-fn a_step_leaves_nothing_behind_but_its_loss() {
+fn a_step_leaks_no_memory() {
     if !cfg!(target_os = "linux") {
         skip("a process's memory is read from Linux's /proc");
     }
     let output = process(std::env::current_exe().unwrap())
-        .args(["memory::trains_in_a_process_of_its_own", "--exact", "--ignored", "--nocapture"])
+        .args(["memory::trains_in_a_separate_process", "--exact", "--ignored", "--nocapture"])
         .env("CHAINRULE_MEMORY", "20000")
         .output()
         .unwrap();

@@ -23,7 +23,7 @@ fn the_report_takes_4005_and_2042_rows_of_2_and_3() {
 /// its own cache folder.
 #[cfg(feature = "burn-mnist")]
 #[test]
-fn our_reader_and_burn_datasets_own_agree_on_every_image() {
+fn our_reader_matches_burn_dataset() {
     use burn_dataset::{Dataset, vision::MnistDataset};
     use chainrule_data::mnist::read_cache;
 
@@ -38,7 +38,7 @@ fn our_reader_and_burn_datasets_own_agree_on_every_image() {
         }
         assert!(read_cache(&folder).is_ok(), "our reader takes burn-dataset's layout");
         let output = crate::command::process(std::env::current_exe().unwrap())
-            .args(["--exact", "mnist::our_reader_and_burn_datasets_own_agree_on_every_image"])
+            .args(["--exact", "mnist::our_reader_matches_burn_dataset"])
             .env("CHAINRULE_TEST_INNER", "1")
             .env("XDG_CACHE_HOME", cache.path())
             // Its output would be mistaken for that of this process.

@@ -102,7 +102,7 @@ impl Repeated {
 
 /// A row of weight 2 equals a row that occurs twice.
 #[test]
-fn eq_35_the_weighted_bound_is_that_of_rows_which_are_there_as_often_as_they_weigh() {
+fn eq_35_an_integer_weight_repeats_its_row_in_the_bound() {
     for kind in KINDS {
         let rows = Repeated::new(kind);
         for penalize_bias in [true, false] {
@@ -115,7 +115,7 @@ fn eq_35_the_weighted_bound_is_that_of_rows_which_are_there_as_often_as_they_wei
 }
 
 #[test]
-fn it_ends_no_higher_than_long_descent_does() {
+fn the_minimum_is_not_above_long_descent() {
     let data = digits(600, 300);
     for (name, penalize_bias) in
         [("softmax.toml", "true"), ("softmax.toml", "false"), ("logistic.toml", "true"), ("logistic.toml", "false")]
@@ -218,7 +218,7 @@ impl Observer for StopAfter {
 }
 
 #[test]
-fn each_ending_is_told_and_keeps_the_weights() {
+fn each_ending_is_reported_and_keeps_the_weights() {
     let data = digits(600, 300);
     let common =
         ["data.train_images=600", "data.validation_images=300", "objective.l2=0.001", "descent.gradient=fused"];
@@ -267,7 +267,7 @@ fn fit_table(examples: &Examples, k: usize, sets: &[&str]) -> Trained {
 }
 
 #[test]
-fn the_certificate_is_what_f64_finds_whatever_the_rows_are_in() {
+fn the_certificate_is_computed_in_f64() {
     type Feature = fn(f64, usize) -> f64;
     let cases: [(usize, [usize; 2], &str, Feature); 3] = [
         // A sum of this number of rows in f32 has only four correct digits.
@@ -315,7 +315,7 @@ fn losses_of_many_rows_are_summed_in_f64() {
 }
 
 #[test]
-fn where_rounding_ends_a_search_the_line_says_what_goes_on() {
+fn a_search_ended_by_rounding_gives_advice() {
     let folder = folder();
     let rows: String = noise(8, 900)
         .chunks_exact(3)
@@ -359,7 +359,7 @@ const QUICK: [&str; 8] = [
 ];
 
 #[test]
-fn the_program_writes_a_whole_run_with_its_certificate() {
+fn the_program_writes_the_certificate() {
     let folder = folder();
     let output = call(folder.path(), &[&QUICK[..], &["--json", "--quiet"]].concat());
     assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
@@ -378,7 +378,7 @@ fn the_program_writes_a_whole_run_with_its_certificate() {
 }
 
 #[test]
-fn the_closing_table_says_it_in_words_and_the_exit_code_whether_it_holds() {
+fn table_and_exit_code_report_the_certificate() {
     let folder = folder();
     let output = call(folder.path(), &QUICK);
     let said = text(&output.stdout);

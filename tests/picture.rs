@@ -22,7 +22,7 @@ fn png(image: impl Into<DynamicImage>) -> Vec<u8> {
 /// Draws MNIST's digits enlarged, with dark ink somewhere on a white sheet. The trained model must
 /// see almost the same digits.
 #[test]
-fn digits_of_mnist_come_back_from_a_sheet_as_they_were() {
+fn digits_are_recovered_from_a_picture() {
     let data = mnist();
     let config = experiment("softmax.toml", &["data.train_images=5000", "descent.epochs=5"]);
     let fit = fit(&config, &data, &device(), &mut ());

@@ -80,19 +80,19 @@ fn agrees_with_the_training(config: &str, more: &[&str], tolerance: f64) {
 }
 
 #[test]
-fn softmax_probabilities_are_the_trained_models_own() {
+fn softmax_probabilities_match_the_trained_model() {
     agrees_with_the_training("configs/softmax.toml", &["--precision", "f64", "--gradient", "autodiff"], 1e-12);
     agrees_with_the_training("configs/softmax.toml", &["--precision", "f32", "--gradient", "fused"], 1e-6);
 }
 
 #[test]
-fn logistic_probabilities_are_the_trained_models_own() {
+fn logistic_probabilities_match_the_trained_model() {
     agrees_with_the_training("configs/logistic.toml", &["--precision", "f64", "--gradient", "closed-form"], 1e-12);
     agrees_with_the_training("configs/logistic.toml", &["--precision", "f32", "--gradient", "autodiff"], 1e-6);
 }
 
 #[test]
-fn pictures_folders_and_standard_input_are_answered_and_what_was_done_is_said() {
+fn predict_reads_pictures_folders_and_standard_input() {
     let folder = folder();
     let path = |name: &str| folder.path().join(name);
     train(folder.path(), "configs/softmax.toml", &[]);
@@ -135,7 +135,7 @@ fn pictures_folders_and_standard_input_are_answered_and_what_was_done_is_said() 
 }
 
 #[test]
-fn gzipped_and_plain_idx_files_are_taken_as_they_are() {
+fn predict_reads_gzipped_and_plain_idx_files() {
     let folder = folder();
     train(folder.path(), "configs/softmax.toml", &[]);
     write_digits(folder.path());
@@ -160,7 +160,7 @@ fn gzipped_and_plain_idx_files_are_taken_as_they_are() {
 }
 
 #[test]
-fn of_several_files_the_good_ones_are_answered_and_the_bad_ones_told() {
+fn bad_files_do_not_stop_the_others() {
     let folder = folder();
     let write = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).unwrap();
     train(folder.path(), "configs/softmax.toml", &[]);
@@ -233,7 +233,7 @@ fn a_folder_without_a_finished_run_is_refused() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_pipe_among_the_files_is_not_waited_for_and_a_claim_of_100000_squared_takes_no_memory() {
+fn pipes_and_huge_pictures_are_refused() {
     let folder = folder();
     train(folder.path(), "configs/softmax.toml", &[]);
     let pipe = folder.path().join("pipe");

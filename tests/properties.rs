@@ -33,7 +33,7 @@ fn shifting_all_logits_changes_nothing() {
 }
 
 #[test]
-fn two_class_softmax_equals_logistic_with_the_difference_of_weights() {
+fn two_class_softmax_equals_logistic_with_weight_difference() {
     for (device, dtype) in devices_and_precisions() {
         let weight = matrix(&noise(1, FEATURES * 2), [FEATURES, 2], &device, dtype);
         let bias = vector(&noise(2, 2), &device, dtype);
@@ -86,7 +86,7 @@ fn duplicating_a_batch_changes_neither_loss_nor_gradient() {
 }
 
 #[test]
-fn a_row_of_weight_two_is_a_row_that_is_there_twice() {
+fn weight_two_equals_repeating_the_row() {
     for (device, dtype) in devices_and_precisions() {
         let (model, x, y) = of_four_classes(&device, dtype);
         let of_class: Vec<i32> = y
@@ -116,7 +116,7 @@ fn a_row_of_weight_two_is_a_row_that_is_there_twice() {
 }
 
 #[test]
-fn weights_of_one_change_no_bit() {
+fn unit_weights_change_no_bit() {
     for (device, dtype) in devices_and_precisions() {
         let (model, x, y) = of_four_classes(&device, dtype);
         let ones = Targets::with_class_weights(y.clone(), vector(&[1.0; 4], &device, dtype));

@@ -111,7 +111,7 @@ fn the_softmax_table_holds_in_f32() {
 }
 
 #[test]
-fn with_shuffling_the_logistic_run_stops_much_earlier() {
+fn shuffling_stops_the_logistic_run_earlier() {
     let data = mnist();
     for device in f64_devices() {
         let by = |precision| fit(&experiment("logistic-shuffled.toml", &[precision]), &data, &device, &mut ());

@@ -76,7 +76,7 @@ impl Whole {
 }
 
 #[test]
-fn the_whole_report_is_made_on_any_data() {
+fn the_report_works_on_any_data() {
     let whole = Whole::made();
     let (told, said) = (text(&whole.output.stdout), text(&whole.output.stderr));
     assert_eq!(code(&whole.output), Some(0), "{said}");
@@ -86,7 +86,7 @@ fn the_whole_report_is_made_on_any_data() {
 
 /// The names of the checks are the names that the report looks for.
 #[test]
-fn the_reports_claims_have_the_gradient_checks_as_their_evidence() {
+fn gradient_checks_are_the_evidence_of_claims() {
     let claims = &Whole::made().files[&Path::new(OUT).join("claims.json")];
     let claims: Value = serde_json::from_slice(claims).unwrap();
     for (claim, id) in [(0, "1a"), (1, "1b")] {
@@ -98,7 +98,7 @@ fn the_reports_claims_have_the_gradient_checks_as_their_evidence() {
 }
 
 #[test]
-fn a_report_that_is_made_again_trains_nothing_and_is_the_same_page() {
+fn a_repeated_report_trains_nothing() {
     let whole = Whole::made();
     let folder = whole.copy();
     let again = reproduce(folder.path(), &[]);
@@ -108,7 +108,7 @@ fn a_report_that_is_made_again_trains_nothing_and_is_the_same_page() {
 }
 
 #[test]
-fn what_was_cut_off_or_changed_is_made_again_and_nothing_else() {
+fn only_incomplete_or_changed_runs_are_repeated() {
     let folder = Whole::made().copy();
     let folder = folder.path();
     // A run that was cut off is the only one made again, although others start from its random
@@ -146,7 +146,7 @@ fn autodiff_gives_the_same_report() {
 }
 
 #[test]
-fn a_report_that_says_otherwise_is_found_out() {
+fn check_detects_changed_numbers() {
     let folder = Whole::made().copy();
     let path = folder.path().join(OUT).join("numbers.json");
     let numbers = std::fs::read_to_string(&path).unwrap();
@@ -160,7 +160,7 @@ fn a_report_that_says_otherwise_is_found_out() {
 }
 
 #[test]
-fn the_plans_own_settings_of_a_run_outlast_those_of_the_command_line() {
+fn settings_of_the_plan_take_precedence() {
     let folder = folder();
     // With a patience of 1 every run stops at once, except those whose plan forbids it.
     let output =
@@ -179,7 +179,7 @@ fn the_plans_own_settings_of_a_run_outlast_those_of_the_command_line() {
 
 #[test]
 #[cfg(unix)]
-fn ctrl_c_keeps_the_finished_runs_and_the_same_command_goes_on() {
+fn a_report_resumes_after_ctrl_c() {
     let folder = folder();
     let backend = Backend::built().unwrap().pop().unwrap().name();
     let few = ["--set", "data.train_images=800", "--set", "data.validation_images=200", "--set", "descent.epochs=40"];
@@ -216,7 +216,7 @@ fn ctrl_c_keeps_the_finished_runs_and_the_same_command_goes_on() {
 }
 
 #[test]
-fn a_folder_that_is_named_is_what_the_runs_are_made_on() {
+fn the_runs_use_the_named_data() {
     let folder = folder();
     let written = ["data", "--write-idx", "raw", "--train-images", "800", "--validation-images", "200", "--seed", "7"];
     assert_eq!(code(&call(folder.path(), &written)), Some(0));
@@ -243,7 +243,7 @@ fn a_folder_that_is_named_is_what_the_runs_are_made_on() {
 }
 
 #[test]
-fn one_figure_makes_its_own_runs_only() {
+fn one_figure_trains_only_its_runs() {
     let folder = folder();
     let output = reproduce(folder.path(), &["--only", "figure-3", "--out", "pictures", "--json"]);
     assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
@@ -259,7 +259,7 @@ fn one_figure_makes_its_own_runs_only() {
 }
 
 #[test]
-fn a_figure_of_a_later_run_makes_those_before_it_on_the_stream() {
+fn a_later_run_trains_those_before_it() {
     let folder = folder();
     let output = reproduce(folder.path(), &["--only", "figure-6", "--out", "pictures"]);
     assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
@@ -272,7 +272,7 @@ fn a_figure_of_a_later_run_makes_those_before_it_on_the_stream() {
 }
 
 #[test]
-fn what_cannot_be_reproduced_is_said_in_one_line() {
+fn invalid_reports_are_refused() {
     let folder = folder();
     for (arguments, expected) in [
         (vec!["--only", "figure-9"], "no such figure; expected one of figure-1"),
@@ -290,7 +290,7 @@ fn what_cannot_be_reproduced_is_said_in_one_line() {
 }
 
 #[test]
-fn the_plan_in_configs_has_every_run_that_the_report_needs() {
+fn the_builtin_plan_is_complete() {
     let plan = Plan::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/report.toml"), &[]).unwrap();
     for need in needs(None) {
         let seed = format!("{need}-0");

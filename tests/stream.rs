@@ -107,7 +107,7 @@ fn a_streamed_run_is_the_resident_run_byte_for_byte() {
 }
 
 #[test]
-fn the_minimum_is_the_same_from_a_file() {
+fn a_streamed_minimum_is_the_resident_one() {
     let folder = with_digits(3000, 700);
     let folder = folder.path();
     // With a free bias the bound needs the rows' means. f32 needs additional passes in f64.
@@ -142,7 +142,7 @@ fn write_large(folder: &Path, train: usize, validation: usize) {
 }
 
 #[test]
-fn a_loss_on_many_chunks_is_that_of_all_rows_at_once() {
+fn a_loss_over_chunks_is_the_loss_of_all_rows() {
     let folder = folder();
     let folder = folder.path();
     // 16.8 MB of validation images, more than is always kept in memory.
@@ -176,7 +176,7 @@ fn a_loss_on_many_chunks_is_that_of_all_rows_at_once() {
 }
 
 #[test]
-fn the_program_saves_a_run_whose_file_is_cut_off_and_says_so_in_one_line() {
+fn a_run_is_saved_if_its_data_file_is_truncated() {
     let folder = with_digits(5000, 300);
     let folder = folder.path();
     let arguments = [
@@ -236,7 +236,7 @@ const STREAMED: [&str; 6] =
     ["--set", "data.resident_bytes=0", "--set", "data.train_images=300", "--set", "data.validation_images=100"];
 
 #[test]
-fn a_header_that_lies_about_a_file_that_stays_is_refused() {
+fn a_wrong_header_of_a_streamed_file_is_refused() {
     let folder = with_digits(300, 100);
     let folder = folder.path();
     let file = &files(&folder.join("digits"))[0];
@@ -262,7 +262,7 @@ fn a_header_that_lies_about_a_file_that_stays_is_refused() {
 }
 
 #[test]
-fn a_large_gzip_is_refused_with_what_to_do() {
+fn a_large_gzip_is_refused_with_advice() {
     let folder = with_digits(300, 100);
     let folder = folder.path();
     let file = &files(&folder.join("digits"))[0];
@@ -279,7 +279,7 @@ fn a_large_gzip_is_refused_with_what_to_do() {
 }
 
 #[test]
-fn what_cannot_be_streamed_is_refused_with_what_to_do() {
+fn unstreamable_settings_are_refused_with_advice() {
     let folder = with_digits(300, 100);
     let folder = folder.path();
     for gradient in ["closed-form", "autodiff"] {
@@ -295,7 +295,7 @@ fn what_cannot_be_streamed_is_refused_with_what_to_do() {
 }
 
 #[test]
-fn few_rows_of_a_large_file_are_taken_into_memory() {
+fn a_few_rows_of_a_large_file_are_loaded() {
     let folder = with_digits(1000, 100);
     let small = ["--set", "data.train_images=300", "--set", "data.validation_images=100", "--set", "descent.epochs=1"];
     for gradient in ["fused", "closed-form"] {
@@ -348,7 +348,7 @@ fn peak_bytes(folder: &Path, resident_bytes: &str) -> u64 {
 }
 
 #[test]
-fn a_streamed_run_takes_a_fraction_of_the_files_size_in_memory() {
+fn a_streamed_run_uses_little_memory() {
     if !Path::new("/proc/self/status").exists() {
         skip("no /proc");
     }

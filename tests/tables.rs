@@ -69,7 +69,7 @@ fn in_another_order() -> String {
 }
 
 #[test]
-fn a_csv_file_is_trained_on() {
+fn a_csv_file_can_be_trained_on() {
     let (_folder, summary) = trained();
     let data = &summary["data"];
     assert_eq!((&data["train"], &data["validation"], &data["kind"]), (&json!(96), &json!(24), &json!("table")));
@@ -79,7 +79,7 @@ fn a_csv_file_is_trained_on() {
 }
 
 #[test]
-fn a_run_on_a_csv_file_is_evaluated_on_its_rows_as_it_held_them_out() {
+fn evaluation_uses_the_held_out_rows() {
     let (folder, summary) = trained();
     for (split, loss) in [("train", "train_loss"), ("validation", "validation_loss")] {
         let found = ask(folder.path(), &["evaluate", "run", "--split", split]);
@@ -90,7 +90,7 @@ fn a_run_on_a_csv_file_is_evaluated_on_its_rows_as_it_held_them_out() {
 }
 
 #[test]
-fn columns_between_and_in_another_order_change_no_loss() {
+fn column_order_and_extra_columns_change_no_loss() {
     let (folder, _) = trained();
     write(folder.path(), "other.csv", in_another_order());
     let whole = ask(folder.path(), &["evaluate", "run", "--data", "flowers.csv"]);
@@ -99,7 +99,7 @@ fn columns_between_and_in_another_order_change_no_loss() {
 }
 
 #[test]
-fn evaluate_says_whose_rows_it_takes_and_whether_some_were_trained_on() {
+fn evaluate_names_its_rows_and_overlap() {
     let (folder, _) = trained();
     write(folder.path(), "other.csv", in_another_order());
     for (file, is_own, expected, note) in [
@@ -123,7 +123,7 @@ fn evaluate_says_whose_rows_it_takes_and_whether_some_were_trained_on() {
 }
 
 #[test]
-fn rows_that_are_most_confidently_wrong_are_named_by_their_lines() {
+fn wrong_rows_are_named_by_line() {
     let (folder, _) = trained();
     write(folder.path(), "other.csv", in_another_order());
     let found = ask(folder.path(), &["evaluate", "run", "--data", "other.csv"]);
@@ -136,7 +136,7 @@ fn rows_that_are_most_confidently_wrong_are_named_by_their_lines() {
 }
 
 #[test]
-fn predictions_of_a_csv_file_come_to_evaluates_count() {
+fn predict_and_evaluate_agree() {
     let (folder, _) = trained();
     write(folder.path(), "other.csv", in_another_order());
     let found = ask(folder.path(), &["evaluate", "run", "--data", "other.csv"]);
@@ -150,7 +150,7 @@ fn predictions_of_a_csv_file_come_to_evaluates_count() {
 }
 
 #[test]
-fn a_csv_file_is_asked_about_whether_its_label_is_there_or_not() {
+fn predict_needs_no_label_column() {
     let (folder, _) = trained();
     let labelled = in_another_order();
     write(folder.path(), "other.csv", &labelled);
@@ -169,7 +169,7 @@ fn a_csv_file_is_asked_about_whether_its_label_is_there_or_not() {
 }
 
 #[test]
-fn inspect_lists_weights_by_feature_and_the_largest_first() {
+fn inspect_lists_the_largest_weights_first() {
     let folder = folder();
     write(folder.path(), "flowers.csv", flowers(0..120, 4));
     train(folder.path(), &[&ON_FLOWERS[..], &["--set", "data.standardize=true"]].concat());
@@ -199,7 +199,7 @@ fn inspect_lists_weights_by_feature_and_the_largest_first() {
 
 /// On scikit-learn's own rows, standardised by their own statistics, the minimum is scikit-learn's.
 #[test]
-fn the_minimum_on_a_standardised_table_is_scikit_learns() {
+fn the_minimum_on_a_standardised_table_matches_scikit_learn() {
     let folder = folder();
     let table = flowers(0..120, 4);
     write(folder.path(), "flowers/train.csv", &table);
@@ -297,7 +297,7 @@ fn every_gradient_and_model_trains_on_a_table() {
 }
 
 #[test]
-fn an_interrupted_run_goes_on_to_the_same_bytes_and_other_data_is_refused() {
+fn a_run_on_a_table_resumes_to_the_same_bytes() {
     let folder = folder();
     write(folder.path(), "flowers.csv", flowers(0..120, 4));
     let more = [&ON_FLOWERS[..], &["--set", "data.standardize=true"]].concat();
@@ -327,7 +327,7 @@ fn without_a_label_the_columns_are_listed() {
 }
 
 #[test]
-fn what_is_in_a_table_is_shown_before_anyone_chooses_its_label() {
+fn data_describes_a_table_without_a_label() {
     let folder = folder();
     write(folder.path(), "flowers.csv", flowers(0..120, 2).replace("\n5", "\n ,1,rose\n5"));
     let found = ask(folder.path(), &["data", "--data", "flowers.csv"]);
@@ -342,7 +342,7 @@ fn what_is_in_a_table_is_shown_before_anyone_chooses_its_label() {
 }
 
 #[test]
-fn labels_and_classes_that_cannot_be_split_are_refused() {
+fn labels_that_cannot_be_split_are_refused() {
     let folder = folder();
     let on = |source: &'static str| [&MODEL[..], &["--data", source, "--set", "data.label=y"]].concat();
     write(folder.path(), "one.csv", "a,y\n1,u\n2,u\n");
@@ -359,7 +359,7 @@ fn labels_and_classes_that_cannot_be_split_are_refused() {
 }
 
 #[test]
-fn a_missing_column_and_other_data_are_told_by_evaluate_and_predict() {
+fn evaluate_and_predict_report_missing_columns() {
     let folder = folder();
     write(folder.path(), "flowers.csv", flowers(0..120, 4));
     let output = call(folder.path(), &[&MODEL[..], &["--backend", cpu(), "--out", "run"], &ON_FLOWERS].concat());
@@ -382,7 +382,7 @@ fn a_missing_column_and_other_data_are_told_by_evaluate_and_predict() {
 }
 
 #[test]
-fn a_spreadsheet_and_a_pipe_are_refused_by_every_command_that_reads_data() {
+fn every_command_refuses_spreadsheets_and_pipes() {
     let folder = folder();
     write(folder.path(), "book.xlsx", b"PK\x03\x04\x14\0\x06\0\x08\0\0\0!\0[Content_Types].xml\0\0\0\0");
     for arguments in [&["data", "--data", "book.xlsx"][..], &["train", "--data", "book.xlsx", "--set", "data.label=y"]]
@@ -403,7 +403,7 @@ fn a_spreadsheet_and_a_pipe_are_refused_by_every_command_that_reads_data() {
 
 /// Applies to labels that no config names as classes. Named classes are accepted.
 #[test]
-fn labels_that_are_no_class_or_two_forms_of_one_are_refused() {
+fn missing_and_ambiguous_labels_are_refused() {
     let folder = folder();
     for (labels, expected) in [
         (&["u", "v", "NA", "u", "v", "NA"][..], "line 4: the label is \"NA\", which stands for a missing value"),
@@ -448,7 +448,7 @@ fn labels_that_are_no_class_or_two_forms_of_one_are_refused() {
 }
 
 #[test]
-fn rows_that_no_batch_takes_are_told_and_kept_unless_it_is_asked() {
+fn rows_outside_full_batches_are_reported() {
     let folder = folder();
     write(folder.path(), "flowers.csv", flowers(0..120, 4));
     let all = ["--backend", cpu(), "--out", "run", "--force", "--set", "data.standardize=true"];
@@ -472,7 +472,7 @@ fn rows_that_no_batch_takes_are_told_and_kept_unless_it_is_asked() {
 }
 
 #[test]
-fn the_table_for_the_validation_may_have_four_names_and_others_in_the_folder_are_named() {
+fn the_validation_table_has_four_possible_names() {
     let folder = folder();
     write(folder.path(), "two/train.csv", flowers(0..90, 4));
     write(folder.path(), "two/.hidden", "no word of it");

@@ -19,7 +19,7 @@ fn with(more: &[&'static str]) -> Vec<&'static str> {
 }
 
 #[test]
-fn closed_form_and_autodiff_walk_the_same_path() {
+fn closed_form_and_autodiff_train_alike() {
     let data = digits(1000, 500);
     for device in f64_devices() {
         for (config, l2) in [
@@ -106,7 +106,7 @@ pub(crate) fn plain(rate: impl Fn(usize) -> f64) -> impl FnMut(usize, f64, &mut 
 }
 
 #[test]
-fn every_source_of_gradients_walks_as_plain_loops_do_in_the_order_of_the_seed() {
+fn every_gradient_source_matches_plain_loops() {
     let data = digits(330, 50);
     let ([rows, _], classes) = data.select(None, None, None).unwrap();
     let shuffles = [
@@ -154,7 +154,7 @@ fn every_source_of_gradients_walks_as_plain_loops_do_in_the_order_of_the_seed() 
 }
 
 #[test]
-fn training_learns_on_every_backend_and_all_agree() {
+fn training_learns_alike_on_every_backend() {
     let data = digits(1000, 500);
     let config = experiment("softmax.toml", &SMALL);
     let fits: Vec<_> = devices().iter().map(|device| fit(&config, &data, device, &mut ())).collect();
@@ -168,7 +168,7 @@ fn training_learns_on_every_backend_and_all_agree() {
 }
 
 #[test]
-fn softmax_lands_between_85_and_95_percent_on_the_embedded_digits() {
+fn softmax_reaches_85_to_95_percent_on_embedded_digits() {
     let data = digits(20_000, 10_000);
     let config = experiment("softmax.toml", &["descent.epochs=20", "early_stopping.evaluations_per_epoch=1"]);
     let accuracy = fit(&config, &data, &device(), &mut ()).final_metrics.validation_accuracy;
@@ -186,7 +186,7 @@ fn the_first_logged_loss_is_that_of_zero_weights() {
 }
 
 #[test]
-fn evaluations_fall_on_the_protocols_grid() {
+fn evaluations_follow_the_protocol() {
     let data = digits(1000, 500);
     // 1000 / 64 = 15 steps per epoch, and the last 40 rows are dropped. 15 / 4 gives an evaluation
     // every third step, without a reset at the epoch.
@@ -209,7 +209,7 @@ fn evaluations_fall_on_the_protocols_grid() {
 
 /// Sixteen rows of one class, then four of another, in file order and in batches of sixteen.
 #[test]
-fn a_class_at_the_end_of_a_sorted_file_is_learnt() {
+fn training_learns_from_a_sorted_file() {
     let values: Vec<f64> = (0..20).map(|i| if i < 16 { -1.0 } else { 1.0 }).collect();
     let rows = Rows::of_numbers(1, values, (0..20).map(|i| u8::from(i >= 16)).collect());
     let rows = Examples::new(rows, &Preprocessing::Raw, Precision::F32, &device(), Expansion::Host).unwrap();
@@ -233,7 +233,7 @@ fn more_evaluations_than_steps_evaluate_every_step() {
 }
 
 #[test]
-fn early_stopping_keeps_the_last_weights_and_restores_the_best_where_asked() {
+fn early_stopping_can_restore_the_best_weights() {
     let data = digits(1000, 500);
     // With a far too large learning rate the training overshoots within a few steps.
     let hasty = ["descent.learning_rate=0.5", "descent.epochs=40", "early_stopping.patience=3"];
@@ -255,7 +255,7 @@ fn early_stopping_keeps_the_last_weights_and_restores_the_best_where_asked() {
 }
 
 #[test]
-fn the_end_is_evaluated_and_counts_where_the_best_weights_are_kept() {
+fn the_last_step_can_be_the_best() {
     let data = digits(1000, 500);
     // 31 steps per epoch and one evaluation, at the first step. The result of the last 30 steps
     // would not be evaluated.
@@ -292,7 +292,7 @@ fn the_end_is_evaluated_and_counts_where_the_best_weights_are_kept() {
 }
 
 #[test]
-fn diverging_training_ends_at_the_step_and_keeps_the_history_so_far() {
+fn divergence_ends_training_and_keeps_the_history() {
     let data = digits(1000, 500);
     for (gradient, l2) in [("descent.gradient=closed-form", 1e6), ("descent.gradient=autodiff", 1e6)] {
         let l2 = format!("objective.l2={l2}");
@@ -309,7 +309,7 @@ fn diverging_training_ends_at_the_step_and_keeps_the_history_so_far() {
 }
 
 #[test]
-fn what_diverges_in_the_last_step_is_no_result() {
+fn divergence_in_the_last_step_is_detected() {
     let data = digits(1000, 500);
     let reckless = |rows: usize| {
         let rows = format!("data.train_images={rows}");
@@ -335,7 +335,7 @@ fn what_diverges_in_the_last_step_is_no_result() {
 }
 
 #[test]
-fn the_first_class_of_the_logistic_model_is_the_positive_one() {
+fn the_first_logistic_class_is_positive() {
     let data = digits(1000, 500);
     for classes in [[2, 3], [3, 2]] {
         let named = format!("data.classes={classes:?}");
@@ -372,7 +372,7 @@ impl Observer for StopAfter {
 }
 
 #[test]
-fn an_observer_hears_evaluations_and_can_end_the_training() {
+fn an_observer_gets_evaluations_and_can_stop_training() {
     let data = digits(1000, 500);
     let mut observer = StopAfter { steps: 9, heard: Vec::new() };
     let fit = fit(&experiment("softmax.toml", &SMALL), &data, &device(), &mut observer);

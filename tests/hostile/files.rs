@@ -102,7 +102,7 @@ fn read_apart(what: &str, path: &Path) -> (String, u64) {
     let output = process("sh")
         .args(["-c", "ulimit -v 2097152; exec \"$@\"", "sh"])
         .arg(std::env::current_exe().unwrap())
-        .args(["hostile::files::reads_what_the_tests_on_memory_name", "--exact", "--ignored", "--nocapture"])
+        .args(["hostile::files::reads_the_file_named_by_the_memory_tests", "--exact", "--ignored", "--nocapture"])
         .env("CHAINRULE_HOSTILE_READ", format!("{what} {}", path.display()))
         .output()
         .unwrap();
@@ -123,7 +123,7 @@ fn peak() -> u64 {
 #[test]
 #[ignore = "the process that the tests on memory start"]
 #[expect(clippy::print_stdout, reason = "they listen")]
-fn reads_what_the_tests_on_memory_name() {
+fn reads_the_file_named_by_the_memory_tests() {
     let asked = std::env::var("CHAINRULE_HOSTILE_READ").unwrap();
     let (what, path) = asked.split_once(' ').unwrap();
     let before = peak();
@@ -155,7 +155,7 @@ fn costs_little_as(name: &str, content: &[u8], times: u64, expected: &str) {
 }
 
 #[test]
-fn a_header_that_claims_all_there_could_be_takes_no_memory() {
+fn a_huge_header_allocates_no_memory() {
     let [images, labels, ..] = FILES;
     let claims = images_header(u32::MAX as usize, 28, 28);
     let two = [claims.to_vec(), vec![0; 2 * 28 * 28]].concat();
@@ -213,7 +213,7 @@ fn digits_table(rows: usize, columns: usize) -> Vec<u8> {
 }
 
 #[test]
-fn a_table_takes_memory_in_proportion_to_its_bytes() {
+fn a_table_uses_memory_proportional_to_its_size() {
     // The shortest possible fields: in many rows, in few rows, and in a single column, whose rows
     // are hardly longer than their numbers.
     let long = digits_table(40_000, 100);
@@ -228,7 +228,7 @@ fn a_table_takes_memory_in_proportion_to_its_bytes() {
 }
 
 #[test]
-fn a_header_or_a_line_without_end_is_not_read_to_its_end() {
+fn endless_headers_and_lines_are_refused() {
     let endless = |text: &[u8]| {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
         (0..1 << 10).for_each(|_| encoder.write_all(&text.repeat(1 << 16)).unwrap());
@@ -258,7 +258,7 @@ fn a_header_or_a_line_without_end_is_not_read_to_its_end() {
 
 /// `inspect_source` finds what reading finds, for any compression, with little memory.
 #[test]
-fn images_of_any_size_are_looked_at_without_keeping_them() {
+fn images_are_inspected_without_loading_them() {
     let folder = data_folder();
     let counts = Counts { train: 1, validation: 1 };
     let request = Request::Folder(folder.path().to_owned());
@@ -288,7 +288,7 @@ fn images_of_any_size_are_looked_at_without_keeping_them() {
 
 /// The file is sparse, of one terabyte. None of it is read.
 #[test]
-fn a_table_that_is_too_large_for_a_training_is_refused_before_it_is_read() {
+fn an_oversized_table_is_refused_before_reading() {
     let folder = folder();
     let file = std::fs::File::create(folder.path().join("large.csv")).unwrap();
     file.set_len(1 << 40).unwrap();
@@ -299,7 +299,7 @@ fn a_table_that_is_too_large_for_a_training_is_refused_before_it_is_read() {
 }
 
 #[test]
-fn a_config_of_any_size_and_depth_takes_little_memory() {
+fn huge_configs_use_little_memory() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("hostile.toml");
     let below = "[model]\nkind = \"softmax\"\n";
@@ -330,7 +330,7 @@ fn a_config_of_any_size_and_depth_takes_little_memory() {
 }
 
 #[test]
-fn records_of_any_size_and_depth_take_little_memory() {
+fn huge_records_use_little_memory() {
     let deep = |open: &str, close: &str| format!("{}{}", open.repeat(100_000), close.repeat(100_000));
     let header = |length: u64| [&length.to_le_bytes()[..], b"{\"linear.weight\":{}}"].concat();
     let zeros = |name: &str| format!("{{\"{name}\": [{}0]", "0,".repeat(1_000_000));
@@ -355,7 +355,7 @@ fn records_of_any_size_and_depth_take_little_memory() {
 }
 
 #[test]
-fn a_run_that_contradicts_itself_or_has_no_numbers_is_refused() {
+fn inconsistent_or_non_finite_runs_are_refused() {
     let model = |n_features: usize, n_classes: usize, weight: f64| {
         let (weight, bias) = (vec![weight; n_features * n_classes], vec![0.0; n_classes]);
         write_weights(&Parameters { n_features, columns: n_classes, weight, bias }, Precision::F64, &Preprocessing::Raw)
@@ -409,7 +409,7 @@ fn problem(what: &'static str, path: &Path) -> String {
 
 #[cfg(unix)]
 #[test]
-fn what_is_no_regular_file_is_refused_without_waiting_for_it() {
+fn special_files_are_refused_without_blocking() {
     let folder = tempfile::tempdir().unwrap();
     for strange in no_files(folder.path()) {
         let is_ring = strange.ends_with("ring");
@@ -445,7 +445,7 @@ fn what_is_no_regular_file_is_refused_without_waiting_for_it() {
 }
 
 #[test]
-fn no_name_leads_out_of_the_folder() {
+fn no_name_leaves_the_folder() {
     let folder = folder();
     for name in ["../../x", "..", "/x", "a/b", "a\\\\b", "c:x", ".", "", "x\\u0000", "x\\n"] {
         let set = format!("experiment=\"{name}\"");

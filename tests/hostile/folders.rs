@@ -54,7 +54,7 @@ fn with_full_disk(place: &Path, blocks: usize, arguments: &[&str]) -> std::proce
 
 #[cfg(unix)]
 #[test]
-fn an_import_that_fails_takes_away_what_it_wrote() {
+fn a_failed_import_removes_its_files() {
     let place = folder();
     let place = place.path();
     // The names of these columns make the card longer than the weights.
@@ -151,7 +151,7 @@ fn kills(place: &Path, arguments: &[&str], count: usize, prepare: &dyn Fn(), loo
 }
 
 #[test]
-fn a_command_that_is_killed_leaves_the_old_folder_the_new_or_none() {
+fn a_killed_command_leaves_no_partial_folder() {
     let place = folder();
     let place = place.path();
     let succeeds = |arguments: &[&str]| {
@@ -218,7 +218,7 @@ fn with_run_and_model() -> TempDir {
 }
 
 #[test]
-fn every_command_refuses_a_folder_whose_file_was_changed() {
+fn every_command_refuses_a_changed_file() {
     let place = with_run_and_model();
     let place = place.path();
     let digits = "digits/t10k-images-idx3-ubyte";
@@ -253,7 +253,7 @@ fn every_command_refuses_a_folder_whose_file_was_changed() {
 
 #[cfg(unix)]
 #[test]
-fn no_command_goes_through_a_link_in_a_folder() {
+fn no_command_follows_a_link_in_a_folder() {
     let place = with_run_and_model();
     let place = place.path();
     for (link, arguments) in [
