@@ -35,7 +35,7 @@ fn check(id: &str, change: impl FnOnce(&mut Story), expected: Verdict) {
 }
 
 #[test]
-fn the_reports_own_story_gets_its_verdicts() {
+fn the_synthetic_report_gets_its_verdicts() {
     let verdicts: Vec<(String, Verdict)> =
         Story::new().report().claims.into_iter().map(|claim| (claim.id, claim.verdict)).collect();
     let expected = [
@@ -69,14 +69,14 @@ fn a_gradient_that_disagrees_is_not_supported() {
 }
 
 #[test]
-fn the_penalty_needs_no_correction_if_both_conventions_pass() {
+fn the_penalty_claim_is_supported_if_both_sums_pass() {
     let forget = |story: &mut Story| story.checks.rows.retain(|row| !row.what.contains("refused"));
     check("4a", forget, NotSupported);
     check("4a", |story| story.check("Eq. (22) refused").passed = false, Supported);
 }
 
 #[test]
-fn early_stopping_is_judged_by_its_epoch_and_by_nearby_patiences() {
+fn early_stopping_is_judged_by_epoch_and_patience() {
     check("2d", |story| story.run("logistic").summary.stop_epoch = 20, NotSupported);
     check("2d", |story| story.run("logistic").summary.stopped_early = false, NotSupported);
     // A loss with a single turning point ends the run within two epochs for all nearby patiences.
@@ -100,7 +100,7 @@ fn batches_of_one_class_are_counted() {
 }
 
 #[test]
-fn spikes_away_from_the_hardest_batch_are_not_aliasing() {
+fn irregular_spikes_are_not_aliasing() {
     let mut story = Story::new();
     let aliasing = |story: &Story| {
         let report = story.report();
@@ -122,7 +122,7 @@ fn spikes_away_from_the_hardest_batch_are_not_aliasing() {
 }
 
 #[test]
-fn one_shuffled_run_is_compared_with_many_seeds() {
+fn shuffled_runs_are_judged_together() {
     let set = |story: &mut Story, step: fn(usize) -> usize| {
         for seed in 0..40 {
             let summary = &mut story.run(&format!("logistic-seed-{seed}")).summary;
@@ -154,7 +154,7 @@ fn overfitting_is_a_rising_validation_loss_and_a_wide_gap() {
 }
 
 #[test]
-fn pictures_of_lambda_1_are_supported() {
+fn the_claim_on_pictures_names_its_lambda() {
     check(
         "4b",
         |story| {
@@ -166,7 +166,7 @@ fn pictures_of_lambda_1_are_supported() {
 }
 
 #[test]
-fn penalties_are_compared_with_the_standard_error_without_early_stopping() {
+fn penalties_are_compared_at_full_length() {
     let set = |run: &mut Run, accuracy: f64| {
         run.history.evaluations.iter_mut().for_each(|evaluation| evaluation.validation_accuracy = accuracy);
     };
@@ -182,7 +182,7 @@ fn penalties_are_compared_with_the_standard_error_without_early_stopping() {
 }
 
 #[test]
-fn all_norms_must_fall_and_the_named_norm_must_be_plotted() {
+fn the_claim_on_norms_names_the_right_norm() {
     check("4e", |story| story.run("softmax-l2-0.01").summary.weight_norm.spectral = 0.1, NotSupported);
     let rank_one = |story: &mut Story| {
         for run in story.runs.values_mut() {
@@ -194,8 +194,8 @@ fn all_norms_must_fall_and_the_named_norm_must_be_plotted() {
 }
 
 #[test]
-fn every_curve_of_a_chart_has_a_unique_colour() {
-    // The page shows or hides a curve by its colour.
+fn curves_of_a_chart_have_different_colours() {
+    // The page switches a curve by its colour.
     for figure in Story::new().report().figures {
         if let Content::Chart(chart) = &figure.content {
             let colors: BTreeSet<String> = chart.series.iter().map(|series| series.color.hex()).collect();
@@ -205,7 +205,7 @@ fn every_curve_of_a_chart_has_a_unique_colour() {
 }
 
 #[test]
-fn figures_are_not_blank_and_are_reproducible() {
+fn figures_are_reproducible_and_not_blank() {
     let report = Story::new().report();
     assert_eq!(report.figures.len(), FIGURES.len());
     for figure in &report.figures {
@@ -224,7 +224,7 @@ fn figures_are_not_blank_and_are_reproducible() {
 }
 
 #[test]
-fn curves_are_clipped_at_the_edge_of_the_chart() {
+fn lines_are_clipped_to_the_chart() {
     // In this story, the validation accuracy starts far below figure 2's lower limit.
     let mut story = Story::new();
     for evaluation in story.run("logistic").history.evaluations.iter_mut().take(3) {
@@ -253,7 +253,7 @@ fn curves_are_clipped_at_the_edge_of_the_chart() {
 }
 
 #[test]
-fn limits_adapt_to_other_data() {
+fn axis_limits_extend_to_the_data() {
     let mut story = Story::new();
     for run in story.runs.values_mut() {
         for evaluation in &mut run.history.evaluations {
@@ -268,7 +268,7 @@ fn limits_adapt_to_other_data() {
 }
 
 #[test]
-fn names_of_data_are_escaped_on_the_pages() {
+fn pages_escape_the_name_of_the_data() {
     let mut story = Story::new();
     story.facts.data_name = "<script>alert(1)</script> `a` $b$ | c".into();
     story.run("softmax").manifest.data_files[0].name = "</script><b>".into();
@@ -299,7 +299,7 @@ fn the_page_is_self_contained() {
 }
 
 #[test]
-fn pictures_in_the_markdown_are_written() {
+fn the_markdown_links_existing_pictures() {
     let report = Story::new().report();
     let files: BTreeMap<String, Vec<u8>> = report.files().into_iter().collect();
     let named: Vec<&str> = report.markdown.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()).collect();
@@ -313,7 +313,7 @@ fn pictures_in_the_markdown_are_written() {
 }
 
 #[test]
-fn every_relevant_change_is_a_difference_of_numbers() {
+fn differences_find_every_changed_number() {
     let old = Story::new().report().numbers;
     let read: chainrule_audit::Numbers = serde_json::from_str(&old.to_json()).unwrap();
     assert_eq!(read, old);
@@ -342,7 +342,7 @@ fn every_relevant_change_is_a_difference_of_numbers() {
 }
 
 #[test]
-fn an_invalid_plan_is_refused_in_one_line() {
+fn an_invalid_plan_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     write_configs(folder.path());
     let plan = |text: &str| -> PlanError {
@@ -380,13 +380,13 @@ fn write_configs(folder: &Path) {
 }
 
 #[test]
-fn a_report_is_reproducible_byte_for_byte() {
+fn a_report_is_reproducible() {
     let pages = |report: &Report| (report.html.clone(), report.markdown.clone());
     assert_eq!(pages(&Story::new().report()), pages(&Story::new().report()));
 }
 
 #[test]
-fn a_plan_with_too_many_seeds_is_refused_early() {
+fn a_plan_with_too_many_runs_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     write_configs(folder.path());
     let plan = folder.path().join("plan.toml");

@@ -53,7 +53,7 @@ impl Asked {
 }
 
 #[test]
-fn each_combination_trains_or_is_rejected_with_its_key_on_every_backend() {
+fn combinations_fit_or_are_refused_on_every_backend() {
     let images = Samples::digits(60, 1);
     let rows: Vec<Vec<f64>> = (0..images.len()).map(|row| images.row(row)[300..310].to_vec()).collect();
     let labels: Vec<String> = images.labels().iter().map(|label| format!("digit {label}")).collect();

@@ -58,13 +58,13 @@ fn save_does_not_overwrite_a_model() {
 }
 
 #[test]
-fn settings_errors_name_no_command_line_option() {
+fn errors_of_settings_name_no_option() {
     let (_folder, samples, _) = fitted_to_flowers();
     is_neutral(&Estimator::softmax().epochs(0).fit(&samples).unwrap_err().to_string());
 }
 
 #[test]
-fn a_single_class_is_written_in_the_singular() {
+fn a_single_class_is_singular() {
     let (_folder, samples, _) = fitted_to_flowers();
     let one = samples.with_classes(&["rose"]).and_then(|samples| Estimator::softmax().fit(&samples).map(|_| ()));
     let one = one.unwrap_err().to_string();

@@ -31,7 +31,7 @@ fn same(a: &[Vec<f64>], b: &[Vec<f64>], bound: f64) {
 }
 
 #[test]
-fn a_table_model_at_the_minimum_survives_every_file_format() {
+fn a_fitted_table_round_trips_through_every_format() {
     let [train, validation] = flowers().split(0.2, 1).expect("two parts");
     let estimator = Estimator::logistic().standardize().l2(0.01).precision(Precision::F64).backend(here());
     let fitted = estimator.to_the_minimum().fit_validated(&train, &validation).expect("a fit");
@@ -63,7 +63,7 @@ fn a_table_model_at_the_minimum_survives_every_file_format() {
 }
 
 #[test]
-fn the_kernels_fit_digits_in_both_precisions() {
+fn the_kernels_fit_digits_in_f32_and_f64() {
     let [train, validation] = Samples::digits(1500, 7).split(0.2, 0).expect("two parts");
     let [single, double] = [Precision::F32, Precision::F64].map(|precision| {
         let estimator = Estimator::softmax().learning_rate(0.05).epochs(5).batch_size(20).precision(precision);
@@ -89,7 +89,7 @@ fn a_burn_setting_without_burn_names_the_feature() {
 }
 
 #[test]
-fn weights_for_another_pixel_range_are_converted() {
+fn weights_are_converted_to_our_pixel_range() {
     // A linear layer trained on p / 255, exported without metadata and imported with hints.
     let samples = Samples::digits(200, 3);
     let fitted = Estimator::softmax().epochs(2).backend(here()).fit(&samples).expect("a fit");
@@ -119,7 +119,7 @@ fn weights_for_another_pixel_range_are_converted() {
 }
 
 #[test]
-fn too_many_threads_are_rejected() {
+fn too_many_threads_are_refused() {
     let flowers = flowers();
     for threads in [1025, usize::MAX] {
         let threads = threads.try_into().expect("a number above 0");
@@ -161,7 +161,7 @@ fn a_missing_hint_is_named() {
 }
 
 #[test]
-fn partial_fit_uses_the_models_preprocessing() {
+fn partial_fit_keeps_the_preprocessing() {
     let [first, second] = Samples::digits(600, 3).split(0.5, 0).expect("two parts");
     let standardized = Estimator::softmax().standardize().epochs(5).backend(here());
     let fitted = standardized.fit(&first).expect("a fit");
@@ -174,7 +174,7 @@ fn partial_fit_uses_the_models_preprocessing() {
 }
 
 #[test]
-fn an_observer_can_stop_training_at_an_evaluation() {
+fn an_observer_can_stop_after_an_evaluation() {
     let [train, validation] = Samples::digits(400, 7).split(0.2, 0).expect("two parts");
     let mut evaluations = 0;
     let mut observer = |progress: chainrule::solve::Progress| match progress {
@@ -192,7 +192,7 @@ fn an_observer_can_stop_training_at_an_evaluation() {
 }
 
 #[test]
-fn models_with_more_than_256_classes_are_rejected() {
+fn more_classes_than_labels_can_count_are_refused() {
     let classes: Vec<u32> = (0..257).collect();
     let parameters = |k: usize| Parameters::zeros(1, k);
     assert!(Fitted::of_weights(chainrule::core::LinkKind::Softmax, parameters(256), &classes[..256]).is_ok());
@@ -203,7 +203,7 @@ fn models_with_more_than_256_classes_are_rejected() {
 }
 
 #[test]
-fn an_incomplete_last_row_is_rejected() {
+fn an_incomplete_last_row_is_refused() {
     for (values, d) in [(&[1.0, 2.0, 3.0][..], 5), (&[1.0, 2.0, 3.0], 2), (&[1.0], usize::MAX)] {
         let error = Samples::flat(values, d).err();
         assert!(error.is_some_and(|error| error.to_string().contains("row")), "{values:?} by {d}");

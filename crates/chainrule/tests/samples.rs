@@ -34,7 +34,7 @@ fn on_cpu(estimator: Estimator) -> Estimator {
 }
 
 #[test]
-fn the_library_draws_the_same_digits_as_the_program() {
+fn digits_are_those_of_the_program() {
     let Data { train, .. } =
         chainrule::data::find(&Request::Embedded, Counts { train: 20, validation: 1 }, &mut |_| ()).unwrap();
     let samples = Samples::digits(20, chainrule::data::digits::SEED);
@@ -128,7 +128,7 @@ fn classes_are_matched_by_name() {
 }
 
 #[test]
-fn rows_from_memory_equal_those_of_a_table_file() {
+fn rows_from_memory_equal_a_table() {
     let folder = tempfile::tempdir().unwrap();
     let samples = table(folder.path(), "flowers.csv", &["length", "weight", "width", "species"]);
     let rows: Vec<Vec<f64>> = (0..samples.len()).map(|row| samples.row(row)).collect();
@@ -147,7 +147,7 @@ fn rows_from_memory_equal_those_of_a_table_file() {
 }
 
 #[test]
-fn invalid_rows_are_rejected_in_one_line() {
+fn invalid_rows_are_refused() {
     let none: [[f64; 1]; 0] = [];
     says(Samples::from_rows(&none, &["a"]), &["there is no row"]);
     says(Samples::from_rows(&[[0.0; 0]; 2], &["a", "b"]), &["row 0 has no number"]);
@@ -162,7 +162,7 @@ fn invalid_rows_are_rejected_in_one_line() {
 }
 
 #[test]
-fn invalid_columns_classes_and_splits_are_rejected_in_one_line() {
+fn invalid_selections_are_refused() {
     let two = Samples::from_rows(&[[1.0], [2.0], [3.0], [4.0]], &["a", "b", "a", "b"]).unwrap();
     says(two.clone().with_columns(&["x", "y"]), &["1 column, and 2 names"]);
     says(two.clone().with_columns(&[""]), &["the name of column 0 is empty"]);
@@ -181,7 +181,7 @@ fn invalid_columns_classes_and_splits_are_rejected_in_one_line() {
 }
 
 #[test]
-fn samples_that_do_not_fit_the_model_are_rejected_in_one_line() {
+fn unsuitable_samples_are_refused() {
     let two = Samples::from_rows(&[[1.0], [2.0], [3.0], [4.0]], &["a", "b", "a", "b"]).unwrap();
     let three = Samples::from_rows(&[[1.0], [2.0], [3.0]], &["a", "b", "c"]).unwrap();
     says(logistic().fit(&three), &["3 classes (a, b, c)", "logistic regression tells two apart", "with_classes"]);
@@ -196,7 +196,7 @@ fn samples_that_do_not_fit_the_model_are_rejected_in_one_line() {
 }
 
 #[test]
-fn invalid_settings_are_rejected_with_their_keys() {
+fn errors_of_settings_name_the_key() {
     let two = Samples::from_rows(&[[1.0], [2.0]], &["a", "b"]).unwrap();
     says(softmax().learning_rate(1e30).fit(&two), &["descent.learning_rate = 1e+30"]);
     says(softmax().learning_rate(-1.0).fit(&two), &["descent.learning_rate = -1"]);
@@ -243,7 +243,7 @@ fn a_table_respects_its_memory_limit() {
 }
 
 #[test]
-fn the_file_extension_selects_the_export_format() {
+fn the_extension_selects_the_export_format() {
     let folder = tempfile::tempdir().unwrap();
     let samples = table(folder.path(), "flowers.csv", &COLUMNS);
     let fitted = fitted_to_flowers(&samples);
@@ -273,7 +273,7 @@ fn text_in(bytes: &[u8], text: &str) -> bool {
 }
 
 #[test]
-fn an_observer_is_called_at_each_step_and_can_stop_training() {
+fn an_observer_sees_each_step_and_can_stop_training() {
     struct Impatient(usize);
     impl Observer for Impatient {
         fn on_step(&mut self, _: usize) -> ControlFlow<()> {

@@ -46,7 +46,7 @@ impl fmt::Display for Place {
 }
 
 #[test]
-fn labels_of_any_type_are_predicted_in_that_type() {
+fn labels_keep_their_type() {
     let (rows, places) = rows();
     let samples = Samples::from_rows(&rows, &places).expect("samples");
     let fitted = softmax().learning_rate(0.5).fit(&samples).expect("a model");
@@ -61,7 +61,7 @@ fn labels_of_any_type_are_predicted_in_that_type() {
 }
 
 #[test]
-fn rows_without_labels_can_be_predicted_in_every_form() {
+fn unlabelled_rows_are_predicted_in_every_form() {
     let (rows, places) = rows();
     let fitted = softmax().fit(&Samples::from_rows(&rows, &places).expect("samples")).expect("a model");
     let expected = fitted.predict_proba(&Samples::rows(&rows).expect("rows")).expect("probabilities");
@@ -81,7 +81,7 @@ fn rows_without_labels_can_be_predicted_in_every_form() {
 
 #[cfg(feature = "arrays")]
 #[test]
-fn samples_from_a_matrix_have_its_rows() {
+fn samples_are_built_from_matrix_rows() {
     let (rows, places) = rows();
     let matrix = ndarray::Array2::from_shape_vec((90, 2), rows.concat()).expect("a matrix");
     let fitted = softmax().fit(&Samples::from_rows(&rows, &places).expect("samples")).expect("a model");
@@ -94,7 +94,7 @@ fn samples_from_a_matrix_have_its_rows() {
 }
 
 #[test]
-fn images_in_memory_equal_those_of_files() {
+fn images_from_memory_equal_files() {
     let drawn = Samples::digits(60, 3);
     let pixels: Vec<u8> = (0..60).flat_map(|row| drawn.row(row)).map(|pixel| pixel as u8).collect();
     let labels: Vec<u8> = drawn.labels().to_vec();
@@ -106,7 +106,7 @@ fn images_in_memory_equal_those_of_files() {
 }
 
 #[test]
-fn fit_without_validation_gives_the_same_model_and_no_validation_metrics() {
+fn a_fit_needs_no_validation_rows() {
     let (rows, places) = rows();
     let [train, validation] = Samples::from_rows(&rows, &places).expect("samples").split(0.2, 0).expect("parts");
     for estimator in [softmax().epochs(5), softmax().l2(0.1).to_the_minimum()] {
@@ -159,7 +159,7 @@ fn partial_fit_over_batches_equals_one_training() {
 }
 
 #[test]
-fn a_model_can_be_serialised_with_serde() {
+fn a_model_round_trips_through_serde() {
     let (rows, places) = rows();
     let samples = Samples::from_rows(&rows, &places).expect("samples");
     let fitted = softmax().standardize().fit(&samples).expect("a model");
@@ -174,7 +174,7 @@ fn a_model_can_be_serialised_with_serde() {
 }
 
 #[test]
-fn invalid_weights_are_rejected() {
+fn invalid_weights_are_refused() {
     let weights = |n_features, columns| Parameters::zeros(n_features, columns);
     let names =
         |classes: &[&str], columns| Fitted::of_weights(LinkKind::Softmax, weights(2, columns), classes).map(|_| ());
@@ -210,7 +210,7 @@ fn a_closure_can_observe_and_stop_training() {
 }
 
 #[test]
-fn an_invalid_setting_names_the_line_of_code_that_set_it() {
+fn an_invalid_setting_names_its_source_line() {
     let (rows, places) = rows();
     let samples = Samples::from_rows(&rows, &places).expect("samples");
     let line = line!() + 1;
@@ -232,7 +232,7 @@ fn an_invalid_setting_names_the_line_of_code_that_set_it() {
 }
 
 #[test]
-fn error_kinds_can_be_matched_and_have_their_source() {
+fn errors_have_kinds_and_causes() {
     let (rows, places) = rows();
     let short = Samples::rows(vec![vec![1.0, 2.0], vec![1.0]]).expect_err("a refusal");
     assert!(matches!(short, Error::Samples(SamplesError::RowLength { row: 1, found: 1, expected: 2 })), "{short}");

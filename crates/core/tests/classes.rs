@@ -4,7 +4,7 @@ use chainrule_core::{Class, DataKind};
 use serde_json::json;
 
 #[test]
-fn only_canonical_labels_of_images_become_numbers() {
+fn only_image_labels_are_numbers() {
     let all_of = |kind, names: &[&str]| {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         Class::all_of(kind, &names).map(|classes| json!(classes)).map_err(|problem| problem.to_string())

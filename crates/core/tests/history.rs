@@ -3,7 +3,7 @@
 use chainrule_core::History;
 
 #[test]
-fn a_history_in_json_keeps_every_bit() {
+fn a_history_round_trips_bit_for_bit() {
     let losses = (0..10_000).map(|i| 1.15 * (1.0 + f64::from(i).sin())).collect();
     let history = History { train_loss: losses, evaluations: Vec::new() };
     let json = serde_json::to_vec(&history).expect("JSON");

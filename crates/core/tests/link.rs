@@ -67,7 +67,7 @@ fn eqs_25_26_the_curvature_is_the_derivative_of_the_residual() {
 }
 
 #[test]
-fn the_loss_is_minus_the_log_probability_and_the_most_probable_class_is_predicted() {
+fn the_loss_is_the_negative_log_probability() {
     for link in links() {
         let k = n_classes(&*link);
         for z in logits(link.columns()) {
@@ -88,7 +88,7 @@ fn the_loss_is_minus_the_log_probability_and_the_most_probable_class_is_predicte
 }
 
 #[test]
-fn the_loss_is_finite_for_logits_of_any_size() {
+fn extreme_logits_have_a_finite_loss() {
     for link in links() {
         for size in [1e3, 1e300] {
             for class in 0..n_classes(&*link) {
@@ -101,7 +101,7 @@ fn the_loss_is_finite_for_logits_of_any_size() {
 }
 
 #[test]
-fn one_vs_rest_normalises_the_binary_probabilities() {
+fn one_vs_rest_normalises_its_probabilities() {
     let rest = OneVsRest { n_classes: 3 };
     for z in logits(3) {
         let binary: Vec<f64> = z.iter().map(|z| 1.0 / (1.0 + (-z).exp())).collect();

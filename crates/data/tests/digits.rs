@@ -13,7 +13,7 @@ fn draw(seed: u64, train: usize, validation: usize) -> [chainrule_data::Images; 
 /// Fixed bytes: they must be the same on every platform, with every compiler and every version of a
 /// dependency.
 #[test]
-fn a_seed_gives_the_expected_digits() {
+fn a_seed_determines_the_digits() {
     let [train, validation] = draw(0, 1000, 200);
     assert_eq!(
         [train.file_checksums(), validation.file_checksums()].concat(),
@@ -27,7 +27,7 @@ fn a_seed_gives_the_expected_digits() {
 }
 
 #[test]
-fn the_first_digits_do_not_depend_on_the_count() {
+fn more_digits_extend_fewer() {
     let [few, _] = draw(3, 20, 1);
     let [many, _] = draw(3, 50, 9);
     assert_eq!(few.labels(), &many.labels()[..20]);
@@ -44,7 +44,7 @@ fn seeds_and_splits_differ() {
 }
 
 #[test]
-fn drawn_digits_have_statistics_like_mnist() {
+fn the_digits_have_mnists_statistics() {
     let [train, _] = draw(0, 2000, 1);
     let mut counts = [0; 10];
     for &label in train.labels() {

@@ -50,7 +50,7 @@ fn a_plain_and_a_gzipped_file_read_the_same() {
 }
 
 #[test]
-fn a_gzip_with_several_members_is_read_as_one_file() {
+fn a_gzip_may_have_several_members() {
     let content = images(2, 12);
     let (head, tail) = content.split_at(20);
     let (_folder, path) = file(&[gzip(head), gzip(tail)].concat());
@@ -58,7 +58,7 @@ fn a_gzip_with_several_members_is_read_as_one_file() {
 }
 
 #[test]
-fn written_files_are_read_back() {
+fn idx_files_round_trip() {
     let folder = tempfile::tempdir().unwrap();
     let (path, labels_path) = (folder.path().join("images"), folder.path().join("labels"));
     let written = IdxImages { height: 3, width: 2, pixels: (0..60).collect() };
@@ -70,7 +70,7 @@ fn written_files_are_read_back() {
 }
 
 #[test]
-fn a_damaged_file_is_rejected_in_one_line() {
+fn a_broken_file_is_refused() {
     let whole = images(2, 12);
     refuses(b"", "empty");
     refuses(&whole[..2], "truncated in its header, after 2 bytes");
@@ -83,15 +83,15 @@ fn a_damaged_file_is_rejected_in_one_line() {
 }
 
 #[test]
-fn a_false_header_costs_no_memory() {
-    refuses(&images(u32::MAX, 12), "declares 25769803770 bytes of images, but it has 12");
+fn a_wrong_header_allocates_no_memory() {
+    refuses(&images(u32::MAX, 12), "counts 25769803770 bytes of images, 12 are there");
     let mut huge = images(2, 12);
     huge[4..16].fill(0xff);
     refuses(&huge, "an impossible number of");
 }
 
 #[test]
-fn a_damaged_gzip_is_rejected_in_one_line() {
+fn a_broken_gzip_is_refused() {
     let whole = gzip(&images(2, 12));
     refuses(&whole[..whole.len() - 9], "damaged gzip");
     refuses(&whole[..10], "damaged gzip");
@@ -102,7 +102,7 @@ fn a_damaged_gzip_is_rejected_in_one_line() {
 }
 
 #[test]
-fn a_gzip_longer_than_its_header_is_rejected_without_inflating_it() {
+fn a_gzip_larger_than_its_header_is_refused() {
     let mut bomb = images(2, 12);
     bomb.resize(200_000_000, 0);
     refuses(&gzip(&bomb), "longer than the 12 bytes");
@@ -153,7 +153,7 @@ fn a_folder_may_have_any_image_size_and_classes() {
 }
 
 #[test]
-fn a_gzipped_folder_equals_a_plain_one() {
+fn gzipped_and_plain_folders_are_equal() {
     let folder = folder(&[0, 1, 2], &[2, 1]);
     let plain = read_folder(folder.path()).unwrap();
     for entry in std::fs::read_dir(folder.path()).unwrap() {
@@ -166,7 +166,7 @@ fn a_gzipped_folder_equals_a_plain_one() {
 }
 
 #[test]
-fn an_invalid_folder_is_rejected_in_one_line() {
+fn an_invalid_folder_is_refused() {
     let refuses = |folder: &Path, expected: &str| {
         let message = read_folder(folder).unwrap_err().to_string();
         assert!(message.contains(expected) && !message.contains('\n'), "{message:?} does not say {expected:?}");
@@ -184,7 +184,7 @@ fn an_invalid_folder_is_rejected_in_one_line() {
 }
 
 #[test]
-fn missing_rows_and_classes_are_rejected_in_one_line() {
+fn missing_rows_and_classes_are_refused() {
     let data = folder(&[0, 1, 2, 0], &[0, 1, 2]);
     refuses_split(&data, Some(5), None, None, "data.train_images = 5: there are only 4 training images");
     refuses_split(&data, None, Some(4), None, "data.validation_images = 4: there are only 3 validation images");
@@ -196,7 +196,7 @@ fn missing_rows_and_classes_are_rejected_in_one_line() {
 }
 
 #[test]
-fn select_takes_the_first_training_and_last_validation_rows_then_the_classes() {
+fn rows_are_selected_before_classes() {
     let data = folder(&[5, 3, 3, 5, 4], &[3, 5, 4, 3, 5]);
     let read = read_folder(data.path()).unwrap();
     let ([train, validation], classes) = read.select(Some(3), Some(4), Some(&[3, 5])).unwrap();
@@ -206,7 +206,7 @@ fn select_takes_the_first_training_and_last_validation_rows_then_the_classes() {
 }
 
 #[test]
-fn classes_are_numbered_in_the_requested_order() {
+fn classes_are_numbered_as_listed() {
     let data = folder(&[5, 3, 4, 3], &[3, 5]);
     let ([train, validation], classes) = read_folder(data.path()).unwrap().select(None, None, Some(&[5, 3])).unwrap();
     assert_eq!(classes, [5, 3]);
@@ -214,7 +214,7 @@ fn classes_are_numbered_in_the_requested_order() {
 }
 
 #[test]
-fn a_data_sets_checksum_covers_all_its_files() {
+fn the_checksum_covers_all_files() {
     let of = |train: &[u8], validation: &[u8], pixel: Option<&str>| {
         let data = folder(train, validation);
         if let Some(name) = pixel {

@@ -29,7 +29,7 @@ fn in_files(folder: &Path) -> Data {
 }
 
 #[test]
-fn a_file_left_on_disk_gives_the_same_rows_and_checksums() {
+fn streamed_and_loaded_images_are_equal() {
     let folder = with_digits(1500, 300);
     let folder = folder.path();
     let (left, read) = (in_files(folder), read_folder(folder).unwrap());
@@ -59,7 +59,7 @@ fn a_file_left_on_disk_gives_the_same_rows_and_checksums() {
 }
 
 #[test]
-fn written_digits_equal_drawn_digits() {
+fn written_digits_are_read_back() {
     let folder = tempfile::tempdir().unwrap();
     // Neither count is a multiple of the number that a thread draws at once.
     let counts = Counts { train: 2500, validation: 1025 };
@@ -71,7 +71,7 @@ fn written_digits_equal_drawn_digits() {
 }
 
 #[test]
-fn a_failed_write_keeps_the_existing_file() {
+fn a_failed_write_keeps_the_old_file() {
     let folder = with_digits(300, 100);
     let folder = folder.path();
     let data = in_files(folder);
@@ -87,7 +87,7 @@ fn a_failed_write_keeps_the_existing_file() {
 }
 
 #[test]
-fn too_many_digits_are_rejected_without_naming_an_option() {
+fn the_error_of_too_many_digits_names_no_option() {
     let counts = Counts { train: 9, validation: 9 };
     let said = find_within(&Request::Embedded, counts, 10, &mut |_| {}).unwrap_err().to_string();
     assert!(!said.contains("--") && !said.contains("xtask"), "{said}");

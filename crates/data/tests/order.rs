@@ -10,7 +10,7 @@ fn numbers(value: &Value) -> Vec<usize> {
 }
 
 #[test]
-fn the_legacy_shuffle_equals_numpys() {
+fn the_legacy_shuffle_matches_numpy() {
     let fixture: Value = serde_json::from_str(include_str!("fixtures/numpy_order.json")).unwrap();
     let cases = fixture["cases"].as_array().unwrap();
     assert!(cases.len() >= 9);
@@ -45,13 +45,13 @@ fn every_order_is_a_permutation() {
 
 /// A fixed order, so that no new version of a dependency can change the meaning of a seed.
 #[test]
-fn a_chacha_seed_gives_the_expected_order() {
+fn a_chacha_seed_determines_the_order() {
     let order = BatchOrder::new(Shuffle::ChaCha { seed: 0 }).next_epoch(16);
     assert_eq!(order, [14, 8, 6, 1, 9, 5, 13, 12, 0, 15, 3, 4, 11, 7, 2, 10]);
 }
 
 #[test]
-fn another_seed_gives_another_order() {
+fn seeds_give_different_orders() {
     let order = |shuffle| BatchOrder::new(shuffle).next_epoch(100);
     let chacha = [0, 1, 1 << 40].map(|seed| order(Shuffle::ChaCha { seed }));
     let numpy = [0, 1, 1 << 31].map(|seed| order(Shuffle::NumpyLegacy { seed }));
@@ -61,7 +61,7 @@ fn another_seed_gives_another_order() {
 }
 
 #[test]
-fn skipped_epochs_advance_the_random_stream() {
+fn skipping_epochs_advances_the_stream() {
     for shuffle in [Shuffle::NumpyLegacy { seed: 7 }, Shuffle::ChaCha { seed: 7 }, Shuffle::None] {
         let mut drawn = BatchOrder::new(shuffle);
         let mut skipped = BatchOrder::new(shuffle);

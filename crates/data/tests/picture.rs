@@ -39,7 +39,7 @@ fn assert_near(found: &Picture, expected: &Picture, most: f64, what: &str) {
 }
 
 #[test]
-fn dark_ink_on_a_light_background_is_inverted() {
+fn dark_ink_is_inverted() {
     let dark = read(&png(seven(90, 170, 0, 255)), SIZE).unwrap();
     let light = read(&png(seven(90, 170, 255, 0)), SIZE).unwrap();
     assert_eq!(dark.pixels, light.pixels);
@@ -51,7 +51,7 @@ fn dark_ink_on_a_light_background_is_inverted() {
 }
 
 #[test]
-fn ink_is_fitted_into_20_of_28_pixels_and_centred_by_mass() {
+fn ink_is_scaled_and_centred_like_mnist() {
     for (width, height) in [(90, 170), (1000, 500), (31, 40), (12, 14)] {
         let found = read(&png(seven(width, height, 30, 220)), SIZE).unwrap();
         let (extent, middle) = place(&found.pixels, 28);
@@ -75,7 +75,7 @@ fn ink_is_fitted_into_20_of_28_pixels_and_centred_by_mass() {
 }
 
 #[test]
-fn margins_are_proportional_to_the_image_size() {
+fn other_image_sizes_have_proportional_margins() {
     let seven = png(seven(90, 170, 0, 255));
     for size in [[14, 14], [56, 56], [8, 8], [28, 56], [1, 1], [1, 20]] {
         let found = read(&seven, size).unwrap();
@@ -88,14 +88,14 @@ fn margins_are_proportional_to_the_image_size() {
 }
 
 #[test]
-fn edges_are_smoothed_when_a_picture_shrinks() {
+fn shrinking_smooths_edges() {
     let found = read(&png(seven(900, 1700, 0, 255)), SIZE).unwrap();
     let between = found.pixels.iter().filter(|&&p| (32..224).contains(&p)).count();
     assert!(between > 15, "{between} grey pixels");
 }
 
 #[test]
-fn colours_alpha_depth_and_format_make_no_difference() {
+fn colour_alpha_depth_and_format_do_not_matter() {
     let grey = seven(90, 170, 0, 255);
     let expected = read(&png(grey.clone()), SIZE).unwrap();
     let colour = RgbImage::from_fn(90, 170, |x, y| {
@@ -120,14 +120,14 @@ fn colours_alpha_depth_and_format_make_no_difference() {
 }
 
 #[test]
-fn faint_ink_on_grey_paper_is_as_strong_as_black_on_white() {
+fn faint_ink_is_stretched_to_full_contrast() {
     let black = read(&png(seven(90, 170, 0, 255)), SIZE).unwrap();
     let faint = read(&png(seven(90, 170, 90, 190)), SIZE).unwrap();
     assert_eq!(faint.pixels, black.pixels);
 }
 
 #[test]
-fn a_photograph_is_rotated_by_its_exif_orientation() {
+fn the_exif_orientation_is_applied() {
     let upright = encoded(seven(96, 176, 0, 255), ImageFormat::Jpeg);
     let lying = image::imageops::rotate270(&seven(96, 176, 0, 255));
     let lying = encoded(lying, ImageFormat::Jpeg);
@@ -144,7 +144,7 @@ fn a_photograph_is_rotated_by_its_exif_orientation() {
 }
 
 #[test]
-fn a_blank_picture_is_rejected() {
+fn a_picture_without_ink_is_refused() {
     for level in [0, 100, 255] {
         let sheet = GrayImage::from_pixel(50, 60, Luma([level]));
         let error = read(&png(sheet), SIZE).unwrap_err();
@@ -156,7 +156,7 @@ fn a_blank_picture_is_rejected() {
 }
 
 #[test]
-fn too_large_dimensions_are_rejected_before_decoding() {
+fn an_oversized_header_is_refused_before_decoding() {
     for (width, height) in [(100_000, 100_000), (8_001, 8_000), (32_001, 1), (1, u32::MAX / 2)] {
         let error = read(&claims(width, height), SIZE).unwrap_err();
         assert!(matches!(error, PictureError::TooLarge { .. }), "{width} x {height}: {error}");
@@ -171,7 +171,7 @@ fn too_large_dimensions_are_rejected_before_decoding() {
 }
 
 #[test]
-fn a_picture_truncated_anywhere_is_rejected() {
+fn a_truncated_picture_is_refused() {
     for format in [ImageFormat::Png, ImageFormat::Jpeg] {
         let whole = encoded(seven(40, 60, 0, 255), format);
         // The last chunk of a PNG only marks the end.
@@ -195,7 +195,7 @@ fn a_picture_truncated_anywhere_is_rejected() {
 /// Mutates files like a fuzzer without guidance: changes, removes, repeats and truncates bytes.
 /// Every run uses the same mutations.
 #[test]
-fn no_mutation_of_a_picture_panics_or_exceeds_its_memory_limit() {
+fn mutated_pictures_neither_panic_nor_exhaust_memory() {
     let transparent = GrayAlphaImage::from_fn(20, 30, |x, y| LumaA([(x * y) as u8, (x + y) as u8 * 5]));
     let seeds = [
         png(seven(24, 36, 0, 255)),
@@ -257,7 +257,7 @@ fn repair_checksums(bytes: &mut [u8]) {
 }
 
 #[test]
-fn an_image_of_the_right_size_with_light_ink_is_unchanged() {
+fn an_image_in_mnists_form_is_unchanged() {
     let [digits, _] = draw_both(0, Counts { train: 10, validation: 1 });
     for row in 0..10 {
         let pixels = digits.pixels(row);
@@ -271,7 +271,7 @@ fn an_image_of_the_right_size_with_light_ink_is_unchanged() {
 
 /// Light pixels stay light and nothing moves. A digit would be inverted and centred.
 #[test]
-fn read_whole_only_converts_to_grey_and_scales() {
+fn whole_pictures_are_only_scaled_and_made_grey() {
     let grey = GrayImage::from_fn(6, 4, |x, y| Luma([200 + (x * 4 + y) as u8]));
     let same = read_whole(&png(grey.clone()), [4, 6]).unwrap();
     assert_eq!(same.pixels, grey.into_raw());
@@ -292,7 +292,7 @@ fn read_whole_only_converts_to_grey_and_scales() {
 }
 
 #[test]
-fn a_gzipped_picture_can_be_predicted() {
+fn gzipped_and_plain_pictures_are_equal() {
     let folder = tempfile::tempdir().unwrap();
     let plain = png(seven(90, 170, 0, 255));
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());

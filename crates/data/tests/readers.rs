@@ -38,7 +38,7 @@ fn gzipped(content: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn each_reader_accepts_only_its_own_files() {
+fn each_reader_recognises_only_its_files() {
     assert_eq!(fixtures().len(), READERS.len());
     for reader in READERS {
         let content = fixture(*reader);
@@ -53,8 +53,8 @@ fn each_reader_accepts_only_its_own_files() {
 }
 
 #[test]
-fn readers_have_distinct_names_and_extensions() {
-    let extensions: Vec<&str> = READERS.iter().flat_map(|reader| reader.extensions()).copied().collect();
+fn readers_have_different_names_and_extensions() {
+    let endings: Vec<&str> = READERS.iter().flat_map(|reader| reader.endings()).copied().collect();
     let names: Vec<&str> = READERS.iter().map(|reader| reader.name()).collect();
     for mut words in [names, extensions] {
         words.sort_unstable();
@@ -78,7 +78,7 @@ fn names_all(sentence: &str, kinds: &[DataKind]) {
 }
 
 #[test]
-fn every_list_of_file_formats_is_complete() {
+fn messages_list_every_kind_of_file() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     fs::create_dir(at("empty")).unwrap();
@@ -127,8 +127,8 @@ const ANY: TableRequest = TableRequest {
 };
 
 #[test]
-fn a_folder_may_have_tables_of_every_extension_plain_or_gzipped() {
-    for extension in table_extensions() {
+fn a_folder_may_have_tables_of_every_extension() {
+    for ending in table_endings() {
         let folder = tempfile::tempdir().unwrap();
         let request = TableRequest { label: Some("species".to_owned()), ..ANY };
         let is_table = || Request::Folder(folder.path().to_owned()).is_table();
@@ -148,7 +148,7 @@ fn a_folder_may_have_tables_of_every_extension_plain_or_gzipped() {
 }
 
 #[test]
-fn the_beginning_is_complete_even_if_the_source_returns_single_bytes() {
+fn one_byte_reads_are_supported() {
     struct Slow<'a>(&'a [u8]);
     impl std::io::Read for Slow<'_> {
         fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
@@ -166,7 +166,7 @@ fn the_beginning_is_complete_even_if_the_source_returns_single_bytes() {
 }
 
 #[test]
-fn a_read_error_is_returned_when_reading_reaches_it() {
+fn a_damaged_gzip_fails_at_the_damage() {
     let text = fixture(READERS[READERS.len() - 1]);
     // An error after the first 8192 bytes, and one within them.
     for times in [2000, 20] {

@@ -23,7 +23,7 @@ fn number(i: usize, j: usize) -> f64 {
 }
 
 #[test]
-fn selections_of_rows_classes_and_columns_compose_in_any_order() {
+fn selections_compose_in_any_order() {
     let rows = table();
     assert_eq!((rows.kind(), rows.len(), rows.n_features()), (FeatureKind::Numbers, 5, 3));
     let some = rows.select(&[4, 2, 0]);
@@ -55,7 +55,7 @@ fn a_row_selected_twice_can_have_two_labels() {
 }
 
 #[test]
-fn a_chunk_has_its_rows_and_is_borrowed_if_contiguous() {
+fn a_chunk_has_the_selected_rows() {
     let [images, _] = draw_both(1, Counts { train: 40, validation: 1 });
     let pixels: Vec<u8> = (0..40).flat_map(|row| images.pixels(row)).copied().collect();
     let rows = Rows::from(images);
@@ -73,7 +73,7 @@ fn a_chunk_has_its_rows_and_is_borrowed_if_contiguous() {
 }
 
 #[test]
-fn into_features_is_the_same_for_shared_rows() {
+fn shared_and_unique_rows_have_equal_features() {
     let preprocessing = Preprocessing::Standardized(table().moments().unwrap());
     let mut expected = Vec::new();
     for row in all(&table()) {
@@ -99,7 +99,7 @@ fn into_features_is_the_same_for_shared_rows() {
 }
 
 #[test]
-fn into_memory_keeps_only_the_selected_images() {
+fn a_selection_frees_the_other_images() {
     let [images, _] = draw_both(1, Counts { train: 40, validation: 1 });
     let rows = Rows::from(images);
     let few = rows.select(&[7, 8, 30]);
@@ -115,6 +115,6 @@ fn into_memory_keeps_only_the_selected_images() {
 
 #[test]
 #[should_panic(expected = "row 3 of 3")]
-fn a_row_past_the_end_panics() {
+fn a_row_past_the_end_is_refused() {
     Rows::of_numbers(1, vec![1.0, 2.0, 3.0], vec![0; 3]).label(3);
 }

@@ -15,7 +15,7 @@ fn read(content: impl AsRef<[u8]>) -> Result<Table, String> {
 }
 
 #[test]
-fn an_invalid_table_is_rejected_with_line_and_column() {
+fn invalid_values_name_line_and_column() {
     for (content, expected) in [
         ("", "it is empty"),
         ("\n\n", "it is empty"),
@@ -53,7 +53,7 @@ fn an_invalid_table_is_rejected_with_line_and_column() {
 }
 
 #[test]
-fn names_with_ambiguous_white_space_are_rejected() {
+fn names_with_outer_blanks_are_refused() {
     let texts = ["null", "NULL", "NA", "N/A", "nan", "NaN", "None", "none", "inf", "true", "~"];
     let rows: String = texts.iter().enumerate().map(|(i, name)| format!("{i},0,{name}\n")).collect();
     let table = read(format!("a,id,y\n{rows}")).unwrap();
@@ -83,7 +83,7 @@ fn names_with_ambiguous_white_space_are_rejected() {
 }
 
 #[test]
-fn names_and_numbers_are_parsed_as_expected() {
+fn names_and_numbers_are_parsed() {
     let plain = "\u{feff}id, a ,y\r\n0, 1e3 ,10\r\n1,-.5,9\r\n\r\n2,+7,10\r\n";
     let table = read(plain).unwrap();
     assert_eq!((table.columns, table.values), (vec!["a".to_owned()], vec![1000.0, -0.5, 7.0].into()));
@@ -103,7 +103,7 @@ fn names_and_numbers_are_parsed_as_expected() {
 }
 
 #[test]
-fn the_holdout_is_stratified_and_depends_only_on_the_seed() {
+fn the_holdout_is_stratified_and_seeded() {
     let labels: Vec<u8> = (0..200)
         .map(|row| {
             if row < 150 {
@@ -131,7 +131,7 @@ fn the_holdout_is_stratified_and_depends_only_on_the_seed() {
 }
 
 #[test]
-fn other_formats_are_recognised_by_name() {
+fn other_formats_than_csv_are_identified() {
     let zip = |name: &str| [&b"PK\x03\x04\x14\0\x06\0\x08\0\0\0!\0"[..], name.as_bytes(), &[0; 40]].concat();
     let utf_16 =
         |text: &str, mark: &[u8]| [mark, &text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>()].concat();
@@ -171,7 +171,7 @@ fn other_formats_are_recognised_by_name() {
 }
 
 #[test]
-fn a_missing_label_is_rejected_without_naming_an_option() {
+fn the_error_of_a_missing_label_names_no_option() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("flowers.csv");
     std::fs::write(&path, "length,kind\n1,rose\n2,tulip\n1,rose\n2,tulip\n").unwrap();

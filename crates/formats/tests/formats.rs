@@ -20,7 +20,7 @@ fn model() -> Portable {
 }
 
 #[test]
-fn the_extension_selects_the_format_in_upper_or_lower_case() {
+fn the_extension_may_be_upper_case() {
     for format in Format::ALL {
         let name = format!("model.{format}");
         for name in [name.clone(), name.to_uppercase()] {
@@ -40,7 +40,7 @@ fn format_names_are_distinct() {
 }
 
 #[test]
-fn written_files_are_recognised_and_read_if_importable() {
+fn exported_files_are_recognised() {
     let model = model();
     for format in Format::ALL {
         match (format, Weights::read(&model.to_bytes(format), None)) {

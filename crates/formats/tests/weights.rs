@@ -9,7 +9,7 @@ use chainrule_formats::{Layout, Weights};
 use files::{npy, npz, safetensors};
 
 #[test]
-fn a_square_matrix_needs_a_layout() {
+fn a_square_matrix_needs_its_orientation() {
     let square = safetensors(&[("weight", &[2, 2], vec![1.0, 2.0, 3.0, 4.0]), ("bias", &[2], vec![0.0, 0.0])]);
     let problem = Weights::read(&square, None).unwrap_err().to_string();
     assert!(problem.ends_with("their layout must be named"), "{problem}");
@@ -59,14 +59,14 @@ fn list(objects: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn classes_that_are_python_objects_are_read() {
+fn numpy_object_classes_are_read() {
     assert_eq!(names(OBJECTS).unwrap(), ["no", "yes, but", "möglich"]);
     assert_eq!(of_classes(3, "|O", &list(b"X\x01\0\0\0aq\x07h\x07\x88")).unwrap(), ["a", "a", "True"]);
     assert_eq!(of_classes(3, "|O", &list(b"K\x07J\xff\xff\xff\xffG\x3f\xe0\0\0\0\0\0\0")).unwrap(), ["7", "-1", "0.5"]);
 }
 
 #[test]
-fn no_pickled_code_is_run() {
+fn pickles_are_not_executed() {
     for (pickle, expected) in [
         (list(b"X\x01\0\0\0a"), "not what its 1 objects are"),
         (list(b"X\x01\0\0\0aN"), "objects other than"),
@@ -85,7 +85,7 @@ fn no_pickled_code_is_run() {
 }
 
 #[test]
-fn a_damaged_pickle_never_panics() {
+fn damaged_pickles_do_not_panic() {
     let valid = list(b"X\x01\0\0\0a\x94\x8c\x01bh\x00");
     for place in 0..valid.len() {
         for byte in
@@ -112,7 +112,7 @@ fn of_classes(count: usize, descr: &str, classes: &[u8]) -> Result<Vec<String>, 
 }
 
 #[test]
-fn classes_may_be_numpy_integers_of_every_size_or_bytes() {
+fn numpy_integer_and_bytes_classes_are_read() {
     for (descr, bytes, expected) in [
         ("<u8", [[0u8; 8], [255; 8]].concat(), ["0", "18446744073709551615"]),
         ("<i8", [[255u8; 8], [0, 1, 0, 0, 0, 0, 0, 0]].concat(), ["-1", "256"]),
@@ -162,7 +162,7 @@ const ONE: &str = "numpy.core.multiarray";
 const TWO: &str = "numpy._core.multiarray";
 
 #[test]
-fn numpy_scalars_among_objects_are_read() {
+fn numpy_scalar_objects_are_read() {
     let found = of_objects(&[
         call(TWO, "U2", "<", b"n\0\0\0o\0\0\0"),
         call(ONE, "U1", ">", b"\0\0\0n"),
@@ -181,7 +181,7 @@ fn numpy_scalars_among_objects_are_read() {
 
 /// NumPy memoizes a dtype before it sets the byte order.
 #[test]
-fn a_memoised_numpy_type_gets_its_byte_order_later() {
+fn a_memoised_dtype_keeps_its_byte_order() {
     let remembered = call(TWO, "i2", ">", &[1, 0]);
     let at = remembered.windows(2).position(|bytes| bytes == b"\x87R").unwrap() + 2;
     let again = format!("c{TWO}\nscalar\nh\x05C\x02").into_bytes();
@@ -190,7 +190,7 @@ fn a_memoised_numpy_type_gets_its_byte_order_later() {
 }
 
 #[test]
-fn no_other_pickled_call_is_made() {
+fn other_pickle_calls_are_refused() {
     let functions = format!("c{TWO}\nscalar\ncnumpy\ndtype\n").into_bytes();
     let no_order = [&functions[..], &text("i8"), b"\x89\x88\x87RC\x01a\x86R"].concat();
     for object in [
@@ -214,7 +214,7 @@ fn no_other_pickled_call_is_made() {
 }
 
 #[test]
-fn a_damaged_numpy_scalar_never_panics() {
+fn damaged_scalar_objects_do_not_panic() {
     let valid = pickled(&call(TWO, "U1", "<", b"a\0\0\0"));
     for place in 0..valid.len() {
         for byte in

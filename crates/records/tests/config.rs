@@ -26,7 +26,7 @@ fn a_resolved_config_parses_to_itself() {
 }
 
 #[test]
-fn omitted_keys_have_defaults() {
+fn missing_keys_have_defaults() {
     let config = parse(SMALLEST, &[]).unwrap();
     assert_eq!(config.experiment(), "test");
     assert_eq!(config.data().source, "auto");
@@ -152,7 +152,7 @@ fn classes_that_do_not_fit_the_model_are_rejected() {
 }
 
 #[test]
-fn an_invalid_config_is_rejected() {
+fn an_invalid_config_is_refused() {
     refuses("[model\nkind = 1", &[], "test.toml:1: ");
     refuses("[model]\nkind = 'softmax'\nkind = 'softmax'", &[], "test.toml:3: kind = 'softmax': this is no TOML (");
     refuses("[model]\nkind = softmax", &[], "test.toml:2: kind = softmax: this is no TOML (");
@@ -171,7 +171,7 @@ fn an_invalid_config_is_rejected() {
 }
 
 #[test]
-fn fused_kernels_reject_an_unsupported_optimizer() {
+fn fused_kernels_refuse_other_optimizers() {
     let fused = "descent.gradient=fused";
     for optimizer in ["descent.optimizer=adam", "descent.momentum=0.5"] {
         let error = parse(SMALLEST, &[optimizer, fused]).unwrap_err();
@@ -184,7 +184,7 @@ fn fused_kernels_reject_an_unsupported_optimizer() {
 }
 
 #[test]
-fn invalid_class_weights_are_rejected() {
+fn invalid_class_weights_are_refused() {
     let two = "data.classes=[2, 3]";
     let expected = "\"balanced\", numbers by the classes' names, as in {no = 0.5, yes = 25}, or a list of numbers";
     let cases: [(&str, &[&str], &[&str]); 16] = [
@@ -236,7 +236,7 @@ fn invalid_class_weights_are_rejected() {
 }
 
 #[test]
-fn a_config_without_a_certified_minimum_is_rejected() {
+fn configs_without_a_certified_minimum_are_refused() {
     let text = "[model]
 kind = 'softmax'
 [descent]
@@ -261,7 +261,7 @@ l2 = 0.1";
 }
 
 #[test]
-fn the_command_line_can_unset_a_key_of_the_file() {
+fn overrides_can_reset_a_key() {
     let text = "[model]\nkind = 'softmax'\n[data]\ntrain_images = 2\nclasses = [0, 1]\n[early_stopping]\npatience = 1\n\
                 [descent]\nmomentum = 0.5\n[objective]\nclass_weights = 'balanced'\n";
     let parse_file = parse;
@@ -282,7 +282,7 @@ fn the_command_line_can_unset_a_key_of_the_file() {
 }
 
 #[test]
-fn key_errors_name_no_command_line_option() {
+fn errors_of_keys_name_no_option() {
     for said in [
         GridKey::parse("objective.l2").unwrap_err().to_string(),
         check_override("descent.epochs").unwrap_err().to_string(),
@@ -292,7 +292,7 @@ fn key_errors_name_no_command_line_option() {
 }
 
 #[test]
-fn an_invalid_number_is_rejected_with_the_valid_range() {
+fn an_out_of_range_number_is_refused_with_the_range() {
     let ranges = [
         ("objective.l2", "expected a number from 0 (no penalty) to 1e6"),
         ("descent.learning_rate", "expected a number above 0, at most 1000"),

@@ -70,7 +70,7 @@ fn a_classs_weights_are_its_column() {
 }
 
 #[test]
-fn statistics_are_saved_with_the_weights_bit_for_bit() {
+fn statistics_round_trip_bit_for_bit() {
     let parameters = Parameters { n_features: 2, columns: 3, weight: vec![0.5; 6], bias: vec![1.0; 3] };
     let by = Preprocessing::Standardized(Standardization { mean: vec![0.1, -1e9], scale: vec![1.0 / 3.0, 1e-9] });
     for precision in [Precision::F32, Precision::F64] {
@@ -86,7 +86,7 @@ fn statistics_are_saved_with_the_weights_bit_for_bit() {
 }
 
 #[test]
-fn scales_that_are_not_positive_are_rejected() {
+fn invalid_statistics_are_refused() {
     let parameters = Parameters { n_features: 2, columns: 1, weight: vec![0.5; 2], bias: vec![1.0] };
     for (mean, scale, expected) in [
         ([0.0, 0.0], [1.0, 0.0], "number 1 of features.scale is 0"),

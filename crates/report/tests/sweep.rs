@@ -83,7 +83,7 @@ fn made_up(keys: &[&str], change: impl Fn(usize, &mut Summary) -> bool) -> Sweep
 }
 
 #[test]
-fn plots_are_well_formed_and_name_axes_values_and_the_best_point() {
+fn plots_are_labelled_and_well_formed() {
     let of = |keys: &[&str], change: &dyn Fn(usize, &mut Summary) -> bool| {
         let files = made_up(keys, change).files();
         let file = |name: &str| files.iter().find(|file| file.0 == name).unwrap().1.clone();
@@ -134,8 +134,8 @@ fn plots_are_well_formed_and_name_axes_values_and_the_best_point() {
 }
 
 #[test]
-fn a_table_names_how_each_point_ended() {
-    let endings = |point: usize, summary: &mut Summary| {
+fn a_table_has_a_row_for_every_ending() {
+    let ways = |point: usize, summary: &mut Summary| {
         let certificate = |ended, bound| Certificate {
             objective: 1.0,
             gradient_norm: 1e-5,

@@ -48,7 +48,7 @@ fn every_flipped_bit_of_a_run_is_detected() {
 
 /// The run of a killed process.
 #[test]
-fn every_flipped_bit_of_an_unfinished_run_and_its_checkpoint_is_detected() {
+fn every_flipped_bit_of_an_unfinished_run_is_detected() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("run");
     make_run(&run);
@@ -75,7 +75,7 @@ fn every_flipped_bit_of_an_imported_model_is_detected() {
 }
 
 #[test]
-fn every_flipped_bit_of_a_sweep_plan_is_detected() {
+fn every_flipped_bit_of_a_sweeps_plan_is_detected() {
     let folder = tempfile::tempdir().unwrap();
     let sweep = folder.path().join("sweep");
     make_sweep(&sweep);
@@ -95,7 +95,7 @@ fn every_flipped_bit_of_a_sealed_record_is_detected() {
 }
 
 #[test]
-fn a_renamed_key_or_a_missing_seal_is_rejected_with_advice() {
+fn documents_without_a_valid_seal_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let [run, model, sweep] = ["run", "model", "sweep"].map(|name| folder.path().join(name));
     make_run(&run);
@@ -133,7 +133,7 @@ fn a_renamed_key_or_a_missing_seal_is_rejected_with_advice() {
 }
 
 #[test]
-fn a_skipped_checkpoint_does_not_displace_a_valid_one() {
+fn damaged_checkpoints_do_not_displace_valid_ones() {
     let folder = tempfile::tempdir().unwrap();
     let run = small();
     let run = RunFolder::create(&folder.path().join("run"), false, &run.config, &run.manifest).unwrap();

@@ -36,7 +36,7 @@ fn refuses(folder: &Path, what: &str, attempt: &dyn Fn(&Path) -> Result<(), RunE
 }
 
 #[test]
-fn a_foreign_folder_with_a_runs_file_names_is_not_replaced() {
+fn a_foreign_project_is_not_replaced() {
     let place = tempfile::tempdir().unwrap();
     let folder = place.path().join("folder");
     for name in ["checkpoint/epoch-90.pt", "config.toml", "model.safetensors", "summary.json", "manifest.json"] {
@@ -113,7 +113,7 @@ fn an_imported_model_with_a_foreign_file_is_not_replaced() {
 }
 
 #[test]
-fn an_unfinished_runs_model_and_history_are_checked_by_format() {
+fn unproven_results_of_a_run_are_not_replaced() {
     for name in ["model.safetensors", "history.json"] {
         let place = tempfile::tempdir().unwrap();
         let folder = place.path().join("folder");
@@ -125,7 +125,7 @@ fn an_unfinished_runs_model_and_history_are_checked_by_format() {
 }
 
 #[test]
-fn leftovers_of_a_killed_creation_do_not_block_a_new_run() {
+fn leftovers_of_a_killed_start_are_removed() {
     let place = tempfile::tempdir().unwrap();
     let [folder, beginning] = ["folder", ".beginning-folder"].map(|name| place.path().join(name));
     let begin_run = |path: &Path| {
@@ -146,7 +146,7 @@ fn leftovers_of_a_killed_creation_do_not_block_a_new_run() {
 
 /// A complete run whose folder has a temporary folder's name.
 #[test]
-fn a_run_named_like_a_temporary_folder_is_kept() {
+fn a_run_with_the_name_of_a_temporary_folder_is_kept() {
     let place = tempfile::tempdir().unwrap();
     let [folder, beginning] = ["folder", ".beginning-folder"].map(|name| place.path().join(name));
     make_run(&beginning);
@@ -158,7 +158,7 @@ fn a_run_named_like_a_temporary_folder_is_kept() {
 }
 
 #[test]
-fn an_interrupted_replacement_leaves_the_old_or_the_new_model() {
+fn an_import_replaces_a_model_atomically() {
     let place = tempfile::tempdir().unwrap();
     let [folder, other] = ["folder", "other"].map(|name| place.path().join(name));
     import(&folder, false, 1.0).unwrap();
@@ -182,7 +182,7 @@ fn an_interrupted_replacement_leaves_the_old_or_the_new_model() {
 
 /// Readers always find a model. The second of two writers gets an error.
 #[test]
-fn an_imported_model_stays_readable_during_a_replacement() {
+fn a_model_can_be_read_while_it_is_replaced() {
     let place = tempfile::tempdir().unwrap();
     let half = place.path().join("model");
     import(&half, false, 3.0).unwrap();
@@ -199,7 +199,7 @@ fn an_imported_model_stays_readable_during_a_replacement() {
 }
 
 #[test]
-fn a_sweep_folder_is_rejected_as_a_run_without_naming_an_option() {
+fn the_error_of_a_sweeps_folder_names_no_option() {
     let sweep = tempfile::tempdir().unwrap();
     std::fs::write(sweep.path().join("sweep.toml"), "").unwrap();
     let said = RunFolder::read(sweep.path()).unwrap_err().to_string();

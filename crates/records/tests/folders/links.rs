@@ -136,7 +136,7 @@ fn links_in(make: Make, attempts: &[Attempt], more: &[&str]) -> [usize; 2] {
 }
 
 #[test]
-fn no_link_in_a_run_is_followed() {
+fn links_in_a_run_are_not_followed() {
     let attempts: [Attempt; 3] = [("read", &read_run), ("go on", &go_on), ("again", &train_again)];
     let more = [".lock", "diverged.json", "checkpoint", "checkpoint/step-8.mpk"];
     let [links, refused] = links_in(&make_run, &attempts, &more);
@@ -144,14 +144,14 @@ fn no_link_in_a_run_is_followed() {
 }
 
 #[test]
-fn no_link_in_an_imported_model_is_followed() {
+fn links_in_an_imported_model_are_not_followed() {
     let attempts: [Attempt; 2] = [("read", &read_model), ("again", &import_again)];
     let [links, refused] = links_in(&make_model, &attempts, &[".lock", ".model.safetensors.next"]);
     assert!(links > 30 && refused > 25, "{links} {refused}");
 }
 
 #[test]
-fn no_link_in_a_sweep_is_followed() {
+fn links_in_a_sweep_are_not_followed() {
     let attempts: [Attempt; 2] = [("go on", &sweep_on), ("again", &sweep_again)];
     let more = [".lock", "points", "points/1-l2=0", "points/1-l2=0/.lock", "points/1-l2=0/checkpoint"];
     let [links, refused] = links_in(&make_sweep, &attempts, &more);
@@ -160,7 +160,7 @@ fn no_link_in_a_sweep_is_followed() {
 
 /// A folder is first created under a temporary name. A link of that name is not followed either.
 #[test]
-fn a_link_at_the_temporary_path_is_not_followed() {
+fn a_link_beside_a_new_folder_is_not_followed() {
     let (victims, place) = (OutsideFiles::new(), tempfile::tempdir().unwrap());
     symlink(victims.folder.path().join("folder"), place.path().join(".beginning-new")).unwrap();
     let error = train_again(&place.path().join("new")).unwrap_err().to_string();
@@ -169,7 +169,7 @@ fn a_link_at_the_temporary_path_is_not_followed() {
 }
 
 #[test]
-fn a_folder_may_be_reached_through_a_link() {
+fn a_folder_may_be_given_as_a_link() {
     let place = tempfile::tempdir().unwrap();
     let [link, folder] = ["link", "folder"].map(|name| place.path().join(name));
     symlink(&folder, &link).unwrap();

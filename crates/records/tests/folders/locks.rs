@@ -17,7 +17,7 @@ fn sha256(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn a_lock_names_its_owner_from_the_start_and_an_empty_file_is_no_lock() {
+fn a_lock_names_its_process() {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("run");
     make_run(&path);
@@ -38,7 +38,7 @@ fn a_lock_names_its_owner_from_the_start_and_an_empty_file_is_no_lock() {
 /// The process was killed just after naming the lock, so the file still has its temporary name,
 /// too.
 #[test]
-fn the_lock_of_a_killed_process_is_taken_over() {
+fn a_lock_of_a_killed_process_is_taken_over() {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("run");
     make_run(&path);
@@ -52,7 +52,7 @@ fn the_lock_of_a_killed_process_is_taken_over() {
 }
 
 #[test]
-fn a_folder_name_may_have_the_maximum_length() {
+fn folder_names_may_have_the_maximal_length() {
     let place = tempfile::tempdir().unwrap();
     let run = small();
     for (length, is_taken) in [(200, true), (201, true), (244, true), (255, true), (256, false)] {
@@ -69,7 +69,7 @@ fn a_folder_name_may_have_the_maximum_length() {
 }
 
 #[test]
-fn a_renamed_run_is_created_again_at_its_path() {
+fn a_renamed_run_writes_to_its_folder() {
     let place = tempfile::tempdir().unwrap();
     let [path, away] = ["run", "away"].map(|name| place.path().join(name));
     let folder = create(&path).unwrap();
@@ -84,7 +84,7 @@ fn a_renamed_run_is_created_again_at_its_path() {
 }
 
 #[test]
-fn a_run_does_not_write_into_a_folder_that_replaced_it() {
+fn a_replaced_run_writes_nothing() {
     let place = tempfile::tempdir().unwrap();
     let [path, away] = ["run", "away"].map(|name| place.path().join(name));
     let folder = create(&path).unwrap();
@@ -100,7 +100,7 @@ fn a_run_does_not_write_into_a_folder_that_replaced_it() {
 
 /// Deleting the lock file does not release the lock.
 #[test]
-fn a_run_with_a_deleted_lock_file_keeps_the_lock() {
+fn a_deleted_lock_file_keeps_the_lock() {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("run");
     let folder = create(&path).unwrap();
@@ -110,7 +110,7 @@ fn a_run_with_a_deleted_lock_file_keeps_the_lock() {
 }
 
 #[test]
-fn a_thousand_concurrent_runs_get_distinct_folders() {
+fn concurrent_runs_get_different_folders() {
     let folder = tempfile::tempdir().unwrap();
     let run = small();
     let (config, manifest) = (&run.config, &run.manifest);
