@@ -158,7 +158,7 @@ fn two_swapped_classes_are_caught() {
 }
 
 #[test]
-fn a_gradient_that_is_not_finite_is_caught_by_its_index() {
+fn a_non_finite_gradient_is_caught_by_its_index() {
     let problem = softmax_problem(&cpu(), FloatDType::F64);
     let mut gradient = problem.closed_form(SOME);
     let nan = Tensor::full([1, 1], f64::NAN, (&problem.features.device(), DType::F64));

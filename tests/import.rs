@@ -187,7 +187,7 @@ json.dump([many.predict_proba(pixels).ravel().tolist(), binary.predict_proba(pix
 ";
 
 #[test]
-fn scikit_learns_coefficients_give_scikit_learns_probabilities() {
+fn scikit_learn_weights_give_its_probabilities() {
     let folder = folder();
     let folder = folder.path();
     write_digits(folder);

@@ -165,7 +165,7 @@ fn minimum_of(name: &str, common: &[&str], tolerance: &str) -> TrainConfig {
 }
 
 #[test]
-fn every_source_of_gradients_finds_the_same_minimum_on_every_backend() {
+fn every_gradient_source_and_backend_finds_the_same_minimum() {
     let data = digits(600, 300);
     for name in ["softmax.toml", "logistic.toml"] {
         let common =
