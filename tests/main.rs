@@ -45,7 +45,7 @@
 //! - `library`: `Samples`, `Estimator` and `Fitted` against the program, and the examples
 //! - `formulas`: the formulas in the docs against the derivation
 //! - `browser`: a browser driver for tests
-//! - `made_up`, `svg`, `weight_files`: helpers of the crates' tests, included by path
+//! - `synthetic`, `svg`, `weight_files`: helpers of the crates' tests, included by path
 //! - `support`: shared helpers
 //! - `harness`: the test runner, which counts the tests that could not run
 //!
@@ -77,8 +77,6 @@ mod inspect;
 mod kernels;
 mod library;
 mod losses;
-#[path = "../crates/audit/tests/made_up/mod.rs"]
-mod made_up;
 mod manual;
 mod memory;
 mod messages;
@@ -101,6 +99,8 @@ mod support;
 #[path = "../crates/report/tests/svg/mod.rs"]
 mod svg;
 mod sweep;
+#[path = "../crates/audit/tests/synthetic/mod.rs"]
+mod synthetic;
 mod tables;
 mod training;
 #[path = "../crates/formats/tests/files/mod.rs"]

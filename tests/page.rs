@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::browser::Browser;
-use crate::made_up::Story;
+use crate::synthetic::Story;
 
 /// Returns the tooltip of a figure, if it is shown.
 fn hovered(browser: &Browser, figure: &str) -> Option<String> {

@@ -1,10 +1,10 @@
 //! Runs that were killed, interrupted, damaged, or out of disk space.
 
+mod changed;
 mod damaged;
 mod disk;
 mod engines;
 mod killed;
-mod otherwise;
 mod report;
 
 use std::path::Path;

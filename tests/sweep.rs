@@ -3,7 +3,7 @@
 mod cut;
 mod folders;
 mod grid;
-mod told;
+mod output;
 
 use std::fs::read;
 use std::path::{Path, PathBuf};

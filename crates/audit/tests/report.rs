@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-mod made_up;
+mod synthetic;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -11,7 +11,7 @@ use Verdict::{Corrected, NotSupported, Supported};
 use chainrule_audit::{FIGURES, Plan, PlanError, Report};
 use chainrule_records::GradientCheck;
 use chainrule_report::{Content, Purpose, Run, Verdict, files_of, svg};
-use made_up::Story;
+use synthetic::Story;
 
 impl Story {
     fn run(&mut self, name: &str) -> &mut Run {
