@@ -57,8 +57,8 @@ fn every_backend_trains_alike() {
                     assert!((other - first).abs() <= BOUND * first, "{kind}, {device:?}, step {step}: {other} {first}");
                 }
                 for (other, first) in other.history.evaluations.iter().zip(&first.history.evaluations) {
-                    let apart = (other.validation_loss - first.validation_loss).abs();
-                    assert!(apart <= BOUND * first.validation_loss, "{kind}, {device:?}: {other:?} {first:?}");
+                    let difference = (other.validation_loss - first.validation_loss).abs();
+                    assert!(difference <= BOUND * first.validation_loss, "{kind}, {device:?}: {other:?} {first:?}");
                     assert!((other.validation_accuracy - first.validation_accuracy).abs() <= 1.0 / 100.0);
                 }
             }
@@ -105,12 +105,12 @@ fn a_model_is_the_same_on_every_backend() {
             let model = load(&saved, &device);
             assert_eq!(values(other.linear().weight.val()), values(model.linear().weight.val()));
             let examples = examples(&splits[1], Precision::F32, &device);
-            let found = evaluate(&model, &examples).unwrap();
+            let actual = evaluate(&model, &examples).unwrap();
             let expected = summary["final"]["validation_loss"].as_f64().unwrap();
             assert!(
-                (found.loss - expected).abs() <= 1e-6 * expected,
+                (actual.loss - expected).abs() <= 1e-6 * expected,
                 "{name} to {device:?}: {} {expected}",
-                found.loss
+                actual.loss
             );
         }
     }
@@ -217,8 +217,8 @@ fn training_without_burn_matches_burns_backends() {
         let [a, b] = [&here, &there].map(|summary| summary["weight_norm"]["spectral"].as_f64().unwrap());
         assert!((a - b).abs() < 1e-4 * b, "way {number}: {a} and {b}");
     }
-    let asked = ["evaluate", "table-0-cpu", "--data", "table.csv", "--json"];
-    assert_eq!(code(&call(folder.path(), &asked)), Some(0));
+    let arguments = ["evaluate", "table-0-cpu", "--data", "table.csv", "--json"];
+    assert_eq!(code(&call(folder.path(), &arguments)), Some(0));
 }
 
 #[test]

@@ -57,20 +57,20 @@ fn the_page_has_the_programs_probabilities_and_evidence() {
         );
         for first in (0..1000).step_by(100) {
             let rows: Vec<&[u8]> = (first..first + 100).map(|row| images.pixels(row)).collect();
-            let found = browser.script(&script, &json!([rows]));
-            for (pixels, found) in rows.into_iter().zip(found.as_array().unwrap()) {
+            let actual = browser.script(&script, &json!([rows]));
+            for (pixels, actual) in rows.into_iter().zip(actual.as_array().unwrap()) {
                 let expected = predictor.predict(pixels).unwrap();
                 let last = expected.logits.len() - 1;
-                assert_close(&numbers(&found[0]), &expected.logits, 1e-12, "logits");
-                assert_close(&numbers(&found[1]), &expected.probabilities, 1e-12, "probabilities");
-                assert_eq!(found[2].as_u64(), Some(expected.class as u64));
-                assert_close(&[found[3].as_f64().unwrap()], &[expected.cross_entropy(last)], 1e-12, "loss");
+                assert_close(&numbers(&actual[0]), &expected.logits, 1e-12, "logits");
+                assert_close(&numbers(&actual[1]), &expected.probabilities, 1e-12, "probabilities");
+                assert_eq!(actual[2].as_u64(), Some(expected.class as u64));
+                assert_close(&[actual[3].as_f64().unwrap()], &[expected.cross_entropy(last)], 1e-12, "loss");
                 // The page shows the evidence of the ink: the program's evidence minus that of an
                 // empty board.
                 let (of_image, _) = predictor.evidence(pixels, last).unwrap();
                 let (of_blank, _) = predictor.evidence(&vec![0; pixels.len()], last).unwrap();
                 let of_ink: Vec<f64> = of_image.iter().zip(of_blank).map(|(image, blank)| image - blank).collect();
-                assert_close(&numbers(&found[4]), &of_ink, 1e-12, "evidence");
+                assert_close(&numbers(&actual[4]), &of_ink, 1e-12, "evidence");
             }
         }
     }
@@ -100,9 +100,9 @@ fn its_steps_match_the_kernels() {
         let script = format!(
             "{BOARD} for (const [image, y] of arguments[0]) board.model.step(image, y, 0.02); return board.model.parameters();"
         );
-        let found = browser.script(&script, &json!([steps]));
-        assert_close(&numbers(&found["weight"]), &parameters.weight, 1e-12, "weights");
-        assert_close(&numbers(&found["bias"]), &parameters.bias, 1e-12, "bias");
+        let actual = browser.script(&script, &json!([steps]));
+        assert_close(&numbers(&actual["weight"]), &parameters.weight, 1e-12, "weights");
+        assert_close(&numbers(&actual["bias"]), &parameters.bias, 1e-12, "bias");
     }
 }
 
@@ -182,8 +182,8 @@ fn a_drawing_is_scaled_and_predicted_as_by_the_program() {
     let png =
         base64::Engine::decode(&base64::prelude::BASE64_STANDARD, url.as_str().unwrap().split_once(',').unwrap().1);
     let of_program = picture::read(&png.unwrap(), [28, 28]).unwrap().pixels;
-    let apart: f64 = image.iter().zip(&of_program).map(|(a, b)| f64::from(a.abs_diff(*b))).sum::<f64>() / mass;
-    assert!(apart < 0.15, "{apart} of the ink is elsewhere");
+    let difference: f64 = image.iter().zip(&of_program).map(|(a, b)| f64::from(a.abs_diff(*b))).sum::<f64>() / mass;
+    assert!(difference < 0.15, "{difference} of the ink is elsewhere");
 
     // Without fitting, the ink stays as drawn. Undo removes it.
     browser.click("[data-part=fit]");

@@ -46,8 +46,8 @@ impl Browser {
             Self { driver, session: format!("http://127.0.0.1:{}/session", port.unwrap()), _profile: profile };
         let options = json!({ "args": arguments });
         let capabilities = json!({ "alwaysMatch": { "goog:chromeOptions": options } });
-        let made = browser.post("", &json!({ "capabilities": capabilities }));
-        browser.session = format!("{}/{}", browser.session, made["sessionId"].as_str().unwrap());
+        let created = browser.post("", &json!({ "capabilities": capabilities }));
+        browser.session = format!("{}/{}", browser.session, created["sessionId"].as_str().unwrap());
         browser
     }
 

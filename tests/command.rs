@@ -56,7 +56,7 @@ pub(crate) fn folder() -> TempDir {
 }
 
 /// A training of one second.
-const QUICK: [&str; 10] = [
+const FAST_SETTINGS: [&str; 10] = [
     "train",
     "--set",
     "data.source=embedded",
@@ -69,8 +69,8 @@ const QUICK: [&str; 10] = [
     "--quiet",
 ];
 
-fn quick<'a>(more: &[&'a str]) -> Vec<&'a str> {
-    [&QUICK, more].concat()
+fn with_fast_settings<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    [&FAST_SETTINGS, more].concat()
 }
 
 /// Returns a command's JSON output. Standard error must be empty.
@@ -157,7 +157,7 @@ pub(crate) fn files_below(folder: &Path) -> Vec<std::path::PathBuf> {
 #[test]
 fn train_prints_json_and_writes_a_run_folder() {
     let folder = folder();
-    let output = call(folder.path(), &quick(&["--json"]));
+    let output = call(folder.path(), &with_fast_settings(&["--json"]));
     assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
     let printed: Value = serde_json::from_slice(&output.stdout).unwrap();
     let run = folder.path().join("runs/softmax-1");
@@ -217,7 +217,7 @@ fn the_manifest_has_the_version_of_burn() {
     let lock = include_str!("../Cargo.lock");
     let (_, after) = lock.split_once("name = \"burn\"\nversion = \"").unwrap();
     let folder = folder();
-    call(folder.path(), &quick(&[]));
+    call(folder.path(), &with_fast_settings(&[]));
     let manifest = read_json(&folder.path().join("runs/softmax-1/manifest.json"));
     assert_eq!(manifest["versions"]["burn"].as_str(), after.split('"').next());
 }
@@ -225,7 +225,7 @@ fn the_manifest_has_the_version_of_burn() {
 #[test]
 fn a_resolved_config_trains_to_the_same_weights() {
     let folder = folder();
-    assert_eq!(code(&call(folder.path(), &quick(&[]))), Some(0));
+    assert_eq!(code(&call(folder.path(), &with_fast_settings(&[]))), Some(0));
     let again = ["train", "runs/softmax-1/config.toml", "--out", "again", "--quiet"];
     assert_eq!(code(&call(folder.path(), &again)), Some(0));
     let weights = |run: &str| checksum(&folder.path().join(run).join("model.safetensors"));
@@ -235,7 +235,7 @@ fn a_resolved_config_trains_to_the_same_weights() {
 #[test]
 fn saved_weights_are_named_linear_weight_and_bias() {
     let folder = folder();
-    call(folder.path(), &quick(&["--out", "run", "--precision", "f32"]));
+    call(folder.path(), &with_fast_settings(&["--out", "run", "--precision", "f32"]));
     let bytes = std::fs::read(folder.path().join("run/model.safetensors")).unwrap();
     let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
     let header: Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
@@ -247,7 +247,7 @@ fn saved_weights_are_named_linear_weight_and_bias() {
 #[test]
 fn the_final_table_shows_result_and_folder() {
     let folder = folder();
-    let output = call(folder.path(), &quick(&[]));
+    let output = call(folder.path(), &with_fast_settings(&[]));
     let table = text(&output.stdout);
     for part in [
         "softmax regression",
@@ -264,14 +264,14 @@ fn the_final_table_shows_result_and_folder() {
 #[test]
 fn a_run_folder_is_not_overwritten_without_force() {
     let folder = folder();
-    let to = |more: &[&'static str]| quick(&[&["--out", "run"], more].concat());
+    let to = |more: &[&'static str]| with_fast_settings(&[&["--out", "run"], more].concat());
     assert_eq!(code(&call(folder.path(), &to(&[]))), Some(0));
     refuses(folder.path(), &to(&[]), "run exists already");
     assert_eq!(code(&call(folder.path(), &to(&["--force", "--seed", "5"]))), Some(0));
     assert_eq!(read_json(&folder.path().join("run/summary.json"))["seed"], 5);
     // Without --out, the run gets the next free number.
-    assert_eq!(code(&call(folder.path(), &quick(&[]))), Some(0));
-    assert_eq!(code(&call(folder.path(), &quick(&[]))), Some(0));
+    assert_eq!(code(&call(folder.path(), &with_fast_settings(&[]))), Some(0));
+    assert_eq!(code(&call(folder.path(), &with_fast_settings(&[]))), Some(0));
     assert!(folder.path().join("runs/softmax-2/summary.json").exists());
 }
 
@@ -279,14 +279,14 @@ fn a_run_folder_is_not_overwritten_without_force() {
 fn an_unwritable_output_folder_is_refused() {
     let folder = folder();
     std::fs::write(folder.path().join("file"), "").unwrap();
-    refuses(folder.path(), &quick(&["--out", "file"]), "cannot write file: ");
-    refuses(folder.path(), &quick(&["--out", "file/run"]), "cannot write file/run: ");
+    refuses(folder.path(), &with_fast_settings(&["--out", "file"]), "cannot write file: ");
+    refuses(folder.path(), &with_fast_settings(&["--out", "file/run"]), "cannot write file/run: ");
 }
 
 #[test]
 fn invalid_input_exits_with_2_and_one_line() {
     let folder = folder();
-    let refuses = |more: &[&str], expected: &str| refuses(folder.path(), &quick(more), expected);
+    let refuses = |more: &[&str], expected: &str| refuses(folder.path(), &with_fast_settings(more), expected);
     refuses(
         &["--set", "descent.learning_rate=0"],
         "command line: descent.learning_rate = 0.0: expected a number above 0",
@@ -306,7 +306,7 @@ fn a_missing_backend_names_its_feature() {
     let missing = [Backend::Wgpu, Backend::Flex, Backend::Ndarray].into_iter().find(|backend| !backend.is_built());
     let Some(missing) = missing else { crate::support::skip("every backend is in this build") };
     let expected = format!("this build has no {0} backend; add --features {0}", missing.name());
-    refuses(folder.path(), &quick(&["--backend", missing.name()]), &expected);
+    refuses(folder.path(), &with_fast_settings(&["--backend", missing.name()]), &expected);
 }
 
 #[test]
@@ -325,7 +325,7 @@ fn usage_errors_exit_with_2_and_help_with_0() {
 fn a_diverged_training_keeps_its_history() {
     let folder = folder();
     let reckless = ["--set", "descent.learning_rate=1000", "--set", "objective.l2=1e6", "--out", "run"];
-    let output = call(folder.path(), &quick(&reckless));
+    let output = call(folder.path(), &with_fast_settings(&reckless));
     let error = text(&output.stderr);
     assert_eq!(code(&output), Some(2), "{error}");
     assert!(error.contains("is not finite: training diverged; try a descent.learning_rate below 1000"), "{error}");
@@ -348,8 +348,8 @@ fn embedded_digits_replace_missing_data() {
 #[test]
 fn embedded_digits_can_be_written_as_idx_files() {
     let folder = folder();
-    let few = ["--train-images", "600", "--validation-images", "300"];
-    let output = call(folder.path(), &[&["data", "--write-idx", "digits", "--json"], &few[..]].concat());
+    let counts = ["--train-images", "600", "--validation-images", "300"];
+    let output = call(folder.path(), &[&["data", "--write-idx", "digits", "--json"], &counts[..]].concat());
     assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
     let written: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&written["height"], &written["files"][0]["count"]), (&28.into(), &600.into()));
@@ -358,8 +358,8 @@ fn embedded_digits_can_be_written_as_idx_files() {
     let shown = call(folder.path(), &["data", "--data", "digits"]);
     assert!(text(&shown.stdout).contains(written["sha256"].as_str().unwrap()), "{}", text(&shown.stdout));
 
-    call(folder.path(), &quick(&["--out", "drawn"]));
-    let read = [&["train", "--data", "digits", "--out", "read"], &QUICK[3..]].concat();
+    call(folder.path(), &with_fast_settings(&["--out", "drawn"]));
+    let read = [&["train", "--data", "digits", "--out", "read"], &FAST_SETTINGS[3..]].concat();
     assert_eq!(code(&call(folder.path(), &read)), Some(0));
     let weights = |run: &str| checksum(&folder.path().join(run).join("model.safetensors"));
     assert_eq!(weights("drawn"), weights("read"));

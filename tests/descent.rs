@@ -27,7 +27,7 @@ use crate::tables::{ON_FLOWERS, flowers, train as train_table};
 use crate::training::{by_plain_loops, plain};
 
 /// Two epochs of five batches, in f64.
-const SMALL: [&str; 10] = [
+const FAST_SETTINGS: [&str; 10] = [
     "data.train_images=160",
     "data.validation_images=40",
     "descent.batch_size=32",
@@ -55,7 +55,7 @@ fn assert_training_follows(rule: Rule, settings: &[&str], tolerance: f64) {
         let gradient = format!("descent.gradient={gradient}");
         let config = experiment(
             "softmax.toml",
-            &[&SMALL[..], settings, &["data.train_images=170", "descent.drop_last=false", &gradient]].concat(),
+            &[&FAST_SETTINGS[..], settings, &["data.train_images=170", "descent.drop_last=false", &gradient]].concat(),
         );
         let rate = config.descent().learning_rate;
         let mut memory = vec![[0.0; 2]; (rows.n_features() + 1) * classes.len()];
@@ -65,11 +65,11 @@ fn assert_training_follows(rule: Rule, settings: &[&str], tolerance: f64) {
             }
         });
         for device in f64_devices() {
-            let found = fit(&config, &data, &device, &mut ());
+            let actual = fit(&config, &data, &device, &mut ());
             let what = format!("{device:?} {settings:?} {gradient}");
-            assert_eq!(found.steps, 12, "{what}");
-            assert_close(&found.history.train_loss, &losses, tolerance, &what);
-            assert_close(&[found.weight, found.bias].concat(), &w, tolerance, &what);
+            assert_eq!(actual.steps, 12, "{what}");
+            assert_close(&actual.history.train_loss, &losses, tolerance, &what);
+            assert_close(&[actual.weight, actual.bias].concat(), &w, tolerance, &what);
         }
     }
 }
@@ -162,7 +162,7 @@ fn every_optimizer_follows_its_paper() {
 #[test]
 fn optimizer_defaults_are_burns() {
     let update = |text: &str| experiment("softmax.toml", &[text]).descent().update();
-    let near = |own: f64, burns: f32| assert_eq!(own as f32, burns);
+    let near = |ours: f64, burns: f32| assert_eq!(ours as f32, burns);
     let UpdateRule::Adam { beta_1, beta_2, epsilon } = update("descent.optimizer=adam") else { panic!("not Adam") };
     let number = |value: &Value, key: &str| value[key].as_f64().unwrap() as f32;
     let burns = json(&AdamConfig::new());
@@ -222,13 +222,13 @@ fn schedules_follow_their_formulas() {
     for (schedule, rate) in schedules {
         for gradient in ["closed-form", "autodiff", "fused"] {
             let more = ["descent.epochs=4", "descent.learning_rate=0.25", &format!("descent.gradient={gradient}")];
-            let config = experiment("softmax.toml", &[&SMALL[..], schedule, &more].concat());
+            let config = experiment("softmax.toml", &[&FAST_SETTINGS[..], schedule, &more].concat());
             let (losses, w) = by_plain_loops(&rows, classes.len(), &epochs, &config, plain(rate));
             for device in f64_devices() {
-                let found = fit(&config, &data, &device, &mut ());
+                let actual = fit(&config, &data, &device, &mut ());
                 let what = format!("{device:?} {schedule:?} {gradient}");
-                assert_close(&found.history.train_loss, &losses, 1e-9, &what);
-                assert_close(&[found.weight, found.bias].concat(), &w, 1e-9, &what);
+                assert_close(&actual.history.train_loss, &losses, 1e-9, &what);
+                assert_close(&[actual.weight, actual.bias].concat(), &w, 1e-9, &what);
             }
         }
     }
@@ -261,21 +261,21 @@ fn class_weights_match_plain_loops() {
         for gradient in ["closed-form", "autodiff", "auto"] {
             let gradient = format!("descent.gradient={gradient}");
             let more = ["descent.learning_rate=0.1", weights, &gradient, all_ten];
-            let config = experiment("softmax.toml", &[&SMALL[..], &more].concat());
+            let config = experiment("softmax.toml", &[&FAST_SETTINGS[..], &more].concat());
             let (losses, w) = by_plain_loops(&rows, classes.len(), &epochs, &config, plain(|_| 0.1));
             let weights = crate::training::weights(&rows, classes.len(), &config);
             for device in f64_devices() {
-                let found = fit(&config, &data, &device, &mut ());
+                let actual = fit(&config, &data, &device, &mut ());
                 let what = format!("{device:?} {more:?}");
-                assert_close(&found.history.train_loss, &losses, 1e-11, &what);
-                assert_close(&[found.weight, found.bias].concat(), &w, 1e-11, &what);
+                assert_close(&actual.history.train_loss, &losses, 1e-11, &what);
+                assert_close(&[actual.weight, actual.bias].concat(), &w, 1e-11, &what);
                 // The balanced weights come from the training rows. They also apply to the
                 // validation rows.
                 let expected = [&rows, &validation].map(|rows| weighted_loss(rows, &w, &weights));
-                let metrics = [found.final_metrics.train_loss, found.final_metrics.validation_loss];
+                let metrics = [actual.final_metrics.train_loss, actual.final_metrics.validation_loss];
                 assert_close(&metrics, &expected, 1e-11, &what);
-                let best = found.history.evaluations.iter().map(|seen| seen.validation_loss).fold(f64::MAX, f64::min);
-                assert_eq!(found.best.unwrap().1, best);
+                let best = actual.history.evaluations.iter().map(|seen| seen.validation_loss).fold(f64::MAX, f64::min);
+                assert_eq!(actual.best.unwrap().1, best);
                 assert!((weighted_loss(&validation, &w, &[1.0; 10]) - expected[1]).abs() > 1e-4, "{what}");
             }
         }
@@ -286,19 +286,19 @@ fn class_weights_match_plain_loops() {
 fn class_weights_follow_the_order_of_classes() {
     let data = digits(160, 40);
     let train = |more: &[&str]| {
-        let config = experiment("logistic.toml", &[&SMALL[..9], &["descent.batch_size=8"], more].concat());
+        let config = experiment("logistic.toml", &[&FAST_SETTINGS[..9], &["descent.batch_size=8"], more].concat());
         fit(&config, &data, &f64_devices()[0], &mut ())
     };
-    let found = train(&["data.classes=[2, 3]", "objective.class_weights={2 = 4, 3 = 0.5}"]);
+    let actual = train(&["data.classes=[2, 3]", "objective.class_weights={2 = 4, 3 = 0.5}"]);
     // Swapping the two classes gives the same model with the opposite sign.
     let turned = train(&["data.classes=[3, 2]", "objective.class_weights={2 = 4, 3 = 0.5}"]);
     let negative: Vec<f64> = turned.weight.iter().map(|w| -w).collect();
-    assert_close(&found.weight, &negative, 1e-11, "weights");
+    assert_close(&actual.weight, &negative, 1e-11, "weights");
     let other = train(&["data.classes=[2, 3]", "objective.class_weights={3 = 4, 2 = 0.5}"]);
-    assert!(found.bias[0] > other.bias[0], "{} {}", found.bias[0], other.bias[0]);
+    assert!(actual.bias[0] > other.bias[0], "{} {}", actual.bias[0], other.bias[0]);
     // One key per class, as in --set and --grid.
     let one_by_one = ["objective.class_weights.2=4", "objective.class_weights.3=0.5"];
-    assert_eq!(train(&[&["data.classes=[2, 3]"], &one_by_one[..]].concat()).weight, found.weight);
+    assert_eq!(train(&[&["data.classes=[2, 3]"], &one_by_one[..]].concat()).weight, actual.weight);
 }
 
 #[test]
@@ -318,8 +318,8 @@ fn balanced_weights_match_scikit_learn() {
         let n = labels.len();
         let weights = class_weights(&config, &classes, &labels).unwrap().unwrap();
         let theirs: Vec<f64> = serde_json::from_value(fitted["class_weights"].clone()).unwrap();
-        for (own, their) in weights.iter().zip(&theirs) {
-            assert!((own / their - 1.0).abs() < 1e-15, "{weights:?} {theirs:?}");
+        for (ours, their) in weights.iter().zip(&theirs) {
+            assert!((ours / their - 1.0).abs() < 1e-15, "{weights:?} {theirs:?}");
         }
 
         let numbers = Rows::of_numbers(5, values.concat(), labels.clone());
@@ -338,7 +338,7 @@ fn balanced_weights_match_scikit_learn() {
             let labels: Vec<i32> = labels.iter().copied().map(i32::from).collect();
             let y = Tensor::<1, Int>::from_data(TensorData::new(labels, [n]), &device);
             let weights = vector(&weights, &device, FloatDType::F64);
-            let found = |targets: Targets| {
+            let actual = |targets: Targets| {
                 let (x, weight, bias) = (x.clone(), weight.clone(), bias.clone());
                 if classes.len() == 2 {
                     let mut model = to_precision(LogisticRegressionConfig::new(5).init(&device), FloatDType::F64);
@@ -354,11 +354,11 @@ fn balanced_weights_match_scikit_learn() {
                 all.iter().fold(0.0, |most: f64, g| most.max(g.abs()))
             };
             // J is flat at scikit-learn's result. Without the weights it is not.
-            let weighted = found(Targets::with_class_weights(y.clone(), weights));
+            let weighted = actual(Targets::with_class_weights(y.clone(), weights));
             assert!((weighted.cross_entropy.into_scalar::<f64>() / their_loss - 1.0).abs() < 1e-12, "{classes:?}");
             let slope = steepest(weighted.gradient);
             assert!(slope < 1e-10, "{classes:?}: {slope:e}");
-            assert!(steepest(found(y.into()).gradient) > 1e-3, "{classes:?}");
+            assert!(steepest(actual(y.into()).gradient) > 1e-3, "{classes:?}");
         }
     }
 }
@@ -400,8 +400,8 @@ fn with_rare_flowers() -> TempDir {
 }
 
 /// Returns the sum of the recalls of the classes, from the output of `evaluate`.
-fn recalls(found: &Value) -> f64 {
-    found["per_class"].as_array().unwrap().iter().map(|class| class["recall"].as_f64().unwrap()).sum()
+fn recalls(scores: &Value) -> f64 {
+    scores["per_class"].as_array().unwrap().iter().map(|class| class["recall"].as_f64().unwrap()).sum()
 }
 
 #[test]
@@ -425,13 +425,13 @@ fn evaluate_reports_weighted_and_unweighted_loss() {
     let weights: Vec<f64> = serde_json::from_value(summary["class_weights"].clone()).unwrap();
     assert!(weights.len() == 3 && weights[0] < 0.6 && weights[1..].iter().all(|&weight| weight > 1.0), "{weights:?}");
     for (split, loss) in [("train", "train_loss"), ("validation", "validation_loss")] {
-        let found = ask(folder, &["evaluate", "run", "--split", split]);
+        let actual = ask(folder, &["evaluate", "run", "--split", split]);
         let expected = summary["final"][loss].as_f64().unwrap();
-        assert!((found["weighted_loss"].as_f64().unwrap() / expected - 1.0).abs() < 1e-12, "{found}");
-        assert!((found["loss"].as_f64().unwrap() / expected - 1.0).abs() > 1e-3, "{found}");
+        assert!((actual["weighted_loss"].as_f64().unwrap() / expected - 1.0).abs() < 1e-12, "{actual}");
+        assert!((actual["loss"].as_f64().unwrap() / expected - 1.0).abs() > 1e-3, "{actual}");
         // The means per class, recombined.
         let rows: Vec<u64> =
-            found["per_class"].as_array().unwrap().iter().map(|class| class["rows"].as_u64().unwrap()).collect();
+            actual["per_class"].as_array().unwrap().iter().map(|class| class["rows"].as_u64().unwrap()).collect();
         let n = rows.iter().sum::<u64>() as f64;
         let balance: f64 = rows.iter().zip(&weights).map(|(&rows, weight)| rows as f64 * weight / n).sum();
         assert!(split == "validation" || (balance - 1.0).abs() < 1e-12, "{balance}");
@@ -446,9 +446,12 @@ const TRAIN_AGAIN: [&str; 6] = ["train", "configs/softmax.toml", "--set", "desce
 fn training_prints_its_class_weights() {
     let folder = with_rare_flowers();
     let output = call(folder.path(), &[&TRAIN_AGAIN[..], &["--backend", cpu()], &ON_RARE, &BALANCED].concat());
-    let (told, closed) = (text(&output.stderr), text(&output.stdout));
-    assert!(told.contains("class weights: iris: 0.") && closed.contains("class weights    iris: 0."), "{told}{closed}");
-    assert!(closed.contains("weighted loss"), "{closed}");
+    let (stderr, stdout) = (text(&output.stderr), text(&output.stdout));
+    assert!(
+        stderr.contains("class weights: iris: 0.") && stdout.contains("class weights    iris: 0."),
+        "{stderr}{stdout}"
+    );
+    assert!(stdout.contains("weighted loss"), "{stdout}");
 }
 
 #[test]

@@ -68,10 +68,10 @@ fn settings((config, settings): Case) -> Vec<&'static str> {
 /// Starts a training of the program on the digits of [`place`].
 fn start(place: &Path, way: Case, threads: &str, out: &str) -> Child {
     let config = format!("configs/{}", way.0);
-    let given =
+    let fixed =
         ["train", &config, "--backend", cpu(), "--quiet", "--data", "digits", "--threads", threads, "--out", out];
     let settings = settings(way).into_iter().flat_map(|setting| ["--set", setting]);
-    let arguments: Vec<&str> = given.into_iter().chain(settings).collect();
+    let arguments: Vec<&str> = fixed.into_iter().chain(settings).collect();
     command(place, &arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
@@ -117,9 +117,9 @@ fn ended(child: Child, run: &Path) -> Files {
 }
 
 /// Returns the names of the files that differ, for a message without their contents.
-fn different<'a>(found: &'a Files, expected: &Files) -> Vec<&'a str> {
-    let pairs = found.iter().zip(expected);
-    pairs.filter(|(found, expected)| found != expected).map(|(found, _)| found.0.as_str()).collect()
+fn different<'a>(actual: &'a Files, expected: &Files) -> Vec<&'a str> {
+    let pairs = actual.iter().zip(expected);
+    pairs.filter(|(actual, expected)| actual != expected).map(|(actual, _)| actual.0.as_str()).collect()
 }
 
 #[test]
@@ -164,8 +164,8 @@ fn concurrent_trainings_give_the_same_bits() {
         let first = all();
         assert!(first == all(), "{backend}: a second round");
         thread::scope(|scope| {
-            for (number, found) in [(); 4].map(|()| scope.spawn(all)).into_iter().enumerate() {
-                assert!(first == found.join().unwrap(), "{backend}: thread {number} of four at once");
+            for (number, actual) in [(); 4].map(|()| scope.spawn(all)).into_iter().enumerate() {
+                assert!(first == actual.join().unwrap(), "{backend}: thread {number} of four at once");
             }
         });
     }
@@ -185,7 +185,7 @@ fn on_threads(way: Case) -> Vec<(RunFiles, Files)> {
 /// A bound on the distance of mean losses of `n` rows in another summation order. Each sum of
 /// non-negative numbers is off by at most n roundings. The products under its logarithms add one
 /// rounding per row.
-fn evaluations_apart(n: usize, loss: f64) -> f64 {
+fn max_evaluation_distance(n: usize, loss: f64) -> f64 {
     let rounding = f64::EPSILON / 2.0;
     2.0 * rounding * (n as f64 * loss + 1.0)
 }
@@ -195,8 +195,8 @@ fn threads_do_not_change_the_reports_weights() {
     for way in [FUSED, FUSED_F64, FUSED_LOGISTIC, STREAMED] {
         let runs = on_threads(way);
         let (expected, expected_files) = &runs[0];
-        for (found, files) in &runs[1..] {
-            let name = format!("{way:?}, {} threads", found.summary.threads);
+        for (actual, files) in &runs[1..] {
+            let name = format!("{way:?}, {} threads", actual.summary.threads);
             // A batch of fewer than 256 rows uses one thread. Only evaluations are shared by
             // threads and so summed in another order.
             let different = different(files, expected_files);
@@ -204,12 +204,12 @@ fn threads_do_not_change_the_reports_weights() {
                 different.iter().all(|file| ["history.json", "manifest.json", "summary.json"].contains(file)),
                 "{name}: {different:?}"
             );
-            assert_eq!(found.history.train_loss, expected.history.train_loss, "{name}");
-            assert_eq!(found.history.evaluations.len(), expected.history.evaluations.len(), "{name}");
-            for (a, b) in found.history.evaluations.iter().zip(&expected.history.evaluations) {
-                let apart = (a.validation_loss - b.validation_loss).abs();
-                let allowed = evaluations_apart(expected.summary.data.validation, b.validation_loss);
-                assert!(apart <= allowed, "{name}: losses {apart:e} apart, more than {allowed:e}");
+            assert_eq!(actual.history.train_loss, expected.history.train_loss, "{name}");
+            assert_eq!(actual.history.evaluations.len(), expected.history.evaluations.len(), "{name}");
+            for (a, b) in actual.history.evaluations.iter().zip(&expected.history.evaluations) {
+                let distance = (a.validation_loss - b.validation_loss).abs();
+                let allowed = max_evaluation_distance(expected.summary.data.validation, b.validation_loss);
+                assert!(distance <= allowed, "{name}: losses {distance:e} apart, more than {allowed:e}");
                 assert_eq!(
                     [a.train_accuracy, a.validation_accuracy],
                     [b.train_accuracy, b.validation_accuracy],
@@ -221,7 +221,7 @@ fn threads_do_not_change_the_reports_weights() {
 }
 
 /// Returns the Euclidean distance of all parameters.
-fn apart(a: &Parameters, b: &Parameters) -> f64 {
+fn distance(a: &Parameters, b: &Parameters) -> f64 {
     let squares = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>();
     (squares(&a.weight, &b.weight) + squares(&a.bias, &b.bias)).sqrt()
 }
@@ -231,8 +231,7 @@ fn apart(a: &Parameters, b: &Parameters) -> f64 {
 /// sqrt(2) and sqrt(d + 1). b roundings of random sign add up to sqrt(b) roundings. The update adds
 /// one more. A step that is not too long brings two models no further apart, so the errors of the
 /// steps at worst add up.
-/// at worst.
-fn weights_apart(run: &RunFiles, rounding: f64) -> f64 {
+fn max_weight_distance(run: &RunFiles, rounding: f64) -> f64 {
     let (descent, [height, width]) = (run.config.descent(), run.summary.data.image_size);
     let gradient = (2.0 * (height * width + 1) as f64).sqrt();
     let each =
@@ -245,12 +244,12 @@ fn shared_batches_agree_within_rounding() {
     for (way, epsilon) in [(SHARED_BATCHES, f64::from(f32::EPSILON)), (SHARED_BATCHES_F64, f64::EPSILON)] {
         let runs = on_threads(way);
         let expected = &runs[0].0;
-        for (found, _) in &runs[1..] {
-            let (apart, allowed) =
-                (apart(&found.parameters, &expected.parameters), weights_apart(expected, epsilon / 2.0));
-            let threads = found.summary.threads;
-            assert!(apart <= allowed, "{way:?}, {threads} threads: {apart:e}, more than {allowed:e}");
-            assert!(apart > 0.0, "{way:?}, {threads} threads: they did share a batch");
+        for (actual, _) in &runs[1..] {
+            let (distance, allowed) =
+                (distance(&actual.parameters, &expected.parameters), max_weight_distance(expected, epsilon / 2.0));
+            let threads = actual.summary.threads;
+            assert!(distance <= allowed, "{way:?}, {threads} threads: {distance:e}, more than {allowed:e}");
+            assert!(distance > 0.0, "{way:?}, {threads} threads: they did share a batch");
         }
     }
 }
@@ -266,10 +265,11 @@ fn minima_on_more_threads_are_within_their_bounds() {
             (2.0 * certificate.bound / run.config.objective().l2).sqrt()
         };
         let expected = &runs[0].0;
-        for (found, _) in &runs[1..] {
-            let (apart, allowed) = (apart(&found.parameters, &expected.parameters), radius(found) + radius(expected));
-            let threads = found.summary.threads;
-            assert!(apart <= allowed, "{way:?}, {threads} threads: {apart:e}, more than {allowed:e}");
+        for (actual, _) in &runs[1..] {
+            let (distance, allowed) =
+                (distance(&actual.parameters, &expected.parameters), radius(actual) + radius(expected));
+            let threads = actual.summary.threads;
+            assert!(distance <= allowed, "{way:?}, {threads} threads: {distance:e}, more than {allowed:e}");
         }
     }
 }

@@ -217,14 +217,14 @@ fn run_page(page: &str, mnist: Option<&Path>, done: &Mutex<BTreeMap<String, (Opt
     let mut problems = Vec::new();
     for Shown { line, command, answer } in commands(&read(page)).iter().filter(|shown| is_run(&shown.command)) {
         let translated = translated(command);
-        let (found, printed) = if is_the_same_everywhere(&translated) {
+        let (actual, printed) = if is_the_same_everywhere(&translated) {
             done.lock().unwrap().entry(translated.clone()).or_insert_with(|| run(&translated)).clone()
         } else {
             run(&translated)
         };
         let expected = OTHERWISE.iter().find(|(other, _)| other == command).map_or(0, |(_, code)| *code);
-        if found != Some(expected) {
-            problems.push(format!("{page}:{line}: {command}: exit code {found:?}: {printed}"));
+        if actual != Some(expected) {
+            problems.push(format!("{page}:{line}: {command}: exit code {actual:?}: {printed}"));
         } else if let Some(shown) = answer.as_ref().filter(|_| mnist.is_some()) {
             let printed: Vec<&str> = printed.trim_end().lines().map(str::trim_end).collect();
             let shown: Vec<&str> = shown.iter().map(String::as_str).collect();
@@ -257,7 +257,7 @@ fn is_alike(shown: &str, printed: &str) -> bool {
             let is_time = shown.get(at + 1).is_some_and(|unit| unit.trim_end_matches([':', ',']) == "s");
             match (number(shown_word), number(word)) {
                 (Some(_), Some(_)) if is_time => true,
-                (Some(shown), Some(found)) => (shown - found).abs() <= 0.03 * shown.abs() + 0.02,
+                (Some(shown), Some(actual)) => (shown - actual).abs() <= 0.03 * shown.abs() + 0.02,
                 _ => shown_word == word || shown_word.starts_with('/') && word.starts_with('/'),
             }
         })
@@ -291,8 +291,8 @@ fn commands_of_pages_give_the_printed_output() {
         for _ in 0..std::thread::available_parallelism().unwrap().get() {
             scope.spawn(|| {
                 while let Some((page, mnist)) = runs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let found = run_page(page, mnist.as_deref(), &done);
-                    problems.lock().unwrap().extend(found);
+                    let actual = run_page(page, mnist.as_deref(), &done);
+                    problems.lock().unwrap().extend(actual);
                 }
             });
         }
@@ -330,7 +330,7 @@ fn lists_of_commands_match_the_pages() {
 #[test]
 fn commands_in_text_exist() {
     let reference = read("docs/commands.md");
-    let mut found = 0;
+    let mut actual = 0;
     for page in pages().iter().filter(|page| *page != "docs/commands.md") {
         let text: String = read(page).split("```").step_by(2).collect();
         let spans = text.split('`').skip(1).step_by(2);
@@ -349,10 +349,10 @@ fn commands_in_text_exist() {
                     "{page}: {span}"
                 );
             }
-            found += 1;
+            actual += 1;
         }
     }
-    assert!(found > 10, "{found} commands in running text");
+    assert!(actual > 10, "{actual} commands in running text");
 }
 
 /// Returns the links and the heading anchors of a Markdown page, with anchors as GitHub makes them.
@@ -380,12 +380,12 @@ fn links_lead_to_existing_headings() {
     let mut dead = Vec::new();
     let pages: Vec<String> = pages().into_iter().chain(["docs/report/report.md".to_owned()]).collect();
     for page in &pages {
-        let (links, own) = links_and_anchors(&read(page));
+        let (links, anchors) = links_and_anchors(&read(page));
         for link in links.iter().filter(|link| !link.contains("://")) {
             let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
             let path = root().join(page).parent().unwrap().join(file);
             let is_there = match (file, anchor) {
-                ("", anchor) => own.contains(anchor),
+                ("", anchor) => anchors.contains(anchor),
                 (_, "") => path.exists(),
                 _ => std::fs::read_to_string(&path).is_ok_and(|text| links_and_anchors(&text).1.contains(anchor)),
             };

@@ -169,24 +169,24 @@ fn mnist_gzipped() -> &'static [Vec<u8>; 4] {
 }
 
 /// Returns the file of a path.
-fn asked<'a>(files: &'a [Vec<u8>; 4], path: &str) -> &'a [u8] {
+fn requested<'a>(files: &'a [Vec<u8>; 4], path: &str) -> &'a [u8] {
     let at = FILES.iter().position(|file| path == format!("/{}.gz", file.name));
     &files[at.unwrap_or_else(|| panic!("nobody should ask for {path}"))]
 }
 
 /// Returns everything below a folder: folders, and files with their bytes.
 fn contents(folder: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
-    let mut found = BTreeMap::new();
+    let mut actual = BTreeMap::new();
     for entry in std::fs::read_dir(folder).into_iter().flatten() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            found.extend(contents(&path));
-            found.insert(path, None);
+            actual.extend(contents(&path));
+            actual.insert(path, None);
         } else {
-            found.insert(path.clone(), Some(std::fs::read(path).unwrap()));
+            actual.insert(path.clone(), Some(std::fs::read(path).unwrap()));
         }
     }
-    found
+    actual
 }
 
 /// Returns the result of a function, or fails the test if the function hangs.
@@ -235,8 +235,8 @@ fn program_refuses(url: &str, seconds: Option<&str>, expected: &str) {
 fn program_refuses_in(place: &Path, cache: &Path, url: &str, seconds: Option<&str>, expected: &str) {
     let before = contents(cache);
     let train = |data: &str| {
-        let quick = ["data.train_images=300", "data.validation_images=100", "descent.epochs=1"];
-        let settings = quick.iter().flat_map(|setting| ["--set", setting]);
+        let fast = ["data.train_images=300", "data.validation_images=100", "descent.epochs=1"];
+        let settings = fast.iter().flat_map(|setting| ["--set", setting]);
         let arguments: Vec<&str> = ["train", "--json", "--data", data].into_iter().chain(settings).collect();
         let mut command = command(place, &arguments);
         command.env("CHAINRULE_MNIST_URL", url).envs(seconds.map(|seconds| ("CHAINRULE_MNIST_SECONDS", seconds)));
@@ -255,8 +255,8 @@ fn program_refuses_in(place: &Path, cache: &Path, url: &str, seconds: Option<&st
 
     let (code, out, error) = train("auto");
     assert_eq!(code, Some(0), "{error}");
-    let said = error.lines().find(|line| line.ends_with("; using the embedded digits"));
-    assert!(said.is_some_and(|line| line.contains(expected)), "{error:?} does not say {expected:?}");
+    let warning = error.lines().find(|line| line.ends_with("; using the embedded digits"));
+    assert!(warning.is_some_and(|line| line.contains(expected)), "{error:?} does not say {expected:?}");
     assert_eq!(serde_json::from_str::<Value>(&out).unwrap()["data"]["source"], "embedded digits");
     assert_eq!(contents(cache), before, "the cache is as it was");
 }
@@ -297,7 +297,7 @@ fn a_wrong_checksum_leaves_no_files() {
     refused("t10k-labels-idx1-ubyte.gz: SHA-256 is ", |client| {
         let is_last = client.path.contains("t10k-labels");
         let other = gzip(b"not MNIST");
-        client.ok(if is_last { &other } else { asked(files, &client.path) })
+        client.ok(if is_last { &other } else { requested(files, &client.path) })
     });
 }
 
@@ -414,7 +414,7 @@ fn the_total_timeout_covers_four_files() {
     let limits = Limits { total: 4 * late, ..LIMITS };
     let server = Server::new(move |client| {
         thread::sleep(late);
-        client.ok(asked(files, &client.path))
+        client.ok(requested(files, &client.path))
     });
     library_refuses(&server.url(), limits, "took longer than 2.4 s");
 }
@@ -629,7 +629,7 @@ fn a_damaged_cache_is_kept_if_the_download_fails() {
 #[test]
 fn an_unwritable_cache_is_reported() {
     let files = mnist_gzipped();
-    let server = Server::new(|client| client.ok(asked(files, &client.path)));
+    let server = Server::new(|client| client.ok(requested(files, &client.path)));
     // A file in place of the folder stops every user, even root.
     let place = tempfile::tempdir().unwrap();
     let cache = place.path().join("cache");
@@ -641,7 +641,7 @@ fn an_unwritable_cache_is_reported() {
 #[test]
 fn mnist_is_cached() {
     let (data, files) = (mnist(), mnist_gzipped());
-    let server = Server::new(|client| client.ok(asked(files, &client.path)));
+    let server = Server::new(|client| client.ok(requested(files, &client.path)));
     let (_place, cache) = place_with_remains();
     download(&server.url(), &cache, LIMITS).unwrap();
     let [train, validation] = read_cache(&cache).unwrap();
@@ -662,7 +662,7 @@ fn concurrent_downloads_both_succeed() {
     // The threads below start processes.
     starts_processes();
     let files = mnist_gzipped();
-    let server = Server::new(|client| client.ok(asked(files, &client.path)));
+    let server = Server::new(|client| client.ok(requested(files, &client.path)));
     let place = tempfile::tempdir().unwrap();
     let url = server.url();
     let fetch = || {

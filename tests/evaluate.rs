@@ -29,26 +29,26 @@ fn agrees_with_the_summary(config: &str, more: &[&str], tolerance: f64) {
         ("train", "train_loss", "train_accuracy", "train"),
         ("validation", "validation_loss", "validation_accuracy", "validation"),
     ] {
-        let found = evaluate(folder.path(), &["--split", split]);
+        let scores = evaluate(folder.path(), &["--split", split]);
         let expected = number(&summary["final"][loss]);
-        let apart = (number(&found["loss"]) / expected - 1.0).abs();
-        assert!(apart <= tolerance, "{config} {more:?}: {} {expected}", found["loss"]);
-        assert_eq!((&found["accuracy"], &found["rows"]), (&summary["final"][accuracy], &summary["data"][rows]));
+        let difference = (number(&scores["loss"]) / expected - 1.0).abs();
+        assert!(difference <= tolerance, "{config} {more:?}: {} {expected}", scores["loss"]);
+        assert_eq!((&scores["accuracy"], &scores["rows"]), (&summary["final"][accuracy], &summary["data"][rows]));
         assert_eq!(
-            (&found["classes"], &found["data"]["sha256"]),
+            (&scores["classes"], &scores["data"]["sha256"]),
             (&summary["data"]["classes"], &summary["data"]["sha256"])
         );
         // Of ten classes, some are not among those of the run.
-        let left_out = number(&found["data"]["left_out"]) > 0.0;
-        assert_eq!((&found["data"]["is_the_runs_own"], left_out), (&true.into(), config == "configs/logistic.toml"));
+        let left_out = number(&scores["data"]["left_out"]) > 0.0;
+        assert_eq!((&scores["data"]["is_the_runs_own"], left_out), (&true.into(), config == "configs/logistic.toml"));
 
-        let confusion: Vec<Vec<u64>> = serde_json::from_value(found["confusion"].clone()).unwrap();
+        let confusion: Vec<Vec<u64>> = serde_json::from_value(scores["confusion"].clone()).unwrap();
         let sum: u64 = confusion.iter().flatten().sum();
         let right: u64 = (0..confusion.len()).map(|k| confusion[k][k]).sum();
-        assert_eq!((&found["rows"], &found["right"]), (&sum.into(), &right.into()));
-        let bins: u64 = found["reliability"].as_array().unwrap().iter().map(|bin| bin["rows"].as_u64().unwrap()).sum();
+        assert_eq!((&scores["rows"], &scores["right"]), (&sum.into(), &right.into()));
+        let bins: u64 = scores["reliability"].as_array().unwrap().iter().map(|bin| bin["rows"].as_u64().unwrap()).sum();
         assert_eq!(bins, sum);
-        let wrong = found["most_confidently_wrong"].as_array().unwrap();
+        let wrong = scores["most_confidently_wrong"].as_array().unwrap();
         assert_eq!(wrong.len() as u64, (sum - right).min(40));
         assert!(wrong.is_sorted_by_key(|wrong| -number(&wrong["confidence"])));
     }
@@ -72,17 +72,17 @@ fn other_data_is_evaluated_completely() {
     train(folder.path(), "configs/softmax.toml", &[]);
     write_digits(folder.path());
     // The run's own files, in another folder.
-    let own = evaluate(folder.path(), &["--data", "digits"]);
-    assert_eq!((&own["data"]["is_the_runs_own"], &own["data"]["source"]), (&true.into(), &"digits".into()));
-    assert_eq!(own["loss"], evaluate(folder.path(), &[])["loss"]);
+    let result = evaluate(folder.path(), &["--data", "digits"]);
+    assert_eq!((&result["data"]["is_the_runs_own"], &result["data"]["source"]), (&true.into(), &"digits".into()));
+    assert_eq!(result["loss"], evaluate(folder.path(), &[])["loss"]);
 
     let more = ["--train-images", "600", "--validation-images", "450", "--seed", "7", "--quiet"];
     call(folder.path(), &[&["data", "--write-idx", "others"], &more[..]].concat());
     let output = call(folder.path(), &["evaluate", "run", "--data", "others", "--json"]);
-    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((&found["data"]["is_the_runs_own"], &found["rows"]), (&false.into(), &450.into()));
-    let said = text(&output.stderr);
-    assert!(said.contains("note: this is not the data of the run; the run used embedded digits"), "{said}");
+    let scores: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&scores["data"]["is_the_runs_own"], &scores["rows"]), (&false.into(), &450.into()));
+    let stderr = text(&output.stderr);
+    assert!(stderr.contains("note: this is not the data of the run; the run used embedded digits"), "{stderr}");
     assert!(text(&call(folder.path(), &["evaluate", "run", "--data", "others"]).stdout).contains("not the run's own"));
 }
 
@@ -117,12 +117,12 @@ fn images_of_unknown_classes_are_refused_or_counted() {
     chainrule_data::idx::write_labels(&elevens.join("t10k-labels-idx1-ubyte"), &labels).unwrap();
     let expected = "elevens: 100 of 300 images have classes that the model does not know: 11 (100); its classes are [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]; --known-classes-only";
     is_refused(all_ten.path(), &["evaluate", "run", "--data", "elevens", "--quiet"], &[expected]);
-    let found = evaluate(all_ten.path(), &["--data", "elevens", "--known-classes-only"]);
-    assert_eq!((&found["data"]["left_out"], &found["rows"]), (&100.into(), &200.into()));
-    assert_eq!(found["data"]["left_out_classes"], json!({ "11": 100 }));
+    let scores = evaluate(all_ten.path(), &["--data", "elevens", "--known-classes-only"]);
+    assert_eq!((&scores["data"]["left_out"], &scores["rows"]), (&100.into(), &200.into()));
+    assert_eq!(scores["data"]["left_out_classes"], json!({ "11": 100 }));
     let output = call(all_ten.path(), &["evaluate", "run", "--data", "elevens", "--known-classes-only"]);
-    let said = text(&output.stdout);
-    assert!(said.contains("\nleft out       100 images of other classes: 11 (100)\n"), "{said}");
+    let stdout = text(&output.stdout);
+    assert!(stdout.contains("\nleft out       100 images of other classes: 11 (100)\n"), "{stdout}");
     chainrule_data::idx::write_labels(&elevens.join("t10k-labels-idx1-ubyte"), &[11; 300]).unwrap();
     let output = call(all_ten.path(), &["evaluate", "run", "--data", "elevens", "--quiet"]);
     assert_eq!(code(&output), Some(2));
@@ -166,12 +166,12 @@ fn the_most_confidently_wrong_images_are_drawn() {
     let folder = folder();
     train(folder.path(), "configs/softmax.toml", &[]);
     write_digits(folder.path());
-    let found = evaluate(folder.path(), &["--wrong", "wrong.png"]);
+    let scores = evaluate(folder.path(), &["--wrong", "wrong.png"]);
     let sheet = image::open(folder.path().join("wrong.png")).unwrap().to_rgb8();
-    let wrong = found["most_confidently_wrong"].as_array().unwrap();
+    let wrong = scores["most_confidently_wrong"].as_array().unwrap();
     assert!(wrong.len() > 8, "{} wrong", wrong.len());
     // The first of these images is on the sheet, with each pixel as a square of 8.
-    let first = found["most_confidently_wrong_images"][0].as_u64().unwrap() as usize;
+    let first = scores["most_confidently_wrong_images"][0].as_u64().unwrap() as usize;
     let images = chainrule_data::idx::read_images(&folder.path().join("digits/t10k-images-idx3-ubyte")).unwrap();
     let pixels = &images.pixels[784 * first..][..784];
     let is_at = |left: u32, top: u32| {
@@ -190,17 +190,17 @@ fn the_most_confidently_wrong_images_are_drawn() {
 fn the_text_matches_the_json() {
     let folder = folder();
     train(folder.path(), "configs/softmax.toml", &[]);
-    let found = evaluate(folder.path(), &[]);
+    let scores = evaluate(folder.path(), &[]);
     let output = call(folder.path(), &["evaluate", "run"]);
     assert_eq!((code(&output), text(&output.stderr).as_str()), (Some(0), ""));
     let table = text(&output.stdout);
     for part in [
         "embedded digits, 300 validation images, the run's own data".to_owned(),
-        format!("{:.6}", number(&found["loss"])),
-        format!("{:.2} %, {} correct", 100.0 * number(&found["accuracy"]), found["right"]),
+        format!("{:.6}", number(&scores["loss"])),
+        format!("{:.2} %, {} correct", 100.0 * number(&scores["accuracy"]), scores["right"]),
         "95 % confidence (Wilson)".to_owned(),
         "precision     recall         F1     images".to_owned(),
-        format!("image {} shows", found["most_confidently_wrong_images"][0]),
+        format!("image {} shows", scores["most_confidently_wrong_images"][0]),
     ] {
         assert!(table.contains(&part), "{table} does not say {part:?}");
     }
@@ -245,9 +245,9 @@ fn a_run_from_before_tables_is_read() {
     let old: String = config.lines().filter(|line| !is_new(line)).map(|line| format!("{line}\n")).collect();
     std::fs::write(run.join("config.toml"), old).unwrap();
     seal_again(&run);
-    let found = evaluate(folder.path(), &[]);
+    let scores = evaluate(folder.path(), &[]);
     assert_eq!(
-        (&found["accuracy"], &found["classes"]),
+        (&scores["accuracy"], &scores["classes"]),
         (&summary["final"]["validation_accuracy"], &json!([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]))
     );
 }
@@ -266,10 +266,10 @@ fn rows_of_unknown_labels_are_refused_or_counted() {
     tables::train(folder.path(), &[&["--data", "table.csv"], &more[..]].concat());
     let expected = "other.csv: 20 of 40 rows have classes that the model does not know: No (10), maybe (10); its classes are [no, yes]";
     is_refused(folder.path(), &["evaluate", "run", "--data", "other.csv", "--json", "--quiet"], &[expected]);
-    let found = evaluate(folder.path(), &["--data", "other.csv", "--known-classes-only"]);
-    assert_eq!((&found["rows"], &found["data"]["left_out"]), (&json!(20), &json!(20)));
-    assert_eq!(found["data"]["left_out_classes"], json!({ "No": 10, "maybe": 10 }));
+    let scores = evaluate(folder.path(), &["--data", "other.csv", "--known-classes-only"]);
+    assert_eq!((&scores["rows"], &scores["data"]["left_out"]), (&json!(20), &json!(20)));
+    assert_eq!(scores["data"]["left_out_classes"], json!({ "No": 10, "maybe": 10 }));
     let output = call(folder.path(), &["evaluate", "run", "--data", "other.csv", "--known-classes-only"]);
-    let said = text(&output.stdout);
-    assert!(said.contains("\nleft out       20 rows of other classes: No (10), maybe (10)\n"), "{said}");
+    let stdout = text(&output.stdout);
+    assert!(stdout.contains("\nleft out       20 rows of other classes: No (10), maybe (10)\n"), "{stdout}");
 }

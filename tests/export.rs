@@ -28,8 +28,8 @@ fn export(folder: &Path) {
     for format in FORMATS {
         let file = format!("softmax.{format}");
         let output = call(folder, &["export", "run", "--out", &file, "--force"]);
-        let told = (code(&output), text(&output.stderr), text(&output.stdout));
-        assert_eq!(told, (Some(0), String::new(), format!("{file}\n")));
+        let outputs = (code(&output), text(&output.stderr), text(&output.stdout));
+        assert_eq!(outputs, (Some(0), String::new(), format!("{file}\n")));
     }
 }
 
@@ -131,12 +131,12 @@ fn every_tool_gives_the_programs_probabilities() {
                 in_part(&format!("no Python module {module}"));
                 continue;
             }
-            let found: Vec<Vec<f64>> = serde_json::from_value(answer.clone()).unwrap();
-            assert_eq!(found.len(), expected.len());
-            for (found, expected) in found.iter().flatten().zip(expected.iter().flatten()) {
-                assert!((found - expected).abs() < 1e-6, "{config} {more:?}: {found} for {expected} by\n{block}");
+            let actual: Vec<Vec<f64>> = serde_json::from_value(answer.clone()).unwrap();
+            assert_eq!(actual.len(), expected.len());
+            for (actual, expected) in actual.iter().flatten().zip(expected.iter().flatten()) {
+                assert!((actual - expected).abs() < 1e-6, "{config} {more:?}: {actual} for {expected} by\n{block}");
             }
-            assert_eq!(found[0].len(), expected[0].len());
+            assert_eq!(actual[0].len(), expected[0].len());
         }
     }
 }
@@ -171,11 +171,11 @@ fn onnx_is_valid_and_matches_predict() {
         let predicted: Value = serde_json::from_slice(&output.stdout).unwrap();
         let labels: Vec<&Value> =
             predicted["predictions"].as_array().unwrap().iter().map(|image| &image["class"]).collect();
-        let found = python(folder, ONNX, &json!(null));
-        assert_eq!(found[0].as_array().unwrap().iter().collect::<Vec<_>>(), labels);
-        assert_eq!(found[1], true, "a single row is judged as it is among others");
+        let actual = python(folder, ONNX, &json!(null));
+        assert_eq!(actual[0].as_array().unwrap().iter().collect::<Vec<_>>(), labels);
+        assert_eq!(actual[1], true, "a single row is judged as it is among others");
         let classes: Vec<String> = predicted["classes"].as_array().unwrap().iter().map(Value::to_string).collect();
-        assert_eq!(found[2], json!(classes));
+        assert_eq!(actual[2], json!(classes));
     }
 }
 
@@ -226,12 +226,12 @@ fn exported_tables_keep_class_names() {
             in_part(&format!("no Python module {module}"));
             continue;
         }
-        let found: (Vec<Vec<f64>>, Vec<String>) = serde_json::from_value(answer.clone()).unwrap();
-        assert_eq!(found.0.len(), predictions.len());
-        for ((found, label), expected) in found.0.iter().zip(&found.1).zip(predictions) {
+        let actual: (Vec<Vec<f64>>, Vec<String>) = serde_json::from_value(answer.clone()).unwrap();
+        assert_eq!(actual.0.len(), predictions.len());
+        for ((actual, label), expected) in actual.0.iter().zip(&actual.1).zip(predictions) {
             let probabilities: Vec<f64> = serde_json::from_value(expected["probabilities"].clone()).unwrap();
-            for (found, expected) in found.iter().zip(&probabilities) {
-                assert!((found - expected).abs() < 1e-9, "{tool}: {found} for {expected}");
+            for (actual, expected) in actual.iter().zip(&probabilities) {
+                assert!((actual - expected).abs() < 1e-9, "{tool}: {actual} for {expected}");
             }
             assert_eq!(Some(label.as_str()), expected["class"].as_str(), "{tool}");
         }
@@ -348,20 +348,20 @@ fn onnx_uses_doubles_if_f32_cannot_hold_the_rows() {
         ask(folder, &["export", name, "--format", "onnx"]);
     }
     needs_python(folder, &["numpy", "onnx", "onnxruntime"]);
-    let asked: Vec<Value> = cases.iter().map(|(name, _, rows)| json!([format!("{name}.onnx"), rows])).collect();
-    let answers = python(folder, ONNX_OF_ROWS, &json!(asked));
+    let requests: Vec<Value> = cases.iter().map(|(name, _, rows)| json!([format!("{name}.onnx"), rows])).collect();
+    let answers = python(folder, ONNX_OF_ROWS, &json!(requests));
     for ((name, float_type, rows), answer) in cases.iter().zip(answers.as_array().unwrap()) {
         let first = if *name == "run" { "time,x\n" } else { "a,b\n" };
         let table = rows.iter().map(|[a, b]| format!("{a},{b}\n")).collect::<String>();
         std::fs::write(folder.join("rows.csv"), first.to_owned() + &table).unwrap();
         let expected = ask(folder, &["predict", name, "rows.csv"]);
-        let (found_type, found, labels): (String, Vec<f64>, Value) = serde_json::from_value(answer.clone()).unwrap();
-        assert_eq!(found_type, format!("tensor({float_type})"), "{name}");
+        let (actual_type, actual, labels): (String, Vec<f64>, Value) = serde_json::from_value(answer.clone()).unwrap();
+        assert_eq!(actual_type, format!("tensor({float_type})"), "{name}");
         let predictions = expected["predictions"].as_array().unwrap();
         let expected = predictions.iter().flat_map(|row| row["probabilities"].as_array().unwrap().clone());
-        let apart = found.iter().zip(expected).map(|(p, expected)| (p - expected.as_f64().unwrap()).abs());
-        let apart = apart.fold(0.0, f64::max);
-        assert!(found.len() >= 2 * rows.len() && apart < 1e-6, "{name}: {apart}");
+        let distances = actual.iter().zip(expected).map(|(p, expected)| (p - expected.as_f64().unwrap()).abs());
+        let max_distance = distances.fold(0.0, f64::max);
+        assert!(actual.len() >= 2 * rows.len() && max_distance < 1e-6, "{name}: {max_distance}");
         if *name == "run" {
             let expected: Vec<&Value> = predictions.iter().map(|row| &row["class"]).collect();
             assert_eq!(labels.as_array().unwrap().iter().collect::<Vec<_>>(), expected);

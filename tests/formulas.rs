@@ -59,12 +59,16 @@ fn doc_comments_have_the_derivations_formulas() {
             continue;
         }
         used += 1;
-        let made = mathml(number, &latex);
+        let expected = mathml(number, &latex);
         if renews {
-            std::fs::write(&file, &made).unwrap();
+            std::fs::write(&file, &expected).unwrap();
         }
-        let found = std::fs::read_to_string(&file).unwrap_or_default();
-        assert!(found == made, "{} is not Eq. ({number}) any more; CHAINRULE_RENEW=1 writes it anew", file.display());
+        let actual = std::fs::read_to_string(&file).unwrap_or_default();
+        assert!(
+            actual == expected,
+            "{} is not Eq. ({number}) any more; CHAINRULE_RENEW=1 writes it anew",
+            file.display()
+        );
     }
     assert!(used > 10, "only {used} equations are shown");
     let files = std::fs::read_dir(folder).unwrap().count();

@@ -115,7 +115,7 @@ fn plain<M: Classifier>(problem: &Problem<M>, l2: L2) -> [Gradient; 2] {
 }
 
 fn weighted<M: Classifier>(problem: &Problem<M>, l2: L2) -> [Gradient; 2] {
-    problem.weighted(l2).map(|found| found.gradient)
+    problem.weighted(l2).map(|actual| actual.gradient)
 }
 
 #[test]
@@ -146,8 +146,8 @@ fn eqs_33_34_a_weighted_batch_is_the_weighted_mean_of_its_rows() {
             let (x, y) = (problem.features.clone().narrow(0, i, 1), problem.labels.clone().narrow(0, i, 1));
             closed_form(&problem.model, x, y, L2::NONE)
         };
-        let flat = |found: CostAndGradient| {
-            let CostAndGradient { cross_entropy, gradient, .. } = found;
+        let flat = |actual: CostAndGradient| {
+            let CostAndGradient { cross_entropy, gradient, .. } = actual;
             [values(cross_entropy), values(gradient.weight), values(gradient.bias)].concat()
         };
         let mut expected = vec![0.0; flat(row(0)).len()];
@@ -156,8 +156,8 @@ fn eqs_33_34_a_weighted_batch_is_the_weighted_mean_of_its_rows() {
         }
         let weights = vector(weights, &problem.features.device(), dtype);
         let targets = Targets { labels: problem.labels.clone(), weights: Some(weights) };
-        let found = closed_form(&problem.model, problem.features.clone(), targets, L2::NONE);
-        assert_close(&flat(found), &expected, tolerance(dtype), "cost and gradient");
+        let actual = closed_form(&problem.model, problem.features.clone(), targets, L2::NONE);
+        assert_close(&flat(actual), &expected, tolerance(dtype), "cost and gradient");
     }
     // Any weights per row, independent of the classes.
     let weights: Vec<f64> = noise(40, 33).iter().map(|x| 1.5 + x).collect();

@@ -47,7 +47,7 @@ struct StartsAProcess;
 
 /// The state of a test, local to its thread.
 #[derive(Default)]
-struct Own {
+struct TestState {
     /// The reasons why parts of it could not run.
     parts: BTreeSet<String>,
     /// The message and location of the thread's last panic.
@@ -55,7 +55,7 @@ struct Own {
 }
 
 thread_local! {
-    static OWN: RefCell<Option<Own>> = const { RefCell::new(None) };
+    static STATE: RefCell<Option<TestState>> = const { RefCell::new(None) };
 }
 
 /// Panics of threads that tests started. The test that started a thread is not known.
@@ -74,9 +74,9 @@ static COUNTS: Mutex<Counts> =
 
 /// Whether this run skips the tests that start processes.
 static IS_QUICK: LazyLock<bool> = LazyLock::new(|| {
-    let asked = std::env::var("CHAINRULE_TESTS").unwrap_or_default();
-    assert!(["", "quick"].contains(&asked.as_str()), "CHAINRULE_TESTS={asked}: only quick is known");
-    asked == "quick"
+    let mode = std::env::var("CHAINRULE_TESTS").unwrap_or_default();
+    assert!(["", "quick"].contains(&mode.as_str()), "CHAINRULE_TESTS={mode}: only quick is known");
+    mode == "quick"
 });
 
 /// Ends the test and counts it as one that could not run.
@@ -93,7 +93,7 @@ pub(crate) fn starts_processes() {
 
 /// Counts the test as one that ran in part, and continues.
 pub(crate) fn in_part(reason: &str) {
-    let counted = OWN.with_borrow_mut(|own| own.as_mut().map(|own| own.parts.insert(reason.to_owned())));
+    let counted = STATE.with_borrow_mut(|state| state.as_mut().map(|state| state.parts.insert(reason.to_owned())));
     assert!(counted.is_some(), "a test says in its own thread what of it could not run");
 }
 
@@ -107,7 +107,7 @@ pub(crate) fn log(line: &str) {
 
 /// Unwinds without the panic hook, because this is not a failure.
 fn leave(payload: impl Any + Send) -> ! {
-    let is_own = OWN.with_borrow(Option::is_some);
+    let is_own = STATE.with_borrow(Option::is_some);
     assert!(is_own, "a test asks in its own thread whether it can run, before it starts threads: see tests/harness.rs");
     resume_unwind(Box::new(payload))
 }
@@ -141,16 +141,16 @@ pub(crate) fn main() -> ExitCode {
     set_hook(Box::new(move |info| {
         // The main thread runs no test, so its panic belongs to this harness. A panic that aborts
         // the process must be printed now.
-        if thread::current().name() == Some("main") || said(info.payload()).starts_with("panic in a ") {
-            tell_before_the_end();
+        if thread::current().name() == Some("main") || panic_message(info.payload()).starts_with("panic in a ") {
+            print_recorded_panic();
             other_threads(info);
         } else {
-            note(info);
+            record_panic(info);
         }
     }));
     let conclusion = libtest_mimic::run(&arguments, trials);
     if !arguments.list {
-        tell_counts();
+        print_counts();
     }
     conclusion.exit_code()
 }
@@ -176,17 +176,17 @@ fn filters(arguments: impl Iterator<Item = String>) -> (Vec<String>, Vec<String>
 fn run(name: String, test: &'static Test) -> Result<Completion, Failed> {
     let before = ELSEWHERE.lock().unwrap().len();
     let thread = thread::Builder::new().name(name).spawn(|| {
-        OWN.set(Some(Own::default()));
+        STATE.set(Some(TestState::default()));
         let result = catch_unwind(test.function);
-        (result, OWN.take().unwrap_or_default())
+        (result, STATE.take().unwrap_or_default())
     });
-    let (result, own) = thread.unwrap().join().unwrap();
+    let (result, state) = thread.unwrap().join().unwrap();
     let mut counts = COUNTS.lock().unwrap();
     counts.all += 1;
     let payload = match (result, test.panics_with) {
         (Ok(()), None) => {
-            if !own.parts.is_empty() {
-                let reasons = own.parts.into_iter().collect::<Vec<_>>().join(" and ");
+            if !state.parts.is_empty() {
+                let reasons = state.parts.into_iter().collect::<Vec<_>>().join(" and ");
                 *counts.in_part.entry(reasons).or_default() += 1;
             }
             return Ok(Completion::Completed);
@@ -202,27 +202,27 @@ fn run(name: String, test: &'static Test) -> Result<Completion, Failed> {
         *counts.left_out.entry("that start a process".to_owned()).or_default() += 1;
         return Ok(Completion::ignored_with("starts a process"));
     }
-    let said = said(&*payload);
-    if test.panics_with.is_some_and(|expected| said.contains(expected)) {
+    let panic_message = panic_message(&*payload);
+    if test.panics_with.is_some_and(|expected| panic_message.contains(expected)) {
         return Ok(Completion::Completed);
     }
     // For a panic that was resumed from another thread, the location is noted in `ELSEWHERE`.
-    let own = own.panicked.filter(|panicked| panicked.contains(&said)).unwrap_or(said);
+    let state = state.panicked.filter(|panicked| panicked.contains(&panic_message)).unwrap_or(panic_message);
     let expected = test.panics_with.map(|expected| format!("it should have panicked with {expected:?}"));
     let elsewhere = ELSEWHERE.lock().unwrap()[before..].iter().map(|panic| format!("meanwhile, {panic}")).collect();
-    Err([vec![own], expected.into_iter().collect(), elsewhere].concat().join("\n").into())
+    Err([vec![state], expected.into_iter().collect(), elsewhere].concat().join("\n").into())
 }
 
 /// Returns the message of a panic, if it has one.
-fn said(payload: &(dyn Any + Send)) -> String {
+fn panic_message(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<String>().cloned();
     text.or_else(|| payload.downcast_ref::<&str>().map(|&text| text.to_owned()))
         .unwrap_or_else(|| "a panic without words".to_owned())
 }
 
 /// Keeps the panic's message in case the test fails. The panic itself may be expected.
-fn note(info: &PanicHookInfo) {
-    let mut panic = said(info.payload());
+fn record_panic(info: &PanicHookInfo) {
+    let mut panic = panic_message(info.payload());
     if let Some(location) = info.location() {
         panic = format!("{location}: {panic}");
     }
@@ -231,9 +231,9 @@ fn note(info: &PanicHookInfo) {
         panic = format!("{panic}\n{backtrace}");
     }
     // A thread that is ending no longer has thread-local state.
-    let is_own = OWN.try_with(|own| {
-        let mut own = own.borrow_mut();
-        own.as_mut().map(|own| own.panicked = Some(panic.clone())).is_some()
+    let is_own = STATE.try_with(|state| {
+        let mut state = state.borrow_mut();
+        state.as_mut().map(|state| state.panicked = Some(panic.clone())).is_some()
     });
     if !is_own.unwrap_or(false) {
         let thread = thread::current();
@@ -243,8 +243,8 @@ fn note(info: &PanicHookInfo) {
 }
 
 /// Prints the noted panic before another panic aborts the process.
-fn tell_before_the_end() {
-    let panicked = OWN.with_borrow(|own| own.as_ref().and_then(|own| own.panicked.clone()));
+fn print_recorded_panic() {
+    let panicked = STATE.with_borrow(|state| state.as_ref().and_then(|state| state.panicked.clone()));
     if let Some(panicked) = panicked {
         let _ = writeln!(std::io::stderr(), "{panicked}");
     }
@@ -252,20 +252,20 @@ fn tell_before_the_end() {
 
 /// Prints how many tests did not run, with the reasons.
 #[expect(clippy::print_stdout, reason = "it is what a person reads after the tests")]
-fn tell_counts() {
+fn print_counts() {
     let counts = COUNTS.lock().unwrap();
     let all = counts.all;
-    println!("could not run: {}", by_reason(all, &counts.could_not_run));
+    println!("could not run: {}", counts_by_reason(all, &counts.could_not_run));
     if !counts.in_part.is_empty() {
-        println!("ran in part: {}", by_reason(all, &counts.in_part));
+        println!("ran in part: {}", counts_by_reason(all, &counts.in_part));
     }
     if *IS_QUICK {
-        println!("left out: {}", by_reason(all, &counts.left_out));
+        println!("left out: {}", counts_by_reason(all, &counts.left_out));
     }
 }
 
 /// Formats the sum, of all tests, and the reasons by frequency.
-fn by_reason(all: usize, reasons: &BTreeMap<String, usize>) -> String {
+fn counts_by_reason(all: usize, reasons: &BTreeMap<String, usize>) -> String {
     let mut sorted: Vec<(&String, &usize)> = reasons.iter().collect();
     // The sort is stable, so equal counts stay in alphabetical order.
     sorted.sort_by_key(|(_, count)| std::cmp::Reverse(**count));

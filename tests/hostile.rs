@@ -118,8 +118,8 @@ fn apply(bytes: &mut Vec<u8>, mutation: &Mutation, others: &[Vec<u8>]) {
 fn survives(format: Format, cases: u32) {
     let seeds = (format.seeds)();
     seeds.iter().for_each(|seed| (format.check)(seed));
-    let asked = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
-    let config = Config { cases: asked.unwrap_or(cases), ..Config::default() };
+    let requested = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
+    let config = Config { cases: requested.unwrap_or(cases), ..Config::default() };
     // The mutations differ in each run. The random state of a hash map replaces the system's
     // generator. proptest offers that one only with features that would compile Burn a second time
     // for the tests.

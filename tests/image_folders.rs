@@ -50,8 +50,9 @@ fn photographs(folder: &Path, below: &str, numbers: std::ops::Range<u32>) {
 }
 
 fn train(folder: &Path, more: &[&str]) -> Value {
-    let few = ["--set", "descent.batch_size=8", "--backend", cpu(), "--json", "--quiet", "--out", "run", "--force"];
-    let output = call(folder, &[&["train", "configs/softmax.toml"], &few[..], more].concat());
+    let settings =
+        ["--set", "descent.batch_size=8", "--backend", cpu(), "--json", "--quiet", "--out", "run", "--force"];
+    let output = call(folder, &[&["train", "configs/softmax.toml"], &settings[..], more].concat());
     assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
 }
@@ -73,10 +74,10 @@ fn pictures_are_predicted_as_they_were_trained() {
         let [height, width] = [0, 1].map(|i| data["image_size"][i].as_u64().unwrap());
         assert_eq!(height * width, features);
 
-        let own = ask(folder.path(), &["evaluate", "run"]);
+        let result = ask(folder.path(), &["evaluate", "run"]);
         let expected = summary["final"]["validation_loss"].as_f64().unwrap();
-        assert!((own["loss"].as_f64().unwrap() / expected - 1.0).abs() < 1e-5, "{own}");
-        assert_eq!((&own["rows"], &own["data"]["is_the_runs_own"]), (&json!(12), &json!(true)));
+        assert!((result["loss"].as_f64().unwrap() / expected - 1.0).abs() < 1e-5, "{result}");
+        assert_eq!((&result["rows"], &result["data"]["is_the_runs_own"]), (&json!(12), &json!(true)));
         // The folder is named, so all of it is evaluated. The answers of predict give the same
         // count.
         let whole = ask(folder.path(), &["evaluate", "run", "--data", "photos"]);
@@ -122,8 +123,8 @@ fn the_validation_folder_has_four_possible_names() {
             (&json!(40), &json!(2 * count)),
             "{name}"
         );
-        let found = ask(folder.path(), &["evaluate", "run", "--data", "photos"]);
-        let about = &found["data"];
+        let actual = ask(folder.path(), &["evaluate", "run", "--data", "photos"]);
+        let about = &actual["data"];
         assert_eq!((&about["split"], &about["is_the_runs_own"]), (&json!("validation"), &json!(true)));
     }
 }
@@ -180,7 +181,7 @@ fn broken_pictures_and_impossible_splits_are_named() {
 }
 
 /// Returns images of 9 x 13 pixels in five classes, each bright in its own rows.
-fn made_up(count: usize) -> (IdxImages, Vec<u8>) {
+fn synthetic_images(count: usize) -> (IdxImages, Vec<u8>) {
     let labels: Vec<u8> = (0..count).map(|i| (i * 7 % 5) as u8).collect();
     let pixel = |i: usize, j: usize| {
         let is_own = j / 13 % 5 == usize::from(labels[i]);
@@ -196,7 +197,7 @@ fn idx_files_of_any_size_and_classes_work() {
     let data = folder.path().join("shirts");
     std::fs::create_dir(&data).unwrap();
     for (name, count) in [("train", 300), ("t10k", 100)] {
-        let (images, labels) = made_up(count);
+        let (images, labels) = synthetic_images(count);
         idx::write_images(&data.join(format!("{name}-images-idx3-ubyte")), &images).unwrap();
         idx::write_labels(&data.join(format!("{name}-labels-idx1-ubyte")), &labels).unwrap();
     }
@@ -208,13 +209,14 @@ fn idx_files_of_any_size_and_classes_work() {
             (&json!([9, 13]), &json!([0, 1, 2, 3, 4]))
         );
         assert_eq!(summary["final"]["validation_accuracy"], json!(1.0));
-        let found = ask(folder.path(), &["evaluate", "run"]);
+        let actual = ask(folder.path(), &["evaluate", "run"]);
         let expected = summary["final"]["validation_loss"].as_f64().unwrap();
-        assert!((found["loss"].as_f64().unwrap() / expected - 1.0).abs() < 1e-4, "{found} {expected}");
+        assert!((actual["loss"].as_f64().unwrap() / expected - 1.0).abs() < 1e-4, "{actual} {expected}");
         let answer = ask(folder.path(), &["predict", "run", "shirts/t10k-images-idx3-ubyte"]);
         let classes: Vec<&Value> = answer["predictions"].as_array().unwrap().iter().map(|p| &p["class"]).collect();
         assert!(
-            classes.len() == 100 && classes.iter().zip(made_up(100).1).all(|(found, label)| **found == json!(label))
+            classes.len() == 100
+                && classes.iter().zip(synthetic_images(100).1).all(|(actual, label)| **actual == json!(label))
         );
         let shown = ask(folder.path(), &["inspect", "run", "--image", "shirts/t10k-images-idx3-ubyte", "--index", "3"]);
         let evidence: Vec<f64> = serde_json::from_value(shown["image"]["evidence"]["pixels"].clone()).unwrap();
@@ -266,13 +268,13 @@ fn unused_files_are_in_the_summary() {
 fn every_command_reports_unused_files() {
     let folder = folder();
     with_more_than_is_used(folder.path());
-    let told = "not used: dev/, empty/; train/bird/, train/cat/; train/sky/\\u{1b}[31m.webp, train/sky/notes.txt (only PNG and JPEG files in a class folder are used)\n";
+    let note = "not used: dev/, empty/; train/bird/, train/cat/; train/sky/\\u{1b}[31m.webp, train/sky/notes.txt (only PNG and JPEG files in a class folder are used)\n";
     let call = |arguments: &[&str]| call(folder.path(), arguments);
-    let few = ["--backend", cpu(), "--set", "descent.batch_size=8", "--out", "run", "--force"];
-    let output = call(&[&["train", "--data", "photos"], &few[..]].concat());
-    assert!(text(&output.stderr).contains(&format!("note: {told}")), "{}", text(&output.stderr));
-    assert!(text(&call(&["data", "--data", "photos"]).stdout).contains(told));
-    assert!(text(&call(&["evaluate", "run"]).stderr).contains(&format!("note: {told}")));
+    let settings = ["--backend", cpu(), "--set", "descent.batch_size=8", "--out", "run", "--force"];
+    let output = call(&[&["train", "--data", "photos"], &settings[..]].concat());
+    assert!(text(&output.stderr).contains(&format!("note: {note}")), "{}", text(&output.stderr));
+    assert!(text(&call(&["data", "--data", "photos"]).stdout).contains(note));
+    assert!(text(&call(&["evaluate", "run"]).stderr).contains(&format!("note: {note}")));
 }
 
 #[test]
@@ -293,11 +295,14 @@ fn long_lists_of_unused_files_are_shortened() {
     // JSON lists a thousand names and counts the rest.
     assert_eq!((unused.len(), &about["unused_left_out"]), (1000, &json!(606)));
     assert!(unused.contains(&"train/sky0/10.gif") && unused.contains(&"train/cat/"), "{unused:?}");
-    let told = text(&call(folder.path(), &["data", "--data", "photos"]).stdout);
-    let told = told.lines().find(|line| line.starts_with("not used: ")).unwrap();
-    assert!(told.contains("train/sky0/0.gif, train/sky0/1.gif, train/sky0/10.gif and 37 more in that folder; "), "{told}");
-    assert!(told.contains("; more in 18 other folders; and 606 more (used are"), "{told}");
-    assert!(told.len() < 2000, "{told}");
+    let unused_note = text(&call(folder.path(), &["data", "--data", "photos"]).stdout);
+    let unused_note = unused_note.lines().find(|line| line.starts_with("not used: ")).unwrap();
+    assert!(
+        unused_note.contains("train/sky0/0.gif, train/sky0/1.gif, train/sky0/10.gif and 37 more in that folder; "),
+        "{unused_note}"
+    );
+    assert!(unused_note.contains("; more in 18 other folders; and 606 more (used are"), "{unused_note}");
+    assert!(unused_note.len() < 2000, "{unused_note}");
 }
 
 #[test]
@@ -327,7 +332,7 @@ fn idx_files_are_found_among_others() {
     let folder = folder();
     let data = folder.path().join("shirts");
     for (name, count) in [("train", 300), ("t10k", 100)] {
-        let (images, labels) = made_up(count);
+        let (images, labels) = synthetic_images(count);
         std::fs::create_dir_all(&data).unwrap();
         idx::write_images(&data.join(format!("{name}-images-idx3-ubyte")), &images).unwrap();
         idx::write_labels(&data.join(format!("{name}-labels-idx1-ubyte")), &labels).unwrap();
@@ -341,16 +346,16 @@ fn idx_files_are_found_among_others() {
         json!([{ "path": "extra-images-idx3-ubyte", "reason": null }, { "path": "train/", "reason": null }])
     );
     // Images beyond the config's limit are reported, too.
-    let said = |train_images: &str| {
+    let stderr_of = |train_images: &str| {
         let all = ["train", "--data", "shirts", "--backend", cpu(), "--out", "run", "--force", "--set"];
-        let few = [train_images, "--set", "data.validation_images=100", "--set", "descent.epochs=1"];
-        let output = call(folder.path(), &[&all[..], &few].concat());
+        let settings = [train_images, "--set", "data.validation_images=100", "--set", "descent.epochs=1"];
+        let output = call(folder.path(), &[&all[..], &settings].concat());
         assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
         text(&output.stderr)
     };
     let expected = "note: only the first 200 of 300 training images (data.train_images) are taken\n";
-    assert!(said("data.train_images=200").contains(expected));
-    assert!(!said("data.train_images=300").contains("note: only"));
+    assert!(stderr_of("data.train_images=200").contains(expected));
+    assert!(!stderr_of("data.train_images=300").contains("note: only"));
 }
 
 /// Names that are not UTF-8 can become equal when read as UTF-8.

@@ -24,9 +24,9 @@ fn probabilities(folder: &Path, model: &str, file: &str) -> Vec<f64> {
     rows.iter().flat_map(|row| serde_json::from_value::<Vec<f64>>(row["probabilities"].clone()).unwrap()).collect()
 }
 
-fn apart(found: &[f64], expected: &[f64]) -> f64 {
-    assert_eq!(found.len(), expected.len());
-    found.iter().zip(expected).map(|(found, expected)| (found - expected).abs()).fold(0.0, f64::max)
+fn max_distance(actual: &[f64], expected: &[f64]) -> f64 {
+    assert_eq!(actual.len(), expected.len());
+    actual.iter().zip(expected).map(|(actual, expected)| (actual - expected).abs()).fold(0.0, f64::max)
 }
 
 #[test]
@@ -48,10 +48,10 @@ fn an_exported_model_is_imported_unchanged() {
             ask(folder, &["export", "run", "--format", format]);
             let imported = ask(folder, &["import", &file, "--out", &again]);
             assert_eq!(imported["from"]["name"], json!(file));
-            let apart = apart(&probabilities(folder, &again, DIGITS), &expected);
+            let max_distance = max_distance(&probabilities(folder, &again, DIGITS), &expected);
             // npz stores a softmax of two classes as the equivalent logistic model.
             let bound = if exact || format == "safetensors" { 0.0 } else { 1e-12 };
-            assert!(apart <= bound, "{config} {more:?} by {format}: {apart}");
+            assert!(max_distance <= bound, "{config} {more:?} by {format}: {max_distance}");
         }
     }
 }
@@ -135,12 +135,12 @@ fn pytorchs_layout_and_pixel_range_are_converted() {
         for file in ["torch.safetensors", "burn.safetensors"] {
             let out = format!("{file}-{}", range.len());
             ask(folder, &["import", file, "--out", &out, "--trained-on", range, "--classes", "0,1,2", "--force"]);
-            let found = probabilities(folder, &out, DIGITS);
+            let actual = probabilities(folder, &out, DIGITS);
             // Weights for raw grey levels are multiplied by a scale and stored in f32, like the
             // original weights.
             let bound = if range == "0..255" { 1e-3 } else { 1e-6 };
-            let apart = apart(&found, &expected);
-            assert!(apart < bound, "{file} {range}: {apart}");
+            let max_distance = max_distance(&actual, &expected);
+            assert!(max_distance < bound, "{file} {range}: {max_distance}");
             std::fs::remove_dir_all(folder.join(out)).unwrap();
         }
     }
@@ -202,8 +202,8 @@ fn scikit_learn_weights_give_its_probabilities() {
         let npz = format!("{file}.npz");
         let imported = ask(folder, &["import", &npz, "--out", file, "--trained-on", "0..1"]);
         assert_eq!(imported["data"]["classes"][0], classes);
-        let apart = apart(&probabilities(folder, file, DIGITS), expected);
-        assert!(apart < bound, "{file}: {apart}");
+        let max_distance = max_distance(&probabilities(folder, file, DIGITS), expected);
+        assert!(max_distance < bound, "{file}: {max_distance}");
     }
     is_refused(folder, &["import", "objects.npz", "--out", "out", "--trained-on", "0..1"], &["Python objects"]);
 }
@@ -273,19 +273,19 @@ fn every_format_keeps_class_names() {
         std::fs::write(folder.join("table.csv"), stretches(labels)).unwrap();
         let more = ["--set", "data.label=label", "--set", "data.standardize=true", "--force"];
         tables::train(folder, &[&["--data", "table.csv"], &more[..]].concat());
-        let asked = |model: &str| {
+        let predicted = |model: &str| {
             let answer = ask(folder, &["predict", model, "table.csv"]);
             let predictions = answer["predictions"].as_array().unwrap();
             (answer["classes"].clone(), predictions.iter().map(|row| row["class"].clone()).collect::<Vec<_>>())
         };
-        let expected = asked("run");
+        let expected = predicted("run");
         assert_eq!(expected.0, json!(labels));
         for format in ["safetensors", "npz", "json"] {
             let file = format!("run.{format}");
             ask(folder, &["export", "run", "--format", format, "--out", &file, "--force"]);
             let imported = ask(folder, &["import", &file, "--out", "again", "--force"]);
             assert_eq!(imported["data"]["classes"], json!(labels), "{format}");
-            assert_eq!(asked("again"), expected, "{format}");
+            assert_eq!(predicted("again"), expected, "{format}");
             let judged = ask(folder, &["evaluate", "again", "--data", "table.csv", "--label", "label"]);
             assert_eq!(
                 (&judged["rows"], &judged["data"]["left_out"], &judged["classes"]),
@@ -377,8 +377,8 @@ fn of_scikit_learn() -> (TempDir, Value) {
 fn one_vs_rest() -> (TempDir, Value, Vec<f64>) {
     let (folder, answers) = of_scikit_learn();
     ask(folder.path(), &["import", "sgd.npz", "--out", "sgd", "--columns", "a,b,c,d", "--one-vs-rest"]);
-    let found = probabilities(folder.path(), "sgd", "iris.csv");
-    (folder, answers, found)
+    let actual = probabilities(folder.path(), "sgd", "iris.csv");
+    (folder, answers, actual)
 }
 
 #[test]
@@ -396,70 +396,70 @@ fn one_vs_rest_matches_scikit_learn() {
         let numbers = if ["wild", "rest"].contains(&name) { &["--trained-on", "numbers"][..] } else { &[] };
         let imported = ask(folder, &[&["import", &file, "--out", name], &more[..], numbers].concat());
         assert_eq!((&imported["data"]["classes"], &imported["model"]), (&classes, &json!(link)), "{name}");
-        let found = probabilities(folder, name, "iris.csv");
-        assert!(apart(&found, &expected) < 1e-9, "{name}: {}", apart(&found, &expected));
+        let actual = probabilities(folder, name, "iris.csv");
+        assert!(max_distance(&actual, &expected) < 1e-9, "{name}: {}", max_distance(&actual, &expected));
         // The exported model is the same and names its own kind.
         for format in ["npz", "safetensors", "json"] {
             let again = format!("{name}-again.{format}");
             ask(folder, &["export", name, "--out", &again]);
             let imported = ask(folder, &["import", &again, "--out", "again", "--force"]);
             assert_eq!((&imported["data"]["classes"], &imported["model"]), (&classes, &json!(link)), "{again}");
-            assert_eq!(probabilities(folder, "again", "iris.csv"), found, "{again}");
+            assert_eq!(probabilities(folder, "again", "iris.csv"), actual, "{again}");
         }
     }
 }
 
 #[test]
 fn one_vs_rest_cross_entropy_uses_its_probabilities() {
-    let (folder, answers, found) = one_vs_rest();
+    let (folder, answers, actual) = one_vs_rest();
     let folder = folder.path();
     let judged = ask(folder, &["evaluate", "sgd", "--data", "iris.csv", "--label", "species"]);
     let labels: Vec<usize> = serde_json::from_value(answers[1].clone()).unwrap();
-    let loss = labels.iter().enumerate().map(|(row, label)| -found[3 * row + label].ln()).sum::<f64>() / 150.0;
+    let loss = labels.iter().enumerate().map(|(row, label)| -actual[3 * row + label].ln()).sum::<f64>() / 150.0;
     assert!((judged["loss"].as_f64().unwrap() / loss - 1.0).abs() < 1e-12, "{} {loss}", judged["loss"]);
 }
 
 #[test]
 fn inspect_and_library_read_one_vs_rest_alike() {
-    let (folder, _, found) = one_vs_rest();
+    let (folder, _, actual) = one_vs_rest();
     let folder = folder.path();
     let inspected = call(folder, &["inspect", "sgd"]);
     let expected = "sgd: one-vs-rest logistic regression, 4 features, 3 classes";
     assert!(text(&inspected.stdout).contains(expected), "{}", text(&inspected.stdout));
     let fitted = Fitted::load(folder.join("sgd")).unwrap();
     let samples = Samples::csv(folder.join("iris.csv"), "species").unwrap();
-    assert_eq!(fitted.predict_proba(&samples).unwrap().concat(), found);
+    assert_eq!(fitted.predict_proba(&samples).unwrap().concat(), actual);
     fitted.save(folder.join("saved")).unwrap();
-    assert_eq!(probabilities(folder, "saved", "iris.csv"), found);
+    assert_eq!(probabilities(folder, "saved", "iris.csv"), actual);
 }
 
 #[test]
 fn one_vs_rest_exports_work_as_documented() {
-    let (folder, _, found) = one_vs_rest();
+    let (folder, _, actual) = one_vs_rest();
     let folder = folder.path();
     let page = include_str!("../docs/models.md");
     let [lines, tool] = ["`p = 1 / (1 + np.exp(-z))`", "`SGDClassifier(loss=\"log_loss\")`"];
     assert!(page.contains(lines) && page.contains(tool));
     FORMATS.iter().for_each(|format| drop(ask(folder, &["export", "sgd", "--out", &format!("softmax.{format}")])));
     let rows = "import json\nimport numpy as np\npixels = np.loadtxt('iris.csv', delimiter=',', skiprows=1, usecols=range(4))\n";
-    let told = |block: &str| {
+    let for_one_vs_rest = |block: &str| {
         block
             .replace("p = np.exp(z - z.max(axis=1, keepdims=True))", lines.trim_matches('`'))
             .replace("LogisticRegression()", tool.trim_matches('`'))
             .replace("LogisticRegression", "SGDClassifier")
     };
-    let asked: Vec<String> = std::iter::once(rows.to_owned())
-        .chain(blocks()[1..].iter().filter(|block| !block.contains("torch")).map(|block| told(block)))
+    let code: Vec<String> = std::iter::once(rows.to_owned())
+        .chain(blocks()[1..].iter().filter(|block| !block.contains("torch")).map(|block| for_one_vs_rest(block)))
         .collect();
-    let of_tools = python(folder, HARNESS, &json!(asked));
+    let of_tools = python(folder, HARNESS, &json!(code));
     assert_eq!(of_tools.as_array().unwrap().len(), 5);
-    for (block, answer) in asked[1..].iter().zip(of_tools.as_array().unwrap()) {
+    for (block, answer) in code[1..].iter().zip(of_tools.as_array().unwrap()) {
         if let Some(module) = answer.as_str() {
             in_part(&format!("no Python module {module}"));
             continue;
         }
-        let told: Vec<Vec<f64>> = serde_json::from_value(answer.clone()).unwrap();
-        assert!(apart(&told.concat(), &found) < 1e-9, "{block}");
+        let probabilities: Vec<Vec<f64>> = serde_json::from_value(answer.clone()).unwrap();
+        assert!(max_distance(&probabilities.concat(), &actual) < 1e-9, "{block}");
     }
 }
 
@@ -467,13 +467,13 @@ fn one_vs_rest_exports_work_as_documented() {
 /// states softmax regression cannot be overridden.
 #[test]
 fn weights_without_metadata_are_softmax_regressions() {
-    let (folder, _, found) = one_vs_rest();
+    let (folder, _, actual) = one_vs_rest();
     let folder = folder.path();
     let guessed = call(folder, &["import", "sgd.npz", "--out", "softmax", "--columns", "a,b,c,d"]);
     let note = "note: sgd.npz does not say what kind of model it is; it is imported as softmax regression; use --one-vs-rest if";
     assert!(text(&guessed.stderr).starts_with(note), "{}", text(&guessed.stderr));
     assert!(text(&guessed.stdout).starts_with("softmax: softmax regression, 4 columns to 3 classes"));
-    assert!(apart(&probabilities(folder, "softmax", "iris.csv"), &found) > 0.05);
+    assert!(max_distance(&probabilities(folder, "softmax", "iris.csv"), &actual) > 0.05);
     ask(folder, &["export", "softmax", "--out", "own.npz"]);
     is_refused(
         folder,

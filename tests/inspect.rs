@@ -25,15 +25,15 @@ fn norms_match_the_summary() {
     for (config, classes) in [("configs/softmax.toml", 10), ("configs/logistic.toml", 1)] {
         let folder = folder();
         let summary = train(folder.path(), config, &["--precision", "f64"]);
-        let found = inspect(folder.path(), &[]);
+        let actual = inspect(folder.path(), &[]);
         for norm in ["frobenius", "frobenius_squared", "spectral"] {
-            let [found, expected] = [&found, &summary].map(|value| number(&value["weight_norm"][norm]));
-            assert!((found - expected).abs() <= 1e-12 * expected, "{config}, {norm}: {found} and {expected}");
+            let [actual, expected] = [&actual, &summary].map(|value| number(&value["weight_norm"][norm]));
+            assert!((actual - expected).abs() <= 1e-12 * expected, "{config}, {norm}: {actual} and {expected}");
         }
-        let weights = found["weights"].as_array().unwrap();
+        let weights = actual["weights"].as_array().unwrap();
         assert_eq!(weights.len(), classes);
         let squared = |key: &str| weights.iter().map(|class| number(&class[key]).powi(2)).sum::<f64>();
-        let whole = number(&found["weight_norm"]["frobenius_squared"]);
+        let whole = number(&actual["weight_norm"]["frobenius_squared"]);
         assert!((squared("frobenius") + squared("bias") - whole).abs() < 1e-12 * whole);
         // The logistic model's weights are those of the positive class, which the experiment names
         // first.
@@ -103,13 +103,13 @@ fn a_pipe_gets_plain_characters() {
     train(folder.path(), "configs/softmax.toml", &[]);
     std::fs::write(folder.path().join("seven.png"), encoded(seven(90, 170, 0, 255), ImageFormat::Png)).unwrap();
     let weights = call(folder.path(), &["inspect", "run", "--png", "weights.png"]);
-    let said = text(&weights.stdout);
-    assert!(!said.contains('\u{1b}') && !said.contains('▀'), "{said}");
+    let stdout = text(&weights.stdout);
+    assert!(!stdout.contains('\u{1b}') && !stdout.contains('▀'), "{stdout}");
     for part in ["weight norm", "class 0", "class 9", "for: + * #   against: - ~ ="] {
-        assert!(said.contains(part), "{said} does not say {part:?}");
+        assert!(stdout.contains(part), "{stdout} does not say {part:?}");
     }
     // Ten pictures of 14 lines, in pairs beside each other.
-    assert!(said.lines().count() > 5 * 14, "{said}");
+    assert!(stdout.lines().count() > 5 * 14, "{stdout}");
     let sheet = image::open(folder.path().join("weights.png")).unwrap().to_rgb8();
     // All pictures share one scale: only the largest weight has the strongest colour.
     let strongest = sheet.pixels().filter(|pixel| [[178, 24, 43], [33, 102, 172]].contains(&pixel.0)).count();

@@ -65,8 +65,8 @@ fn with<M: Classifier>(problem: &Problem, model: M, device: &Device) -> (f64, Ve
     let model = with_parameters(model, &Parameters { n_features: d, columns: k, weight, bias });
     let CostAndGradient { cross_entropy, gradient, .. } =
         closed_form(&model, features.clone(), labels.clone(), L2::NONE);
-    let found = evaluate(&model, &Examples { features, labels }).unwrap();
-    let right = (found.accuracy * n as f64).round() as usize;
+    let actual = evaluate(&model, &Examples { features, labels }).unwrap();
+    let right = (actual.accuracy * n as f64).round() as usize;
     (values(cross_entropy)[0], values(gradient.weight), values(gradient.bias), right)
 }
 
@@ -91,17 +91,17 @@ fn one_pass_gives_the_closed_forms_gradient() {
                     for (float, bound) in [(Float::F64, 1e-12), (Float::F32, 2e-5)] {
                         let case = format!("{shape:?} {size:?} {isa} {threads} threads {float:?}");
                         let mut fused = problem.fused(float, threads, isa);
-                        let found = with_threads(threads, || fused.gradient(&rows, &all)).unwrap();
-                        assert!(relative_error(&[found.loss], &[loss]) <= bound, "{case}: loss {} {loss}", found.loss);
+                        let actual = with_threads(threads, || fused.gradient(&rows, &all)).unwrap();
+                        assert!(relative_error(&[actual.loss], &[loss]) <= bound, "{case}: loss {} {loss}", actual.loss);
                         assert!(
-                            relative_error(&found.weight, &weight) <= bound,
+                            relative_error(&actual.weight, &weight) <= bound,
                             "{case}: {}",
-                            relative_error(&found.weight, &weight)
+                            relative_error(&actual.weight, &weight)
                         );
                         assert!(
-                            relative_error(&found.bias, &bias) <= bound,
+                            relative_error(&actual.bias, &bias) <= bound,
                             "{case}: {}",
-                            relative_error(&found.bias, &bias)
+                            relative_error(&actual.bias, &bias)
                         );
                         let evaluation = fused.evaluate(&rows);
                         assert!(relative_error(&[evaluation.loss], &[loss]) <= bound, "{case}");
@@ -156,14 +156,18 @@ fn on_mnist_they_stop_as_in_the_report() {
     for precision in ["f32", "f64"] {
         let settings = ["descent.gradient=fused".to_owned(), format!("descent.precision={precision}")];
         let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
-        let found = fit(&experiment("logistic.toml", &settings), &data, &device, &mut ());
+        let actual = fit(&experiment("logistic.toml", &settings), &data, &device, &mut ());
         assert_eq!(
-            (found.ending, found.steps, found.best.unwrap().0),
+            (actual.ending, actual.steps, actual.best.unwrap().0),
             (Ending::StoppedEarly, 1039, 978),
             "{precision}"
         );
-        let found = fit(&experiment("logistic-shuffled.toml", &settings), &data, &device, &mut ());
-        assert_eq!((found.ending, found.steps, found.best.unwrap().0), (Ending::StoppedEarly, 523, 462), "{precision}");
+        let actual = fit(&experiment("logistic-shuffled.toml", &settings), &data, &device, &mut ());
+        assert_eq!(
+            (actual.ending, actual.steps, actual.best.unwrap().0),
+            (Ending::StoppedEarly, 523, 462),
+            "{precision}"
+        );
     }
 }
 
@@ -181,9 +185,9 @@ fn a_too_large_rate_is_a_divergence() {
         let device = crate::support::device();
         let config =
             experiment(kind, &[&settings[..], &["data.validation_images=300", "descent.batch_size=20"]].concat());
-        let found = fit(&config, &data, &device, &mut ());
-        assert!(matches!(found.ending, Ending::Diverged { .. }), "{kind}: {:?}", found.ending);
-        assert!(found.history.train_loss.iter().all(|loss| loss.is_finite()));
+        let actual = fit(&config, &data, &device, &mut ());
+        assert!(matches!(actual.ending, Ending::Diverged { .. }), "{kind}: {:?}", actual.ending);
+        assert!(actual.history.train_loss.iter().all(|loss| loss.is_finite()));
     }
 }
 
@@ -209,23 +213,23 @@ fn features_match_the_tensors() {
 fn the_program_uses_them_by_default() {
     let folder = folder();
     let train = |more: &[&str]| {
-        let quick =
+        let settings =
             ["train", "--data", "embedded", "--set", "data.train_images=600", "--set", "descent.epochs=2", "--json"];
-        let output = call(folder.path(), &[&quick[..], more].concat());
+        let output = call(folder.path(), &[&settings[..], more].concat());
         assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
         let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
         (summary, text(&output.stderr))
     };
     f64_device();
     let cpu = if chainrule::backend::Backend::Flex.is_built() { "flex" } else { "ndarray" };
-    let (summary, said) = train(&["--backend", cpu, "--threads", "2"]);
+    let (summary, stderr) = train(&["--backend", cpu, "--threads", "2"]);
     assert_eq!((&summary["gradient"], &summary["threads"]), (&"fused".into(), &2.into()));
-    assert!(said.contains(&format!("kernels: {}, 2 threads; they read ", Isa::best())), "{said}");
+    assert!(stderr.contains(&format!("kernels: {}, 2 threads; they read ", Isa::best())), "{stderr}");
     let config = std::fs::read_to_string(folder.path().join("runs/softmax-1/config.toml")).unwrap();
     assert!(config.contains("gradient = \"fused\""), "what ran is what is kept: {config}");
-    let (summary, said) = train(&["--backend", cpu, "--gradient", "closed-form"]);
+    let (summary, stderr) = train(&["--backend", cpu, "--gradient", "closed-form"]);
     assert_eq!((&summary["gradient"], &summary["threads"]), (&"closed-form".into(), &1.into()));
-    assert!(!said.contains("kernels"), "{said}");
+    assert!(!stderr.contains("kernels"), "{stderr}");
 }
 
 #[test]
@@ -237,15 +241,15 @@ fn the_programs_gradient_check_includes_them() {
     let folder = folder();
     let output = call(folder.path(), &["gradcheck", "--backend", cpu.name(), "--json"]);
     assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
-    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let rows = found["rows"].as_array().unwrap();
+    let actual: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let rows = actual["rows"].as_array().unwrap();
     let with_them = rows.iter().filter(|row| row["sources"] == "autodiff = closed-form = fused = operation");
     // Two models, two precisions, three penalties.
-    assert_eq!(with_them.count(), 12, "{found}");
+    assert_eq!(with_them.count(), 12, "{actual}");
     // Also with class weights, closed form and autodiff, for both models and precisions, and the
     // Hessian of each.
     let weighted = |row: &&Value| row["what"].as_str().unwrap().contains("class weights") && row["passed"] == true;
     let sources: Vec<&Value> = rows.iter().filter(weighted).map(|row| &row["sources"]).collect();
-    assert_eq!(sources.iter().filter(|sources| **sources == "autodiff = closed-form").count(), 4, "{found}");
-    assert_eq!(sources.len(), 6, "{found}");
+    assert_eq!(sources.iter().filter(|sources| **sources == "autodiff = closed-form").count(), 4, "{actual}");
+    assert_eq!(sources.len(), 6, "{actual}");
 }

@@ -122,13 +122,13 @@ fn library_and_program_read_a_saved_model() {
     let folder = folder();
     let samples = table(folder.path(), "flowers.csv", &COLUMNS);
     let fitted = fitted_to_flowers(&samples);
-    let own = folder.path().join("models/own");
-    fitted.save(&own).unwrap();
-    let again = Fitted::load(&own).unwrap();
+    let model = folder.path().join("models/own");
+    fitted.save(&model).unwrap();
+    let again = Fitted::load(&model).unwrap();
     assert_eq!(again.parameters(), fitted.parameters());
     assert_eq!(again.predict_proba(&samples).unwrap(), fitted.predict_proba(&samples).unwrap());
-    says(fitted.save(&own), &["models/own"]);
-    let before = files_below(&own);
+    says(fitted.save(&model), &["models/own"]);
+    let before = files_below(&model);
 
     let answer = ask(folder.path(), &["evaluate", "models/own", "--data", "flowers.csv", "--label", "species"]);
     let metrics = fitted.evaluate(&samples).unwrap();
@@ -138,7 +138,7 @@ fn library_and_program_read_a_saved_model() {
     assert_eq!(answer["predictions"][7]["probabilities"], json!(fitted.predict_proba(&samples).unwrap()[7]));
     let output = call(folder.path(), &["evaluate", "models/own", "--label", "species"]);
     assert!(text(&output.stderr).contains("was fitted to"), "{}", text(&output.stderr));
-    assert_eq!(files_below(&own), before);
+    assert_eq!(files_below(&model), before);
     says(Fitted::load(folder.path().join("configs")), &["configs"]);
 }
 

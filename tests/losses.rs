@@ -15,11 +15,11 @@ fn logistic_loss_matches_hand_computed_values() {
     for (device, dtype) in devices_and_precisions() {
         let model = LogisticRegressionConfig::new(1).init(&device);
         let z = matrix(&[0.0, 2.0, 2.0, -1.5], [4, 1], &device, dtype);
-        let found = values(model.cross_entropy(z, labels(&[1, 1, 0, 0], &device)));
+        let actual = values(model.cross_entropy(z, labels(&[1, 1, 0, 0], &device)));
         // ln 2, ln(1 + e^-2), ln(1 + e^2), ln(1 + e^-1.5)
         let expected =
             [std::f64::consts::LN_2, 0.126_928_011_042_972_5, 2.126_928_011_042_972_3, 0.201_413_277_982_752_46];
-        assert_close(&found, &expected, tolerance(dtype), "logistic loss");
+        assert_close(&actual, &expected, tolerance(dtype), "logistic loss");
     }
 }
 
@@ -28,9 +28,9 @@ fn softmax_loss_matches_hand_computed_values() {
     for (device, dtype) in devices_and_precisions() {
         let model = SoftmaxRegressionConfig::new(1, 3).init(&device);
         let z = matrix(&[0.0, 0.0, 0.0, 1.0, 2.0, 3.0], [2, 3], &device, dtype);
-        let found = values(model.cross_entropy(z, labels(&[2, 0], &device)));
+        let actual = values(model.cross_entropy(z, labels(&[2, 0], &device)));
         // ln 3, and 2 + ln(1 + e^-1 + e^-2)
-        assert_close(&found, &[1.098_612_288_668_109_8, 2.407_605_964_444_38], tolerance(dtype), "softmax loss");
+        assert_close(&actual, &[1.098_612_288_668_109_8, 2.407_605_964_444_38], tolerance(dtype), "softmax loss");
     }
 }
 
@@ -63,11 +63,11 @@ fn the_bias_gradient_is_right_at_zero_weights() {
         let y: Vec<i32> = (0..128).map(|row| i32::from(row < 65)).collect();
         let x = matrix(&vec![1.0; 128], [128, 1], &device, FloatDType::F32);
         let model = LogisticRegressionConfig::new(1).init(&device.clone().autodiff());
-        for found in [
+        for actual in [
             autodiff(&model, x.clone(), labels(&y, &device), L2::NONE),
             closed_form(&model, x.clone(), labels(&y, &device), L2::NONE),
         ] {
-            assert_close(&values(found.gradient.bias), &[-1.0 / 128.0], 1e-6, "bias gradient");
+            assert_close(&values(actual.gradient.bias), &[-1.0 / 128.0], 1e-6, "bias gradient");
         }
     }
 }

@@ -41,12 +41,12 @@ fn bash_completes_a_command_and_an_option() {
     for (words, expected) in [("chainrule tr", "train"), ("chainrule train --resu", "--resume")] {
         let words: Vec<&str> = words.split(' ').collect();
         let (last, before) = (words[words.len() - 1], words[words.len() - 2]);
-        let asked = format!(
+        let script_text = format!(
             "source ./completions; COMP_WORDS=({}); COMP_CWORD={}; _chainrule chainrule {last} {before}; echo \"${{COMPREPLY[@]}}\"",
             words.join(" "),
             words.len() - 1,
         );
-        let output = process("bash").args(["--norc", "-ec", &asked]).current_dir(folder.path()).output().unwrap();
+        let output = process("bash").args(["--norc", "-ec", &script_text]).current_dir(folder.path()).output().unwrap();
         assert_eq!((text(&output.stdout).trim(), text(&output.stderr).as_str()), (expected, ""), "{words:?}");
     }
 }

@@ -117,14 +117,14 @@ fn to_the_minimum(steps: usize, sets: &str) -> f64 {
         "[model]\nkind = 'softmax'\n[objective]\nl2 = 0.01\n[optimum]\nmax_iterations = 10\ntolerance = 1e-300\n";
     let sets: Vec<String> = sets.split_whitespace().map(|set| format!("descent.{set}")).collect();
     let config = TrainConfig::parse("memory", text, &sets).unwrap();
-    let mut made = 0;
-    while made < steps {
-        let found = train_by_tensors(model(&device), &examples, &examples, &config, &mut ()).unwrap();
-        assert!((1..=10).contains(&found.steps));
-        for step in made..made + found.steps {
+    let mut done = 0;
+    while done < steps {
+        let actual = train_by_tensors(model(&device), &examples, &examples, &config, &mut ()).unwrap();
+        assert!((1..=10).contains(&actual.steps));
+        for step in done..done + actual.steps {
             scales.sample_memory(step);
         }
-        made += found.steps;
+        done += actual.steps;
     }
     scales.bytes_a_step()
 }
@@ -193,21 +193,21 @@ fn a_step_leaks_no_memory() {
         .env("CHAINRULE_MEMORY", "20000")
         .output()
         .unwrap();
-    let said = text(&output.stdout);
-    let found: Vec<(f64, &str)> = said
+    let stdout = text(&output.stdout);
+    let actual: Vec<(f64, &str)> = stdout
         .lines()
         .filter_map(|line| line.split_once(" bytes a step: "))
         .map(|(bytes, what)| (bytes.trim().parse().unwrap(), what))
         .collect();
-    assert_eq!(found.len(), 12, "{said}{}", text(&output.stderr));
-    for (bytes, what) in found {
+    assert_eq!(actual.len(), 12, "{stdout}{}", text(&output.stderr));
+    for (bytes, what) in actual {
         if what == UPSTREAM {
             assert!(
                 bytes > 500.0,
-                "{bytes} bytes a step: Burn frees them itself now, and models::gradient need not\n{said}"
+                "{bytes} bytes a step: Burn frees them itself now, and models::gradient need not\n{stdout}"
             );
             continue;
         }
-        assert!(bytes < MOST, "{what}: {bytes} bytes a step\n{said}");
+        assert!(bytes < MOST, "{what}: {bytes} bytes a step\n{stdout}");
     }
 }

@@ -39,9 +39,9 @@ fn are_told(cases: &[(&[&str], &[&str])]) {
     for (arguments, expected) in cases {
         is_refused(folder.path(), arguments, expected);
         // No terms of a parser, of the source code or of system errors.
-        let said = text(&call(folder.path(), arguments).stderr);
+        let stderr = text(&call(folder.path(), arguments).stderr);
         for word in ["invalid", "variant", "digit found", "os error", "unexpected argument", "Some(", "Error {", "?;"] {
-            assert!(!said.contains(word), "{arguments:?}: {said}");
+            assert!(!stderr.contains(word), "{arguments:?}: {stderr}");
         }
     }
 }
@@ -234,8 +234,8 @@ fn errors_in_a_file_name_the_file() {
 fn a_column_name_may_be_a_number() {
     let folder = folder();
     std::fs::write(folder.path().join("flowers.csv"), FLOWERS).unwrap();
-    let few = ["--set", "descent.batch_size=2", "--set", "descent.epochs=1", "--quiet", "--out", "run"];
+    let settings = ["--set", "descent.batch_size=2", "--set", "descent.epochs=1", "--quiet", "--out", "run"];
     let output =
-        call(folder.path(), &[&["train", "--data", "flowers.csv", "--set", "data.label=2024"], &few[..]].concat());
+        call(folder.path(), &[&["train", "--data", "flowers.csv", "--set", "data.label=2024"], &settings[..]].concat());
     assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
 }

@@ -8,8 +8,8 @@ use crate::support::mnist;
 #[test]
 fn the_real_files_have_mnists_checksums() {
     let data = mnist();
-    let found = [data.train.file_checksums(), data.validation.file_checksums()].concat();
-    assert_eq!(found, FILES.map(|file| file.sha256));
+    let actual = [data.train.file_checksums(), data.validation.file_checksums()].concat();
+    assert_eq!(actual, FILES.map(|file| file.sha256));
 }
 
 #[test]
@@ -44,9 +44,9 @@ fn our_reader_matches_burn_dataset() {
             // Its output would be mistaken for that of this process.
             .output()
             .unwrap();
-        let said = crate::command::text(&output.stdout);
+        let stdout = crate::command::text(&output.stdout);
         // A skipped test would also exit with success.
-        assert!(output.status.success() && said.contains("1 passed"), "{said}");
+        assert!(output.status.success() && stdout.contains("1 passed"), "{stdout}");
         return;
     }
     for (ours, theirs) in [(&data.train, MnistDataset::train()), (&data.validation, MnistDataset::test())] {

@@ -44,7 +44,7 @@ const TRAININGS: [(&str, &[&str]); 14] = [
 ];
 
 /// The settings that all share. The epochs are set separately.
-const SMALL: [&str; 3] = ["data.train_images=330", "data.validation_images=100", "descent.batch_size=32"];
+const FAST_SETTINGS: [&str; 3] = ["data.train_images=330", "data.validation_images=100", "descent.batch_size=32"];
 
 #[test]
 fn the_bits_match_the_version_of_the_numerics() {
@@ -57,13 +57,13 @@ fn the_bits_match_the_version_of_the_numerics() {
         path.display()
     );
     let backends = [Backend::Flex, Backend::Ndarray].into_iter().filter(Backend::is_built);
-    let found: BTreeMap<String, BTreeMap<String, String>> =
+    let actual: BTreeMap<String, BTreeMap<String, String>> =
         backends.map(|backend| (place(&backend), digests(&backend.device().unwrap()))).collect();
     if std::env::var_os("CHAINRULE_RENEW").is_some() {
         if golden.numerics < NUMERICS_VERSION {
             golden = Golden { numerics: NUMERICS_VERSION, ..Golden::default() };
         }
-        for (place, digests) in &found {
+        for (place, digests) in &actual {
             let known = golden.digests.entry(place.clone()).or_default();
             assert_eq!(changed(known, digests), no_names(), "raise NUMERICS_VERSION, and renew again");
             known.clone_from(digests);
@@ -72,8 +72,8 @@ fn the_bits_match_the_version_of_the_numerics() {
     }
     assert_eq!(golden.numerics, NUMERICS_VERSION, "CHAINRULE_RENEW=1 notes the bits of the new version");
     let unknown: Vec<&str> =
-        found.keys().filter(|place| !golden.digests.contains_key(*place)).map(String::as_str).collect();
-    for (place, digests) in &found {
+        actual.keys().filter(|place| !golden.digests.contains_key(*place)).map(String::as_str).collect();
+    for (place, digests) in &actual {
         let Some(known) = golden.digests.get(place) else { continue };
         assert_eq!(
             changed(known, digests),
@@ -93,9 +93,9 @@ fn no_names() -> Vec<String> {
 }
 
 /// Returns the trainings whose bits differ from the known ones.
-fn changed(known: &BTreeMap<String, String>, found: &BTreeMap<String, String>) -> Vec<String> {
-    let is_other = |name: &&String| known.get(*name).is_some_and(|digest| *digest != found[*name]);
-    found.keys().filter(is_other).cloned().collect()
+fn changed(known: &BTreeMap<String, String>, actual: &BTreeMap<String, String>) -> Vec<String> {
+    let is_other = |name: &&String| known.get(*name).is_some_and(|digest| *digest != actual[*name]);
+    actual.keys().filter(is_other).cloned().collect()
 }
 
 /// Describes everything else that the bits depend on: vector instructions and the C library.
@@ -110,7 +110,7 @@ fn digests(device: &Device) -> BTreeMap<String, String> {
     let mut digests = BTreeMap::new();
     for (config, settings) in TRAININGS {
         let epochs: &[&str] = if config == "softmax-optimum.toml" { &[] } else { &["descent.epochs=4"] };
-        let fit = fit(&experiment(config, &[&SMALL[..], epochs, settings].concat()), &data, device, &mut ());
+        let fit = fit(&experiment(config, &[&FAST_SETTINGS[..], epochs, settings].concat()), &data, device, &mut ());
         digests.insert(format!("{config} {}", settings.join(" ")), digest_of(&fit));
     }
     for (config, setting) in [("softmax.toml", "descent.epochs=4"), ("softmax-optimum.toml", "objective.l2=0.02")] {

@@ -88,12 +88,12 @@ fn gradients(
     assert_eq!((loss.dims(), loss.dtype()), ([1], dtype.into()));
     // Scaled and with a penalty: the incoming gradient is not 1, and dJ/dW has another part.
     let objective = loss * 3.0 + weight.clone().powi_scalar(2).sum() * 0.05;
-    let found = objective.backward();
+    let actual = objective.backward();
     [
         values(objective.inner()),
-        values(features.grad(&found).unwrap()),
-        values(weight.grad(&found).unwrap()),
-        values(bias.grad(&found).unwrap()),
+        values(features.grad(&actual).unwrap()),
+        values(weight.grad(&actual).unwrap()),
+        values(bias.grad(&actual).unwrap()),
     ]
 }
 
@@ -102,12 +102,12 @@ fn the_operation_matches_autodiff_of_the_tensor_loss() {
     for (device, dtype) in devices_and_precisions() {
         for shape in SHAPES {
             let expected = gradients(shape, &device, dtype, by_tensors);
-            let found = gradients(shape, &device, dtype, |features, labels, weight, bias| {
+            let actual = gradients(shape, &device, dtype, |features, labels, weight, bias| {
                 let [_, k] = weight.dims();
                 linear_loss(loss_of(k), features, labels, weight, bias).unwrap()
             });
-            for ((found, expected), what) in found.iter().zip(&expected).zip(["J", "dJ/dX", "dJ/dW", "dJ/db"]) {
-                assert_close(found, expected, tolerance(dtype), &format!("{what}, {device:?} {dtype:?} {shape:?}"));
+            for ((actual, expected), what) in actual.iter().zip(&expected).zip(["J", "dJ/dX", "dJ/dW", "dJ/db"]) {
+                assert_close(actual, expected, tolerance(dtype), &format!("{what}, {device:?} {dtype:?} {shape:?}"));
             }
         }
     }
@@ -135,11 +135,16 @@ fn the_operation_matches_the_closed_form() {
                 let expected = closed_form(&with_parameters(model, &parameters), features, labels, L2::NONE);
                 (softmax_regression(x, y, w, b).unwrap(), expected)
             };
-            let found = loss.backward();
+            let actual = loss.backward();
             let case = format!("{device:?} {dtype:?} {k} columns");
-            let close = |found, expected| assert_close(&values(found), &values(expected), tolerance(dtype), &case);
-            close(weight.grad(&found).unwrap(), expected.gradient.weight);
-            assert_close(&values(bias.grad(&found).unwrap()), &values(expected.gradient.bias), tolerance(dtype), &case);
+            let close = |actual, expected| assert_close(&values(actual), &values(expected), tolerance(dtype), &case);
+            close(weight.grad(&actual).unwrap(), expected.gradient.weight);
+            assert_close(
+                &values(bias.grad(&actual).unwrap()),
+                &values(expected.gradient.bias),
+                tolerance(dtype),
+                &case,
+            );
             assert_close(&values(loss.inner()), &values(expected.cross_entropy), tolerance(dtype), &case);
         }
     }
@@ -159,24 +164,24 @@ fn only_tracked_tensors_get_gradients() {
                 _ => inputs.2 = inputs.2.require_grad(),
             }
             let loss = softmax_regression(inputs.0.clone(), labels, inputs.1.clone(), inputs.2.clone()).unwrap() * 3.0;
-            let found = loss.backward();
+            let actual = loss.backward();
             let of = [
-                inputs.0.grad(&found).map(values),
-                inputs.1.grad(&found).map(values),
-                inputs.2.grad(&found).map(values),
+                inputs.0.grad(&actual).map(values),
+                inputs.1.grad(&actual).map(values),
+                inputs.2.grad(&actual).map(values),
             ];
             assert_eq!([0, 1, 2].map(|i| of[i].is_some()), [0, 1, 2].map(|i| i == tracked), "{device:?}");
             // The weight's gradient in `all` includes the penalty, which is not part of this loss.
             if tracked != 1 {
-                let found = of[tracked].as_ref().unwrap();
-                assert_close(found, &all[1 + tracked], tolerance(dtype), &format!("{device:?} {tracked}"));
+                let actual = of[tracked].as_ref().unwrap();
+                assert_close(actual, &all[1 + tracked], tolerance(dtype), &format!("{device:?} {tracked}"));
             }
         }
         // Without autodiff the operation is a plain loss.
         let (features, labels, weight, bias) = problem([9, 5, 4], &device, dtype);
         let expected = values(by_tensors(features.clone(), labels.clone(), weight.clone(), bias.clone()));
-        let found = values(softmax_regression(features, labels, weight, bias).unwrap());
-        assert_close(&found, &expected, tolerance(dtype), &format!("{device:?}"));
+        let actual = values(softmax_regression(features, labels, weight, bias).unwrap());
+        assert_close(&actual, &expected, tolerance(dtype), &format!("{device:?}"));
     }
 }
 
@@ -210,8 +215,8 @@ fn the_operation_reads_strided_tensors() {
         let features = Tensor::cat(vec![features.clone() * 7.0, features], 0).narrow(0, 9, 9);
         let weight = values(weight.transpose());
         let weight = matrix(&weight, [4, 5], &device, dtype).transpose();
-        let found = values(softmax_regression(features, labels, weight, bias).unwrap());
-        assert_close(&found, &expected, tolerance(dtype), &format!("{device:?}"));
+        let actual = values(softmax_regression(features, labels, weight, bias).unwrap());
+        assert_close(&actual, &expected, tolerance(dtype), &format!("{device:?}"));
     }
 }
 
@@ -231,11 +236,11 @@ fn an_invalid_label_is_refused_on_a_cpu() {
     let cpu = [Backend::Flex, Backend::Ndarray].into_iter().find(Backend::is_built);
     let Some(cpu) = cpu else { skip("no CPU backend is in this build") };
     let device = cpu.device().unwrap();
-    let said = panic_of(|| {
+    let message = panic_of(|| {
         let (features, _, weight, bias) = problem([2, 2, 3], &device, FloatDType::F32);
         drop(softmax_regression(features, Tensor::from_data([0, 3], &device), weight, bias));
     });
-    assert!(said.contains("labels: expected 0..3, found 3 at row 1"), "{said}");
+    assert!(message.contains("labels: expected 0..3, found 3 at row 1"), "{message}");
 }
 
 /// Returns the panic message of `f`.
@@ -257,7 +262,7 @@ const SCALE: f64 = 2.0 / 255.0;
 const OFFSET: f64 = -1.0;
 
 /// Pseudorandom bytes, labels and parameters.
-struct Made {
+struct Problem {
     shape: [usize; 3],
     bytes: Vec<u8>,
     labels: Vec<u32>,
@@ -265,7 +270,7 @@ struct Made {
     bias: Vec<f64>,
 }
 
-impl Made {
+impl Problem {
     fn new([n, d, k]: [usize; 3]) -> Self {
         let classes = k.max(2) as u32;
         Self {
@@ -310,25 +315,25 @@ const BOUND: f64 = 2e-5;
 fn a_devices_gradient_matches_the_closed_form() {
     for device in devices_with_steps() {
         for shape in SHAPES {
-            let made = Made::new(shape);
-            let (mut fused, rows) = made.by_kernels();
-            let mut steps = made.on(&device);
+            let problem = Problem::new(shape);
+            let (mut fused, rows) = problem.by_kernels();
+            let mut steps = problem.on(&device);
             let all: Vec<usize> = (0..shape[0]).collect();
-            let few: Vec<usize> = all.iter().rev().copied().step_by(3).collect();
-            for batch in [&all, &few] {
-                let (found, expected) = (steps.gradient(batch).unwrap(), fused.gradient(&rows, batch));
+            let some: Vec<usize> = all.iter().rev().copied().step_by(3).collect();
+            for batch in [&all, &some] {
+                let (actual, expected) = (steps.gradient(batch).unwrap(), fused.gradient(&rows, batch));
                 let case = format!("{device:?} {shape:?} {} rows", batch.len());
-                assert_close(&[found.loss], &[expected.loss], BOUND, &case);
-                assert_close(&found.weight, &expected.weight, BOUND, &case);
-                assert_close(&found.bias, &expected.bias, BOUND, &case);
+                assert_close(&[actual.loss], &[expected.loss], BOUND, &case);
+                assert_close(&actual.weight, &expected.weight, BOUND, &case);
+                assert_close(&actual.bias, &expected.bias, BOUND, &case);
             }
             let (weight, bias) = steps.parameters().unwrap();
-            assert_close(&weight, &made.weight, 1e-7, "a gradient changes no weight");
-            assert_close(&bias, &made.bias, 1e-7, "nor a bias");
-            let (found, expected) = (steps.evaluate().unwrap(), fused.evaluate(&rows));
-            for found in found {
-                assert_close(&[found.loss], &[expected.loss], BOUND, &format!("{shape:?}"));
-                assert_eq!(found.n_correct, expected.n_correct, "{shape:?}");
+            assert_close(&weight, &problem.weight, 1e-7, "a gradient changes no weight");
+            assert_close(&bias, &problem.bias, 1e-7, "nor a bias");
+            let (actual, expected) = (steps.evaluate().unwrap(), fused.evaluate(&rows));
+            for actual in actual {
+                assert_close(&[actual.loss], &[expected.loss], BOUND, &format!("{shape:?}"));
+                assert_eq!(actual.n_correct, expected.n_correct, "{shape:?}");
             }
         }
     }
@@ -338,11 +343,11 @@ fn a_devices_gradient_matches_the_closed_form() {
 fn a_devices_step_matches_the_kernels_step() {
     for device in devices_with_steps() {
         for shape in [[130, 65, 10], [130, 65, 1], [65, 30, 33]] {
-            let made = Made::new(shape);
+            let problem = Problem::new(shape);
             let order = BatchOrder::new(Shuffle::ChaCha { seed: 5 }).next_epoch(shape[0]);
             for penalize_bias in [true, false] {
-                let (mut fused, rows) = made.by_kernels();
-                let mut steps = made.on(&device);
+                let (mut fused, rows) = problem.by_kernels();
+                let mut steps = problem.on(&device);
                 let step = Step { learning_rate: 0.1, l2: 0.07, penalize_bias };
                 let of_kernels = Step { learning_rate: 0.1, l2: 0.07, penalize_bias };
                 let mut expected = Vec::new();
@@ -364,8 +369,8 @@ fn a_devices_step_matches_the_kernels_step() {
 #[test]
 fn a_device_reports_more_losses_than_its_queue_holds() {
     for device in devices_with_steps() {
-        let made = Made::new([700, 4, 3]);
-        let mut steps = made.on(&device);
+        let problem = Problem::new([700, 4, 3]);
+        let mut steps = problem.on(&device);
         let all: Vec<usize> = (0..700).collect();
         let step = Step { learning_rate: 0.01, l2: 0.0, penalize_bias: false };
         for _ in 0..200 {
@@ -410,17 +415,17 @@ fn device_training_matches_the_closed_form() {
 fn a_devices_loss_propagates_nan() {
     for device in devices_with_steps() {
         for k in [1, 3, 40] {
-            let mut made = Made::new([7, 3, k]);
-            made.labels.fill(0);
-            made.bias[0] = f64::NAN;
-            let found = made.on(&device).evaluate().unwrap()[0];
-            assert!(found.loss.is_nan() && found.n_correct == 0, "{device:?} {k} columns: {found:?}");
+            let mut problem = Problem::new([7, 3, k]);
+            problem.labels.fill(0);
+            problem.bias[0] = f64::NAN;
+            let actual = problem.on(&device).evaluate().unwrap()[0];
+            assert!(actual.loss.is_nan() && actual.n_correct == 0, "{device:?} {k} columns: {actual:?}");
         }
         let settings = ["descent.gradient=fused", "descent.learning_rate=1000", "objective.l2=1"];
         let small = ["early_stopping.patience=1000", "data.train_images=600", "data.validation_images=300"];
-        let found = fit(&experiment("softmax.toml", &[settings, small].concat()), &digits(600, 300), &device, &mut ());
-        assert!(matches!(found.ending, Ending::Diverged { .. }), "{:?}", found.ending);
-        assert!(found.history.train_loss.iter().all(|loss| loss.is_finite()));
+        let actual = fit(&experiment("softmax.toml", &[settings, small].concat()), &digits(600, 300), &device, &mut ());
+        assert!(matches!(actual.ending, Ending::Diverged { .. }), "{:?}", actual.ending);
+        assert!(actual.history.train_loss.iter().all(|loss| loss.is_finite()));
     }
 }
 
@@ -428,8 +433,8 @@ fn a_devices_loss_propagates_nan() {
 fn an_invalid_row_is_refused_by_a_device() {
     for device in devices_with_steps() {
         let step = Step { learning_rate: 0.1, l2: 0.0, penalize_bias: false };
-        let said = panic_of(|| drop(Made::new([7, 3, 3]).on(&device).step(&[0, 7], step)));
-        assert!(said.contains("rows of a batch: expected 0..7, found 7"), "{said}");
+        let message = panic_of(|| drop(Problem::new([7, 3, 3]).on(&device).step(&[0, 7], step)));
+        assert!(message.contains("rows of a batch: expected 0..7, found 7"), "{message}");
     }
 }
 
@@ -440,17 +445,17 @@ fn a_gpu_trains_by_its_own_kernels_by_default() {
     }
     let folder = folder();
     let train = |more: &[&str]| {
-        let quick = ["train", "--data", "embedded", "--set", "data.train_images=600", "--set", "descent.epochs=1"];
-        let output = call(folder.path(), &[&quick[..], &["--backend", "wgpu", "--json"], more].concat());
+        let settings = ["train", "--data", "embedded", "--set", "data.train_images=600", "--set", "descent.epochs=1"];
+        let output = call(folder.path(), &[&settings[..], &["--backend", "wgpu", "--json"], more].concat());
         assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
         (serde_json::from_slice::<Value>(&output.stdout).unwrap(), text(&output.stderr))
     };
-    let (summary, said) = train(&[]);
+    let (summary, stderr) = train(&[]);
     assert_eq!((&summary["gradient"], &summary["threads"]), (&"fused".into(), &1.into()));
-    assert!(said.contains("kernels: the device's own, two launches per step"), "{said}");
-    let (summary, said) = train(&["--gradient", "closed-form"]);
+    assert!(stderr.contains("kernels: the device's own, two launches per step"), "{stderr}");
+    let (summary, stderr) = train(&["--gradient", "closed-form"]);
     assert_eq!(summary["gradient"], "closed-form");
-    assert!(!said.contains("kernels"), "{said}");
+    assert!(!stderr.contains("kernels"), "{stderr}");
 }
 
 #[test]
@@ -468,7 +473,7 @@ fn every_local_backend_has_the_operation() {
     let (x, y) = (features.autodiff(), labels);
     let both = softmax_regression(x.clone(), y.clone(), weight.clone(), bias.clone()).unwrap()
         + by_tensors(x, y, weight.clone(), bias);
-    let found = values(weight.grad(&both.backward()).unwrap());
+    let actual = values(weight.grad(&both.backward()).unwrap());
     let twice = values(expected.gradient.weight * 2.0);
-    assert_close(&found, &twice, tolerance(FloatDType::F32), "twice the gradient");
+    assert_close(&actual, &twice, tolerance(FloatDType::F32), "twice the gradient");
 }

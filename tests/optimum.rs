@@ -28,8 +28,8 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 /// Rows of two or three classes: each once, each repeated by its class weight, and validation rows.
 struct Repeated {
     kind: ModelKind,
-    few: Rows,
-    many: Rows,
+    once: Rows,
+    duplicated: Rows,
     validation: Rows,
 }
 
@@ -43,8 +43,8 @@ impl Repeated {
         let classes: &[Option<u8>] = if is_logistic { &[None, Some(0), Some(1)] } else { &[Some(0), Some(1), Some(2)] };
         let only = |all: &Rows, rows: &[usize]| all.select(rows).with_classes(classes);
         let all = |rows: &Rows| (0..rows.len()).collect::<Vec<_>>();
-        let (few, many) = (only(&rows, &all(&rows)), only(&rows, &again));
-        Self { kind, few, many, validation: only(&validation, &all(&validation)) }
+        let (once, duplicated) = (only(&rows, &all(&rows)), only(&rows, &again));
+        Self { kind, once, duplicated, validation: only(&validation, &all(&validation)) }
     }
 
     fn weights(&self) -> &'static str {
@@ -78,16 +78,16 @@ impl Repeated {
     /// J with class weights at lambda equals m times J of the repeated rows at lambda / m, with the
     /// mean weight m.
     fn agrees(&self, penalize_bias: bool, iterations: usize) {
-        let m = self.many.len() as f64 / self.few.len() as f64;
+        let m = self.duplicated.len() as f64 / self.once.len() as f64;
         let bias = format!("objective.penalize_bias={penalize_bias}");
         let iterations_at_most = format!("optimum.max_iterations={iterations}");
         let common = [&*bias, &*iterations_at_most, "optimum.tolerance=1e-9"];
         let [l2, l2_of_repeated] = [0.02, 0.02 / m].map(|l2| format!("objective.l2={l2:e}"));
         let weighted = [&common[..], &[&*l2, self.weights()]].concat();
-        let (weighted, certificate) = self.minimum(&self.few, &weighted);
-        let (repeated, expected) = self.minimum(&self.many, &[&common[..], &[&*l2_of_repeated]].concat());
+        let (weighted, certificate) = self.minimum(&self.once, &weighted);
+        let (repeated, expected) = self.minimum(&self.duplicated, &[&common[..], &[&*l2_of_repeated]].concat());
         let what = format!("{:?}, bias penalised: {penalize_bias}, {iterations} iterations", self.kind);
-        let near = |found: f64, expected: f64, tolerance: f64| (found / (m * expected) - 1.0).abs() < tolerance;
+        let near = |actual: f64, expected: f64, tolerance: f64| (actual / (m * expected) - 1.0).abs() < tolerance;
         assert!(near(certificate.objective, expected.objective, 1e-8), "{what}: {certificate:?} {expected:?}");
         if iterations < 10 {
             assert_close(&weighted.weight, &repeated.weight, 1e-7, &what);
@@ -142,13 +142,13 @@ fn the_minimum_is_not_above_long_descent() {
             ];
             let by_descent = fit(&experiment(name, &[&common[..], &long].concat()), &data, &device, &mut ());
             let config = minimum_of(name, &common, "optimum.tolerance=1e-5");
-            let found = fit(&config, &data, &device, &mut ());
+            let actual = fit(&config, &data, &device, &mut ());
             let j = |fit: &crate::support::Fit| {
                 let bias = if config.objective().penalize_bias { dot(&fit.bias, &fit.bias) } else { 0.0 };
                 fit.final_metrics.train_loss + 0.025 * (dot(&fit.weight, &fit.weight) + bias)
             };
-            assert_eq!(found.ending, Ending::Converged, "{name} {penalize_bias} {precision}");
-            let (descent, minimum) = (j(&by_descent), j(&found));
+            assert_eq!(actual.ending, Ending::Converged, "{name} {penalize_bias} {precision}");
+            let (descent, minimum) = (j(&by_descent), j(&actual));
             assert!(minimum <= descent + 1e-5, "{name} {penalize_bias} {precision}: {minimum} {descent}");
             // Gradient descent approaches the same minimum, so both use the same J.
             assert!(descent < minimum + 0.05, "{name} {penalize_bias} {precision}: {minimum} {descent}");
@@ -173,18 +173,18 @@ fn every_gradient_source_and_backend_finds_the_same_minimum() {
         let find = |gradient: &str, device: &Device| {
             let gradient = format!("descent.gradient={gradient}");
             let config = minimum_of(name, &[&common[..], &[&gradient]].concat(), "optimum.tolerance=1e-6");
-            let found = fit(&config, &data, device, &mut ());
-            assert_eq!(found.ending, Ending::Converged, "{name} {gradient}");
-            found
+            let actual = fit(&config, &data, device, &mut ());
+            assert_eq!(actual.ending, Ending::Converged, "{name} {gradient}");
+            actual
         };
         let fused = find("fused", &device());
         for device in devices() {
             for gradient in ["closed-form", "autodiff"] {
-                let found = find(gradient, &device);
+                let actual = find(gradient, &device);
                 // J is lambda-strongly convex: at 1e-6 above the minimum the parameters are at most
                 // (2e-6 / 0.1)^(1/2) away from it.
-                assert_close(&found.weight, &fused.weight, 0.02, "weights");
-                let (a, b) = (found.final_metrics.train_loss, fused.final_metrics.train_loss);
+                assert_close(&actual.weight, &fused.weight, 0.02, "weights");
+                let (a, b) = (actual.final_metrics.train_loss, fused.final_metrics.train_loss);
                 assert!((a - b).abs() < 1e-3, "{name} {gradient}: {a} {b}");
             }
         }
@@ -195,17 +195,17 @@ fn every_gradient_source_and_backend_finds_the_same_minimum() {
 fn the_history_counts_iterations_and_ends_with_an_evaluation() {
     let common = ["data.train_images=600", "data.validation_images=300", "objective.l2=0.1", "descent.gradient=fused"];
     let config = minimum_of("softmax.toml", &common, "optimum.evaluate_every=7");
-    let found = fit(&config, &digits(600, 300), &device(), &mut ());
-    assert_eq!(found.history.train_loss.len(), found.steps);
-    assert!((found.history.train_loss[0] - 10f64.ln()).abs() < 1e-6, "{}", found.history.train_loss[0]);
-    assert!(found.steps > 7);
-    let at: Vec<_> = found.history.evaluations.iter().map(|evaluation| evaluation.step).collect();
-    let mut expected: Vec<_> = (0..found.steps).step_by(7).collect();
-    if expected.last() != Some(&(found.steps - 1)) {
-        expected.push(found.steps - 1);
+    let actual = fit(&config, &digits(600, 300), &device(), &mut ());
+    assert_eq!(actual.history.train_loss.len(), actual.steps);
+    assert!((actual.history.train_loss[0] - 10f64.ln()).abs() < 1e-6, "{}", actual.history.train_loss[0]);
+    assert!(actual.steps > 7);
+    let at: Vec<_> = actual.history.evaluations.iter().map(|evaluation| evaluation.step).collect();
+    let mut expected: Vec<_> = (0..actual.steps).step_by(7).collect();
+    if expected.last() != Some(&(actual.steps - 1)) {
+        expected.push(actual.steps - 1);
     }
     assert_eq!(at, expected);
-    assert!(found.history.evaluations.iter().all(|evaluation| evaluation.epoch == evaluation.step));
+    assert!(actual.history.evaluations.iter().all(|evaluation| evaluation.epoch == evaluation.step));
 }
 
 /// Ends the search after this number of iterations.
@@ -234,8 +234,8 @@ fn each_ending_is_reported_and_keeps_the_weights() {
     assert_eq!(rounding.ending, Ending::Rounding);
     let converged = find(&[], "optimum.tolerance=1e-4", &mut ());
     assert_eq!(converged.ending, Ending::Converged);
-    for found in [used_up, interrupted, rounding, converged] {
-        assert!(found.weight.iter().any(|&w| w != 0.0) && found.final_metrics.train_loss < 2.0);
+    for actual in [used_up, interrupted, rounding, converged] {
+        assert!(actual.weight.iter().any(|&w| w != 0.0) && actual.final_metrics.train_loss < 2.0);
     }
 }
 
@@ -286,9 +286,9 @@ fn the_certificate_is_computed_in_f64() {
         assert!(exact.bound < 1e-9, "{n}: {exact:?}");
         for gradient in ["descent.gradient=closed-form", "descent.gradient=autodiff"] {
             let what = format!("{n} rows, {gradient}");
-            let found = fit_table(&examples, k, &["descent.solver=lbfgs", l2, gradient, "optimum.tolerance=1e-7"]);
-            let certificate = found.certificate.unwrap();
-            let objective = dense.objective(&found.parameters, lambda, false);
+            let actual = fit_table(&examples, k, &["descent.solver=lbfgs", l2, gradient, "optimum.tolerance=1e-7"]);
+            let certificate = actual.certificate.unwrap();
+            let objective = dense.objective(&actual.parameters, lambda, false);
             assert!((certificate.objective / objective - 1.0).abs() < 1e-12, "{what}: {objective} {certificate:?}");
             // The certificate is never below the minimum, and the minimum lies within its bound.
             assert!(certificate.objective >= exact.objective - exact.bound, "{what}: {certificate:?} {exact:?}");
@@ -307,8 +307,8 @@ fn losses_of_many_rows_are_summed_in_f64() {
     let (_, examples) = table(200_000, [2, 7], |x, _| x);
     for gradient in ["descent.gradient=closed-form", "descent.gradient=autodiff"] {
         let all_at_once = ["descent.batch_size=200000", "descent.epochs=1", "descent.shuffle.generator=none", gradient];
-        let found = fit_table(&examples, 7, &all_at_once);
-        let first = found.history.train_loss[0];
+        let actual = fit_table(&examples, 7, &all_at_once);
+        let first = actual.history.train_loss[0];
         // Each row has seven digits in f32, and their mean keeps them.
         assert!((first - 7f64.ln()).abs() < 1e-7, "{gradient}: {first}");
     }
@@ -340,14 +340,14 @@ fn a_search_ended_by_rounding_gives_advice() {
     ] {
         let output = call(folder.path(), &[&train[..], &lbfgs, more].concat());
         assert_eq!(code(&output), Some(1), "{more:?}: {}", text(&output.stderr));
-        let said = text(&output.stdout);
-        assert!(said.contains("stopped by rounding errors"), "{more:?}: {said}");
-        assert!(said.contains(&format!("the tolerance is 1e-60{expected}")), "{more:?}: {said}");
+        let stdout = text(&output.stdout);
+        assert!(stdout.contains("stopped by rounding errors"), "{more:?}: {stdout}");
+        assert!(stdout.contains(&format!("the tolerance is 1e-60{expected}")), "{more:?}: {stdout}");
     }
 }
 
 /// The program on a few drawn digits.
-const QUICK: [&str; 8] = [
+const FAST_SETTINGS: [&str; 8] = [
     "train",
     "configs/softmax-optimum.toml",
     "--data",
@@ -361,7 +361,7 @@ const QUICK: [&str; 8] = [
 #[test]
 fn the_program_writes_the_certificate() {
     let folder = folder();
-    let output = call(folder.path(), &[&QUICK[..], &["--json", "--quiet"]].concat());
+    let output = call(folder.path(), &[&FAST_SETTINGS[..], &["--json", "--quiet"]].concat());
     assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
     let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
     let certificate = &summary["certificate"];
@@ -380,13 +380,13 @@ fn the_program_writes_the_certificate() {
 #[test]
 fn table_and_exit_code_report_the_certificate() {
     let folder = folder();
-    let output = call(folder.path(), &QUICK);
-    let said = text(&output.stdout);
-    assert!(said.contains("within 1e-6 of the minimum, after "), "{said}");
-    assert!(said.contains("is at most ") && said.contains(" above the minimum (gradient norm "), "{said}");
-    let output = call(folder.path(), &[&QUICK[..], &["--set", "optimum.max_iterations=3"]].concat());
+    let output = call(folder.path(), &FAST_SETTINGS);
+    let stdout = text(&output.stdout);
+    assert!(stdout.contains("within 1e-6 of the minimum, after "), "{stdout}");
+    assert!(stdout.contains("is at most ") && stdout.contains(" above the minimum (gradient norm "), "{stdout}");
+    let output = call(folder.path(), &[&FAST_SETTINGS[..], &["--set", "optimum.max_iterations=3"]].concat());
     assert_eq!(code(&output), Some(1), "{}", text(&output.stderr));
-    let said = text(&output.stdout);
+    let stdout = text(&output.stdout);
     assert!(
         said.contains("all iterations completed, after 3 iterations") && said.contains("; the tolerance is 1e-6"),
         "{said}"

@@ -20,8 +20,10 @@ const FLOWERS: &str = "length,width,kind\n1,2,rose\n2,1,tulip\n1.5,2,rose\n2,1.5
 /// Returns a folder with a training on digits in `run`.
 fn of_digits() -> TempDir {
     let folder = folder();
-    let few = ["--set", "data.train_images=200", "--set", "data.validation_images=100", "--set", "descent.epochs=1"];
-    let output = call(folder.path(), &[&["train", "--data", "embedded", "--out", "run", "--quiet"], &few[..]].concat());
+    let settings =
+        ["--set", "data.train_images=200", "--set", "data.validation_images=100", "--set", "descent.epochs=1"];
+    let output =
+        call(folder.path(), &[&["train", "--data", "embedded", "--out", "run", "--quiet"], &settings[..]].concat());
     assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
     folder
 }
@@ -30,8 +32,9 @@ fn of_digits() -> TempDir {
 fn of_flowers(table: &str, flowers: &str, out: &str) -> TempDir {
     let folder = folder();
     std::fs::write(folder.path().join(table), flowers).unwrap();
-    let few = ["--set", "data.label=kind", "--set", "descent.batch_size=2", "--set", "descent.epochs=2", "--quiet"];
-    let output = call(folder.path(), &[&["train", "--data", table, "--out", out], &few[..]].concat());
+    let settings =
+        ["--set", "data.label=kind", "--set", "descent.batch_size=2", "--set", "descent.epochs=2", "--quiet"];
+    let output = call(folder.path(), &[&["train", "--data", table, "--out", out], &settings[..]].concat());
     assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
     folder
 }
@@ -238,11 +241,11 @@ fn a_failed_write_to_the_output_is_an_error() {
     for arguments in ANSWERS {
         let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
         let output = command(folder.path(), arguments).stdout(full).output().unwrap();
-        let told = text(&output.stderr);
-        assert_eq!(code(&output), Some(2), "{arguments:?}: {told}");
-        let last = told.lines().last().unwrap_or_default();
-        assert!(last.starts_with("error: cannot write to standard output: No space left"), "{arguments:?}: {told}");
-        assert_eq!(last.matches("No space left").count(), 1, "{told}");
+        let stderr = text(&output.stderr);
+        assert_eq!(code(&output), Some(2), "{arguments:?}: {stderr}");
+        let last = stderr.lines().last().unwrap_or_default();
+        assert!(last.starts_with("error: cannot write to standard output: No space left"), "{arguments:?}: {stderr}");
+        assert_eq!(last.matches("No space left").count(), 1, "{stderr}");
     }
 }
 
@@ -254,8 +257,8 @@ fn a_closed_pipe_ends_the_program_quietly() {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let output = command(folder.path(), arguments).stdout(writer).output().unwrap();
-        let told = text(&output.stderr);
-        assert_eq!((code(&output), told.contains("error")), (Some(141), false), "{arguments:?}: {told}");
+        let stderr = text(&output.stderr);
+        assert_eq!((code(&output), stderr.contains("error")), (Some(141), false), "{arguments:?}: {stderr}");
     }
 }
 
@@ -265,10 +268,10 @@ const STEERING: &str = "\u{1b}[31m\nerror: forged\u{9b}1m\u{202e}";
 
 /// Asserts that the output has no control characters and no forged line.
 fn is_plain(output: &Output, arguments: &[&str]) {
-    for told in [&output.stdout, &output.stderr] {
-        let told = text(told);
-        assert!(!told.chars().any(|c| c != '\n' && is_control_like(c)), "{arguments:?}: {told:?}");
-        assert!(!told.contains("\nerror: forged"), "{arguments:?}: {told}");
+    for stream in [&output.stdout, &output.stderr] {
+        let stream = text(stream);
+        assert!(!stream.chars().any(|c| c != '\n' && is_control_like(c)), "{arguments:?}: {stream:?}");
+        assert!(!stream.contains("\nerror: forged"), "{arguments:?}: {stream}");
     }
 }
 
@@ -329,9 +332,9 @@ fn control_characters_in_names_are_escaped() {
 
 /// Returns the lines of a table, from the heading that contains these words to the end of the
 /// table.
-fn table_of<'a>(said: &'a str, heading: &str) -> Vec<&'a str> {
-    let lines: Vec<&str> = said.lines().skip_while(|line| !line.contains(heading)).collect();
-    assert!(lines.len() > 1, "{heading}: {said}");
+fn table_of<'a>(printed: &'a str, heading: &str) -> Vec<&'a str> {
+    let lines: Vec<&str> = printed.lines().skip_while(|line| !line.contains(heading)).collect();
+    assert!(lines.len() > 1, "{heading}: {printed}");
     lines.into_iter().take_while(|line| !line.is_empty() && !line.starts_with("One of")).collect()
 }
 
@@ -349,28 +352,28 @@ fn tables_are_aligned_for_any_names() {
         .replace("length", "len\u{2066}\u{2067}\u{2068}gth");
     let folder = of_flowers("flowers.csv", &flowers, "run");
     std::fs::copy(folder.path().join("flowers.csv"), folder.path().join("花花花.csv")).unwrap();
-    let said = |arguments: &[&str]| {
+    let stdout = |arguments: &[&str]| {
         let output = call(folder.path(), arguments);
         assert_eq!(code(&output), Some(0), "{arguments:?}: {}", text(&output.stderr));
         text(&output.stdout)
     };
-    have_one_width(&table_of(&said(&["data", "--data", "flowers.csv"]), "smallest"));
-    let evaluated = said(&["evaluate", "run"]);
+    have_one_width(&table_of(&stdout(&["data", "--data", "flowers.csv"]), "smallest"));
+    let evaluated = stdout(&["evaluate", "run"]);
     for heading in ["precision", "predicted as", "confidence  "] {
         have_one_width(&table_of(&evaluated, heading));
     }
-    let inspected = said(&["inspect", "run"]);
+    let inspected = stdout(&["inspect", "run"]);
     for heading in ["norm       bias", "weight of"] {
         have_one_width(&table_of(&inspected, heading));
     }
     fn before_the_last<'a>(lines: &[&'a str]) -> Vec<&'a str> {
         lines.iter().map(|line| line.trim_end().rsplit_once("  ").unwrap().0).collect()
     }
-    let predicted = said(&["predict", "run", "flowers.csv"]);
+    let predicted = stdout(&["predict", "run", "flowers.csv"]);
     have_one_width(&before_the_last(&predicted.lines().skip(1).collect::<Vec<_>>()));
     let small = ["--set", "data.label=kind", "--set", "descent.batch_size=2", "--set", "descent.epochs=1"];
     let sweep = ["sweep", "--grid", "data.source=flowers.csv,花花花.csv", "--quiet"];
-    let swept = said(&[&sweep[..], &small].concat());
+    let swept = stdout(&[&sweep[..], &small].concat());
     have_one_width(&before_the_last(&table_of(&swept, "source")));
 }
 
@@ -380,9 +383,9 @@ fn a_sweeps_page_escapes_html() {
     let folder = folder();
     std::fs::write(folder.path().join("<i>flowers.csv"), &flowers).unwrap();
     std::fs::copy(folder.path().join("configs/softmax.toml"), folder.path().join("<u>own.toml")).unwrap();
-    let few = ["--set", "descent.batch_size=2", "--set", "descent.epochs=1", "--quiet", "--out", "sweep"];
+    let settings = ["--set", "descent.batch_size=2", "--set", "descent.epochs=1", "--quiet", "--out", "sweep"];
     let grid = ["--grid", "data.label=<b>kind</b>", "--grid", "data.source=<i>flowers.csv"];
-    let sweep = [&["sweep", "<u>own.toml", "--set", "experiment=own"], &grid[..], &few].concat();
+    let sweep = [&["sweep", "<u>own.toml", "--set", "experiment=own"], &grid[..], &settings].concat();
     let output = call(folder.path(), &sweep);
     assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
     let page = read(&folder.path().join("sweep/sweep.md"));

@@ -70,12 +70,12 @@ fn hovering_shows_exact_values() {
     assert_eq!(hovered(&browser, "figure-2"), None);
     browser.mouse(over_x, over_y, false);
     let tip = hovered(&browser, "figure-2").expect("hovering tells something");
-    let told = tip.lines().skip_while(|line| *line != "validation").nth(1).unwrap_or_else(|| panic!("{tip}"));
-    let (told_step, told_value) = told.strip_prefix("gradient steps ").unwrap().split_once(": ").unwrap();
-    let told_value: f64 = told_value.trim_end_matches(" %").parse().unwrap();
-    assert!((told_step.parse::<f64>().unwrap() - step).abs() <= 6.0, "{tip}");
-    let nearest = chart.series[1].points.iter().find(|point| point.0.to_string() == told_step).unwrap();
-    assert!((told_value - 100.0 * nearest.1).abs() < 1e-4, "{tip}: {} {value}", nearest.1);
+    let row = tip.lines().skip_while(|line| *line != "validation").nth(1).unwrap_or_else(|| panic!("{tip}"));
+    let (shown_step, shown_value) = row.strip_prefix("gradient steps ").unwrap().split_once(": ").unwrap();
+    let shown_value: f64 = shown_value.trim_end_matches(" %").parse().unwrap();
+    assert!((shown_step.parse::<f64>().unwrap() - step).abs() <= 6.0, "{tip}");
+    let nearest = chart.series[1].points.iter().find(|point| point.0.to_string() == shown_step).unwrap();
+    assert!((shown_value - 100.0 * nearest.1).abs() < 1e-4, "{tip}: {} {value}", nearest.1);
     assert!(tip.contains("training"), "{tip}");
     browser.mouse(1.0, 1.0, false);
     assert_eq!(hovered(&browser, "figure-2"), None, "the tip outlives the mouse");

@@ -18,16 +18,17 @@ use crate::support::cpu;
 pub(crate) fn train(folder: &Path, config: &str, more: &[&str]) -> Value {
     let small =
         ["--set", "data.source=embedded", "--set", "data.train_images=600", "--set", "data.validation_images=300"];
-    let quick = ["--set", "descent.epochs=3", "--set", "descent.batch_size=100", "--out", "run", "--quiet", "--json"];
-    let output = call(folder, &[&["train", config, "--backend", cpu()][..], &small, &quick, more].concat());
+    let settings =
+        ["--set", "descent.epochs=3", "--set", "descent.batch_size=100", "--out", "run", "--quiet", "--json"];
+    let output = call(folder, &[&["train", config, "--backend", cpu()][..], &small, &settings, more].concat());
     assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
 /// Writes the digits of [`train`] as IDX files into `digits`.
 pub(crate) fn write_digits(folder: &Path) {
-    let few = ["--train-images", "600", "--validation-images", "300"];
-    let output = call(folder, &[&["data", "--write-idx", "digits", "--quiet"][..], &few].concat());
+    let counts = ["--train-images", "600", "--validation-images", "300"];
+    let output = call(folder, &[&["data", "--write-idx", "digits", "--quiet"][..], &counts].concat());
     assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
 }
 
@@ -73,8 +74,8 @@ fn agrees_with_the_training(config: &str, more: &[&str], tolerance: f64) {
     }
     let loss = loss / f64::from(rows);
     let expected = |key: &str| summary["final"][key].as_f64().unwrap();
-    let apart = (loss / expected("validation_loss") - 1.0).abs();
-    assert!(apart <= tolerance, "{config} {more:?}: {loss} and {}", expected("validation_loss"));
+    let difference = (loss / expected("validation_loss") - 1.0).abs();
+    assert!(difference <= tolerance, "{config} {more:?}: {loss} and {}", expected("validation_loss"));
     // Compares counts, because serde_json may read a number with another last digit.
     assert_eq!(right, (expected("validation_accuracy") * f64::from(rows)).round() as usize, "{config} {more:?}");
 }
@@ -110,9 +111,9 @@ fn predict_reads_pictures_folders_and_standard_input() {
     let treatment = &answer["predictions"][1]["treatment"];
     assert_eq!((&treatment["format"], &treatment["inverted"]), (&"PNG".into(), &true.into()));
     assert_eq!(treatment["size"], serde_json::json!([170, 90]));
-    let said = text(&output.stderr);
-    assert!(said.contains("pictures: 2 other files have no images and are skipped"), "{said}");
-    assert!(said.contains("pictures/b.png: PNG of 170 x 90, dark ink on light background: inverted"), "{said}");
+    let stderr = text(&output.stderr);
+    assert!(stderr.contains("pictures: 2 other files have no images and are skipped"), "{stderr}");
+    assert!(stderr.contains("pictures/b.png: PNG of 170 x 90, dark ink on light background: inverted"), "{stderr}");
 
     let mut child = command(folder.path(), &["predict", "run", "-", "--json", "--quiet"])
         .stdin(Stdio::piped())
@@ -189,9 +190,9 @@ fn bad_files_do_not_stop_the_others() {
         (answer["predictions"].as_array().unwrap().len(), &answer["predictions"][0]["file"]),
         (1, &"good.png".into())
     );
-    let (said, problems) = (text(&output.stderr), answer["problems"].as_array().unwrap());
-    assert_eq!((said.lines().count(), problems.len()), (bad.len(), bad.len()), "{said}");
-    for ((line, problem), (name, expected)) in said.lines().zip(problems).zip(bad) {
+    let (stderr, problems) = (text(&output.stderr), answer["problems"].as_array().unwrap());
+    assert_eq!((stderr.lines().count(), problems.len()), (bad.len(), bad.len()), "{stderr}");
+    for ((line, problem), (name, expected)) in stderr.lines().zip(problems).zip(bad) {
         assert!(line.starts_with(&format!("error: {name}: ")) && line.contains(expected), "{line:?}: {expected:?}");
         assert_eq!((&problem["file"], problem["problem"].as_str().unwrap()), (&name.into(), &line[9 + name.len()..]));
         refuses(folder.path(), &["predict", "run", name], expected);

@@ -33,13 +33,13 @@ fn bounds(precision: &str) -> (f64, f64) {
     if precision == "descent.precision=f64" { (1e-8, 0.0) } else { (2e-5, 2.0) }
 }
 
-fn assert_loss(what: &str, found: f64, expected: f64, bound: f64) {
-    assert!((found - expected).abs() <= bound, "{what}: validation loss {found}, expected {expected} to {bound:e}");
+fn assert_loss(what: &str, actual: f64, expected: f64, bound: f64) {
+    assert!((actual - expected).abs() <= bound, "{what}: validation loss {actual}, expected {expected} to {bound:e}");
 }
 
 fn assert_count(what: &str, accuracy: f64, rows: f64, expected: f64, bound: f64) {
-    let found = (accuracy * rows).round();
-    assert!((found - expected).abs() <= bound, "{what}: {found} of {rows} right, expected {expected} to {bound}");
+    let actual = (accuracy * rows).round();
+    assert!((actual - expected).abs() <= bound, "{what}: {actual} of {rows} right, expected {expected} to {bound}");
 }
 
 /// Runs a check on every CPU of the build with every gradient source. GPUs have no f64 and are slow

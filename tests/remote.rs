@@ -163,8 +163,8 @@ fn the_server_requires_the_token() {
     let folder = folder();
     let server = Server::start(&folder, Some("sesame"));
     for (token, is_served) in [(None, false), (Some("sesam"), false), (Some("sesame"), true)] {
-        let quick = ["train", "--data", "embedded", "--set", "data.train_images=600", "--set", "descent.epochs=1"];
-        let arguments = [&quick[..], &["--backend", &server.backend, "--quiet"]].concat();
+        let settings = ["train", "--data", "embedded", "--set", "data.train_images=600", "--set", "descent.epochs=1"];
+        let arguments = [&settings[..], &["--backend", &server.backend, "--quiet"]].concat();
         let output =
             command(folder.path(), &arguments).envs(token.map(|token| ("CHAINRULE_TOKEN", token))).output().unwrap();
         let error = text(&output.stderr);

@@ -18,7 +18,7 @@ fn reproduce(folder: &Path, more: &[&str]) -> Output {
     // Uses the last backend of the build. The slowest one comes first and would take too long for
     // 115 runs.
     let backend = Backend::built().unwrap().pop().unwrap();
-    let few = [
+    let settings = [
         "reproduce",
         "--data",
         "embedded",
@@ -32,7 +32,7 @@ fn reproduce(folder: &Path, more: &[&str]) -> Output {
         backend.name(),
     ];
     let precision = if backend == Backend::Wgpu { ["--precision", "f32"] } else { ["--precision", "f64"] };
-    call(folder, &[&few[..], &precision, more].concat())
+    call(folder, &[&settings[..], &precision, more].concat())
 }
 
 fn runs_of(folder: &Path) -> Vec<PathBuf> {
@@ -44,22 +44,22 @@ const OUT: &str = "runs/report-on-embedded-digits";
 
 /// The whole report with its runs and the output of the command. It is made once, and tests change
 /// only copies.
-struct Whole {
+struct SharedReport {
     output: Output,
     files: BTreeMap<PathBuf, Vec<u8>>,
 }
 
-impl Whole {
-    fn made() -> &'static Self {
+impl SharedReport {
+    fn get() -> &'static Self {
         // Outside the lock: a skipped test would poison it for the others.
         starts_processes();
-        static INTEGER_RANGES: LazyLock<Whole> = LazyLock::new(|| {
+        static INTEGER_RANGES: LazyLock<SharedReport> = LazyLock::new(|| {
             let folder = folder();
             let output = reproduce(folder.path(), &[]);
             let files = files_below(folder.path()).into_iter().filter(|path| path.is_file());
             let name = |path: &Path| path.strip_prefix(folder.path()).unwrap().to_owned();
             let files = files.map(|path| (name(&path), std::fs::read(&path).unwrap())).collect();
-            Whole { output, files }
+            SharedReport { output, files }
         });
         &INTEGER_RANGES
     }
@@ -77,17 +77,17 @@ impl Whole {
 
 #[test]
 fn the_report_works_on_any_data() {
-    let whole = Whole::made();
-    let (told, said) = (text(&whole.output.stdout), text(&whole.output.stderr));
-    assert_eq!(code(&whole.output), Some(0), "{said}");
-    assert!(said.contains("115 runs made, 0 reused"), "{said}");
-    assert!(told.contains("2e-i"), "{told}");
+    let whole = SharedReport::get();
+    let (stdout, stderr) = (text(&whole.output.stdout), text(&whole.output.stderr));
+    assert_eq!(code(&whole.output), Some(0), "{stderr}");
+    assert!(stderr.contains("115 runs made, 0 reused"), "{stderr}");
+    assert!(stdout.contains("2e-i"), "{stdout}");
 }
 
 /// The names of the checks are the names that the report looks for.
 #[test]
 fn gradient_checks_are_the_evidence_of_claims() {
-    let claims = &Whole::made().files[&Path::new(OUT).join("claims.json")];
+    let claims = &SharedReport::get().files[&Path::new(OUT).join("claims.json")];
     let claims: Value = serde_json::from_slice(claims).unwrap();
     for (claim, id) in [(0, "1a"), (1, "1b")] {
         let lines = claims[claim]["evidence"]["lines"].as_array().unwrap();
@@ -99,7 +99,7 @@ fn gradient_checks_are_the_evidence_of_claims() {
 
 #[test]
 fn a_repeated_report_trains_nothing() {
-    let whole = Whole::made();
+    let whole = SharedReport::get();
     let folder = whole.copy();
     let again = reproduce(folder.path(), &[]);
     assert!(text(&again.stderr).contains("0 runs made, 115 reused"), "{}", text(&again.stderr));
@@ -109,7 +109,7 @@ fn a_repeated_report_trains_nothing() {
 
 #[test]
 fn only_incomplete_or_changed_runs_are_repeated() {
-    let folder = Whole::made().copy();
+    let folder = SharedReport::get().copy();
     let folder = folder.path();
     // A run that was cut off is the only one made again, although others start from its random
     // stream.
@@ -128,18 +128,18 @@ fn only_incomplete_or_changed_runs_are_repeated() {
     let checks = checks.into_iter().find(|path| path.to_string_lossy().contains("gradcheck-")).unwrap();
     turn(&checks, "\"seed\": 0");
     let again = reproduce(folder, &["--check", "--out", OUT]);
-    let said = text(&again.stderr);
-    assert!(said.contains("2 runs made, 113 reused"), "{said}");
+    let stderr = text(&again.stderr);
+    assert!(stderr.contains("2 runs made, 113 reused"), "{stderr}");
     for file in [turned.join("summary.json"), checks] {
         let file = file.file_name().unwrap().to_string_lossy().into_owned();
-        assert!(said.contains(&format!("{file}: it is damaged")), "{said}");
+        assert!(stderr.contains(&format!("{file}: it is damaged")), "{stderr}");
     }
     assert_eq!(code(&again), Some(0), "{}", text(&again.stdout));
 }
 
 #[test]
 fn autodiff_gives_the_same_report() {
-    let folder = Whole::made().copy();
+    let folder = SharedReport::get().copy();
     let autodiff = reproduce(folder.path(), &["--check", "--out", OUT, "--gradient", "autodiff"]);
     assert!(text(&autodiff.stderr).contains("115 runs made"), "{}", text(&autodiff.stderr));
     assert_eq!(code(&autodiff), Some(0), "{}", text(&autodiff.stdout));
@@ -147,16 +147,16 @@ fn autodiff_gives_the_same_report() {
 
 #[test]
 fn check_detects_changed_numbers() {
-    let folder = Whole::made().copy();
+    let folder = SharedReport::get().copy();
     let path = folder.path().join(OUT).join("numbers.json");
     let numbers = std::fs::read_to_string(&path).unwrap();
     let altered = numbers.replacen("\"stop_epoch\":2", "\"stop_epoch\":1", 1).replacen("corrected", "supported", 1);
     assert_ne!(numbers, altered);
     std::fs::write(&path, altered).unwrap();
-    let told = reproduce(folder.path(), &["--check", "--out", OUT, "--json"]);
-    assert_eq!(code(&told), Some(1));
-    let told: Value = serde_json::from_slice(&told.stdout).unwrap();
-    assert_eq!(told["differences"].as_array().unwrap().len(), 2, "{told}");
+    let answer = reproduce(folder.path(), &["--check", "--out", OUT, "--json"]);
+    assert_eq!(code(&answer), Some(1));
+    let answer: Value = serde_json::from_slice(&answer.stdout).unwrap();
+    assert_eq!(answer["differences"].as_array().unwrap().len(), 2, "{answer}");
 }
 
 #[test]
@@ -182,9 +182,10 @@ fn settings_of_the_plan_take_precedence() {
 fn a_report_resumes_after_ctrl_c() {
     let folder = folder();
     let backend = Backend::built().unwrap().pop().unwrap().name();
-    let few = ["--set", "data.train_images=800", "--set", "data.validation_images=200", "--set", "descent.epochs=40"];
+    let settings =
+        ["--set", "data.train_images=800", "--set", "data.validation_images=200", "--set", "descent.epochs=40"];
     let command = ["reproduce", "--data", "embedded", "--precision", "f32", "--backend", backend, "--only", "2e-seeds"];
-    let arguments = [&command[..], &few].concat();
+    let arguments = [&command[..], &settings].concat();
     let child = process(env!("CARGO_BIN_EXE_chainrule-under-test"))
         .args(&arguments)
         .current_dir(folder.path())
@@ -221,9 +222,10 @@ fn the_runs_use_the_named_data() {
     let written = ["data", "--write-idx", "raw", "--train-images", "800", "--validation-images", "200", "--seed", "7"];
     assert_eq!(code(&call(folder.path(), &written)), Some(0));
     let backend = Backend::built().unwrap().pop().unwrap().name();
-    let few = ["--set", "data.train_images=800", "--set", "data.validation_images=200", "--set", "descent.epochs=2"];
+    let settings =
+        ["--set", "data.train_images=800", "--set", "data.validation_images=200", "--set", "descent.epochs=2"];
     let command = ["reproduce", "--data", "raw", "--precision", "f32", "--backend", backend, "--only", "figure-3"];
-    let output = call(folder.path(), &[&command[..], &few].concat());
+    let output = call(folder.path(), &[&command[..], &settings].concat());
     assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
     for run in runs_of(folder.path()) {
         let summary: Value = serde_json::from_slice(&std::fs::read(run.join("summary.json")).unwrap()).unwrap();
@@ -247,8 +249,8 @@ fn one_figure_trains_only_its_runs() {
     let folder = folder();
     let output = reproduce(folder.path(), &["--only", "figure-3", "--out", "pictures", "--json"]);
     assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
-    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(told["files"], serde_json::json!(["pictures/figures/figure-3.svg", "pictures/figures/figure-3.png"]));
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(answer["files"], serde_json::json!(["pictures/figures/figure-3.svg", "pictures/figures/figure-3.png"]));
     assert_eq!(std::fs::read_dir(folder.path().join("pictures")).unwrap().count(), 1);
     let mut names: Vec<String> = runs_of(folder.path())
         .iter()

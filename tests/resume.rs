@@ -38,7 +38,7 @@ fn with_digits(train: usize, validation: usize) -> TempDir {
 }
 
 /// A training of at most a second on all rows of `digits`.
-const SHORT: [&str; 6] =
+const FAST_SETTINGS: [&str; 6] =
     ["--set", "data.train_images=600", "--set", "data.validation_images=200", "--set", "descent.batch_size=20"];
 
 fn succeeds(folder: &Path, arguments: &[&str]) -> String {
@@ -70,7 +70,7 @@ fn outcome(run: &Path) -> Vec<(&'static str, String)> {
 /// Starts an endless training and waits until it has written checkpoints.
 fn endless(folder: &Path, out: &str, more: &[&str]) -> Child {
     let forever = ["--set", "descent.epochs=1000000", "--set", "early_stopping.patience=1000000000"];
-    let arguments = train(out, &[&SHORT[..], &forever, &["--checkpoint-every", "5"], more].concat());
+    let arguments = train(out, &[&FAST_SETTINGS[..], &forever, &["--checkpoint-every", "5"], more].concat());
     let mut child = command(folder, &arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let checkpoints = folder.join(out).join("checkpoint");
     while std::fs::read_dir(&checkpoints).map_or(0, Iterator::count) < 2 {

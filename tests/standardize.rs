@@ -27,10 +27,13 @@ fn standardisation_is_saved_with_the_run() {
         let summary = train(folder.path(), config, &more);
         assert_eq!(summary["gradient"], "closed-form");
         let output = call(folder.path(), &["evaluate", "run", "--json", "--quiet"]);
-        let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let actual: Value = serde_json::from_slice(&output.stdout).unwrap();
         let expected = summary["final"]["validation_loss"].as_f64().unwrap();
-        let apart = (found["loss"].as_f64().unwrap() / expected - 1.0).abs();
-        assert!(apart < tolerance && found["accuracy"] == summary["final"]["validation_accuracy"], "{apart}");
+        let difference = (actual["loss"].as_f64().unwrap() / expected - 1.0).abs();
+        assert!(
+            difference < tolerance && actual["accuracy"] == summary["final"]["validation_accuracy"],
+            "{difference}"
+        );
     }
 }
 

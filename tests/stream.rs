@@ -47,9 +47,9 @@ fn train(folder: &Path, out: &str, resident_bytes: u64, arguments: &[&str]) -> S
     let all = ["train", "--data", "digits", "--backend", cpu(), "--set", &resident_bytes, "--out", out, "--force"];
     let all = [&all[..], arguments].concat();
     let output = call(folder, &all);
-    let said = text(&output.stderr);
-    assert_eq!(code(&output), Some(0), "{arguments:?}: {said}");
-    said
+    let stderr = text(&output.stderr);
+    assert_eq!(code(&output), Some(0), "{arguments:?}: {stderr}");
+    stderr
 }
 
 #[test]
@@ -119,8 +119,8 @@ fn a_streamed_minimum_is_the_resident_one() {
     let [streamed, resident] =
         ["streamed", "resident"].map(|run| read_summary(&folder.join(run)).certificate.expect("the solver's"));
     assert!(streamed.holds() && resident.holds(), "{streamed:?} {resident:?}");
-    let apart = (streamed.objective - resident.objective).abs();
-    assert!(apart <= streamed.bound.max(resident.bound), "{streamed:?} {resident:?}");
+    let difference = (streamed.objective - resident.objective).abs();
+    assert!(difference <= streamed.bound.max(resident.bound), "{streamed:?} {resident:?}");
 }
 
 /// Large enough that a few images are many bytes.
@@ -299,11 +299,11 @@ fn a_few_rows_of_a_large_file_are_loaded() {
     let folder = with_digits(1000, 100);
     let small = ["--set", "data.train_images=300", "--set", "data.validation_images=100", "--set", "descent.epochs=1"];
     for gradient in ["fused", "closed-form"] {
-        let said = train(folder.path(), "run", 235_200, &[&small[..], &["--gradient", gradient]].concat());
-        assert!(!said.contains("stay in"), "{said}");
+        let stderr = train(folder.path(), "run", 235_200, &[&small[..], &["--gradient", gradient]].concat());
+        assert!(!stderr.contains("stay in"), "{stderr}");
     }
-    let said = train(folder.path(), "run", 235_199, &small);
-    assert!(said.contains("stay in"), "{said}");
+    let stderr = train(folder.path(), "run", 235_199, &small);
+    assert!(stderr.contains("stay in"), "{stderr}");
 }
 
 /// Returns the program's peak memory in bytes while it trains on `digits` for an epoch.

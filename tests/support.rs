@@ -100,38 +100,40 @@ pub(crate) fn tolerance(dtype: FloatDType) -> f64 {
 /// has the rounding of its terms. It is at least a thousandth, which in f64 is five roundings of 1:
 /// the residual p - y rounds at the size of p, however small the difference.
 /// the residual p - y rounds at the size of p, however small the difference.
-pub(crate) fn distance(found: &[f64], expected: &[f64]) -> (f64, usize) {
-    assert_eq!(found.len(), expected.len(), "coordinates");
-    assert!(found.iter().chain(expected).all(|value| value.is_finite()), "not finite: {found:?} {expected:?}");
-    let scale = found.iter().chain(expected).fold(1e-3f64, |scale, value| scale.max(value.abs()));
-    let apart = |i: usize| (found[i] - expected[i]).abs() / scale;
-    (0..found.len()).map(|i| (apart(i), i)).fold((0.0, 0), |worst, next| if next.0 > worst.0 { next } else { worst })
+pub(crate) fn distance(actual: &[f64], expected: &[f64]) -> (f64, usize) {
+    assert_eq!(actual.len(), expected.len(), "coordinates");
+    assert!(actual.iter().chain(expected).all(|value| value.is_finite()), "not finite: {actual:?} {expected:?}");
+    let scale = actual.iter().chain(expected).fold(1e-3f64, |scale, value| scale.max(value.abs()));
+    let distance_at = |i: usize| (actual[i] - expected[i]).abs() / scale;
+    (0..actual.len())
+        .map(|i| (distance_at(i), i))
+        .fold((0.0, 0), |worst, next| if next.0 > worst.0 { next } else { worst })
 }
 
 /// Compares two gradients. The tests also verify that it rejects wrong ones.
-pub(crate) fn compare(found: &Gradient, expected: &Gradient, tolerance: f64) -> Result<(), String> {
+pub(crate) fn compare(actual: &Gradient, expected: &Gradient, tolerance: f64) -> Result<(), String> {
     let parts = [
-        ("weight", values(found.weight.clone()), values(expected.weight.clone())),
-        ("bias", values(found.bias.clone()), values(expected.bias.clone())),
+        ("weight", values(actual.weight.clone()), values(expected.weight.clone())),
+        ("bias", values(actual.bias.clone()), values(expected.bias.clone())),
     ];
-    for (name, found, expected) in parts {
-        let (apart, worst) = distance(&found, &expected);
-        if apart > tolerance {
-            let (found, expected) = (found[worst], expected[worst]);
+    for (name, actual, expected) in parts {
+        let (largest, worst) = distance(&actual, &expected);
+        if largest > tolerance {
+            let (actual, expected) = (actual[worst], expected[worst]);
             return Err(format!(
-                "{name}[{worst}]: {found:e} and {expected:e} are {apart:e} apart, more than {tolerance:e}"
+                "{name}[{worst}]: {actual:e} and {expected:e} are {largest:e} apart, more than {tolerance:e}"
             ));
         }
     }
     Ok(())
 }
 
-pub(crate) fn assert_close(found: &[f64], expected: &[f64], tolerance: f64, what: &str) {
-    let (apart, worst) = distance(found, expected);
+pub(crate) fn assert_close(actual: &[f64], expected: &[f64], tolerance: f64, what: &str) {
+    let (largest, worst) = distance(actual, expected);
     assert!(
-        apart <= tolerance,
-        "{what}: at {worst} {:e} and {:e} are {apart:e} apart, more than {tolerance:e}",
-        found[worst],
+        largest <= tolerance,
+        "{what}: at {worst} {:e} and {:e} are {largest:e} apart, more than {tolerance:e}",
+        actual[worst],
         expected[worst]
     );
 }

@@ -16,10 +16,10 @@ use crate::support::cpu;
 
 /// Returns the arguments of a sweep with points of a moment each.
 fn sweep<'a>(more: &[&'a str]) -> Vec<&'a str> {
-    [&["sweep", "--backend", cpu()][..], &FEW, more].concat()
+    [&["sweep", "--backend", cpu()][..], &FAST_SETTINGS, more].concat()
 }
 
-const FEW: [&str; 8] = [
+const FAST_SETTINGS: [&str; 8] = [
     "--data",
     "embedded",
     "--set",
@@ -53,7 +53,7 @@ fn points(sweep: &Path) -> Vec<PathBuf> {
 /// Returns every file of a sweep by name: its bytes, but summaries without the times.
 fn outcome(sweep: &Path) -> Vec<(PathBuf, String)> {
     let is_lasting = |path: &PathBuf| path.is_file() && !path.components().any(|part| part.as_os_str() == "checkpoint");
-    let told = |path: PathBuf| {
+    let with_content = |path: PathBuf| {
         let content = if path.ends_with("summary.json") {
             let mut summary = json_of(&path);
             summary.as_object_mut().unwrap().remove("seconds").unwrap();
@@ -63,5 +63,5 @@ fn outcome(sweep: &Path) -> Vec<(PathBuf, String)> {
         };
         (path.strip_prefix(sweep).unwrap().to_owned(), content)
     };
-    files_below(sweep).into_iter().filter(is_lasting).map(told).collect()
+    files_below(sweep).into_iter().filter(is_lasting).map(with_content).collect()
 }

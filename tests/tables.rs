@@ -82,10 +82,13 @@ fn a_csv_file_can_be_trained_on() {
 fn evaluation_uses_the_held_out_rows() {
     let (folder, summary) = trained();
     for (split, loss) in [("train", "train_loss"), ("validation", "validation_loss")] {
-        let found = ask(folder.path(), &["evaluate", "run", "--split", split]);
+        let actual = ask(folder.path(), &["evaluate", "run", "--split", split]);
         let expected = summary["final"][loss].as_f64().unwrap();
-        assert!((found["loss"].as_f64().unwrap() / expected - 1.0).abs() < 1e-5, "{found}");
-        assert_eq!((&found["data"]["is_the_runs_own"], &found["classes"]), (&json!(true), &summary["data"]["classes"]));
+        assert!((actual["loss"].as_f64().unwrap() / expected - 1.0).abs() < 1e-5, "{actual}");
+        assert_eq!(
+            (&actual["data"]["is_the_runs_own"], &actual["classes"]),
+            (&json!(true), &summary["data"]["classes"])
+        );
     }
 }
 
@@ -94,8 +97,8 @@ fn column_order_and_extra_columns_change_no_loss() {
     let (folder, _) = trained();
     write(folder.path(), "other.csv", in_another_order());
     let whole = ask(folder.path(), &["evaluate", "run", "--data", "flowers.csv"]);
-    let found = ask(folder.path(), &["evaluate", "run", "--data", "other.csv"]);
-    assert_eq!((&found["rows"], &found["loss"]), (&json!(120), &whole["loss"]));
+    let actual = ask(folder.path(), &["evaluate", "run", "--data", "other.csv"]);
+    assert_eq!((&actual["rows"], &actual["loss"]), (&json!(120), &whole["loss"]));
 }
 
 #[test]
@@ -111,11 +114,11 @@ fn evaluate_names_its_rows_and_overlap() {
         ),
         ("other.csv", false, "other.csv, all 120 rows, not the run's own data\n", "this is not the data of the run"),
     ] {
-        let found = ask(folder.path(), &["evaluate", "run", "--data", file]);
-        assert_eq!((&found["data"]["split"], &found["data"]["is_the_runs_own"]), (&json!("all"), &json!(is_own)));
+        let actual = ask(folder.path(), &["evaluate", "run", "--data", file]);
+        assert_eq!((&actual["data"]["split"], &actual["data"]["is_the_runs_own"]), (&json!("all"), &json!(is_own)));
         let output = call(folder.path(), &["evaluate", "run", "--data", file]);
-        let (shown, told) = (text(&output.stdout), text(&output.stderr));
-        assert!(shown.contains(expected) && told.contains(note) && told.lines().count() == 1, "{shown}{told}");
+        let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+        assert!(stdout.contains(expected) && stderr.contains(note) && stderr.lines().count() == 1, "{stdout}{stderr}");
     }
     let kept = call(folder.path(), &["evaluate", "run"]);
     assert!(text(&kept.stdout).contains("flowers.csv, 24 validation rows, the run's own data\n"));
@@ -126,9 +129,9 @@ fn evaluate_names_its_rows_and_overlap() {
 fn wrong_rows_are_named_by_line() {
     let (folder, _) = trained();
     write(folder.path(), "other.csv", in_another_order());
-    let found = ask(folder.path(), &["evaluate", "run", "--data", "other.csv"]);
-    let wrong = found["most_confidently_wrong"].as_array().unwrap();
-    let lines = found["most_confidently_wrong_lines"].as_array().unwrap();
+    let actual = ask(folder.path(), &["evaluate", "run", "--data", "other.csv"]);
+    let wrong = actual["most_confidently_wrong"].as_array().unwrap();
+    let lines = actual["most_confidently_wrong_lines"].as_array().unwrap();
     assert!(!wrong.is_empty());
     for (wrong, line) in wrong.iter().zip(lines) {
         assert_eq!(wrong["row"].as_u64().unwrap() + 2, line.as_u64().unwrap());
@@ -139,14 +142,14 @@ fn wrong_rows_are_named_by_line() {
 fn predict_and_evaluate_agree() {
     let (folder, _) = trained();
     write(folder.path(), "other.csv", in_another_order());
-    let found = ask(folder.path(), &["evaluate", "run", "--data", "other.csv"]);
+    let actual = ask(folder.path(), &["evaluate", "run", "--data", "other.csv"]);
     let answer = ask(folder.path(), &["predict", "run", "other.csv"]);
     let predictions = answer["predictions"].as_array().unwrap();
     assert_eq!(predictions.len(), 120);
     let table = scikit_learn();
     let is_right =
         |row: usize| predictions[row]["class"] == table["classes"][table["labels"][row].as_u64().unwrap() as usize];
-    assert_eq!((0..120).filter(|&row| is_right(row)).count() as u64, found["right"].as_u64().unwrap());
+    assert_eq!((0..120).filter(|&row| is_right(row)).count() as u64, actual["right"].as_u64().unwrap());
 }
 
 #[test]
@@ -173,8 +176,8 @@ fn inspect_lists_the_largest_weights_first() {
     let folder = folder();
     write(folder.path(), "flowers.csv", flowers(0..120, 4));
     train(folder.path(), &[&ON_FLOWERS[..], &["--set", "data.standardize=true"]].concat());
-    let found = ask(folder.path(), &["inspect", "run"]);
-    let features = found["features"].as_array().unwrap();
+    let actual = ask(folder.path(), &["inspect", "run"]);
+    let features = actual["features"].as_array().unwrap();
     let largest = |feature: &Value| {
         feature["weights"].as_array().unwrap().iter().fold(0.0, |m: f64, w| m.max(w.as_f64().unwrap().abs()))
     };
@@ -233,15 +236,15 @@ fn the_minimum_on_a_standardised_table_matches_scikit_learn() {
     let expected = scikit_learn();
     let answer = ask(folder.path(), &["predict", "run", "flowers/train.csv"]);
     for (row, expected) in matrix(&expected["probabilities"]).iter().enumerate() {
-        let found: Vec<f64> = serde_json::from_value(answer["predictions"][row]["probabilities"].clone()).unwrap();
-        assert_close(&found, expected, 1e-5, "probabilities");
+        let actual: Vec<f64> = serde_json::from_value(answer["predictions"][row]["probabilities"].clone()).unwrap();
+        assert_close(&actual, expected, 1e-5, "probabilities");
     }
     let features = ask(folder.path(), &["inspect", "run"])["features"].clone();
     for (j, weights) in matrix(&expected["weight"])[..4].iter().enumerate() {
-        let found = features.as_array().unwrap().iter().find(|feature| feature["name"] == FEATURES[j]).unwrap();
+        let actual = features.as_array().unwrap().iter().find(|feature| feature["name"] == FEATURES[j]).unwrap();
         // The biases may differ by a constant. The weights may not: those of each feature sum to 0.
         assert_close(
-            &serde_json::from_value::<Vec<f64>>(found["weights"].clone()).unwrap(),
+            &serde_json::from_value::<Vec<f64>>(actual["weights"].clone()).unwrap(),
             weights,
             1e-5,
             FEATURES[j],
@@ -280,13 +283,13 @@ fn every_gradient_and_model_trains_on_a_table() {
     ] {
         let more = [&ON_FLOWERS[..], more, &["--set", "data.standardize=true", "--force"]].concat();
         let summary = train(folder.path(), &more);
-        let found = ask(folder.path(), &["evaluate", "run"]);
+        let actual = ask(folder.path(), &["evaluate", "run"]);
         let expected = summary["final"]["validation_loss"].as_f64().unwrap();
-        assert!((found["loss"].as_f64().unwrap() / expected - 1.0).abs() < 1e-5, "{more:?}: {found}");
+        assert!((actual["loss"].as_f64().unwrap() / expected - 1.0).abs() < 1e-5, "{more:?}: {actual}");
         if more.contains(&two[1]) {
             let is_logistic = more.contains(&"model.kind=logistic");
             let order = if is_logistic { json!(["iris", "rose"]) } else { json!(["rose", "iris"]) };
-            assert_eq!((&summary["data"]["classes"], &found["data"]["left_out"]), (&order, &json!(0)));
+            assert_eq!((&summary["data"]["classes"], &actual["data"]["left_out"]), (&order, &json!(0)));
         }
     }
     is_refused(
@@ -330,11 +333,11 @@ fn without_a_label_the_columns_are_listed() {
 fn data_describes_a_table_without_a_label() {
     let folder = folder();
     write(folder.path(), "flowers.csv", flowers(0..120, 2).replace("\n5", "\n ,1,rose\n5"));
-    let found = ask(folder.path(), &["data", "--data", "flowers.csv"]);
-    let (table, columns) = (&found["tables"][0], &found["tables"][0]["columns"]);
+    let actual = ask(folder.path(), &["data", "--data", "flowers.csv"]);
+    let (table, columns) = (&actual["tables"][0], &actual["tables"][0]["columns"]);
     let rows = table["rows"].as_u64().unwrap();
     let count = |column: usize| ["numbers", "missing", "texts"].map(|key| columns[column][key].as_u64().unwrap());
-    assert!(rows > 130 && count(0) == [120, rows - 120, 0] && count(1) == [rows, 0, 0], "{found}");
+    assert!(rows > 130 && count(0) == [120, rows - 120, 0] && count(1) == [rows, 0, 0], "{actual}");
     assert_eq!((count(2), &columns[2]["name"]), ([0, 0, rows], &json!("species")));
     assert_eq!((&columns[2]["different"], &columns[1]["smallest"]), (&json!(3), &json!(1.0)));
     let shown = text(&call(folder.path(), &["data", "--data", "flowers.csv"]).stdout);
@@ -427,15 +430,15 @@ fn missing_and_ambiguous_labels_are_refused() {
         let other = if third == first { labels[3] } else { third };
         let named = format!("data.classes=[\"{first}\", \"{other}\"]");
         let more = ["--data", "mine.csv", "--set", "data.label=y", "--set", &named, "--force"];
-        let few = ["--set", "descent.batch_size=2"];
-        assert_eq!(train(folder.path(), &[&more[..], &few].concat())["data"]["classes"], json!([first, other]));
+        let settings = ["--set", "descent.batch_size=2"];
+        assert_eq!(train(folder.path(), &[&more[..], &settings].concat())["data"]["classes"], json!([first, other]));
     }
     // Long numbers are compared digit by digit. A quote after a blank does not start a quoted
     // field.
     let long = "a,y\n1,9007199254740993\n2,9007199254740992\n3,9007199254740993\n4,9007199254740992\n";
     write(folder.path(), "long.csv", long);
-    let few = ["--data", "long.csv", "--set", "data.label=y", "--set", "descent.batch_size=2", "--force"];
-    let classes = train(folder.path(), &few)["data"]["classes"].clone();
+    let settings = ["--data", "long.csv", "--set", "data.label=y", "--set", "descent.batch_size=2", "--force"];
+    let classes = train(folder.path(), &settings)["data"]["classes"].clone();
     assert_eq!(classes.as_array().unwrap().len(), 2, "{classes}");
     for rows in ["1,rose\n2, \"rose\"\n3,lily\n", "1,rose\n2,\t\"rose\"\n3,lily\n"] {
         write(folder.path(), "quote.csv", format!("a,y\n{rows}"));
@@ -460,14 +463,14 @@ fn rows_outside_full_batches_are_reported() {
     };
     // 96 rows are 3 batches of 30 and one of 6.
     let batches = ["--set", "descent.batch_size=30"];
-    let (said, summary) = call(&batches);
-    assert!(said.contains("note: each epoch omits 6 of 96 training rows (different ones each time)"), "{said}");
-    assert!(said.contains("descent.drop_last=false"), "{said}");
+    let (stderr, summary) = call(&batches);
+    assert!(stderr.contains("note: each epoch omits 6 of 96 training rows (different ones each time)"), "{stderr}");
+    assert!(stderr.contains("descent.drop_last=false"), "{stderr}");
     assert_eq!((&summary["dropped_rows"], &summary["steps_per_epoch"]), (&json!(6), &json!(3)));
-    let (said, _) = call(&[&batches[..], &["--set", "descent.shuffle.generator=none"]].concat());
-    assert!(said.contains("so the model never learns from them"), "{said}");
-    let (said, summary) = call(&[&batches[..], &["--set", "descent.drop_last=false"]].concat());
-    assert!(!said.contains("each epoch omits"), "{said}");
+    let (stderr, _) = call(&[&batches[..], &["--set", "descent.shuffle.generator=none"]].concat());
+    assert!(stderr.contains("so the model never learns from them"), "{stderr}");
+    let (stderr, summary) = call(&[&batches[..], &["--set", "descent.drop_last=false"]].concat());
+    assert!(!stderr.contains("each epoch omits"), "{stderr}");
     assert_eq!((&summary["dropped_rows"], &summary["steps_per_epoch"]), (&json!(0), &json!(4)));
 }
 
@@ -483,8 +486,8 @@ fn the_validation_table_has_four_possible_names() {
         let summary = train(folder.path(), &all);
         assert_eq!(summary["data"]["validation"], json!(rows.len()), "{name}");
         let of = |path: &&str| json!({ "path": path, "reason": "another table is used for this part" });
-        let found = if unused.is_empty() { Value::Null } else { unused.iter().map(of).collect() };
-        assert_eq!(summary["data"]["unused"], found);
+        let actual = if unused.is_empty() { Value::Null } else { unused.iter().map(of).collect() };
+        assert_eq!(summary["data"]["unused"], actual);
         let about = ask(folder.path(), &["data", "--data", "two"]);
         let files: Vec<&Value> = about["tables"].as_array().unwrap().iter().map(|table| &table["file"]).collect();
         assert_eq!(files, ["two/train.csv", &format!("two/{name}.csv")]);
@@ -499,13 +502,13 @@ fn the_validation_table_has_four_possible_names() {
         unused[0] = unused[0].strip_prefix("two/").unwrap();
         unused.sort_unstable();
     }
-    let said = "not used: test.csv, val.csv, valid.csv";
+    let note = "not used: test.csv, val.csv, valid.csv";
     let output = call(folder.path(), &[&MODEL[..], &all, &["--backend", cpu(), "--out", "run"]].concat());
-    assert!(text(&output.stderr).contains(&format!("note: {said}\n")), "{}", text(&output.stderr));
-    assert!(text(&call(folder.path(), &["data", "--data", "two"]).stdout).contains(&format!("{said}\n")));
+    assert!(text(&output.stderr).contains(&format!("note: {note}\n")), "{}", text(&output.stderr));
+    assert!(text(&call(folder.path(), &["data", "--data", "two"]).stdout).contains(&format!("{note}\n")));
     write(folder.path(), "two/more.csv", "a\n");
-    let said = "not used: more.csv, test.csv, val.csv and 1 more in that folder\n";
-    assert!(text(&call(folder.path(), &["data", "--data", "two"]).stdout).contains(said));
+    let note = "not used: more.csv, test.csv, val.csv and 1 more in that folder\n";
+    assert!(text(&call(folder.path(), &["data", "--data", "two"]).stdout).contains(note));
     let about = ask(folder.path(), &["data", "--data", "two"]);
     let paths: Vec<&Value> = about["unused"].as_array().unwrap().iter().map(|file| &file["path"]).collect();
     assert_eq!(paths, ["more.csv", "test.csv", "val.csv", "valid.csv"]);

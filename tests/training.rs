@@ -11,11 +11,11 @@ use chainrule_tests_macros::test;
 use crate::support::{self, Fit, assert_close, device, devices, digits, experiment, f64_devices, fit};
 
 /// A few epochs on a thousand digits.
-const SMALL: [&str; 4] =
+const FAST_SETTINGS: [&str; 4] =
     ["data.train_images=1000", "data.validation_images=500", "descent.epochs=6", "descent.learning_rate=0.02"];
 
 fn with(more: &[&'static str]) -> Vec<&'static str> {
-    [&SMALL, more].concat()
+    [&FAST_SETTINGS, more].concat()
 }
 
 #[test]
@@ -143,10 +143,10 @@ fn every_gradient_source_matches_plain_loops() {
                 let rate = config.descent().learning_rate;
                 let (losses, w) = by_plain_loops(&rows, classes.len(), &epochs[2..], &config, plain(|_| rate));
                 for device in f64_devices() {
-                    let found = fit(&config, &data, &device, &mut ());
+                    let actual = fit(&config, &data, &device, &mut ());
                     let what = format!("{device:?} {generator} {penalize_bias} {drop_last} {gradient}");
-                    assert_close(&found.history.train_loss, &losses, 1e-11, &what);
-                    assert_close(&[found.weight, found.bias].concat(), &w, 1e-11, &what);
+                    assert_close(&actual.history.train_loss, &losses, 1e-11, &what);
+                    assert_close(&[actual.weight, actual.bias].concat(), &w, 1e-11, &what);
                 }
             }
         }
@@ -156,7 +156,7 @@ fn every_gradient_source_matches_plain_loops() {
 #[test]
 fn training_learns_alike_on_every_backend() {
     let data = digits(1000, 500);
-    let config = experiment("softmax.toml", &SMALL);
+    let config = experiment("softmax.toml", &FAST_SETTINGS);
     let fits: Vec<_> = devices().iter().map(|device| fit(&config, &data, device, &mut ())).collect();
     for fit in &fits {
         assert_eq!((fit.ending, fit.steps), (Ending::Completed, 42));
@@ -282,9 +282,9 @@ fn the_last_step_can_be_the_best() {
         assert_eq!(worse.final_metrics.validation_loss, first.min(end), "{gradient}: {first} {end}");
 
         // The end is evaluated once, wherever it is.
-        let mut observer = StopAfter { steps: 9, heard: Vec::new() };
+        let mut observer = StopAfter { steps: 9, evaluated: Vec::new() };
         let cut = train(&["early_stopping.restore_best=true"], &mut observer);
-        assert_eq!((cut.ending, observer.heard), (Ending::Interrupted, vec![0, 8]), "{gradient}");
+        assert_eq!((cut.ending, observer.evaluated), (Ending::Interrupted, vec![0, 8]), "{gradient}");
         assert_eq!(cut.final_metrics.validation_loss, cut.best.unwrap().1, "{gradient}");
         let on_the_grid = ["early_stopping.restore_best=true", "early_stopping.evaluations_per_epoch=31"];
         assert_eq!(steps(&train(&on_the_grid, &mut ())), (0..62).collect::<Vec<_>>(), "{gradient}");
@@ -329,9 +329,9 @@ fn divergence_in_the_last_step_is_detected() {
     let Ending::Diverged { step } = reckless(1000).ending else { panic!("this diverges") };
     // Without that step all losses of steps and evaluations are finite, but the loss at the final
     // weights is not.
-    let found = reckless(100 * step);
-    assert_eq!((found.ending, found.steps), (Ending::Diverged { step: step - 1 }, step));
-    assert_eq!((found.history.train_loss.len(), found.history.evaluations.len()), (step, 1));
+    let actual = reckless(100 * step);
+    assert_eq!((actual.ending, actual.steps), (Ending::Diverged { step: step - 1 }, step));
+    assert_eq!((actual.history.train_loss.len(), actual.history.evaluations.len()), (step, 1));
 }
 
 #[test]
@@ -357,7 +357,7 @@ fn the_first_logistic_class_is_positive() {
 /// Ends the training after this number of steps.
 struct StopAfter {
     steps: usize,
-    heard: Vec<usize>,
+    evaluated: Vec<usize>,
 }
 
 impl Observer for StopAfter {
@@ -366,7 +366,7 @@ impl Observer for StopAfter {
     }
 
     fn on_evaluation(&mut self, evaluation: &Evaluation) -> ControlFlow<()> {
-        self.heard.push(evaluation.step);
+        self.evaluated.push(evaluation.step);
         ControlFlow::Continue(())
     }
 }
@@ -374,10 +374,10 @@ impl Observer for StopAfter {
 #[test]
 fn an_observer_gets_evaluations_and_can_stop_training() {
     let data = digits(1000, 500);
-    let mut observer = StopAfter { steps: 9, heard: Vec::new() };
-    let fit = fit(&experiment("softmax.toml", &SMALL), &data, &device(), &mut observer);
+    let mut observer = StopAfter { steps: 9, evaluated: Vec::new() };
+    let fit = fit(&experiment("softmax.toml", &FAST_SETTINGS), &data, &device(), &mut observer);
     assert_eq!((fit.ending, fit.steps, fit.history.train_loss.len()), (Ending::Interrupted, 9, 9));
-    assert_eq!(observer.heard, (0..9).collect::<Vec<_>>());
+    assert_eq!(observer.evaluated, (0..9).collect::<Vec<_>>());
     assert!(fit.final_metrics.validation_loss.is_finite());
 }
 

@@ -31,8 +31,8 @@ fn read(what: &str, path: &Path) -> Result<(), String> {
         "run" => RunFolder::read(path).map(drop).map_err(|error| error.to_string()),
         "data" => {
             let counts = Counts { train: 1, validation: 1 };
-            let found = find_within(&Request::Folder(path.to_owned()), counts, RESIDENT, &mut |_| {});
-            found.map(drop).map_err(|error| error.to_string())
+            let actual = find_within(&Request::Folder(path.to_owned()), counts, RESIDENT, &mut |_| {});
+            actual.map(drop).map_err(|error| error.to_string())
         }
         "look" => {
             let counts = Counts { train: 1, validation: 1 };
@@ -98,7 +98,7 @@ fn gzip(head: &[u8], zeros: u64) -> Vec<u8> {
 
 /// Reads in a separate process that may use 2 GiB. Returns the error and the growth of its memory
 /// in bytes.
-fn read_apart(what: &str, path: &Path) -> (String, u64) {
+fn read_in_a_process(what: &str, path: &Path) -> (String, u64) {
     let output = process("sh")
         .args(["-c", "ulimit -v 2097152; exec \"$@\"", "sh"])
         .arg(std::env::current_exe().unwrap())
@@ -106,9 +106,9 @@ fn read_apart(what: &str, path: &Path) -> (String, u64) {
         .env("CHAINRULE_HOSTILE_READ", format!("{what} {}", path.display()))
         .output()
         .unwrap();
-    let said = text(&output.stdout);
-    let line = said.lines().find_map(|line| line.split_once("grew by ")).map(|(_, rest)| rest.to_owned());
-    let Some(line) = line else { panic!("{said}{}", text(&output.stderr)) };
+    let stdout = text(&output.stdout);
+    let line = stdout.lines().find_map(|line| line.split_once("grew by ")).map(|(_, rest)| rest.to_owned());
+    let Some(line) = line else { panic!("{stdout}{}", text(&output.stderr)) };
     let (grown, problem) = line.split_once(' ').unwrap();
     (problem.to_owned(), grown.parse().unwrap())
 }
@@ -124,8 +124,8 @@ fn peak() -> u64 {
 #[ignore = "the process that the tests on memory start"]
 #[expect(clippy::print_stdout, reason = "they listen")]
 fn reads_the_file_named_by_the_memory_tests() {
-    let asked = std::env::var("CHAINRULE_HOSTILE_READ").unwrap();
-    let (what, path) = asked.split_once(' ').unwrap();
+    let request = std::env::var("CHAINRULE_HOSTILE_READ").unwrap();
+    let (what, path) = request.split_once(' ').unwrap();
     let before = peak();
     let problem = read(what, Path::new(path)).err().unwrap_or_default();
     println!("grew by {} {problem}", peak() - before);
@@ -138,7 +138,7 @@ fn costs_little(what: &str, path: &Path, file: &Path, times: u64, expected: &str
         skip("a process's memory is read from Linux's /proc");
     }
     let length = std::fs::metadata(file).unwrap().len();
-    let (problem, grown) = read_apart(what, path);
+    let (problem, grown) = read_in_a_process(what, path);
     assert!(problem.contains(expected), "{problem:?} does not say {expected:?}");
     is_a_sentence(&problem);
     assert!(grown <= times * length + (4 << 20), "{grown} bytes for a file of {length}: {problem}");
@@ -196,7 +196,7 @@ fn costs_in_proportion(name: &str, content: &[u8], inflated: u64, base: u64, exp
     let path = folder.path().join(name);
     std::fs::write(&path, content).unwrap();
     for (what, expected) in ["about", "table"].into_iter().zip(expected) {
-        let (problem, grown) = read_apart(what, &path);
+        let (problem, grown) = read_in_a_process(what, &path);
         assert!(problem.contains(expected) && problem.is_empty() == expected.is_empty(), "{what}: {problem:?}");
         assert!(grown <= 4 * inflated + base, "{what}: {grown} bytes for {inflated}");
     }
@@ -277,13 +277,13 @@ fn images_are_inspected_without_loading_them() {
         std::fs::write(folder.path().join(format!("{images_file}.gz")), packed).unwrap();
         write_labels(&folder.path().join(labels_file), &vec![0; images]).unwrap();
     }
-    let (problem, grown) = read_apart("look", folder.path());
+    let (problem, grown) = read_in_a_process("look", folder.path());
     assert!(problem.is_empty() && grown < 8 << 20, "{grown} bytes: {problem}");
-    assert!(read_apart("data", folder.path()).0.contains("more than data.resident_bytes"));
+    assert!(read_in_a_process("data", folder.path()).0.contains("more than data.resident_bytes"));
     // A truncated file is detected, too.
     let packed = gzip(&images_header(images, 32, 32), pixels - 1);
     std::fs::write(folder.path().join(format!("{}.gz", FILES[0])), packed).unwrap();
-    assert!(read_apart("look", folder.path()).0.contains("but it has 67108863"));
+    assert!(read_in_a_process("look", folder.path()).0.contains("but it has 67108863"));
 }
 
 /// The file is sparse, of one terabyte. None of it is read.
@@ -293,9 +293,9 @@ fn an_oversized_table_is_refused_before_reading() {
     let file = std::fs::File::create(folder.path().join("large.csv")).unwrap();
     file.set_len(1 << 40).unwrap();
     let output = call(folder.path(), &["train", "--data", "large.csv", "--set", "data.label=y"]);
-    let said = text(&output.stderr);
-    assert_eq!(code(&output), Some(2), "{said}");
-    assert!(said.contains("its 1099511627776 bytes are more than data.resident_bytes = 1073741824"), "{said}");
+    let stderr = text(&output.stderr);
+    assert_eq!(code(&output), Some(2), "{stderr}");
+    assert!(stderr.contains("its 1099511627776 bytes are more than data.resident_bytes = 1073741824"), "{stderr}");
 }
 
 #[test]
@@ -380,9 +380,9 @@ fn inconsistent_or_non_finite_runs_are_refused() {
         ("summary.json", summary("\"converged\"", "\"con\\nverged\""), "unknown variant"),
     ] {
         let folder = run_folder_with(name, content);
-        let said = read("run", folder.path()).unwrap_err();
-        assert!(said.contains(expected), "{said:?} does not say {expected:?}");
-        is_a_sentence(&said);
+        let message = read("run", folder.path()).unwrap_err();
+        assert!(message.contains(expected), "{message:?} does not say {expected:?}");
+        is_a_sentence(&message);
     }
 }
 
@@ -411,35 +411,35 @@ fn problem(what: &'static str, path: &Path) -> String {
 #[test]
 fn special_files_are_refused_without_blocking() {
     let folder = tempfile::tempdir().unwrap();
-    for strange in no_files(folder.path()) {
-        let is_ring = strange.ends_with("ring");
+    for special in no_files(folder.path()) {
+        let is_ring = special.ends_with("ring");
         let expected = if is_ring { "symbolic link" } else { "not a regular file" };
-        let said = problem("config", &strange);
-        assert!(said.contains(expected) && said.contains(&strange.display().to_string()), "{said}");
+        let message = problem("config", &special);
+        assert!(message.contains(expected) && message.contains(&special.display().to_string()), "{message}");
         for name in RUN_FILES {
             let run = run_folder();
             let file = run.path().join(name);
             std::fs::remove_file(&file).unwrap();
             // The link is refused itself, whatever its target is.
-            std::os::unix::fs::symlink(&strange, &file).unwrap();
-            let said = problem("run", run.path());
-            assert!(said.contains("a symbolic link") && said.contains(name), "{said}");
+            std::os::unix::fs::symlink(&special, &file).unwrap();
+            let message = problem("run", run.path());
+            assert!(message.contains("a symbolic link") && message.contains(name), "{message}");
             std::fs::remove_file(&file).unwrap();
-            if strange.ends_with("pipe") {
+            if special.ends_with("pipe") {
                 assert!(process("mkfifo").arg(&file).status().unwrap().success());
-                let said = problem("run", run.path());
-                assert!(said.contains("not a regular file") && said.contains(name), "{said}");
+                let message = problem("run", run.path());
+                assert!(message.contains("not a regular file") && message.contains(name), "{message}");
             }
         }
         for name in FILES {
             let data = data_folder();
             let file = data.path().join(name);
             std::fs::remove_file(&file).unwrap();
-            std::os::unix::fs::symlink(&strange, &file).unwrap();
-            let said = problem("data", data.path());
-            assert!(said.contains(&format!("no {name} here")), "{said}");
-            let said = chainrule_data::Images::read(&file, &file, RESIDENT).unwrap_err().to_string();
-            assert!(said.contains(expected), "{said}");
+            std::os::unix::fs::symlink(&special, &file).unwrap();
+            let message = problem("data", data.path());
+            assert!(message.contains(&format!("no {name} here")), "{message}");
+            let message = chainrule_data::Images::read(&file, &file, RESIDENT).unwrap_err().to_string();
+            assert!(message.contains(expected), "{message}");
         }
     }
 }
@@ -450,10 +450,10 @@ fn no_name_leaves_the_folder() {
     for name in ["../../x", "..", "/x", "a/b", "a\\\\b", "c:x", ".", "", "x\\u0000", "x\\n"] {
         let set = format!("experiment=\"{name}\"");
         let output = call(folder.path(), &["train", "--data", "embedded", "--quiet", "--set", &set]);
-        let said = text(&output.stderr);
-        assert_eq!(code(&output), Some(2), "{name}: {said}");
-        assert!(said.contains("expected a name of letters"), "{said}");
-        is_a_sentence(said.trim_end());
+        let stderr = text(&output.stderr);
+        assert_eq!(code(&output), Some(2), "{name}: {stderr}");
+        assert!(stderr.contains("expected a name of letters"), "{stderr}");
+        is_a_sentence(stderr.trim_end());
     }
     assert!(!folder.path().join("runs").exists());
 }

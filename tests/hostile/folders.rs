@@ -18,7 +18,7 @@ use crate::support::{cpu, noise};
 
 /// Whether to run all cases, which takes minutes.
 fn all() -> bool {
-    std::env::var("CHAINRULE_ATTACK").is_ok_and(|asked| asked == "all")
+    std::env::var("CHAINRULE_ATTACK").is_ok_and(|value| value == "all")
 }
 
 fn names(folder: &Path) -> Vec<String> {
@@ -87,9 +87,9 @@ fn a_failed_import_removes_its_files() {
     let fails = |out: &'static str| {
         let arguments = import("new.safetensors", out);
         let output = with_full_disk(place, 8, &arguments.each_ref().map(String::as_str));
-        let said = text(&output.stderr);
-        assert_eq!(code(&output), Some(2), "{said}");
-        assert!(said.lines().last().unwrap().contains("imported.json: "), "{said}");
+        let stderr = text(&output.stderr);
+        assert_eq!(code(&output), Some(2), "{stderr}");
+        assert!(stderr.lines().last().unwrap().contains("imported.json: "), "{stderr}");
     };
     ask(place, &import("old.safetensors", "model").each_ref().map(String::as_str));
     let before = contents(&place.join("model"));
@@ -107,17 +107,17 @@ fn a_failed_import_removes_its_files() {
 }
 
 /// A training or sweep that takes a moment.
-const SHORT: [&str; 6] =
+const FAST_SETTINGS: [&str; 6] =
     ["--data", "embedded", "--set", "data.train_images=600", "--set", "data.validation_images=200"];
 
 fn train<'a>(out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     let fixed = ["train", "--backend", cpu(), "--set", "descent.epochs=2", "--quiet", "--out", out];
-    [&fixed[..], &SHORT, more].concat()
+    [&fixed[..], &FAST_SETTINGS, more].concat()
 }
 
 fn sweep<'a>(out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     let fixed = ["sweep", "--backend", cpu(), "--set", "descent.epochs=2", "--quiet", "--jobs", "1", "--out", out];
-    [&fixed[..], &SHORT, &["--grid", "objective.l2=0,1"], more].concat()
+    [&fixed[..], &FAST_SETTINGS, &["--grid", "objective.l2=0,1"], more].concat()
 }
 
 /// Kills a command at `count` moments spread over its duration and calls `look` after each. Returns
@@ -212,8 +212,8 @@ fn with_run_and_model() -> TempDir {
     assert_eq!(code(&call(place.path(), &train("run", &[]))), Some(0));
     ask(place.path(), &["export", "run", "--out", "run.npz"]);
     ask(place.path(), &["import", "run.npz", "--out", "model"]);
-    let few = ["--train-images", "10", "--validation-images", "10"];
-    ask(place.path(), &[&["data", "--write-idx", "digits"], &few[..]].concat());
+    let settings = ["--train-images", "10", "--validation-images", "10"];
+    ask(place.path(), &[&["data", "--write-idx", "digits"], &settings[..]].concat());
     place
 }
 

@@ -20,28 +20,28 @@ use crate::support::{Fit, cpu, devices_and_precisions, f64_devices, fit, with_pa
 
 /// Images of two by two pixels, each of a single grey level, and their labels.
 #[derive(Clone, Copy)]
-struct Strange {
+struct Extreme {
     name: &'static str,
     train: &'static [(u8, u8)],
     validation: &'static [(u8, u8)],
 }
 
-const STRANGE: [Strange; 8] = [
-    Strange { name: "constant", train: &[(9, 0), (9, 1), (9, 0), (9, 1)], validation: &[(9, 1), (9, 0)] },
-    Strange { name: "black", train: &[(0, 0), (0, 1)], validation: &[(0, 0), (0, 1)] },
-    Strange { name: "white", train: &[(255, 0), (255, 1)], validation: &[(255, 0), (255, 1)] },
-    Strange { name: "one row a class", train: &[(0, 0), (255, 1)], validation: &[(0, 0), (255, 1)] },
-    Strange {
+const EXTREMES: [Extreme; 8] = [
+    Extreme { name: "constant", train: &[(9, 0), (9, 1), (9, 0), (9, 1)], validation: &[(9, 1), (9, 0)] },
+    Extreme { name: "black", train: &[(0, 0), (0, 1)], validation: &[(0, 0), (0, 1)] },
+    Extreme { name: "white", train: &[(255, 0), (255, 1)], validation: &[(255, 0), (255, 1)] },
+    Extreme { name: "one row a class", train: &[(0, 0), (255, 1)], validation: &[(0, 0), (255, 1)] },
+    Extreme {
         name: "duplicates",
         train: &[(0, 0), (0, 0), (0, 0), (255, 1), (255, 1)],
         validation: &[(0, 0), (255, 1)],
     },
-    Strange { name: "all wrong", train: &[(0, 0), (255, 1), (0, 0), (255, 1)], validation: &[(0, 1), (255, 0)] },
-    Strange { name: "one row", train: &[(7, 0)], validation: &[(7, 0)] },
-    Strange { name: "one class", train: &[(0, 0), (255, 0), (3, 0)], validation: &[(4, 0)] },
+    Extreme { name: "all wrong", train: &[(0, 0), (255, 1), (0, 0), (255, 1)], validation: &[(0, 1), (255, 0)] },
+    Extreme { name: "one row", train: &[(7, 0)], validation: &[(7, 0)] },
+    Extreme { name: "one class", train: &[(0, 0), (255, 0), (3, 0)], validation: &[(4, 0)] },
 ];
 
-impl Strange {
+impl Extreme {
     fn write(self, folder: &Path) {
         std::fs::create_dir_all(folder).unwrap();
         for (split, rows) in [("train", self.train), ("t10k", self.validation)] {
@@ -107,15 +107,15 @@ fn every_engine() -> impl Iterator<Item = (&'static str, (Device, &'static str))
 
 #[test]
 fn extreme_data_gives_the_same_finite_numbers() {
-    for strange in STRANGE {
-        let data = strange.data();
-        let models: &[&[&str]] = if strange.has_two_classes() { &[&[], &LOGISTIC] } else { &[&[]] };
+    for extreme in EXTREMES {
+        let data = extreme.data();
+        let models: &[&[&str]] = if extreme.has_two_classes() { &[&[], &LOGISTIC] } else { &[&[]] };
         for model in models {
             for solver in [&["descent.solver=sgd"][..], &["descent.solver=lbfgs", "objective.l2=0.1"]] {
                 let mut losses = Vec::new();
                 for (gradient, (device, precision)) in every_engine() {
                     let overrides = [*model, solver, &[gradient, precision]].concat();
-                    let case = format!("{}, {device:?}, {overrides:?}", strange.name);
+                    let case = format!("{}, {device:?}, {overrides:?}", extreme.name);
                     let fit = fit(&config(&overrides), &data, &device, &mut ());
                     assert!(is_finite(&fit, &case), "{case} diverged");
                     losses.push((fit.final_metrics.train_loss, case));
@@ -140,7 +140,7 @@ fn huge_steps_diverge_or_stay_finite() {
         }
         rows
     };
-    let data = Strange { name: "alternating", train: &ROWS, validation: &[(0, 0), (255, 1)] }.data();
+    let data = Extreme { name: "alternating", train: &ROWS, validation: &[(0, 0), (255, 1)] }.data();
     let mut diverged = 0;
     let cpu = &f64_devices()[0];
     for (gradient, precision) in GRADIENTS.iter().flat_map(|g| PRECISIONS.map(|p| (*g, p))) {
@@ -164,12 +164,12 @@ fn train(folder: &Path, arguments: &[&str]) -> (i32, String) {
         &[&["train", "strange.toml", "--backend", cpu(), "--quiet", "--json", "--out", "run", "--force"], arguments]
             .concat(),
     );
-    let (code, said) = (code(&output).expect("no signal"), text(&output.stderr));
+    let (code, error) = (code(&output).expect("no signal"), text(&output.stderr));
     match code {
         0 | 1 => no_null(&serde_json::from_slice(&output.stdout).unwrap(), arguments),
         _ => {
-            assert!(said.starts_with("error: "), "{arguments:?}: {said}");
-            is_a_sentence(said.trim_end());
+            assert!(error.starts_with("error: "), "{arguments:?}: {error}");
+            is_a_sentence(error.trim_end());
         }
     }
     for name in ["summary.json", "history.json", "manifest.json"] {
@@ -179,7 +179,7 @@ fn train(folder: &Path, arguments: &[&str]) -> (i32, String) {
     }
     assert_eq!(code < 2, folder.join("run/summary.json").exists(), "{arguments:?}");
     let _ = std::fs::remove_dir_all(folder.join("run"));
-    (code, said)
+    (code, error)
 }
 
 fn no_null(value: &Value, arguments: &[&str]) {
@@ -192,57 +192,57 @@ fn no_null(value: &Value, arguments: &[&str]) {
 }
 
 /// Returns a folder with `strange.toml` and a data folder for each strange data set.
-fn strange_folder() -> tempfile::TempDir {
+fn extreme_folder() -> tempfile::TempDir {
     let folder = folder();
     let text =
         "[model]\nkind = 'softmax'\n[descent]\nbatch_size = 1\nepochs = 1\n[descent.shuffle]\ngenerator = 'none'\n";
     std::fs::write(folder.path().join("strange.toml"), text).unwrap();
-    for strange in STRANGE {
-        strange.write(&folder.path().join(strange.name));
+    for extreme in EXTREMES {
+        extreme.write(&folder.path().join(extreme.name));
     }
     folder
 }
 
 #[test]
 fn extreme_data_gives_a_result_or_an_error() {
-    let folder = strange_folder();
-    for strange in STRANGE {
-        assert_eq!(train(folder.path(), &["--data", strange.name]).0, 0, "{}", strange.name);
-        let mut logistic = vec!["--data", strange.name];
+    let folder = extreme_folder();
+    for extreme in EXTREMES {
+        assert_eq!(train(folder.path(), &["--data", extreme.name]).0, 0, "{}", extreme.name);
+        let mut logistic = vec!["--data", extreme.name];
         logistic.extend(LOGISTIC.iter().flat_map(|set| ["--set", set]));
-        let (code, said) = train(folder.path(), &logistic);
-        let lacks_one = said.contains("no image of class 1");
-        assert_eq!((code, lacks_one), if strange.has_two_classes() { (0, false) } else { (2, true) }, "{said}");
+        let (code, error) = train(folder.path(), &logistic);
+        let lacks_one = error.contains("no image of class 1");
+        assert_eq!((code, lacks_one), if extreme.has_two_classes() { (0, false) } else { (2, true) }, "{error}");
     }
 }
 
 #[test]
 fn an_infinite_norm_is_a_divergence() {
-    let folder = strange_folder();
+    let folder = extreme_folder();
     let rows: &'static [(u8, u8)] = [(0, 0), (255, 1)].repeat(9).leak();
-    Strange { name: "eighteen", train: rows, validation: rows }.write(&folder.path().join("eighteen"));
+    Extreme { name: "eighteen", train: rows, validation: rows }.write(&folder.path().join("eighteen"));
     let largest = ["--data", "eighteen", "--set", "descent.learning_rate=1000", "--set", "objective.l2=1e6"];
     for gradient in ["fused", "closed-form", "autodiff"] {
-        let (code, said) =
+        let (code, error) =
             train(folder.path(), &[&largest[..], &["--gradient", gradient, "--precision", "f64"]].concat());
-        assert!(code == 2 && said.contains("squares of the weights is not finite: training diverged; try"), "{said}");
-        let (code, said) = train(folder.path(), &[&largest[..], &["--gradient", gradient]].concat());
-        assert!(code == 2 && said.contains("is not finite: training diverged; try"), "{said}");
+        assert!(code == 2 && error.contains("squares of the weights is not finite: training diverged; try"), "{error}");
+        let (code, error) = train(folder.path(), &[&largest[..], &["--gradient", gradient]].concat());
+        assert!(code == 2 && error.contains("is not finite: training diverged; try"), "{error}");
     }
 }
 
 #[test]
 fn a_too_small_penalty_is_refused() {
-    let folder = strange_folder();
+    let folder = extreme_folder();
     let search = ["--data", "all wrong", "--set", "descent.solver=lbfgs", "--set", "optimum.max_iterations=1"];
     for l2 in ["5e-324", "1e-300", "9e-101"] {
-        let (code, said) = train(folder.path(), &[&search[..], &["--set", &format!("objective.l2={l2}")]].concat());
-        assert!(code == 2 && said.contains("expected a number from 1e-100 to 1e6"), "{said}");
+        let (code, error) = train(folder.path(), &[&search[..], &["--set", &format!("objective.l2={l2}")]].concat());
+        assert!(code == 2 && error.contains("expected a number from 1e-100 to 1e6"), "{error}");
     }
     for (l2, gradient) in ["1e-100", "1e-30", "1e6"].iter().flat_map(|l2| GRADIENTS.map(|gradient| (l2, gradient))) {
-        let (code, said) =
+        let (code, error) =
             train(folder.path(), &[&search[..], &["--set", &format!("objective.l2={l2}"), "--set", gradient]].concat());
-        assert!(code < 2, "{said}");
+        assert!(code < 2, "{error}");
     }
 }
 
@@ -265,7 +265,7 @@ fn an_out_of_range_number_names_the_range() {
 #[test]
 fn nan_weights_give_no_finite_loss_on_a_device() {
     for (device, dtype) in devices_and_precisions() {
-        let split = STRANGE[5].data().select(None, None, None).unwrap().0[0].clone();
+        let split = EXTREMES[5].data().select(None, None, None).unwrap().0[0].clone();
         let precision =
             if dtype == FloatDType::F64 { chainrule_core::Precision::F64 } else { chainrule_core::Precision::F32 };
         let examples = crate::support::examples(&split, precision, &device);

@@ -5,7 +5,7 @@ use chainrule_data::mnist;
 use chainrule_tests_macros::test;
 use serde_json::Value;
 
-use super::{SHORT, endless, is_hidden, outcome, refuses, resume, succeeds, train, unfinish, with_digits};
+use super::{FAST_SETTINGS, endless, is_hidden, outcome, refuses, resume, succeeds, train, unfinish, with_digits};
 use crate::command::{files_below, without_seal};
 use crate::support::cpu;
 
@@ -13,15 +13,15 @@ use crate::support::cpu;
 fn resuming_a_finished_run_does_nothing() {
     let folder = with_digits(600, 200);
     let folder = folder.path();
-    succeeds(folder, &train("run", &[&SHORT[..], &["--set", "descent.epochs=1", "--force"]].concat()));
+    succeeds(folder, &train("run", &[&FAST_SETTINGS[..], &["--set", "descent.epochs=1", "--force"]].concat()));
     let before = outcome(&folder.join("run"));
-    let said = succeeds(folder, &resume("run", &["--json"]));
-    assert!(said.contains("run is finished; there is nothing to do"), "{said}");
+    let stderr = succeeds(folder, &resume("run", &["--json"]));
+    assert!(stderr.contains("run is finished; there is nothing to do"), "{stderr}");
     assert_eq!(outcome(&folder.join("run")), before);
     // The same data in another folder is accepted, other data is not.
     std::fs::rename(folder.join("digits"), folder.join("elsewhere")).unwrap();
-    let said = succeeds(folder, &resume("run", &["--data", "elsewhere"]));
-    assert!(said.contains("run is finished; there is nothing to do"), "{said}");
+    let stderr = succeeds(folder, &resume("run", &["--data", "elsewhere"]));
+    assert!(stderr.contains("run is finished; there is nothing to do"), "{stderr}");
     let other = ["data", "--write-idx", "other", "--seed", "5", "--train-images", "600", "--validation-images", "200"];
     succeeds(folder, &other);
     refuses(folder, &resume("run", &["--data", "other", "--quiet"]), "the result would differ: data:");
@@ -98,7 +98,7 @@ fn an_edited_config_or_foreign_checkpoint_is_refused() {
     let folder = with_digits(600, 200);
     let folder = folder.path();
     let short = ["--set", "descent.epochs=3", "--checkpoint-every", "20"];
-    succeeds(folder, &train("run", &[&SHORT[..], &short].concat()));
+    succeeds(folder, &train("run", &[&FAST_SETTINGS[..], &short].concat()));
     unfinish(&folder.join("run"));
     let config = folder.join("run/config.toml");
     let changed = std::fs::read_to_string(&config).unwrap().replace("l2 = 0.0", "l2 = 0.25");
@@ -111,7 +111,7 @@ fn an_edited_config_or_foreign_checkpoint_is_refused() {
     assert!(std::fs::read_to_string(&config).unwrap().contains("l2 = 0.0"));
 
     // A checkpoint of another run is refused, too.
-    succeeds(folder, &train("other", &[&SHORT[..], &short, &["--set", "objective.l2=0.25"]].concat()));
+    succeeds(folder, &train("other", &[&FAST_SETTINGS[..], &short, &["--set", "objective.l2=0.25"]].concat()));
     unfinish(&folder.join("run"));
     std::fs::copy(folder.join("other/checkpoint/step-80.mpk"), folder.join("run/checkpoint/step-80.mpk")).unwrap();
     let refused = "run: the checkpoint of step 80 belongs to another run: objective.l2 = 0.0, not 0.25; delete it, or train a new run";
@@ -124,7 +124,7 @@ fn class_weights_are_computed_again_on_resume() {
     let folder = folder.path();
     let weights = ["--set", "objective.class_weights=balanced", "--checkpoint-every", "20"];
     for out in ["whole", "cut"] {
-        succeeds(folder, &train(out, &[&SHORT[..], &weights].concat()));
+        succeeds(folder, &train(out, &[&FAST_SETTINGS[..], &weights].concat()));
     }
     unfinish(&folder.join("cut"));
     succeeds(folder, &resume("cut", &["--quiet"]));

@@ -3,13 +3,13 @@
 use chainrule_records::RunFolder;
 use chainrule_tests_macros::test;
 
-use super::{SHORT, outcome, resume, succeeds, train, unfinish, with_digits};
+use super::{FAST_SETTINGS, outcome, resume, succeeds, train, unfinish, with_digits};
 
 #[test]
 fn a_damaged_checkpoint_falls_back_to_the_previous_one() {
     let folder = with_digits(600, 200);
     let folder = folder.path();
-    let arguments = [&SHORT[..], &["--set", "descent.epochs=3", "--checkpoint-every", "20"]].concat();
+    let arguments = [&FAST_SETTINGS[..], &["--set", "descent.epochs=3", "--checkpoint-every", "20"]].concat();
     succeeds(folder, &train("whole", &arguments));
     let expected = outcome(&folder.join("whole"));
     let newest = |run: &str| {
@@ -48,12 +48,12 @@ fn a_damaged_checkpoint_falls_back_to_the_previous_one() {
                 damage(&mut bytes);
                 std::fs::write(&path, bytes).unwrap();
             }
-            let said = succeeds(folder, &resume("run", &[]));
-            assert!(said.contains("checkpoint/step-80.mpk: it "), "{i}: {said}");
+            let stderr = succeeds(folder, &resume("run", &[]));
+            assert!(stderr.contains("checkpoint/step-80.mpk: it "), "{i}: {stderr}");
             if how_many == 1 {
-                assert!(said.contains("the previous checkpoint is used\nresuming from step 60 of run"), "{i}: {said}");
+                assert!(stderr.contains("the previous checkpoint is used\nresuming from step 60 of run"), "{i}: {stderr}");
             } else {
-                assert!(said.contains("no checkpoint is complete; the run starts from the beginning"), "{i}: {said}");
+                assert!(stderr.contains("no checkpoint is complete; the run starts from the beginning"), "{i}: {stderr}");
             }
             assert_eq!(outcome(&folder.join("run")), expected, "{i}");
         }
@@ -64,7 +64,7 @@ fn a_damaged_checkpoint_falls_back_to_the_previous_one() {
 fn a_damaged_file_of_a_finished_run_is_restored() {
     let folder = with_digits(600, 200);
     let folder = folder.path();
-    let arguments = [&SHORT[..], &["--set", "descent.epochs=3", "--checkpoint-every", "20"]].concat();
+    let arguments = [&FAST_SETTINGS[..], &["--set", "descent.epochs=3", "--checkpoint-every", "20"]].concat();
     succeeds(folder, &train("run", &arguments));
     let expected = outcome(&folder.join("run"));
     for file in ["model.safetensors", "history.json", "manifest.json", "config.toml"] {
@@ -78,10 +78,10 @@ fn a_damaged_file_of_a_finished_run_is_restored() {
         let error = RunFolder::read(&folder.join("run")).unwrap_err().to_string();
         assert!(error.contains(&format!("{file}: it is damaged or was changed")), "{error}");
         if file == "model.safetensors" || file == "history.json" {
-            let said = succeeds(folder, &resume("run", &[]));
-            assert!(said.contains(&format!("{file}: it is damaged")), "{said}");
-            assert!(said.contains("use train --resume run\n"), "{said}");
-            assert!(said.contains("resuming from step 80 of run"), "{said}");
+            let stderr = succeeds(folder, &resume("run", &[]));
+            assert!(stderr.contains(&format!("{file}: it is damaged")), "{stderr}");
+            assert!(stderr.contains("use train --resume run\n"), "{stderr}");
+            assert!(stderr.contains("resuming from step 80 of run"), "{stderr}");
             assert_eq!(outcome(&folder.join("run")), expected, "{file}");
         }
         std::fs::write(&path, whole).unwrap();

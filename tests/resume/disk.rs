@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use chainrule_tests_macros::test;
 
-use super::{SHORT, endless, is_hidden, outcome, refuses, resume, succeeds, train, with_digits};
+use super::{FAST_SETTINGS, endless, is_hidden, outcome, refuses, resume, succeeds, train, with_digits};
 use crate::command::{call, code, files_below, process, text};
 use crate::support::skip;
 
@@ -45,7 +45,7 @@ fn a_full_disk_is_reported_and_loses_nothing() {
     let folder = with_digits(600, 200);
     let folder = folder.path();
     let disk = Disk::mount(&folder.join("disk"), 256 << 10);
-    let arguments = [&SHORT[..], &["--set", "descent.epochs=20"]].concat();
+    let arguments = [&FAST_SETTINGS[..], &["--set", "descent.epochs=20"]].concat();
     succeeds(folder, &train("whole", &arguments));
     // Space for the first files and one or two checkpoints, which grow with the history.
     let often = [&arguments[..], &["--checkpoint-every", "10"]].concat();
@@ -64,8 +64,8 @@ fn a_full_disk_is_reported_and_loses_nothing() {
     // With free space it continues from the last checkpoint that could be written.
     std::fs::remove_file(filler).unwrap();
     disk.remount("size=4m");
-    let said = succeeds(folder, &resume("disk/run", &[]));
-    assert!(said.contains("resuming from step "), "{said}");
+    let stderr = succeeds(folder, &resume("disk/run", &[]));
+    assert!(stderr.contains("resuming from step "), "{stderr}");
     assert_eq!(outcome(&folder.join("disk/run")), outcome(&folder.join("whole")));
     // A disk that is full from the start.
     disk.remount("size=4m");
@@ -87,7 +87,7 @@ fn a_run_resumes_after_its_folder_was_read_only() {
     let before = files_below(&folder.join("disk/run"));
     disk.remount("ro");
     refuses(folder, &resume("disk/run", &["--quiet"]), "cannot write disk/run/.lock: Read-only file system");
-    refuses(folder, &train("disk/other", &SHORT), "cannot write disk/other: Read-only file system");
+    refuses(folder, &train("disk/other", &FAST_SETTINGS), "cannot write disk/other: Read-only file system");
     disk.remount("rw");
     let after = files_below(&folder.join("disk/run"));
     assert!(before.iter().filter(|path| !is_hidden(path)).all(|path| after.contains(path)));

@@ -36,13 +36,13 @@ fn bits(values: &[f64]) -> Vec<u64> {
     values.iter().map(|value| value.to_bits()).collect()
 }
 
-fn assert_same(found: &Fit, expected: &Fit, what: &str) {
-    assert_eq!(found.history, expected.history, "{what}");
-    assert_eq!(bits(&found.weight), bits(&expected.weight), "{what}");
-    assert_eq!(bits(&found.bias), bits(&expected.bias), "{what}");
-    assert_eq!((found.ending, found.steps, found.best), (expected.ending, expected.steps, expected.best), "{what}");
-    assert_eq!(found.final_metrics, expected.final_metrics, "{what}");
-    assert_eq!(found.certificate, expected.certificate, "{what}");
+fn assert_same(actual: &Fit, expected: &Fit, what: &str) {
+    assert_eq!(actual.history, expected.history, "{what}");
+    assert_eq!(bits(&actual.weight), bits(&expected.weight), "{what}");
+    assert_eq!(bits(&actual.bias), bits(&expected.bias), "{what}");
+    assert_eq!((actual.ending, actual.steps, actual.best), (expected.ending, expected.steps, expected.best), "{what}");
+    assert_eq!(actual.final_metrics, expected.final_metrics, "{what}");
+    assert_eq!(actual.certificate, expected.certificate, "{what}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use chainrule_records::RunFolder;
 use chainrule_tests_macros::test;
 use serde_json::Value;
 
-use super::{SHORT, endless, is_hidden, outcome, refuses, resume, signal, succeeds, train, with_digits};
+use super::{FAST_SETTINGS, endless, is_hidden, outcome, refuses, resume, signal, succeeds, train, with_digits};
 use crate::command::{code, command, files_below, text};
 use crate::support::noise;
 
@@ -63,9 +63,9 @@ impl Kills {
             let mut child = command(folder, &call).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
             let moment = time.mul_f64(moments.next().unwrap() * (0.6 + 0.1 * f64::from(patience)));
             if let Some(status) = killed_after(&mut child, moment) {
-                let mut said = String::new();
-                child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-                assert!(status.success(), "{call:?}: {said}");
+                let mut stderr = String::new();
+                child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+                assert!(status.success(), "{call:?}: {stderr}");
                 return;
             }
             self.assert_files_whole(&run);
@@ -90,7 +90,7 @@ fn a_killed_run_resumes_to_the_same_bytes() {
     let mut moments = noise(7, 1000).into_iter().map(|x| (x + 1.0) / 2.0);
     let mut tally = Kills::default();
     for arguments in cases {
-        let arguments = [&SHORT[..], &epochs, arguments].concat();
+        let arguments = [&FAST_SETTINGS[..], &epochs, arguments].concat();
         let start = Instant::now();
         succeeds(folder, &train("whole", &[&arguments[..], &["--force"]].concat()));
         let (time, run, enough) = (start.elapsed(), folder.join("run"), tally.kills + 9);
@@ -140,27 +140,27 @@ fn an_interrupted_run_says_how_to_resume() {
             let summary: Value = serde_json::from_slice(&summary).unwrap();
             (summary["steps"].as_u64().unwrap(), summary["interrupted"].as_bool().unwrap())
         };
-        let (made, interrupted) = steps("run");
+        let (steps_made, interrupted) = steps("run");
         assert!(interrupted);
-        let newest = folder.join(format!("run/checkpoint/step-{made}.mpk"));
+        let newest = folder.join(format!("run/checkpoint/step-{steps_made}.mpk"));
         assert!(newest.exists(), "its last step is kept");
         // It resumes and is interrupted again.
         let mut child =
             command(folder, &resume("run", &[])).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-        let mut said = BufReader::new(child.stderr.take().unwrap());
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
         while !line.contains("resuming from") {
             line.clear();
-            assert!(said.read_line(&mut line).unwrap() > 0, "it says from which step it resumes");
+            assert!(stderr.read_line(&mut line).unwrap() > 0, "it says from which step it resumes");
         }
-        assert_eq!(line, format!("resuming from step {made} of run\n"));
+        assert_eq!(line, format!("resuming from step {steps_made} of run\n"));
         std::thread::sleep(Duration::from_millis(300));
         signal(&child, name);
         let mut rest = String::new();
-        said.read_to_string(&mut rest).unwrap();
+        stderr.read_to_string(&mut rest).unwrap();
         assert_eq!(child.wait().unwrap().code(), Some(130));
         assert!(rest.contains("interrupted; --resume run continues"), "{rest}");
-        assert!(steps("run").0 > made);
+        assert!(steps("run").0 > steps_made);
     }
 }
 
@@ -190,20 +190,20 @@ fn a_run_folder_admits_one_process() {
     let folder = folder.path();
     let mut child = endless(folder, "run", &[]);
     let holder = format!("run: process {} writes into it; wait until it ends, or name another folder", child.id());
-    refuses(folder, &train("run", &SHORT), &holder);
-    refuses(folder, &train("run", &[&SHORT[..], &["--force"]].concat()), &holder);
+    refuses(folder, &train("run", &FAST_SETTINGS), &holder);
+    refuses(folder, &train("run", &[&FAST_SETTINGS[..], &["--force"]].concat()), &holder);
     refuses(folder, &resume("run", &["--quiet"]), &holder);
     child.kill().unwrap();
     child.wait().unwrap();
     // The lock is free again, however the process ended.
-    succeeds(folder, &train("run", &[&SHORT[..], &["--force", "--set", "descent.epochs=1"]].concat()));
+    succeeds(folder, &train("run", &[&FAST_SETTINGS[..], &["--force", "--set", "descent.epochs=1"]].concat()));
 }
 
 #[test]
 fn a_deleted_run_folder_is_created_again() {
     let folder = with_digits(600, 200);
     let folder = folder.path();
-    let arguments = [&SHORT[..], &["--set", "descent.epochs=400", "--checkpoint-every", "never"]].concat();
+    let arguments = [&FAST_SETTINGS[..], &["--set", "descent.epochs=400", "--checkpoint-every", "never"]].concat();
     let mut child = command(folder, &train("run", &arguments)).stdout(Stdio::null()).spawn().unwrap();
     while !folder.join("run/manifest.json").exists() {
         std::thread::sleep(Duration::from_millis(1));

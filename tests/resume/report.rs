@@ -25,13 +25,13 @@ fn a_killed_report_resumes_to_the_same_report() {
         let entries = std::fs::read_dir(folder.join("runs")).into_iter().flatten();
         entries.filter(|entry| !is_hidden(&entry.as_ref().unwrap().path())).count()
     };
-    let mut said = String::new();
+    let mut stderr = String::new();
     // Often enough that at least one interruption hits a training, and not the time between two
     // runs or an evaluation.
     for (i, enough) in [3, 10, 20, 21, 30, 40, 50, 60, 70, 80, 90, 100].into_iter().enumerate() {
         let mut child = spawn();
         while finished() < enough {
-            assert!(child.try_wait().unwrap().is_none(), "it ended: {said}");
+            assert!(child.try_wait().unwrap().is_none(), "it ended: {stderr}");
             std::thread::sleep(Duration::from_millis(2));
         }
         // Two times of three it gets Ctrl-C and saves its runs.
@@ -40,11 +40,11 @@ fn a_killed_report_resumes_to_the_same_report() {
         } else {
             child.kill().unwrap();
         }
-        said += &text(&child.wait_with_output().unwrap().stderr);
+        stderr += &text(&child.wait_with_output().unwrap().stderr);
     }
     // One of them may have written the first files of the report.
-    said += &succeeds(folder, &[&again[..], &["--force"]].concat());
-    assert!(said.contains(": resuming from step "), "no run was under way when it was interrupted: {said}");
+    stderr += &succeeds(folder, &[&again[..], &["--force"]].concat());
+    assert!(stderr.contains(": resuming from step "), "no run was under way when it was interrupted: {stderr}");
     let files = |out: &str| -> Vec<PathBuf> {
         let files = files_below(&folder.join(out)).into_iter().filter(|path| path.is_file());
         files.map(|path| path.strip_prefix(folder.join(out)).unwrap().to_owned()).collect()

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use chainrule_tests_macros::test;
 use serde_json::Value;
 
-use super::{FEW, json_of, outcome, points, succeeds, sweep};
+use super::{FAST_SETTINGS, json_of, outcome, points, succeeds, sweep};
 use crate::command::{code, command, files_below, folder, is_refused, text, without_seal};
 use crate::support::cpu;
 
@@ -62,10 +62,10 @@ fn a_killed_sweep_resumes_to_the_same_bytes() {
         };
         let ready = ended(&cut);
         let before = written(&ready);
-        let said = text(&succeeds(folder, &["sweep", "--resume", "cut"]).stderr);
+        let stderr = text(&succeeds(folder, &["sweep", "--resume", "cut"]).stderr);
         assert_eq!(written(&ready), before, "a whole point was made again");
-        assert!(ready.is_empty() || said.contains(&format!("{} of them found in cut", ready.len())), "{said}");
-        went_on += said.matches("resuming from step ").count();
+        assert!(ready.is_empty() || stderr.contains(&format!("{} of them found in cut", ready.len())), "{stderr}");
+        went_on += stderr.matches("resuming from step ").count();
         assert_eq!(outcome(&cut), whole, "{kills}");
         let hidden = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().starts_with('.');
         assert_eq!(files_below(&cut).into_iter().filter(hidden).collect::<Vec<_>>(), Vec::<PathBuf>::new());
@@ -74,8 +74,8 @@ fn a_killed_sweep_resumes_to_the_same_bytes() {
     assert!(went_on >= 2, "{went_on} points went on from a checkpoint");
 
     // A finished sweep has nothing left to do and prints the same again.
-    let said = text(&succeeds(folder, &["sweep", "--resume", "whole"]).stderr);
-    assert!(said.contains("6 of them found") && !said.contains("\npoint "), "{said}");
+    let stderr = text(&succeeds(folder, &["sweep", "--resume", "whole"]).stderr);
+    assert!(stderr.contains("6 of them found") && !stderr.contains("\npoint "), "{stderr}");
     assert_eq!(outcome(&folder.join("whole")), whole);
 }
 
@@ -92,10 +92,10 @@ fn a_sweep_resumes_after_ctrl_c() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(code(&output), Some(130), "{}", text(&output.stderr));
     assert!(text(&output.stderr).contains("interrupted; sweep --resume cut continues"), "{}", text(&output.stderr));
-    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let finished = told["finished"].as_u64().unwrap();
-    assert!((1..6).contains(&finished) && told["interrupted"] == true, "{told}");
-    assert_eq!(told["rows"].as_array().unwrap().len() as u64, finished);
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let finished = json["finished"].as_u64().unwrap();
+    assert!((1..6).contains(&finished) && json["interrupted"] == true, "{json}");
+    assert_eq!(json["rows"].as_array().unwrap().len() as u64, finished);
     assert!(text(&read(cut.join("sweep.md")).unwrap()).contains(&format!("{finished} of 6 points are finished.")));
     // Points in progress were saved like interrupted runs and do not count as finished.
     let ends: Vec<Value> = points(&cut).iter().map(|point| json_of(&point.join("summary.json"))).collect();
@@ -103,8 +103,8 @@ fn a_sweep_resumes_after_ctrl_c() {
     assert_eq!(finished as usize, ends.len() - interrupted);
     assert!(interrupted >= 1);
 
-    let said = text(&succeeds(folder, &["sweep", "--resume", "cut"]).stderr);
-    assert!(said.matches("resuming from step ").count() >= 1, "{said}");
+    let stderr = text(&succeeds(folder, &["sweep", "--resume", "cut"]).stderr);
+    assert!(stderr.matches("resuming from step ").count() >= 1, "{stderr}");
     succeeds(folder, &long("whole"));
     assert_eq!(outcome(&cut), outcome(&folder.join("whole")));
 }
@@ -117,7 +117,7 @@ fn a_sweep_does_not_resume_with_other_grid_config_data_or_code() {
     succeeds(folder, &digits);
     let on_files =
         ["sweep", "--backend", cpu(), "--data", "digits", "--grid", "objective.l2=0,1", "--out", "grid", "--quiet"];
-    succeeds(folder, &[&on_files[..], &FEW[2..]].concat());
+    succeeds(folder, &[&on_files[..], &FAST_SETTINGS[2..]].concat());
     std::fs::remove_file(folder.join("grid/points/2-l2=1/summary.json")).unwrap();
     let refuses = |more: &[&str], expected: &str| {
         let arguments = [&["sweep", "--resume", "grid", "--quiet"][..], more].concat();
@@ -151,8 +151,8 @@ fn a_sweep_does_not_resume_with_other_grid_config_data_or_code() {
     // effect.
     std::fs::rename(folder.join("digits"), folder.join("elsewhere")).unwrap();
     std::fs::write(folder.join("configs/softmax.toml"), "[model]\nkind = 'logistic'").unwrap();
-    let said = text(&succeeds(folder, &["sweep", "--resume", "grid", "--data", "elsewhere"]).stderr);
-    assert!(said.contains("1 of them found"), "{said}");
+    let stderr = text(&succeeds(folder, &["sweep", "--resume", "grid", "--data", "elsewhere"]).stderr);
+    assert!(stderr.contains("1 of them found"), "{stderr}");
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn a_damaged_config_of_a_point_is_reported() {
     is_refused(folder, &["evaluate", "grid/points/1-l2=0"], &["summary.json: it is damaged", "--resume"]);
     // After its folder is deleted, the point is made again.
     std::fs::remove_dir_all(config.parent().unwrap()).unwrap();
-    let said = text(&succeeds(folder, &["sweep", "--resume", "grid"]).stderr);
-    assert!(said.contains("summary.json: it is damaged") && !said.contains("of them found"), "{said}");
+    let stderr = text(&succeeds(folder, &["sweep", "--resume", "grid"]).stderr);
+    assert!(stderr.contains("summary.json: it is damaged") && !stderr.contains("of them found"), "{stderr}");
     assert_eq!(points(&folder.join("grid")).len(), 2);
 }

@@ -3,7 +3,7 @@
 use chainrule_records::{RunFolder, SweepFolder};
 use chainrule_tests_macros::test;
 
-use super::{FEW, outcome, points, succeeds, sweep};
+use super::{FAST_SETTINGS, outcome, points, succeeds, sweep};
 use crate::command::{ask, call, code, folder, is_refused};
 use crate::support::cpu;
 
@@ -78,11 +78,11 @@ fn force_replaces_only_a_sweep() {
 fn run_and_sweep_folders_are_not_confused() {
     let folder = folder();
     let folder = folder.path();
-    succeeds(folder, &[&["train", "--backend", cpu(), "--out", "run", "--quiet"][..], &FEW].concat());
+    succeeds(folder, &[&["train", "--backend", cpu(), "--out", "run", "--quiet"][..], &FAST_SETTINGS].concat());
     succeeds(folder, &sweep(&["--grid", "objective.l2=0,0.1", "--out", "grid", "--quiet"]));
     is_refused(folder, &sweep(&["--grid", "objective.l2=0,1", "--out", "run", "--force"]), &["run", "a run's folder"]);
     let train = ["train", "--backend", cpu(), "--out", "grid", "--force"];
-    is_refused(folder, &[&train[..], &FEW].concat(), &["grid", "a sweep's folder", "points"]);
+    is_refused(folder, &[&train[..], &FAST_SETTINGS].concat(), &["grid", "a sweep's folder", "points"]);
     is_refused(folder, &["evaluate", "grid"], &["grid", "a sweep's folder", "points"]);
     is_refused(folder, &["train", "--resume", "grid"], &["a sweep's folder", "sweep --resume"]);
     is_refused(folder, &["sweep", "--grid", "objective.l2=0", "0.1"], &["0.1: no such file", "without spaces"]);
@@ -98,9 +98,9 @@ fn a_linked_point_must_be_named_directly() {
     succeeds(folder, &sweep(&again));
     let point = "grid/points/2-l2=1";
     ask(folder, &["data", "--write-idx", "digits", "--train-images", "9", "--validation-images", "9"]);
-    for moved in ["grid/points", point] {
-        std::fs::rename(folder.join(moved), folder.join("elsewhere")).unwrap();
-        symlink(folder.join("elsewhere"), folder.join(moved)).unwrap();
+    for linked in ["grid/points", point] {
+        std::fs::rename(folder.join(linked), folder.join("elsewhere")).unwrap();
+        symlink(folder.join("elsewhere"), folder.join(linked)).unwrap();
         let before = outcome(&folder.join("elsewhere"));
         assert!(before.len() >= 5);
         for named in [
@@ -113,14 +113,14 @@ fn a_linked_point_must_be_named_directly() {
         ] {
             succeeds(folder, named);
         }
-        let expected = format!("{moved}: a symbolic link");
+        let expected = format!("{linked}: a symbolic link");
         is_refused(folder, &["sweep", "--resume", "grid", "--quiet"], &[&expected]);
         let force = sweep(&[&again[..], &["--force"]].concat());
-        is_refused(folder, &force, &[&format!("{moved}: this is not what this program wrote")]);
+        is_refused(folder, &force, &[&format!("{linked}: this is not what this program wrote")]);
         assert_eq!(outcome(&folder.join("elsewhere")), before);
         // The sweep's own folder is named by the user and may be a link.
-        std::fs::remove_file(folder.join(moved)).unwrap();
-        std::fs::rename(folder.join("elsewhere"), folder.join(moved)).unwrap();
+        std::fs::remove_file(folder.join(linked)).unwrap();
+        std::fs::rename(folder.join("elsewhere"), folder.join(linked)).unwrap();
         std::fs::rename(folder.join("grid"), folder.join("elsewhere")).unwrap();
         symlink(folder.join("elsewhere"), folder.join("grid")).unwrap();
         succeeds(folder, &["sweep", "--resume", "grid", "--quiet"]);

@@ -5,7 +5,7 @@ use std::fs::read;
 use chainrule_tests_macros::test;
 use serde_json::Value;
 
-use super::{FEW, TWO_BY_TWO, json_of, outcome, points, succeeds, sweep};
+use super::{FAST_SETTINGS, TWO_BY_TWO, json_of, outcome, points, succeeds, sweep};
 use crate::command::{ask, folder, is_refused, text};
 use crate::support::cpu;
 use crate::svg::texts;
@@ -15,8 +15,8 @@ fn a_grid_gives_the_same_runs_as_train() {
     let folder = folder();
     let folder = folder.path();
     succeeds(folder, &sweep(&[&TWO_BY_TWO[..], &["--out", "grid", "--quiet"]].concat()));
-    let made = points(&folder.join("grid"));
-    let names: Vec<_> = made.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
+    let points_of_grid = points(&folder.join("grid"));
+    let names: Vec<_> = points_of_grid.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
     let expected = [
         "1-learning_rate=0.01-l2=0",
         "2-learning_rate=0.01-l2=0.5",
@@ -25,18 +25,18 @@ fn a_grid_gives_the_same_runs_as_train() {
     ];
     assert_eq!(names, expected);
     let values = [("0.01", "0"), ("0.01", "0.5"), ("0.1", "0"), ("0.1", "0.5")];
-    for (point, (rate, l2)) in made.iter().zip(values) {
+    for (point, (rate, l2)) in points_of_grid.iter().zip(values) {
         let (rate, l2) = (format!("descent.learning_rate={rate}"), format!("objective.l2={l2}"));
         let alone = ["train", "--backend", cpu(), "--threads", "1", "--out", "alone", "--force", "--quiet"];
-        succeeds(folder, &[&alone[..], &FEW, &["--set", &rate, "--set", &l2]].concat());
+        succeeds(folder, &[&alone[..], &FAST_SETTINGS, &["--set", &rate, "--set", &l2]].concat());
         for file in ["model.safetensors", "history.json", "config.toml", "manifest.json"] {
             assert_eq!(read(point.join(file)).unwrap(), read(folder.join("alone").join(file)).unwrap(), "{point:?}");
         }
         // Every other command accepts the point as a run.
         let judged = ask(folder, &["evaluate", point.to_str().unwrap()]);
         let summary = json_of(&point.join("summary.json"));
-        let apart = judged["loss"].as_f64().unwrap() - summary["final"]["validation_loss"].as_f64().unwrap();
-        assert!(apart.abs() < 1e-5, "{apart}");
+        let difference = judged["loss"].as_f64().unwrap() - summary["final"]["validation_loss"].as_f64().unwrap();
+        assert!(difference.abs() < 1e-5, "{difference}");
     }
 }
 
@@ -52,15 +52,15 @@ fn the_number_of_jobs_changes_no_byte() {
         "--grid",
         "objective.l2=0,1e-3",
     ];
-    let made = |jobs: &str| {
+    let outcome_of = |jobs: &str| {
         succeeds(folder, &sweep(&[&grid[..], &["--jobs", jobs, "--out", jobs, "--quiet"]].concat()));
         outcome(&folder.join(jobs))
     };
-    let alone = made("1");
+    let alone = outcome_of("1");
     // Eight points of five files, and six files of the sweep.
     assert_eq!(alone.len(), 8 * 5 + 6);
     for jobs in ["2", "5"] {
-        assert_eq!(made(jobs), alone, "{jobs} jobs");
+        assert_eq!(outcome_of(jobs), alone, "{jobs} jobs");
     }
 }
 
@@ -103,10 +103,10 @@ fn losses_of_different_class_weights_are_not_compared() {
     let folder = folder();
     let folder = folder.path();
     let weights = "objective.class_weights=balanced,[1,1,1],[0.1,0.1,0.1]";
-    let few = ["--set", "data.classes=[1,2,3]", "--out", "weights"];
-    let told = text(&succeeds(folder, &sweep(&[&["--grid", weights][..], &few].concat())).stdout);
-    assert!(told.contains("no point is marked as the best") && !told.contains("The best point was chosen"), "{told}");
-    assert!(told.lines().all(|line| !line.starts_with('*')), "{told}");
+    let settings = ["--set", "data.classes=[1,2,3]", "--out", "weights"];
+    let stdout = text(&succeeds(folder, &sweep(&[&["--grid", weights][..], &settings].concat())).stdout);
+    assert!(stdout.contains("no point is marked as the best") && !stdout.contains("The best point was chosen"), "{stdout}");
+    assert!(stdout.lines().all(|line| !line.starts_with('*')), "{stdout}");
     let page = String::from_utf8(read(folder.join("weights/sweep.md")).unwrap()).unwrap();
     assert!(page.contains("means of the weighted cross-entropy") && !page.contains("Best:"), "{page}");
     assert_eq!(json_of(&folder.join("weights/sweep.json"))["best"], Value::Null);
@@ -116,9 +116,9 @@ fn losses_of_different_class_weights_are_not_compared() {
     for (grid, shown) in
         [("objective.class_weights={1=1},{1=5,2=2}", "{ 1 = 5, 2 = 2 }"), ("objective.class_weights.1=1,25", "25")]
     {
-        let points = sweep(&[&["--grid", grid, "--force"][..], &few].concat());
-        let told = text(&succeeds(folder, &points).stdout);
-        assert!(told.contains(shown) && told.contains("no point is marked as the best"), "{grid}: {told}");
+        let points = sweep(&[&["--grid", grid, "--force"][..], &settings].concat());
+        let stdout = text(&succeeds(folder, &points).stdout);
+        assert!(stdout.contains(shown) && stdout.contains("no point is marked as the best"), "{grid}: {stdout}");
     }
     // A wrong list in the last point is found before the first point starts.
     let wrong = "objective.class_weights=balanced,[1,2]";
@@ -130,10 +130,10 @@ fn losses_of_different_class_weights_are_not_compared() {
 
     // The losses of different classes are not comparable either.
     let classes = "data.classes=[1,2],[3,4]";
-    let told = text(
+    let stdout = text(
         &succeeds(folder, &sweep(&["--grid", classes, "--set", "descent.batch_size=50", "--out", "classes"])).stdout,
     );
-    assert!(told.contains("no point is marked as the best"), "{told}");
+    assert!(stdout.contains("no point is marked as the best"), "{stdout}");
 }
 
 #[test]
@@ -171,16 +171,16 @@ fn class_names_in_grid_keys_can_be_quoted() {
     let named_twice = ["--grid", "objective.class_weights.'x.y'=1", "--grid", "objective.class_weights.\"x.y\"=2"];
     is_refused(folder, &[&["sweep"], &of_rows[..], &named_twice].concat(), &[" twice"]);
 
-    let said = |set: &str, expected: &[&str]| {
+    let refuses = |set: &str, expected: &[&str]| {
         is_refused(folder, &[&["train"], &of_rows[..], &["--set", set]].concat(), expected);
     };
-    said("objective.class_weights.x.y=3", &["unknown key objective.class_weights.x.y", "stands in quotes"]);
-    said("objective.class_weights.\"x.y\"=much", &["objective.class_weights.\"x.y\" = \"much\": ", "a number"]);
-    said("objective.class_weights.\"x.z\"=3", &["no class x.z; the data has"]);
+    refuses("objective.class_weights.x.y=3", &["unknown key objective.class_weights.x.y", "stands in quotes"]);
+    refuses("objective.class_weights.\"x.y\"=much", &["objective.class_weights.\"x.y\" = \"much\": ", "a number"]);
+    refuses("objective.class_weights.\"x.z\"=3", &["no class x.z; the data has"]);
     // A section and a key in one pair of quotes are an unknown key.
-    said("\"descent.epochs\"=3", &["unknown key \"descent.epochs\"; did you mean descent.epochs?"]);
+    refuses("\"descent.epochs\"=3", &["unknown key \"descent.epochs\"; did you mean descent.epochs?"]);
     // However long the key, the error is a single line and comes at once.
-    said(&format!("a{}=1", ".\"b\"".repeat(20_000)), &["unknown key"]);
-    said(&format!("\"{}\"=1", "\\".repeat(50_000)), &["unknown key"]);
-    said(&format!("{}=1", "\"=".repeat(20_000)), &["unknown key"]);
+    refuses(&format!("a{}=1", ".\"b\"".repeat(20_000)), &["unknown key"]);
+    refuses(&format!("\"{}\"=1", "\\".repeat(50_000)), &["unknown key"]);
+    refuses(&format!("{}=1", "\"=".repeat(20_000)), &["unknown key"]);
 }

@@ -7,7 +7,7 @@ use chainrule_tests_macros::test;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{FEW, json_of, outcome, points, succeeds, sweep};
+use super::{FAST_SETTINGS, json_of, outcome, points, succeeds, sweep};
 use crate::command::{ask, call, code, folder, text};
 use crate::support::cpu;
 
@@ -15,7 +15,7 @@ use crate::support::cpu;
 struct Ranked {
     folder: TempDir,
     output: Output,
-    told: Value,
+    results: Value,
     ranked: Vec<usize>,
 }
 
@@ -24,12 +24,13 @@ impl Ranked {
         let folder = folder();
         let grid = ["--grid", "descent.learning_rate=0.001,0.1,0.01", "--out", "grid"];
         let output = succeeds(folder.path(), &sweep(&grid));
-        let told = json_of(&folder.path().join("grid/sweep.json"));
-        let losses: Vec<f64> = (0..3).map(|point| told["rows"][point]["validation_loss"].as_f64().unwrap()).collect();
+        let results = json_of(&folder.path().join("grid/sweep.json"));
+        let losses: Vec<f64> =
+            (0..3).map(|point| results["rows"][point]["validation_loss"].as_f64().unwrap()).collect();
         let mut ranked: Vec<usize> = vec![0, 1, 2];
         ranked.sort_by(|&a, &b| losses[a].total_cmp(&losses[b]));
         assert_ne!(ranked, [0, 1, 2], "a sorted table must differ from the grid's order");
-        Self { folder, output, told, ranked }
+        Self { folder, output, results, ranked }
     }
 
     fn file(&self, name: &str) -> String {
@@ -39,8 +40,8 @@ impl Ranked {
 
 #[test]
 fn the_json_matches_the_summaries() {
-    let Ranked { folder, told, ranked, .. } = Ranked::new();
-    let rows = told["rows"].as_array().unwrap();
+    let Ranked { folder, results, ranked, .. } = Ranked::new();
+    let rows = results["rows"].as_array().unwrap();
     for (row, point) in rows.iter().zip(points(&folder.path().join("grid"))) {
         let summary = json_of(&point.join("summary.json"));
         for (name, expected) in [
@@ -59,7 +60,7 @@ fn the_json_matches_the_summaries() {
     }
     let rates: Vec<&Value> = rows.iter().map(|row| &row["values"]["descent.learning_rate"]).collect();
     assert_eq!(rates, [&json!(0.001), &json!(0.1), &json!(0.01)]);
-    assert_eq!(told["best"], rows[ranked[0]]);
+    assert_eq!(results["best"], rows[ranked[0]]);
 }
 
 #[test]
@@ -90,7 +91,7 @@ fn the_csv_has_the_points_in_grid_order() {
     let mut lines = sheet.lines().map(|line| line.split(',').collect::<Vec<_>>());
     let heads = lines.next().unwrap();
     assert_eq!(heads[..3], ["point", "descent.learning_rate", "validation_loss"]);
-    for (line, row) in lines.zip(sweep.told["rows"].as_array().unwrap()) {
+    for (line, row) in lines.zip(sweep.results["rows"].as_array().unwrap()) {
         let loss = row["validation_loss"].as_f64().unwrap();
         assert_eq!((line.len(), line[2].parse::<f64>().unwrap()), (heads.len(), loss));
         assert_eq!(line[heads.len() - 1], row["folder"].as_str().unwrap());
@@ -99,28 +100,28 @@ fn the_csv_has_the_points_in_grid_order() {
 
 #[test]
 fn common_facts_are_printed_once() {
-    let said = text(&Ranked::new().output.stderr);
-    let lines = |is_one: fn(&str) -> bool| said.lines().filter(|line| is_one(line)).count();
-    assert_eq!(lines(|line| line.starts_with("point ")), 3, "{said}");
-    assert_eq!(lines(|line| line.starts_with("data: ") || line.starts_with("sweep: ")), 2, "{said}");
-    assert_eq!(lines(|line| line.contains("of 600 training rows (")), 1, "{said}");
+    let stderr = text(&Ranked::new().output.stderr);
+    let lines = |is_one: fn(&str) -> bool| stderr.lines().filter(|line| is_one(line)).count();
+    assert_eq!(lines(|line| line.starts_with("point ")), 3, "{stderr}");
+    assert_eq!(lines(|line| line.starts_with("data: ") || line.starts_with("sweep: ")), 2, "{stderr}");
+    assert_eq!(lines(|line| line.contains("of 600 training rows (")), 1, "{stderr}");
 }
 
 #[test]
 fn a_sweep_prints_json_and_can_be_quiet() {
     let folder = folder();
     // `ask` expects an empty standard error.
-    let mut told = ask(folder.path(), &sweep(&["--grid", "objective.l2=0,1"]));
-    assert_eq!((told["folder"].take(), told["interrupted"].take()), (json!("runs/sweep-1"), json!(false)));
+    let mut results = ask(folder.path(), &sweep(&["--grid", "objective.l2=0,1"]));
+    assert_eq!((results["folder"].take(), results["interrupted"].take()), (json!("runs/sweep-1"), json!(false)));
     let written = json_of(&folder.path().join("runs/sweep-1/sweep.json"));
     // The file contains the checksums of the files beside it, and a seal.
     let keys: Vec<&String> =
         written.as_object().unwrap().keys().filter(|key| !["files", "seal"].contains(&key.as_str())).collect();
     assert!(keys.len() >= 7);
     for key in keys {
-        assert_eq!(told[key], written[key], "{key}");
+        assert_eq!(results[key], written[key], "{key}");
     }
-    assert_eq!((&told["points"], &told["finished"], &told["diverged"]), (&json!(2), &json!(2), &json!(0)));
+    assert_eq!((&results["points"], &results["finished"], &results["diverged"]), (&json!(2), &json!(2), &json!(0)));
     assert_eq!(ask(folder.path(), &sweep(&["--grid", "objective.l2=0,1"]))["folder"], "runs/sweep-2");
 }
 
@@ -131,17 +132,17 @@ fn a_diverged_point_is_listed_and_not_repeated() {
     let reckless =
         ["--set", "descent.learning_rate=1000", "--set", "early_stopping.patience=100", "--grid", "objective.l2=1e6,0"];
     let output = succeeds(folder, &sweep(&[&reckless[..], &["--out", "grid"]].concat()));
-    let told = json_of(&folder.join("grid/sweep.json"));
-    let row = &told["rows"][0];
+    let results = json_of(&folder.join("grid/sweep.json"));
+    let row = &results["rows"][0];
     let step = row["last_step"].as_u64().unwrap();
     assert_eq!(
-        (&row["ended"], &row["validation_loss"], &told["diverged"]),
+        (&row["ended"], &row["validation_loss"], &results["diverged"]),
         (&json!("diverged"), &Value::Null, &json!(1))
     );
-    assert_eq!(told["best"]["point"], 2);
-    let (printed, said) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(results["best"]["point"], 2);
+    let (printed, stderr) = (text(&output.stdout), text(&output.stderr));
     assert!(printed.lines().any(|line| line.ends_with(&format!("diverged at step {step}"))), "{printed}");
-    assert!(said.contains(&format!("point 1-l2=1e6: diverged: the loss of step {step} is not finite")), "{said}");
+    assert!(stderr.contains(&format!("point 1-l2=1e6: diverged: the loss of step {step} is not finite")), "{stderr}");
     // It has the losses so far and no model.
     let run = folder.join("grid/points/1-l2=1e6");
     let history = json_of(&run.join("history.json"));
@@ -152,27 +153,27 @@ fn a_diverged_point_is_listed_and_not_repeated() {
     let diverged = std::fs::metadata(run.join("diverged.json")).unwrap().modified().unwrap();
 
     let before = outcome(&folder.join("grid"));
-    let said = text(&succeeds(folder, &["sweep", "--resume", "grid"]).stderr);
-    assert!(said.contains("2 of them found in grid"), "{said}");
+    let stderr = text(&succeeds(folder, &["sweep", "--resume", "grid"]).stderr);
+    assert!(stderr.contains("2 of them found in grid"), "{stderr}");
     assert_eq!(std::fs::metadata(run.join("diverged.json")).unwrap().modified().unwrap(), diverged);
     assert_eq!(outcome(&folder.join("grid")), before);
     // A changed divergence record is detected and made again.
     let changed = text(&read(run.join("diverged.json")).unwrap()).replacen("\"step\": ", "\"step\": 1", 1);
     std::fs::write(run.join("diverged.json"), changed).unwrap();
-    let said = text(&succeeds(folder, &["sweep", "--resume", "grid"]).stderr);
-    assert!(said.contains("diverged.json: it is damaged") && said.contains("1 of them found in grid"), "{said}");
+    let stderr = text(&succeeds(folder, &["sweep", "--resume", "grid"]).stderr);
+    assert!(stderr.contains("diverged.json: it is damaged") && stderr.contains("1 of them found in grid"), "{stderr}");
     assert_eq!(outcome(&folder.join("grid")), before);
     // A run with another config in the folder replaces the divergence.
     let sound = ["train", "--backend", cpu(), "--out", "grid/points/1-l2=1e6", "--force", "--quiet"];
-    succeeds(folder, &[&sound[..], &FEW].concat());
+    succeeds(folder, &[&sound[..], &FAST_SETTINGS].concat());
     assert!(!run.join("diverged.json").exists());
 
     // Without any model there is no best point.
     let output =
         call(folder, &sweep(&[&reckless[..4], &["--grid", "objective.l2=1e6,9e5", "--quiet", "--json"]].concat()));
     assert_eq!(code(&output), Some(2));
-    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((&told["best"], &told["diverged"]), (&Value::Null, &json!(2)));
+    let results: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&results["best"], &results["diverged"]), (&Value::Null, &json!(2)));
     assert_eq!(text(&output.stderr), "error: every point diverged; try smaller values of descent.learning_rate\n");
 }
 
@@ -192,12 +193,12 @@ fn an_uncertified_minimum_sets_the_exit_code() {
     ];
     let optimum =
         [&optimum[..], &["--set", "data.validation_images=100", "--grid", "objective.l2=0.1,1", "--json"]].concat();
-    let made = |iterations: &str| {
+    let ending_of = |iterations: &str| {
         let output =
             call(folder.path(), &[&optimum[..], &["--set", &format!("optimum.max_iterations={iterations}")]].concat());
-        let told: Value = serde_json::from_slice(&output.stdout).unwrap();
-        (code(&output), told["rows"][0]["ended"].as_str().unwrap().to_owned())
+        let results: Value = serde_json::from_slice(&output.stdout).unwrap();
+        (code(&output), results["rows"][0]["ended"].as_str().unwrap().to_owned())
     };
-    assert_eq!(made("2"), (Some(1), "iterations-used-up".to_owned()));
-    assert_eq!(made("1000"), (Some(0), "converged".to_owned()));
+    assert_eq!(ending_of("2"), (Some(1), "iterations-used-up".to_owned()));
+    assert_eq!(ending_of("1000"), (Some(0), "converged".to_owned()));
 }

@@ -36,7 +36,7 @@ fn check(id: &str, change: impl FnOnce(&mut Story), expected: Verdict) {
 
 #[test]
 fn the_synthetic_report_gets_its_verdicts() {
-    let verdicts: Vec<(String, Verdict)> =
+    let actual: Vec<(String, Verdict)> =
         Story::new().report().claims.into_iter().map(|claim| (claim.id, claim.verdict)).collect();
     let expected = [
         ("1a", Supported),
@@ -50,7 +50,7 @@ fn the_synthetic_report_gets_its_verdicts() {
         ("4c, 4d", Corrected),
         ("4e", Corrected),
     ];
-    assert_eq!(verdicts, expected.map(|(id, verdict)| (id.to_owned(), verdict)));
+    assert_eq!(actual, expected.map(|(id, verdict)| (id.to_owned(), verdict)));
 }
 
 #[test]
@@ -111,14 +111,14 @@ fn irregular_spikes_are_not_aliasing() {
     assert_eq!(evidence["spikes"], serde_json::json!([204, 390, 576, 762, 948]));
     assert_eq!(evidence["period"], 186);
     story.run("logistic").history.evaluations[50].validation_loss = 0.5;
-    let evidence = aliasing(&story);
-    assert_eq!((&evidence["aliasing"], &evidence["spikes"][1]), (&false.into(), &300.into()));
-    // One spike has no period.
+    let actual = aliasing(&story);
+    assert_eq!((&actual["aliasing"], &actual["spikes"][1]), (&false.into(), &300.into()));
+    // One spike is no period.
     for evaluation in &mut story.run("logistic").history.evaluations {
         evaluation.validation_loss = if evaluation.step == 204 { 0.5 } else { 0.1 };
     }
-    let evidence = aliasing(&story);
-    assert_eq!((&evidence["aliasing"], &evidence["spikes"]), (&false.into(), &serde_json::json!([204])));
+    let actual = aliasing(&story);
+    assert_eq!((&actual["aliasing"], &actual["spikes"]), (&false.into(), &serde_json::json!([204])));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use chainrule::{Estimator, Samples};
 
 /// The options of a fit.
 #[derive(Clone, Copy, Debug)]
-struct Asked {
+struct Combination {
     gradient: GradientSource,
     momentum: bool,
     standardize: bool,
@@ -16,7 +16,7 @@ struct Asked {
     table: bool,
 }
 
-impl Asked {
+impl Combination {
     fn all() -> impl Iterator<Item = Self> {
         let gradients =
             [GradientSource::Auto, GradientSource::ClosedForm, GradientSource::Autodiff, GradientSource::Fused];
@@ -64,20 +64,23 @@ fn combinations_fit_or_are_refused_on_every_backend() {
     }
     let mut counts = [0, 0];
     for backend in backends.iter().filter(|backend| !backend.has_separate_memory()) {
-        for asked in Asked::all() {
-            let estimator = asked.estimator(backend);
-            let fitted = match asked.table {
+        for combination in Combination::all() {
+            let estimator = combination.estimator(backend);
+            let fitted = match combination.table {
                 true => estimator.fit(&table).map(|_| ()),
                 false => estimator.fit(&images).map(|_| ()),
             };
-            let can = asked.can(*backend != Backend::Cpu);
+            let can = combination.can(*backend != Backend::Cpu);
             counts[usize::from(can)] += 1;
             match fitted {
-                Ok(()) => assert!(can, "{backend}: {asked:?} was fitted"),
+                Ok(()) => assert!(can, "{backend}: {combination:?} was fitted"),
                 Err(error) => {
-                    let told = error.to_string();
-                    assert!(!can, "{backend}: {asked:?}: {told}");
-                    assert!(told.contains("descent.") && !told.contains("\n"), "{backend}: {asked:?}: {told}");
+                    let message = error.to_string();
+                    assert!(!can, "{backend}: {combination:?}: {message}");
+                    assert!(
+                        message.contains("descent.") && !message.contains("\n"),
+                        "{backend}: {combination:?}: {message}"
+                    );
                 }
             }
         }

@@ -30,8 +30,8 @@ fn cause(error: &dyn Error) -> Option<ErrorKind> {
 }
 
 /// Asserts that a message does not mention the program.
-fn is_neutral(said: &str) {
-    assert!(!said.contains("--") && !said.contains("xtask"), "{said}");
+fn is_neutral(message: &str) {
+    assert!(!message.contains("--") && !message.contains("xtask"), "{message}");
 }
 
 #[test]

@@ -26,8 +26,9 @@ fn here() -> Backend {
 
 fn same(a: &[Vec<f64>], b: &[Vec<f64>], bound: f64) {
     assert_eq!(a.len(), b.len());
-    let apart = a.iter().flatten().zip(b.iter().flatten()).fold(0.0, |most: f64, (a, b)| most.max((a - b).abs()));
-    assert!(apart <= bound, "{apart}");
+    let max_distance =
+        a.iter().flatten().zip(b.iter().flatten()).fold(0.0, |most: f64, (a, b)| most.max((a - b).abs()));
+    assert!(max_distance <= bound, "{max_distance}");
 }
 
 #[test]
@@ -38,21 +39,21 @@ fn a_fitted_table_round_trips_through_every_format() {
     let certificate = fitted.training().and_then(|training| training.certificate).expect("a certificate");
     assert!(certificate.holds(), "{certificate:?}");
     assert!(fitted.score(&validation).expect("a score") > 0.9);
-    let asked = fitted.predict_proba(&validation).expect("probabilities");
-    assert!(asked.iter().all(|row| (row.iter().sum::<f64>() - 1.0).abs() < 1e-12));
+    let probabilities = fitted.predict_proba(&validation).expect("probabilities");
+    assert!(probabilities.iter().all(|row| (row.iter().sum::<f64>() - 1.0).abs() < 1e-12));
 
     let folder = tempfile::tempdir().expect("a folder");
     let saved = folder.path().join("flowers");
     fitted.save(&saved).expect("a saved model");
     let loaded = Fitted::load(&saved).expect("a loaded model");
-    same(&loaded.predict_proba(&validation).expect("probabilities"), &asked, 0.0);
+    same(&loaded.predict_proba(&validation).expect("probabilities"), &probabilities, 0.0);
     for ending in ["json", "npz"] {
         let file = folder.path().join(format!("flowers.{ending}"));
         fitted.export(&file).expect(ending);
         let imported = Fitted::import(&file, &Hints::default()).expect(ending);
         let names: Vec<String> = imported.classes().iter().map(ToString::to_string).collect();
         assert_eq!((names, imported.columns()), (vec!["iris".to_owned(), "rose".to_owned()], fitted.columns()));
-        same(&imported.predict_proba(&validation).expect(ending), &asked, 1e-12);
+        same(&imported.predict_proba(&validation).expect(ending), &probabilities, 1e-12);
     }
     // PyTorch's layer takes features and does not record how they were computed.
     let file = folder.path().join("flowers.safetensors");
@@ -111,11 +112,11 @@ fn weights_are_converted_to_our_pixel_range() {
     };
     let nothing = Fitted::import(&bare, &hints(None)).expect_err("a refusal");
     assert!(matches!(nothing, Error::ImportFile { error: ImportError::NoFeatures, .. }), "{nothing}");
-    let asked = fitted.predict_proba(&samples).expect("probabilities");
+    let probabilities = fitted.predict_proba(&samples).expect("probabilities");
     let imported = Fitted::import(&bare, &hints(Some(TrainedOn::Symmetric))).expect("a model");
-    same(&imported.predict_proba(&samples).expect("probabilities"), &asked, 1e-12);
+    same(&imported.predict_proba(&samples).expect("probabilities"), &probabilities, 1e-12);
     let other = Fitted::import(&bare, &hints(Some(TrainedOn::Bytes))).expect("a model");
-    assert!(other.predict_proba(&samples).expect("probabilities") != asked);
+    assert!(other.predict_proba(&samples).expect("probabilities") != probabilities);
 }
 
 #[test]

@@ -61,9 +61,9 @@ fn columns_are_matched_by_name() {
 
     // Without labels, and beside columns that are not numeric.
     std::fs::write(folder.path().join("new.csv"), flowers(&["garden", "weight", "length", "width"])).unwrap();
-    let found = fitted.predict_file(folder.path().join("new.csv")).unwrap();
-    let found: Vec<Vec<f64>> = found.into_iter().map(|prediction| prediction.probabilities).collect();
-    assert_eq!(found, fitted.predict_proba(&samples).unwrap());
+    let actual = fitted.predict_file(folder.path().join("new.csv")).unwrap();
+    let actual: Vec<Vec<f64>> = actual.into_iter().map(|prediction| prediction.probabilities).collect();
+    assert_eq!(actual, fitted.predict_proba(&samples).unwrap());
 
     let narrow = table(folder.path(), "narrow.csv", &["species", "width", "length"]);
     says(fitted.predict(&narrow), &["no column \"weight\"", "the columns are width, length"]);

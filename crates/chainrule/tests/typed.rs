@@ -72,8 +72,9 @@ fn unlabelled_rows_are_predicted_in_every_form() {
         assert_eq!(fitted.predict_proba(&samples).expect("probabilities"), expected);
     }
     let of_f32 = fitted.predict_proba(&Samples::flat(&narrow, 2).expect("rows")).expect("probabilities");
-    let apart = of_f32.concat().iter().zip(expected.concat()).fold(0.0, |far: f64, (a, b)| far.max((a - b).abs()));
-    assert!(apart < 1e-6, "{apart}");
+    let max_distance =
+        of_f32.concat().iter().zip(expected.concat()).fold(0.0, |far: f64, (a, b)| far.max((a - b).abs()));
+    assert!(max_distance < 1e-6, "{max_distance}");
     let pairs = rows.iter().zip(&places).map(|(row, place)| (*row, *place));
     let from_pairs = Samples::from_pairs(pairs).expect("samples");
     assert_eq!(fitted.score(&from_pairs).expect("a score"), 1.0);
@@ -99,10 +100,10 @@ fn images_from_memory_equal_files() {
     let pixels: Vec<u8> = (0..60).flat_map(|row| drawn.row(row)).map(|pixel| pixel as u8).collect();
     let labels: Vec<u8> = drawn.labels().to_vec();
     let samples = Samples::images(&pixels, [28, 28]).and_then(|samples| samples.with_labels(&labels)).expect("samples");
-    let [own, other] = [softmax().epochs(2).fit(&samples).map(|fitted| fitted.parameters().clone()), {
+    let [from_memory, from_files] = [softmax().epochs(2).fit(&samples).map(|fitted| fitted.parameters().clone()), {
         softmax().epochs(2).fit(&drawn).map(|fitted| fitted.parameters().clone())
     }];
-    assert_eq!(own.expect("a model"), other.expect("a model"));
+    assert_eq!(from_memory.expect("a model"), from_files.expect("a model"));
 }
 
 #[test]

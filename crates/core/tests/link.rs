@@ -25,7 +25,7 @@ fn slope(f: impl Fn(f64) -> f64) -> f64 {
     (4.0 * central(1e-3) - central(2e-3)) / 3.0
 }
 
-fn step_along(z: &[f64], direction: &[f64], step: f64) -> Vec<f64> {
+fn shifted(z: &[f64], direction: &[f64], step: f64) -> Vec<f64> {
     z.iter().zip(direction).map(|(z, v)| z + step * v).collect()
 }
 
@@ -39,7 +39,7 @@ fn eqs_6_17_the_residual_is_the_derivative_of_the_loss() {
                 assert!(loss >= 0.0, "{link:?} {z:?}: {loss}");
                 for (column, residual) in residual.iter().enumerate() {
                     let unit: Vec<f64> = (0..z.len()).map(|c| f64::from(u8::from(c == column))).collect();
-                    let expected = slope(|h| link.residual(&mut step_along(&z, &unit, h), target));
+                    let expected = slope(|h| link.residual(&mut shifted(&z, &unit, h), target));
                     assert!((residual - expected).abs() < 1e-9, "{link:?} {z:?} {target}: {residual}, {expected}");
                 }
             }
@@ -52,15 +52,15 @@ fn eqs_25_26_the_curvature_is_the_derivative_of_the_residual() {
     for link in links() {
         for z in logits(link.columns()) {
             let direction: Vec<f64> = (0..z.len()).map(|c| (3.0 * c as f64 + 0.5).cos()).collect();
-            let mut curvature = direction.clone();
-            link.curvature(&z, &mut curvature);
-            for (column, curvature) in curvature.iter().enumerate() {
+            let mut actual = direction.clone();
+            link.curvature(&z, &mut actual);
+            for (column, actual) in actual.iter().enumerate() {
                 let residual = |h: f64| {
-                    let mut z = step_along(&z, &direction, h);
+                    let mut z = shifted(&z, &direction, h);
                     link.residual(&mut z, 1.0);
                     z[column]
                 };
-                assert!((curvature - slope(residual)).abs() < 1e-9, "{link:?} {z:?}: {curvature}, {}", slope(residual));
+                assert!((actual - slope(residual)).abs() < 1e-9, "{link:?} {z:?}: {actual}, {}", slope(residual));
             }
         }
     }

@@ -28,10 +28,10 @@ fn a_seed_determines_the_digits() {
 
 #[test]
 fn more_digits_extend_fewer() {
-    let [few, _] = draw(3, 20, 1);
+    let [fewer, _] = draw(3, 20, 1);
     let [many, _] = draw(3, 50, 9);
-    assert_eq!(few.labels(), &many.labels()[..20]);
-    assert_eq!(all_pixels(&few), all_pixels(&many)[..20 * 784]);
+    assert_eq!(fewer.labels(), &many.labels()[..20]);
+    assert_eq!(all_pixels(&fewer), all_pixels(&many)[..20 * 784]);
 }
 
 #[test]

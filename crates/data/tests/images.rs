@@ -44,15 +44,15 @@ fn streamed_and_loaded_images_are_equal() {
     let [left, read] = [left, read].map(|data| data.select(Some(900), Some(200), classes).unwrap());
     assert_eq!(left.1, read.1);
     let mut buffers = [RowBuffer::default(), RowBuffer::default()];
-    let [left_room, read_room] = &mut buffers;
+    let [left_buffer, read_buffer] = &mut buffers;
     for (left, read) in left.0.iter().zip(&read.0) {
         assert!(left.file().is_some() && read.file().is_none());
         assert_eq!((left.len(), left.labels()), (read.len(), read.labels()));
         assert_eq!(left.sha256().unwrap(), read.sha256().unwrap());
         let backwards = |rows: &Rows| (0..rows.len()).rev().collect::<Vec<_>>();
         let [from_file, in_memory] = [
-            left.chunk(backwards(left).into_iter(), left_room).unwrap(),
-            read.chunk(backwards(read).into_iter(), read_room).unwrap(),
+            left.chunk(backwards(left).into_iter(), left_buffer).unwrap(),
+            read.chunk(backwards(read).into_iter(), read_buffer).unwrap(),
         ];
         assert!(from_file == in_memory);
     }
@@ -89,6 +89,6 @@ fn a_failed_write_keeps_the_old_file() {
 #[test]
 fn the_error_of_too_many_digits_names_no_option() {
     let counts = Counts { train: 9, validation: 9 };
-    let said = find_within(&Request::Embedded, counts, 10, &mut |_| {}).unwrap_err().to_string();
-    assert!(!said.contains("--") && !said.contains("xtask"), "{said}");
+    let message = find_within(&Request::Embedded, counts, 10, &mut |_| {}).unwrap_err().to_string();
+    assert!(!message.contains("--") && !message.contains("xtask"), "{message}");
 }

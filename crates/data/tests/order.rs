@@ -19,11 +19,11 @@ fn the_legacy_shuffle_matches_numpy() {
         let n = case["n"].as_u64().unwrap() as usize;
         let mut order = BatchOrder::new(Shuffle::NumpyLegacy { seed });
         for (epoch, expected) in case["epochs"].as_array().unwrap().iter().enumerate() {
-            let found = order.next_epoch(n);
+            let actual = order.next_epoch(n);
             let (first, last) = (numbers(&expected["first"]), numbers(&expected["last"]));
-            assert_eq!(found[..first.len()], first, "seed {seed}, n {n}, epoch {epoch}: the first");
-            assert_eq!(found[n - last.len()..], last, "seed {seed}, n {n}, epoch {epoch}: the last");
-            let bytes: Vec<u8> = found.iter().flat_map(|&row| (row as u32).to_le_bytes()).collect();
+            assert_eq!(actual[..first.len()], first, "seed {seed}, n {n}, epoch {epoch}: the first");
+            assert_eq!(actual[n - last.len()..], last, "seed {seed}, n {n}, epoch {epoch}: the last");
+            let bytes: Vec<u8> = actual.iter().flat_map(|&row| (row as u32).to_le_bytes()).collect();
             assert_eq!(sha256([&bytes[..]]), expected["sha256"].as_str().unwrap(), "seed {seed}, n {n}, epoch {epoch}");
         }
     }

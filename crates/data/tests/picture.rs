@@ -33,9 +33,10 @@ fn place(pixels: &[u8], width: usize) -> ([usize; 2], [f64; 2]) {
     ([extent(&rows), extent(&columns)], [moment(|i, w| i / w), moment(|i, w| i % w)])
 }
 
-fn assert_near(found: &Picture, expected: &Picture, most: f64, what: &str) {
-    let apart = found.pixels.iter().zip(&expected.pixels).map(|(a, b)| f64::from(a.abs_diff(*b))).sum::<f64>() / 784.0;
-    assert!(apart <= most, "{what}: {apart} grey levels apart on the mean, more than {most}");
+fn assert_near(actual: &Picture, expected: &Picture, most: f64, what: &str) {
+    let mean_difference =
+        actual.pixels.iter().zip(&expected.pixels).map(|(a, b)| f64::from(a.abs_diff(*b))).sum::<f64>() / 784.0;
+    assert!(mean_difference <= most, "{what}: {mean_difference} grey levels apart on the mean, more than {most}");
 }
 
 #[test]
@@ -53,24 +54,24 @@ fn dark_ink_is_inverted() {
 #[test]
 fn ink_is_scaled_and_centred_like_mnist() {
     for (width, height) in [(90, 170), (1000, 500), (31, 40), (12, 14)] {
-        let found = read(&png(seven(width, height, 30, 220)), SIZE).unwrap();
-        let (extent, middle) = place(&found.pixels, 28);
+        let actual = read(&png(seven(width, height, 30, 220)), SIZE).unwrap();
+        let (extent, middle) = place(&actual.pixels, 28);
         assert_eq!(*extent.iter().max().unwrap(), 20, "{width} x {height}");
         // MNIST's digits lie within half a pixel of pixel 14, counted from 0.
         for axis in 0..2 {
             assert!((middle[axis] - 14.0).abs() <= 0.5, "{width} x {height}: {middle:?}");
         }
-        let [ink, fitted] = [found.treatment.ink, found.treatment.fitted].map(|size| size.map(|side| side as f64));
-        assert!((ink[0] / ink[1] * fitted[1] - fitted[0]).abs() <= 0.6 * ink[0] / ink[1], "{:?}", found.treatment);
-        assert!(found.pixels.contains(&0) && *found.pixels.iter().max().unwrap() > 200);
+        let [ink, fitted] = [actual.treatment.ink, actual.treatment.fitted].map(|size| size.map(|side| side as f64));
+        assert!((ink[0] / ink[1] * fitted[1] - fitted[0]).abs() <= 0.6 * ink[0] / ink[1], "{:?}", actual.treatment);
+        assert!(actual.pixels.contains(&0) && *actual.pixels.iter().max().unwrap() > 200);
     }
     // A bar of 40 x 160 pixels becomes one of 5 x 20.
     let bar = GrayImage::from_fn(300, 200, |x, y| {
         Luma([if (50..210).contains(&x) && (80..120).contains(&y) { 0 } else { 255 }])
     });
-    let found = read(&png(bar), SIZE).unwrap();
-    assert_eq!((found.treatment.ink, found.treatment.fitted), ([40, 160], [5, 20]));
-    let filled: Vec<usize> = (0..784).filter(|&i| found.pixels[i] > 127).map(|i| i / 28).collect();
+    let actual = read(&png(bar), SIZE).unwrap();
+    assert_eq!((actual.treatment.ink, actual.treatment.fitted), ([40, 160], [5, 20]));
+    let filled: Vec<usize> = (0..784).filter(|&i| actual.pixels[i] > 127).map(|i| i / 28).collect();
     assert_eq!((filled.len(), filled[0], filled[99]), (100, 12, 16));
 }
 
@@ -78,10 +79,10 @@ fn ink_is_scaled_and_centred_like_mnist() {
 fn other_image_sizes_have_proportional_margins() {
     let seven = png(seven(90, 170, 0, 255));
     for size in [[14, 14], [56, 56], [8, 8], [28, 56], [1, 1], [1, 20]] {
-        let found = read(&seven, size).unwrap();
-        assert_eq!(found.pixels.len(), size[0] * size[1]);
+        let actual = read(&seven, size).unwrap();
+        assert_eq!(actual.pixels.len(), size[0] * size[1]);
         let buffer = size.map(|side| ((side as f64) * 20.0 / 28.0).round().max(1.0) as usize);
-        let fitted = found.treatment.fitted;
+        let fitted = actual.treatment.fitted;
         assert!(fitted[0] == buffer[0] || fitted[1] == buffer[1], "{size:?}: {fitted:?}");
         assert!(fitted[0] <= buffer[0] && fitted[1] <= buffer[1], "{size:?}: {fitted:?}");
     }
@@ -89,8 +90,8 @@ fn other_image_sizes_have_proportional_margins() {
 
 #[test]
 fn shrinking_smooths_edges() {
-    let found = read(&png(seven(900, 1700, 0, 255)), SIZE).unwrap();
-    let between = found.pixels.iter().filter(|&&p| (32..224).contains(&p)).count();
+    let actual = read(&png(seven(900, 1700, 0, 255)), SIZE).unwrap();
+    let between = actual.pixels.iter().filter(|&&p| (32..224).contains(&p)).count();
     assert!(between > 15, "{between} grey pixels");
 }
 
@@ -111,9 +112,9 @@ fn colour_alpha_depth_and_format_do_not_matter() {
         let clear = GrayAlphaImage::from_fn(90, 170, |x, y| {
             LumaA(if grey.get_pixel(x, y).0[0] == 0 { [ink, 255] } else { [ink, 0] })
         });
-        let found = read(&png(clear), SIZE).unwrap();
-        assert_eq!(found.pixels, expected.pixels);
-        assert_eq!(found.treatment.laid_over, Some(background));
+        let actual = read(&png(clear), SIZE).unwrap();
+        assert_eq!(actual.pixels, expected.pixels);
+        assert_eq!(actual.treatment.laid_over, Some(background));
     }
     let opaque = GrayAlphaImage::from_fn(90, 170, |x, y| LumaA([grey.get_pixel(x, y).0[0], 255]));
     assert_eq!(read(&png(opaque), SIZE).unwrap(), expected);
@@ -204,7 +205,7 @@ fn mutated_pictures_neither_panic_nor_exhaust_memory() {
         encoded(seven(24, 36, 0, 255), ImageFormat::Jpeg),
         encoded(DynamicImage::from(seven(24, 36, 0, 255)).to_rgb8(), ImageFormat::Jpeg),
     ];
-    let mut answered = [0; 2];
+    let mut outcomes = [0; 2];
     for (which, seed) in seeds.iter().enumerate() {
         for round in 0..600 {
             let mut bytes = seed.clone();
@@ -230,17 +231,17 @@ fn mutated_pictures_neither_panic_nor_exhaust_memory() {
                     assert_eq!(picture.pixels.len(), 784);
                     let [height, width] = picture.treatment.size;
                     assert!(height * width <= 64_000_000);
-                    answered[0] += 1;
+                    outcomes[0] += 1;
                 }
                 Err(error) => {
                     assert_eq!(error.to_string().lines().count(), 1, "{error}");
-                    answered[1] += 1;
+                    outcomes[1] += 1;
                 }
             }
         }
     }
     // Both outcomes are frequent, so the mutations test something.
-    assert!(answered.iter().all(|&count| count > 100), "{answered:?}");
+    assert!(outcomes.iter().all(|&count| count > 100), "{outcomes:?}");
 }
 
 /// Corrects the checksums of a PNG's chunks, so that mutations reach the decoder.
@@ -262,10 +263,10 @@ fn an_image_in_mnists_form_is_unchanged() {
     for row in 0..10 {
         let pixels = digits.pixels(row);
         let file = png(GrayImage::from_raw(28, 28, pixels.to_vec()).unwrap());
-        let found = read(&file, SIZE).unwrap();
-        assert_eq!(found.pixels, pixels);
-        assert!(found.treatment.as_it_is && !found.treatment.inverted);
-        assert!(found.treatment.to_string().contains("used as it is"), "{}", found.treatment);
+        let actual = read(&file, SIZE).unwrap();
+        assert_eq!(actual.pixels, pixels);
+        assert!(actual.treatment.as_it_is && !actual.treatment.inverted);
+        assert!(actual.treatment.to_string().contains("used as it is"), "{}", actual.treatment);
     }
 }
 

@@ -27,8 +27,8 @@ fn fixtures() -> Vec<(&'static str, Vec<u8>)> {
 }
 
 fn fixture(reader: &dyn Reader) -> Vec<u8> {
-    let found = fixtures().into_iter().find(|(name, _)| *name == reader.name());
-    found.unwrap_or_else(|| panic!("{} has no fixture here", reader.name())).1
+    let actual = fixtures().into_iter().find(|(name, _)| *name == reader.name());
+    actual.unwrap_or_else(|| panic!("{} has no fixture here", reader.name())).1
 }
 
 fn gzipped(content: &[u8]) -> Vec<u8> {
@@ -94,17 +94,17 @@ fn messages_list_every_kind_of_file() {
     let json = &b"[{\"length\": 1}]"[..];
     names_all(&TableSummary::read(json).unwrap_err().to_string(), TABLES);
     for reader in of(IMAGES) {
-        let said = TableSummary::read(&fixture(reader)[..]).unwrap_err().to_string();
-        assert!(said.contains(reader.name()) && said.contains("; name the folder"), "{said}");
-        names_all(&said, TABLES);
+        let message = TableSummary::read(&fixture(reader)[..]).unwrap_err().to_string();
+        assert!(message.contains(reader.name()) && message.contains("; name the folder"), "{message}");
+        names_all(&message, TABLES);
     }
 
-    let found = |path: &Path| {
+    let actual = |path: &Path| {
         let counts = Counts { train: 1, validation: 1 };
         find(&Request::Folder(path.to_owned()), counts, &mut |_| {}).unwrap_err().to_string()
     };
-    names_all(&found(&at("no-such-file-at-all")), TABLES);
-    let missing = found(&at("empty"));
+    names_all(&actual(&at("no-such-file-at-all")), TABLES);
+    let missing = actual(&at("empty"));
     names_all(&missing, PICTURES);
     for extension in of(TABLES).map(|reader| reader.extensions()[0]) {
         assert!(missing.contains(&format!("train.{extension}")), "{missing}");
@@ -152,8 +152,8 @@ fn one_byte_reads_are_supported() {
     struct Slow<'a>(&'a [u8]);
     impl std::io::Read for Slow<'_> {
         fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-            let few = 1.min(buffer.len());
-            std::io::Read::read(&mut self.0, &mut buffer[..few])
+            let one = 1.min(buffer.len());
+            std::io::Read::read(&mut self.0, &mut buffer[..one])
         }
     }
     let content = fixture(READERS[READERS.len() - 1]);

@@ -50,8 +50,11 @@ fn a_row_selected_twice_can_have_two_labels() {
     assert_eq!(twice.select(&[2, 1]).labels(), [2, 9]);
     let mut positions = vec![None; 10];
     (positions[9], positions[2]) = (Some(0), Some(1));
-    let known = twice.with_classes(&positions);
-    assert_eq!((known.labels(), all(&known)), (vec![0, 1], vec![all(&table())[0].clone(), all(&table())[3].clone()]));
+    let with_known_classes = twice.with_classes(&positions);
+    assert_eq!(
+        (with_known_classes.labels(), all(&with_known_classes)),
+        (vec![0, 1], vec![all(&table())[0].clone(), all(&table())[3].clone()])
+    );
 }
 
 #[test]
@@ -89,12 +92,12 @@ fn shared_and_unique_rows_have_equal_features() {
     let [images, _] = draw_both(1, Counts { train: 70, validation: 1 });
     let rows = Rows::from(images);
     for preprocessing in [Preprocessing::Pixels, Preprocessing::Standardized(rows.moments().unwrap())] {
-        let found = rows.clone().into_features(&preprocessing, |x| x).unwrap();
+        let actual = rows.clone().into_features(&preprocessing, |x| x).unwrap();
         let expected: Vec<f64> = all(&rows)
             .iter()
             .flat_map(|row| row.iter().enumerate().map(|(j, &raw)| preprocessing.value(j, raw)).collect::<Vec<_>>())
             .collect();
-        assert!(found == expected);
+        assert!(actual == expected);
     }
 }
 
@@ -102,10 +105,10 @@ fn shared_and_unique_rows_have_equal_features() {
 fn a_selection_frees_the_other_images() {
     let [images, _] = draw_both(1, Counts { train: 40, validation: 1 });
     let rows = Rows::from(images);
-    let few = rows.select(&[7, 8, 30]);
-    let kept = few.clone().into_memory(u64::MAX).unwrap();
-    assert_eq!((kept.labels(), kept.stored_index(2), few.stored_index(2)), (few.labels(), 2, 30));
-    assert_eq!((kept.sha256().unwrap(), kept.bytes()), (few.sha256().unwrap(), 3 * 784));
+    let selected = rows.select(&[7, 8, 30]);
+    let kept = selected.clone().into_memory(u64::MAX).unwrap();
+    assert_eq!((kept.labels(), kept.stored_index(2), selected.stored_index(2)), (selected.labels(), 2, 30));
+    assert_eq!((kept.sha256().unwrap(), kept.bytes()), (selected.sha256().unwrap(), 3 * 784));
     assert_eq!(
         rows.clone().into_memory(0).unwrap().sha256().unwrap(),
         rows.sha256().unwrap(),

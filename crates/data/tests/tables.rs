@@ -57,8 +57,8 @@ fn names_with_outer_blanks_are_refused() {
     let texts = ["null", "NULL", "NA", "N/A", "nan", "NaN", "None", "none", "inf", "true", "~"];
     let rows: String = texts.iter().enumerate().map(|(i, name)| format!("{i},0,{name}\n")).collect();
     let table = read(format!("a,id,y\n{rows}")).unwrap();
-    let found: Vec<&str> = table.labels.iter().map(|&label| table.classes[usize::from(label)].as_str()).collect();
-    assert_eq!((found.as_slice(), table.classes.len()), (&texts[..], texts.len()));
+    let actual: Vec<&str> = table.labels.iter().map(|&label| table.classes[usize::from(label)].as_str()).collect();
+    assert_eq!((actual.as_slice(), table.classes.len()), (&texts[..], texts.len()));
 
     // White space around an unquoted field is ignored.
     for rows in
@@ -183,6 +183,6 @@ fn the_error_of_a_missing_label_names_no_option() {
         holdout: None,
         resident_bytes: u64::MAX,
     };
-    let said = Tables::read(&path, &no_label).unwrap_err().to_string();
-    assert!(!said.contains("--") && !said.contains("xtask"), "{said}");
+    let message = Tables::read(&path, &no_label).unwrap_err().to_string();
+    assert!(!message.contains("--") && !message.contains("xtask"), "{message}");
 }

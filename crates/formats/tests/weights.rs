@@ -18,8 +18,8 @@ fn a_square_matrix_needs_its_orientation() {
     assert_eq!(weights(Layout::RowPerClass), [1.0, 3.0, 2.0, 4.0]);
     // Without a bias it is zero, and the result says so.
     let alone = safetensors(&[("weight", &[3, 2], vec![1.0; 6])]);
-    let found = Weights::read(&alone, Some(Layout::RowPerClass)).unwrap();
-    assert_eq!((found.parameters.bias.as_slice(), found.has_bias), ([0.0; 3].as_slice(), false));
+    let actual = Weights::read(&alone, Some(Layout::RowPerClass)).unwrap();
+    assert_eq!((actual.parameters.bias.as_slice(), actual.has_bias), ([0.0; 3].as_slice(), false));
 }
 
 #[test]
@@ -163,7 +163,7 @@ const TWO: &str = "numpy._core.multiarray";
 
 #[test]
 fn numpy_scalar_objects_are_read() {
-    let found = of_objects(&[
+    let actual = of_objects(&[
         call(TWO, "U2", "<", b"n\0\0\0o\0\0\0"),
         call(ONE, "U1", ">", b"\0\0\0n"),
         call(TWO, "i8", "<", &(-300i64).to_le_bytes()),
@@ -176,7 +176,7 @@ fn numpy_scalar_objects_are_read() {
         b"\x8a\x09\0\0\0\0\0\0\0\0\x01".to_vec(),
     ]);
     let expected = ["no", "n", "-300", "18446744073709551615", "256", "True", "0.1", "a", "it", "18446744073709551616"];
-    assert_eq!(found.unwrap(), expected);
+    assert_eq!(actual.unwrap(), expected);
 }
 
 /// NumPy memoizes a dtype before it sets the byte order.
@@ -234,8 +234,8 @@ fn a_scaler_may_only_centre_or_only_scale() {
         npy(&format!("{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}"), &bytes)
     };
     let model = |more: &[(&str, Vec<u8>)]| {
-        let own = [("coef.npy", floats("(1, 2)", &[1.0, -1.0])), ("intercept.npy", floats("(1,)", &[0.5]))];
-        npz(&[&own[..], more].concat())
+        let binary = [("coef.npy", floats("(1, 2)", &[1.0, -1.0])), ("intercept.npy", floats("(1,)", &[0.5]))];
+        npz(&[&binary[..], more].concat())
     };
     let statistics = |more: &[(&str, Vec<u8>)]| Weights::read(&model(more), None).unwrap().about.mean_and_scale;
     let [mean, scale] = [("mean_.npy", floats("(2,)", &[3.0, 4.0])), ("scale_.npy", floats("(2,)", &[5.0, 6.0]))];

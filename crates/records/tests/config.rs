@@ -74,10 +74,10 @@ fn every_key_can_be_overridden() {
     let written: toml::Table = toml::from_str(&written).unwrap();
     for text in overrides {
         let (key, value) = text.split_once('=').unwrap();
-        let found = key.split('.').fold(&toml::Value::Table(written.clone()), |at, part| &at[part]).clone();
-        let found = found.as_str().map_or_else(|| found.to_string(), str::to_owned);
-        assert!(found == value || found == format!("{value}.0"), "{key}: {found}");
-        assert!(!default.contains(&format!("{} = {found}", key.rsplit('.').next().unwrap())), "{key} is a default");
+        let actual = key.split('.').fold(&toml::Value::Table(written.clone()), |at, part| &at[part]).clone();
+        let actual = actual.as_str().map_or_else(|| actual.to_string(), str::to_owned);
+        assert!(actual == value || actual == format!("{value}.0"), "{key}: {actual}");
+        assert!(!default.contains(&format!("{} = {actual}", key.rsplit('.').next().unwrap())), "{key} is a default");
     }
     // This solver cannot be combined with early stopping.
     let solver = parse(SMALLEST, &["objective.l2=1", "descent.solver=lbfgs"]).unwrap().descent().solver;
@@ -283,11 +283,11 @@ fn overrides_can_reset_a_key() {
 
 #[test]
 fn errors_of_keys_name_no_option() {
-    for said in [
+    for message in [
         GridKey::parse("objective.l2").unwrap_err().to_string(),
         check_override("descent.epochs").unwrap_err().to_string(),
     ] {
-        assert!(!said.contains("--") && !said.contains("xtask"), "{said}");
+        assert!(!message.contains("--") && !message.contains("xtask"), "{message}");
     }
 }
 
@@ -305,9 +305,9 @@ fn an_out_of_range_number_is_refused_with_the_range() {
             let by_file = parse(&in_file, &[]);
             let by_option = parse(SMALLEST, &[&format!("{key}={value}")]);
             for refused in [by_file, by_option] {
-                let said = refused.unwrap_err();
-                assert!(said.contains(range) && said.contains(&format!("{key} = ")), "{said}");
-                assert!(!said.contains('\n') && said.chars().count() <= 1000, "{said}");
+                let message = refused.unwrap_err();
+                assert!(message.contains(range) && message.contains(&format!("{key} = ")), "{message}");
+                assert!(!message.contains('\n') && message.chars().count() <= 1000, "{message}");
             }
         }
     }

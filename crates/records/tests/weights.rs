@@ -64,8 +64,8 @@ fn a_classs_weights_are_its_column() {
     assert_eq!(logistic.of_class(0), [1.0, 2.0, 3.0]);
     for (parameters, class) in [(logistic, 1), (parameters(), 3)] {
         let beyond = std::panic::catch_unwind(|| parameters.of_class(class)).unwrap_err();
-        let said = beyond.downcast_ref::<String>().unwrap();
-        assert!(said.contains(&format!("no column {class}: W has {} column", parameters.columns)), "{said}");
+        let message = beyond.downcast_ref::<String>().unwrap();
+        assert!(message.contains(&format!("no column {class}: W has {} column", parameters.columns)), "{message}");
     }
 }
 
@@ -79,8 +79,8 @@ fn statistics_round_trip_bit_for_bit() {
         assert_eq!(read_parameters(&file).unwrap(), parameters);
         // Without statistics, the kind of data determines the preprocessing.
         for (kind, expected) in [(DataKind::Images, Preprocessing::Pixels), (DataKind::Table, Preprocessing::Raw)] {
-            let found = read_preprocessing(&write_weights(&parameters, precision, &Preprocessing::Raw), kind);
-            assert_eq!(found.unwrap(), expected);
+            let actual = read_preprocessing(&write_weights(&parameters, precision, &Preprocessing::Raw), kind);
+            assert_eq!(actual.unwrap(), expected);
         }
     }
 }

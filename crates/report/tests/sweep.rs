@@ -61,7 +61,7 @@ fn ended() -> Summary {
 }
 
 /// Creates a sweep over these keys with made-up results.
-fn made_up(keys: &[&str], change: impl Fn(usize, &mut Summary) -> bool) -> Sweep {
+fn synthetic_sweep(keys: &[&str], change: impl Fn(usize, &mut Summary) -> bool) -> Sweep {
     let ended = ended();
     let keys = keys.iter().map(|text| GridKey::parse(text).unwrap()).collect();
     let plan = SweepPlan {
@@ -85,7 +85,7 @@ fn made_up(keys: &[&str], change: impl Fn(usize, &mut Summary) -> bool) -> Sweep
 #[test]
 fn plots_are_labelled_and_well_formed() {
     let of = |keys: &[&str], change: &dyn Fn(usize, &mut Summary) -> bool| {
-        let files = made_up(keys, change).files();
+        let files = synthetic_sweep(keys, change).files();
         let file = |name: &str| files.iter().find(|file| file.0 == name).unwrap().1.clone();
         // The PNG has two pixels for each unit of the SVG.
         let (svg, png) = (String::from_utf8(file("sweep.svg")).unwrap(), file("sweep.png"));
@@ -128,9 +128,9 @@ fn plots_are_labelled_and_well_formed() {
     let seeds = (0..200).map(|seed| seed.to_string()).collect::<Vec<_>>().join(",");
     let many = of(&[&format!("descent.shuffle.seed={seeds}")], &whole);
     assert!(many.iter().any(|text| text == "descent.shuffle.seed") && many.len() < 60, "{}", many.len());
-    let strange =
+    let unescaped =
         of(&["data.label='<a & \"b\">',\"it's\"", "data.source='/a/very/long/path/to/a/folder/of/files',b"], &whole);
-    has(&strange, &["&lt;a &amp; &quot;b&quot;&gt;", "b"]);
+    has(&unescaped, &["&lt;a &amp; &quot;b&quot;&gt;", "b"]);
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn a_table_has_a_row_for_every_ending() {
         };
         point != 5
     };
-    let sweep = made_up(&["descent.epochs=1,2,3,4,5,6"], endings);
+    let sweep = synthetic_sweep(&["descent.epochs=1,2,3,4,5,6"], endings);
     let rows = sweep.json()["rows"].clone();
     let ended: Vec<&str> = (0..6).map(|point| rows[point]["ended"].as_str().unwrap()).collect();
     assert_eq!(ended, ["all-epochs", "stopped-early", "converged", "iterations-used-up", "not-converged", "diverged"]);

@@ -35,12 +35,15 @@ pub fn check(bytes: &[u8]) {
         match read(bytes, size) {
             Ok(picture) => {
                 assert_eq!(picture.pixels.len(), size[0] * size[1]);
-                let told = &picture.treatment;
-                assert!(told.fitted[0] <= size[0] && told.fitted[1] <= size[1], "{told:?}");
-                assert!(told.ink[0] <= told.size[0] && told.ink[1] <= told.size[1], "{told:?}");
+                let treatment = &picture.treatment;
+                assert!(treatment.fitted[0] <= size[0] && treatment.fitted[1] <= size[1], "{treatment:?}");
+                assert!(
+                    treatment.ink[0] <= treatment.size[0] && treatment.ink[1] <= treatment.size[1],
+                    "{treatment:?}"
+                );
                 // The picture has ink.
-                assert!(picture.pixels.iter().any(|&pixel| pixel > 0), "{told:?}");
-                is_a_sentence(&told.to_string());
+                assert!(picture.pixels.iter().any(|&pixel| pixel > 0), "{treatment:?}");
+                is_a_sentence(&treatment.to_string());
             }
             Err(PictureError::TooLarge { width, height }) => assert!(width > 0 && height > 0),
             Err(error) => is_a_sentence(&error.to_string()),

@@ -25,8 +25,8 @@ pub fn seeds() -> Vec<Vec<u8>> {
         about: [].into(),
     };
     let formats = [Format::Safetensors, Format::Npz, Format::Json];
-    let own = formats.iter().flat_map(|&format| [softmax.to_bytes(format), logistic.to_bytes(format)]);
-    own.chain([include_bytes!("../../../crates/formats/tests/fixtures/numpy_objects.npz").to_vec()]).collect()
+    let exported = formats.iter().flat_map(|&format| [softmax.to_bytes(format), logistic.to_bytes(format)]);
+    exported.chain([include_bytes!("../../../crates/formats/tests/fixtures/numpy_objects.npz").to_vec()]).collect()
 }
 
 pub fn check(bytes: &[u8]) {

@@ -9,21 +9,21 @@ use crate::{imported, is_a_sentence, make_model, make_run, make_sweep, small};
 
 /// Whether to run all cases, which takes minutes.
 fn all() -> bool {
-    std::env::var("CHAINRULE_ATTACK").is_ok_and(|asked| asked == "all")
+    std::env::var("CHAINRULE_ATTACK").is_ok_and(|value| value == "all")
 }
 
 /// Flips bits of a file. `read` must fail with one sentence for each. Returns the number of flips.
-fn turn(file: &Path, read: &dyn Fn() -> Result<(), String>) -> usize {
+fn flip_bits(file: &Path, read: &dyn Fn() -> Result<(), String>) -> usize {
     let whole = std::fs::read(file).unwrap();
     let bits = 8 * whole.len();
     // An odd step reaches every position within a byte.
     let step = if all() { 1 } else { (bits / 300) | 1 };
     for bit in (0..bits).step_by(step) {
-        let mut turned = whole.clone();
-        turned[bit / 8] ^= 1 << (bit % 8);
-        std::fs::write(file, turned).unwrap();
-        let Err(said) = read() else { panic!("bit {bit} of {}", file.display()) };
-        is_a_sentence(&said);
+        let mut flipped = whole.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        std::fs::write(file, flipped).unwrap();
+        let Err(message) = read() else { panic!("bit {bit} of {}", file.display()) };
+        is_a_sentence(&message);
     }
     std::fs::write(file, whole).unwrap();
     read().unwrap();
@@ -31,9 +31,9 @@ fn turn(file: &Path, read: &dyn Fn() -> Result<(), String>) -> usize {
 }
 
 /// Flips bits of a folder's files and reads it each time. Returns the number of flips.
-fn turn_files(folder: &Path, names: &[&str], read: &dyn Fn() -> Result<(), RunError>) -> usize {
+fn flip_bits_of_files(folder: &Path, names: &[&str], read: &dyn Fn() -> Result<(), RunError>) -> usize {
     let read = || read().map_err(|error| error.to_string());
-    names.iter().map(|name| turn(&folder.join(name), &read)).sum()
+    names.iter().map(|name| flip_bits(&folder.join(name), &read)).sum()
 }
 
 #[test]
@@ -42,8 +42,8 @@ fn every_flipped_bit_of_a_run_is_detected() {
     let run = folder.path().join("run");
     make_run(&run);
     let files = ["config.toml", "manifest.json", "history.json", "model.safetensors", "summary.json"];
-    let turned = turn_files(&run, &files, &|| RunFolder::read(&run).map(drop));
-    assert!(turned > 1400, "{turned}");
+    let flipped = flip_bits_of_files(&run, &files, &|| RunFolder::read(&run).map(drop));
+    assert!(flipped > 1400, "{flipped}");
 }
 
 /// The run of a killed process.
@@ -55,14 +55,14 @@ fn every_flipped_bit_of_an_unfinished_run_is_detected() {
     for name in ["history.json", "model.safetensors", "summary.json"] {
         std::fs::remove_file(run.join(name)).unwrap();
     }
-    let turned = turn_files(&run, &["config.toml", "manifest.json"], &|| RunFolder::open(&run).map(drop));
-    assert!(turned > 550, "{turned}");
+    let flipped = flip_bits_of_files(&run, &["config.toml", "manifest.json"], &|| RunFolder::open(&run).map(drop));
+    assert!(flipped > 550, "{flipped}");
     let checkpoint = || {
         let (run, mut damaged) = (RunFolder::open(&run).unwrap(), Ok(()));
         run.last_checkpoint::<String>(&mut |error| damaged = Err(error.to_string()));
         damaged
     };
-    assert!(turn(&run.join("checkpoint/step-7.mpk"), &checkpoint) > 100);
+    assert!(flip_bits(&run.join("checkpoint/step-7.mpk"), &checkpoint) > 100);
 }
 
 #[test]
@@ -70,8 +70,8 @@ fn every_flipped_bit_of_an_imported_model_is_detected() {
     let folder = tempfile::tempdir().unwrap();
     let model = folder.path().join("model");
     make_model(&model);
-    let turned = turn_files(&model, &["imported.json", "model.safetensors"], &|| imported(&model).map(drop));
-    assert!(turned > 500, "{turned}");
+    let flipped = flip_bits_of_files(&model, &["imported.json", "model.safetensors"], &|| imported(&model).map(drop));
+    assert!(flipped > 500, "{flipped}");
 }
 
 #[test]
@@ -79,8 +79,8 @@ fn every_flipped_bit_of_a_sweeps_plan_is_detected() {
     let folder = tempfile::tempdir().unwrap();
     let sweep = folder.path().join("sweep");
     make_sweep(&sweep);
-    let turned = turn_files(&sweep, &["sweep.toml"], &|| SweepFolder::open(&sweep).map(drop));
-    assert!(turned > 280, "{turned}");
+    let flipped = flip_bits_of_files(&sweep, &["sweep.toml"], &|| SweepFolder::open(&sweep).map(drop));
+    assert!(flipped > 280, "{flipped}");
 }
 
 /// The report stores its gradient checks in this form.
@@ -89,9 +89,10 @@ fn every_flipped_bit_of_a_sealed_record_is_detected() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("record.json"), sealed(&small().history)).unwrap();
     let record = folder.path().join("record.json");
-    let turned =
-        turn_files(folder.path(), &["record.json"], &|| read_sealed::<History>(&record, "made again").map(drop));
-    assert!(turned > 200, "{turned}");
+    let flipped = flip_bits_of_files(folder.path(), &["record.json"], &|| {
+        read_sealed::<History>(&record, "made again").map(drop)
+    });
+    assert!(flipped > 200, "{flipped}");
 }
 
 #[test]
@@ -122,10 +123,10 @@ fn documents_without_a_valid_seal_are_refused() {
                 continue;
             }
             std::fs::write(&file, changed).unwrap();
-            let said = read(file.parent().unwrap()).unwrap_err().to_string();
-            assert!(said.contains("or an earlier version wrote it") && said.contains(advice), "{said}");
-            assert!(said.starts_with(&file.display().to_string()), "{said}");
-            is_a_sentence(&said);
+            let message = read(file.parent().unwrap()).unwrap_err().to_string();
+            assert!(message.contains("or an earlier version wrote it") && message.contains(advice), "{message}");
+            assert!(message.starts_with(&file.display().to_string()), "{message}");
+            is_a_sentence(&message);
         }
         std::fs::write(&file, whole).unwrap();
         read(file.parent().unwrap()).unwrap();

@@ -29,9 +29,9 @@ fn refuses(folder: &Path, what: &str, attempt: &dyn Fn(&Path) -> Result<(), RunE
     let before = contents(folder);
     let error = attempt(folder).unwrap_err();
     assert!(matches!(error, RunError::Foreign { .. }), "{what}: {error}");
-    let said = error.to_string();
-    assert!(said.starts_with(&format!("{}: ", folder.join(expected).display())), "{what}: {said}");
-    is_a_sentence(&said);
+    let message = error.to_string();
+    assert!(message.starts_with(&format!("{}: ", folder.join(expected).display())), "{what}: {message}");
+    is_a_sentence(&message);
     assert_eq!(contents(folder), before, "{what}");
 }
 
@@ -202,6 +202,6 @@ fn a_model_can_be_read_while_it_is_replaced() {
 fn the_error_of_a_sweeps_folder_names_no_option() {
     let sweep = tempfile::tempdir().unwrap();
     std::fs::write(sweep.path().join("sweep.toml"), "").unwrap();
-    let said = RunFolder::read(sweep.path()).unwrap_err().to_string();
-    assert!(!said.contains("--") && !said.contains("xtask"), "{said}");
+    let message = RunFolder::read(sweep.path()).unwrap_err().to_string();
+    assert!(!message.contains("--") && !message.contains("xtask"), "{message}");
 }

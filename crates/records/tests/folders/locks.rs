@@ -26,11 +26,11 @@ fn a_lock_names_its_process() {
     assert_eq!(std::fs::read_to_string(&lock).unwrap(), format!("process {}", std::process::id()));
     drop(held);
     assert_eq!(names(&path).iter().filter(|name| name.starts_with('.')).count(), 0);
-    for mine in ["", "process ", "process one", "mine"] {
-        std::fs::write(&lock, mine).unwrap();
+    for foreign in ["", "process ", "process one", "mine"] {
+        std::fs::write(&lock, foreign).unwrap();
         let error = RunFolder::open(&path).unwrap_err().to_string();
         assert!(error.contains(".lock") && error.contains("this program did not write it"), "{error}");
-        assert_eq!(std::fs::read_to_string(&lock).unwrap(), mine);
+        assert_eq!(std::fs::read_to_string(&lock).unwrap(), foreign);
         std::fs::remove_file(&lock).unwrap();
     }
 }
