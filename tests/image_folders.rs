@@ -173,11 +173,7 @@ fn broken_pictures_and_impossible_splits_are_named() {
     photographs(folder.path(), "two/train", 0..4);
     photographs(folder.path(), "two/test", 0..4);
     write(&folder.path().join("two/test/tree/1.png"), &photograph("sky", 1));
-    is_refused(
-        folder.path(),
-        &["train", "--data", "two"],
-        &["two/test/tree: no picture in two/train has this class"],
-    );
+    is_refused(folder.path(), &["train", "--data", "two"], &["two/test/tree: no picture in two/train has this class"]);
 }
 
 /// Returns images of 9 x 13 pixels in five classes, each bright in its own rows.

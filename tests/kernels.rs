@@ -92,7 +92,11 @@ fn one_pass_gives_the_closed_forms_gradient() {
                         let case = format!("{shape:?} {size:?} {isa} {threads} threads {float:?}");
                         let mut fused = problem.fused(float, threads, isa);
                         let actual = with_threads(threads, || fused.gradient(&rows, &all)).unwrap();
-                        assert!(relative_error(&[actual.loss], &[loss]) <= bound, "{case}: loss {} {loss}", actual.loss);
+                        assert!(
+                            relative_error(&[actual.loss], &[loss]) <= bound,
+                            "{case}: loss {} {loss}",
+                            actual.loss
+                        );
                         assert!(
                             relative_error(&actual.weight, &weight) <= bound,
                             "{case}: {}",

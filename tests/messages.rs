@@ -113,10 +113,7 @@ fn missing_files_list_the_existing_ones() {
         (&["sweep", "--resume", "runs/swep-1"], &["runs/swep-1: no such folder"]),
         (&["inspect", "flowers.csv"], &["flowers.csv: expected the folder of a run, but this is a file"]),
         (&["train", "--data", "penguin.csv"], &["penguin.csv: no such file or folder; expected auto, mnist, embedded"]),
-        (
-            &["train", "--data", "/dev/null"],
-            &["/dev/null: expected a file or a folder", "save the data of a pipe"],
-        ),
+        (&["train", "--data", "/dev/null"], &["/dev/null: expected a file or a folder", "save the data of a pipe"]),
         (&["data", "--data", "/dev/null"], &["save the data of a pipe to a file first"]),
     ]);
 }
@@ -163,7 +160,10 @@ fn files_of_the_wrong_kind_are_identified() {
             &["--data flowers.csv --set data.label=COLUMN trains on it\n"],
         ),
         (&["reproduce", "flowers.csv"], &["this is a table"]),
-        (&["reproduce", "configs/softmax.toml"], &["this is the config of an experiment, for the command train; a plan has runs"]),
+        (
+            &["reproduce", "configs/softmax.toml"],
+            &["this is the config of an experiment, for the command train; a plan has runs"],
+        ),
         (&["reproduce", "plan.toml"], &["plan.toml: line 2: unknown key nme; expected one of name, config,"]),
         (&["train", "runs"], &["runs: expected the TOML file", "this is a folder; name a data set with --data runs"]),
         (&["train", "made"], &["made: expected the TOML file", "train --resume made continues", "made/config.toml"]),

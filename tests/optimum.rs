@@ -388,8 +388,8 @@ fn table_and_exit_code_report_the_certificate() {
     assert_eq!(code(&output), Some(1), "{}", text(&output.stderr));
     let stdout = text(&output.stdout);
     assert!(
-        said.contains("all iterations completed, after 3 iterations") && said.contains("; the tolerance is 1e-6"),
-        "{said}"
+        stdout.contains("all iterations completed, after 3 iterations") && stdout.contains("; the tolerance is 1e-6"),
+        "{stdout}"
     );
     assert!(folder.path().join("runs/softmax-optimum-2/model.safetensors").is_file());
     let descent = call(

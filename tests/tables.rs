@@ -390,17 +390,17 @@ fn every_command_refuses_spreadsheets_and_pipes() {
     write(folder.path(), "book.xlsx", b"PK\x03\x04\x14\0\x06\0\x08\0\0\0!\0[Content_Types].xml\0\0\0\0");
     for arguments in [&["data", "--data", "book.xlsx"][..], &["train", "--data", "book.xlsx", "--set", "data.label=y"]]
     {
-        is_refused(folder.path(), arguments, &["book.xlsx: expected a table (CSV), found an Excel spreadsheet (xlsx)", "save it as CSV"]);
+        is_refused(
+            folder.path(),
+            arguments,
+            &["book.xlsx: expected a table (CSV), found an Excel spreadsheet (xlsx)", "save it as CSV"],
+        );
     }
     // Piped data is not in a file.
     for arguments in
         [&["data", "--data", "/dev/stdin"][..], &["train", "--data", "/dev/stdin", "--set", "data.label=y"]]
     {
-        is_refused(
-            folder.path(),
-            arguments,
-            &["/dev/stdin: ", "expected a file or a folder", "cat > data.csv"],
-        );
+        is_refused(folder.path(), arguments, &["/dev/stdin: ", "expected a file or a folder", "cat > data.csv"]);
     }
 }
 
@@ -443,7 +443,11 @@ fn missing_and_ambiguous_labels_are_refused() {
     for rows in ["1,rose\n2, \"rose\"\n3,lily\n", "1,rose\n2,\t\"rose\"\n3,lily\n"] {
         write(folder.path(), "quote.csv", format!("a,y\n{rows}"));
         let arguments = [&MODEL[..], &["--data", "quote.csv", "--set", "data.label=y"]].concat();
-        is_refused(folder.path(), &arguments, &["line 3, column \"y\": the label begins with white space before a quote"]);
+        is_refused(
+            folder.path(),
+            &arguments,
+            &["line 3, column \"y\": the label begins with white space before a quote"],
+        );
     }
     // The classes of IDX files have one name each.
     let digits = ["train", "--data", "embedded", "--set", "data.classes=[\"2\", \"02\"]"];

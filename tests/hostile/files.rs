@@ -247,13 +247,7 @@ fn endless_headers_and_lines_are_refused() {
     );
     let many: Vec<u8> = (0..100_001).flat_map(|j| format!("c{j},").into_bytes()).collect();
     let many = [&many[..], b"y\n"].concat();
-    costs_in_proportion(
-        "many.csv",
-        &many,
-        many.len() as u64,
-        64 << 20,
-        ["it has 100002 columns; at most 100000"; 2],
-    );
+    costs_in_proportion("many.csv", &many, many.len() as u64, 64 << 20, ["it has 100002 columns; at most 100000"; 2]);
 }
 
 /// `inspect_source` finds what reading finds, for any compression, with little memory.

@@ -51,9 +51,15 @@ fn a_damaged_checkpoint_falls_back_to_the_previous_one() {
             let stderr = succeeds(folder, &resume("run", &[]));
             assert!(stderr.contains("checkpoint/step-80.mpk: it "), "{i}: {stderr}");
             if how_many == 1 {
-                assert!(stderr.contains("the previous checkpoint is used\nresuming from step 60 of run"), "{i}: {stderr}");
+                assert!(
+                    stderr.contains("the previous checkpoint is used\nresuming from step 60 of run"),
+                    "{i}: {stderr}"
+                );
             } else {
-                assert!(stderr.contains("no checkpoint is complete; the run starts from the beginning"), "{i}: {stderr}");
+                assert!(
+                    stderr.contains("no checkpoint is complete; the run starts from the beginning"),
+                    "{i}: {stderr}"
+                );
             }
             assert_eq!(outcome(&folder.join("run")), expected, "{i}");
         }

@@ -105,7 +105,10 @@ fn losses_of_different_class_weights_are_not_compared() {
     let weights = "objective.class_weights=balanced,[1,1,1],[0.1,0.1,0.1]";
     let settings = ["--set", "data.classes=[1,2,3]", "--out", "weights"];
     let stdout = text(&succeeds(folder, &sweep(&[&["--grid", weights][..], &settings].concat())).stdout);
-    assert!(stdout.contains("no point is marked as the best") && !stdout.contains("The best point was chosen"), "{stdout}");
+    assert!(
+        stdout.contains("no point is marked as the best") && !stdout.contains("The best point was chosen"),
+        "{stdout}"
+    );
     assert!(stdout.lines().all(|line| !line.starts_with('*')), "{stdout}");
     let page = String::from_utf8(read(folder.join("weights/sweep.md")).unwrap()).unwrap();
     assert!(page.contains("means of the weighted cross-entropy") && !page.contains("Best:"), "{page}");

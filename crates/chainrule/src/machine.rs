@@ -169,7 +169,9 @@ impl Machine {
                 config.data().resident_bytes
             ),
             (missing, _) => {
-                format!("descent.gradient = \"fused\": the fused kernels cannot train this: {missing}; use auto or closed-form")
+                format!(
+                    "descent.gradient = \"fused\": the fused kernels cannot train this: {missing}; use auto or closed-form"
+                )
             }
         })
     }

@@ -13,7 +13,7 @@ use chainrule_data::{
     TableRequest, TableSplit, Tables, digits_to_draw, find_tables, find_with, holdout, names, resolve_source,
     unused_message,
 };
-use chainrule_evaluate::{Scores, Tally, Misclassified};
+use chainrule_evaluate::{Misclassified, Scores, Tally};
 use chainrule_report::{Tile, contact_sheet};
 use chainrule_solve::{Prediction, RowError};
 use clap::{Args, ValueEnum};

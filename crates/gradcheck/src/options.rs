@@ -47,7 +47,7 @@ pub enum Search {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DifferencePrecision {
     /// The type of the parameters.
-    Own,
+    SameAsParameters,
     /// f64, at the same parameter values. The bounds of an f32 gradient become much narrower. The
     /// loss must compute in the type of the parameters that it receives, and cast its inputs if
     /// necessary. The device must support f64.

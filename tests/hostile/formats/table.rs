@@ -1,6 +1,6 @@
 //! CSV.
 
-use chainrule_data::table::{TableSummary, Columns, Table};
+use chainrule_data::table::{Columns, Table, TableSummary};
 
 use super::is_a_sentence;
 
