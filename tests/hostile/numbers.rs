@@ -255,7 +255,7 @@ const RANGES: [(&str, &str); 3] = [
 
 #[test]
 fn an_out_of_range_number_names_the_range() {
-    let folder = strange_folder();
+    let folder = extreme_folder();
     for set in ["objective.l2=1e30", "descent.learning_rate=1e30", "descent.learning_rate=nan"] {
         let (code, said) = train(folder.path(), &["--data", "constant", "--set", set]);
         assert!(code == 2 && RANGES.iter().any(|(_, range)| said.contains(range)), "{said}");

@@ -127,7 +127,7 @@ impl PreparedRows {
             return Some("kernels: the device's own, two launches per step".to_owned());
         }
         let rows = self.rows.fused()?;
-        let packed_fraction = rows.packed().map(PackedRows::kept);
+        let packed_fraction = rows.packed().map(PackedRows::stored_fraction);
         let reading = match (packed_fraction, rows.file()) {
             (Some(1.0), _) => "every byte, because no block of 16 bytes is all 0".to_owned(),
             (Some(packed_fraction), _) => {

@@ -4,7 +4,7 @@ use chainrule_core::{EarlyStopping, StoppingDecision};
 
 #[test]
 fn patience_counts_since_the_last_strictly_lower_loss() {
-    let verdicts = |patience, losses: &[f64]| {
+    let decisions = |patience, losses: &[f64]| {
         let mut stopping = EarlyStopping::new(patience);
         let decisions: Vec<_> = losses.iter().enumerate().map(|(step, &loss)| stopping.record(step, loss)).collect();
         (decisions, stopping.best())

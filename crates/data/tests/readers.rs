@@ -54,7 +54,7 @@ fn each_reader_recognises_only_its_files() {
 
 #[test]
 fn readers_have_different_names_and_extensions() {
-    let endings: Vec<&str> = READERS.iter().flat_map(|reader| reader.endings()).copied().collect();
+    let extensions: Vec<&str> = READERS.iter().flat_map(|reader| reader.extensions()).copied().collect();
     let names: Vec<&str> = READERS.iter().map(|reader| reader.name()).collect();
     for mut words in [names, extensions] {
         words.sort_unstable();
@@ -128,12 +128,13 @@ const ANY: TableRequest = TableRequest {
 
 #[test]
 fn a_folder_may_have_tables_of_every_extension() {
-    for ending in table_endings() {
+    for extension in table_extensions() {
         let folder = tempfile::tempdir().unwrap();
         let request = TableRequest { label: Some("species".to_owned()), ..ANY };
         let is_table = || Request::Folder(folder.path().to_owned()).is_table();
         assert!(!is_table());
-        let reader = of(TABLES).find(|reader| reader.extensions().iter().any(|own| extension.contains(own))).unwrap();
+        let reader =
+            of(TABLES).find(|reader| reader.extensions().iter().any(|known| extension.contains(known))).unwrap();
         let content = fixture(reader);
         let content = if extension.ends_with(".gz") { gzipped(&content) } else { content };
         fs::write(folder.path().join(format!("train{extension}")), &content).unwrap();

@@ -135,7 +135,7 @@ fn plots_are_labelled_and_well_formed() {
 
 #[test]
 fn a_table_has_a_row_for_every_ending() {
-    let ways = |point: usize, summary: &mut Summary| {
+    let endings = |point: usize, summary: &mut Summary| {
         let certificate = |ended, bound| Certificate {
             objective: 1.0,
             gradient_norm: 1e-5,
