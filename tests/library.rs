@@ -16,7 +16,7 @@ use crate::support::{cpu, noise, skip};
 #[path = "../crates/chainrule/tests/flowers/mod.rs"]
 mod flowers;
 
-use flowers::{COLUMNS, says, table};
+use flowers::{COLUMNS, assert_error, table};
 
 /// An estimator on a CPU, as in the tests of the program.
 fn softmax() -> Estimator {
@@ -127,7 +127,7 @@ fn library_and_program_read_a_saved_model() {
     let again = Fitted::load(&model).unwrap();
     assert_eq!(again.parameters(), fitted.parameters());
     assert_eq!(again.predict_proba(&samples).unwrap(), fitted.predict_proba(&samples).unwrap());
-    says(fitted.save(&model), &["models/own"]);
+    assert_error(fitted.save(&model), &["models/own"]);
     let before = files_below(&model);
 
     let answer = ask(folder.path(), &["evaluate", "models/own", "--data", "flowers.csv", "--label", "species"]);
@@ -139,7 +139,7 @@ fn library_and_program_read_a_saved_model() {
     let output = call(folder.path(), &["evaluate", "models/own", "--label", "species"]);
     assert!(text(&output.stderr).contains("was fitted to"), "{}", text(&output.stderr));
     assert_eq!(files_below(&model), before);
-    says(Fitted::load(folder.path().join("configs")), &["configs"]);
+    assert_error(Fitted::load(folder.path().join("configs")), &["configs"]);
 }
 
 #[test]
@@ -165,7 +165,7 @@ fn check_gradient_passes_on_samples() {
         let shown = report.to_string();
         assert!(shown.contains("autodiff, closed form"), "{shown}");
     }
-    says(softmax().learning_rate(0.0).check_gradient(&flowers), &["descent.learning_rate"]);
+    assert_error(softmax().learning_rate(0.0).check_gradient(&flowers), &["descent.learning_rate"]);
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn gradient_checks_use_rows_of_all_classes() {
         report.assert_pass();
         // The weights and statistics of a fit need rows of all classes.
         let only_common = estimator.check_gradient(&samples.with_classes(&["common"]).unwrap());
-        says(only_common, &["1 class (common)"]);
+        assert_error(only_common, &["1 class (common)"]);
     }
 }
 
@@ -217,7 +217,7 @@ fn the_examples_run() {
 #[test]
 fn the_divergence_error_suggests_a_fix() {
     let large = Samples::from_rows(&[[1e30], [-1e30]], &["a", "b"]).unwrap();
-    says(
+    assert_error(
         softmax().fit_validated(&large, &large),
         &["training diverged", "descent.learning_rate below 0.01", "standardize"],
     );

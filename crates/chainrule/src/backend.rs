@@ -72,17 +72,17 @@ impl Backend {
     /// Returns an error if `CHAINRULE_BACKENDS` names a backend that this build lacks.
     pub fn built() -> Result<Vec<Backend>, Error> {
         let built: Vec<Backend> = Backend::LOCAL.into_iter().filter(Backend::is_built).collect();
-        let Some(chosen) = std::env::var_os(BACKENDS_VARIABLE) else { return Ok(built) };
-        let chosen = chosen.to_string_lossy();
-        let chosen: Vec<&str> = chosen.split(',').map(str::trim).collect();
+        let Some(allowed) = std::env::var_os(BACKENDS_VARIABLE) else { return Ok(built) };
+        let allowed = allowed.to_string_lossy();
+        let allowed: Vec<&str> = allowed.split(',').map(str::trim).collect();
         let names: Vec<&str> = built.iter().chain([&Backend::Cpu]).map(Backend::name).collect();
-        if let Some(unknown) = chosen.iter().find(|name| !names.contains(name)) {
+        if let Some(unknown) = allowed.iter().find(|name| !names.contains(name)) {
             return backend_error(format!(
                 "{BACKENDS_VARIABLE}: {unknown:?} is none of this build's backends: {}",
                 names.join(", ")
             ));
         }
-        Ok(built.into_iter().filter(|backend| chosen.contains(&backend.name())).collect())
+        Ok(built.into_iter().filter(|backend| allowed.contains(&backend.name())).collect())
     }
 
     /// Returns whether the device has its own memory and queue, separate from the host's.

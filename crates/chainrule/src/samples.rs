@@ -219,24 +219,24 @@ impl Samples<()> {
         }
         // The distinct labels in the order of their first rows, and for each row its position among
         // them.
-        let (mut found, mut first): (HashMap<String, usize>, Vec<&L>) = (HashMap::new(), Vec::new());
-        let mut of_row = Vec::with_capacity(labels.len());
+        let (mut found, mut distinct_labels): (HashMap<String, usize>, Vec<&L>) = (HashMap::new(), Vec::new());
+        let mut class_of_row = Vec::with_capacity(labels.len());
         for (row, label) in labels.iter().enumerate() {
             let name = label.to_string();
             if let Some(&class) = found.get(&name) {
-                of_row.push(class as u16);
+                class_of_row.push(class as u16);
                 continue;
             }
             if let Some(problem) = name_problem(&name) {
                 return Err(SamplesError::Label { row, problem }.into());
             }
             // Labels beyond the limit are only counted, for the error message.
-            of_row.push(first.len().min(MAX_CLASSES) as u16);
-            found.insert(name, first.len());
-            first.push(label);
+            class_of_row.push(distinct_labels.len().min(MAX_CLASSES) as u16);
+            found.insert(name, distinct_labels.len());
+            distinct_labels.push(label);
         }
-        if first.len() > MAX_CLASSES {
-            return Err(SamplesError::ManyClasses(first.len()).into());
+        if distinct_labels.len() > MAX_CLASSES {
+            return Err(SamplesError::ManyClasses(distinct_labels.len()).into());
         }
         let classes = sorted_labels(found.keys().cloned().collect());
         let mut position_of = vec![0; classes.len()];
@@ -244,10 +244,10 @@ impl Samples<()> {
             position_of[found[name]] = position;
         }
         let mut own: Vec<Option<L>> = vec![None; classes.len()];
-        for (&position, label) in position_of.iter().zip(first) {
+        for (&position, label) in position_of.iter().zip(distinct_labels) {
             own[usize::from(position)] = Some(label.clone());
         }
-        let positions: Vec<u8> = of_row.into_iter().map(|class| position_of[usize::from(class)]).collect();
+        let positions: Vec<u8> = class_of_row.into_iter().map(|class| position_of[usize::from(class)]).collect();
         let rows = self.rows.with_labels(&positions);
         self.schema.classes = if self.schema.kind == DataKind::Table {
             classes.into_iter().map(Class::Name).collect()
@@ -415,11 +415,11 @@ impl<L: Clone> Samples<L> {
     /// # Errors
     /// As [`Samples::aligned_to`], without the check of classes.
     pub(crate) fn rows_aligned_to(&self, schema: &Schema) -> Result<Rows, Error> {
-        let [of_own, of_model] = [&self.schema, schema].map(describe_schema);
+        let [of_samples, of_model] = [&self.schema, schema].map(describe_schema);
         let is_table = |schema: &Schema| schema.kind == DataKind::Table;
         let fits = is_table(&self.schema) == is_table(schema);
         if !fits || (!is_table(schema) && self.schema.image_size != schema.image_size) {
-            return Err(SamplesError::KindMismatch { samples: of_own, model: of_model }.into());
+            return Err(SamplesError::KindMismatch { samples: of_samples, model: of_model }.into());
         }
         if !is_table(schema) {
             return Ok(self.rows.clone());
@@ -497,8 +497,8 @@ pub(crate) fn column_names<N: ToString>(schema: &Schema, names: &[N]) -> Result<
         return Err(SamplesError::ColumnName { column, problem });
     }
     let mut seen = HashSet::new();
-    if let Some(twice) = names.iter().find(|name| !seen.insert(name.as_str())) {
-        return Err(SamplesError::DuplicateColumn(twice.clone()));
+    if let Some(duplicate) = names.iter().find(|name| !seen.insert(name.as_str())) {
+        return Err(SamplesError::DuplicateColumn(duplicate.clone()));
     }
     Ok(names)
 }

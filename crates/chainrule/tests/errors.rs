@@ -30,7 +30,7 @@ fn cause(error: &dyn Error) -> Option<ErrorKind> {
 }
 
 /// Asserts that a message does not mention the program.
-fn is_neutral(message: &str) {
+fn assert_names_no_option(message: &str) {
     assert!(!message.contains("--") && !message.contains("xtask"), "{message}");
 }
 
@@ -60,7 +60,7 @@ fn save_does_not_overwrite_a_model() {
 #[test]
 fn errors_of_settings_name_no_option() {
     let (_folder, samples, _) = fitted_to_flowers();
-    is_neutral(&Estimator::softmax().epochs(0).fit(&samples).unwrap_err().to_string());
+    assert_names_no_option(&Estimator::softmax().epochs(0).fit(&samples).unwrap_err().to_string());
 }
 
 #[test]

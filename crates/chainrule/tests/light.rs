@@ -20,11 +20,11 @@ fn flowers() -> Samples<&'static str> {
     samples.with_columns(&["length", "weight", "colour"]).expect("names")
 }
 
-fn here() -> Backend {
+fn cpu() -> Backend {
     Backend::Cpu
 }
 
-fn same(a: &[Vec<f64>], b: &[Vec<f64>], bound: f64) {
+fn assert_close(a: &[Vec<f64>], b: &[Vec<f64>], bound: f64) {
     assert_eq!(a.len(), b.len());
     let max_distance =
         a.iter().flatten().zip(b.iter().flatten()).fold(0.0, |most: f64, (a, b)| most.max((a - b).abs()));
@@ -34,26 +34,26 @@ fn same(a: &[Vec<f64>], b: &[Vec<f64>], bound: f64) {
 #[test]
 fn a_fitted_table_round_trips_through_every_format() {
     let [train, validation] = flowers().split(0.2, 1).expect("two parts");
-    let estimator = Estimator::logistic().standardize().l2(0.01).precision(Precision::F64).backend(here());
+    let estimator = Estimator::logistic().standardize().l2(0.01).precision(Precision::F64).backend(cpu());
     let fitted = estimator.to_the_minimum().fit_validated(&train, &validation).expect("a fit");
     let certificate = fitted.training().and_then(|training| training.certificate).expect("a certificate");
     assert!(certificate.holds(), "{certificate:?}");
     assert!(fitted.score(&validation).expect("a score") > 0.9);
-    let probabilities = fitted.predict_proba(&validation).expect("probabilities");
-    assert!(probabilities.iter().all(|row| (row.iter().sum::<f64>() - 1.0).abs() < 1e-12));
+    let requested = fitted.predict_proba(&validation).expect("probabilities");
+    assert!(requested.iter().all(|row| (row.iter().sum::<f64>() - 1.0).abs() < 1e-12));
 
     let folder = tempfile::tempdir().expect("a folder");
     let saved = folder.path().join("flowers");
     fitted.save(&saved).expect("a saved model");
     let loaded = Fitted::load(&saved).expect("a loaded model");
-    same(&loaded.predict_proba(&validation).expect("probabilities"), &probabilities, 0.0);
+    assert_close(&loaded.predict_proba(&validation).expect("probabilities"), &requested, 0.0);
     for ending in ["json", "npz"] {
         let file = folder.path().join(format!("flowers.{ending}"));
         fitted.export(&file).expect(ending);
         let imported = Fitted::import(&file, &Hints::default()).expect(ending);
         let names: Vec<String> = imported.classes().iter().map(ToString::to_string).collect();
         assert_eq!((names, imported.columns()), (vec!["iris".to_owned(), "rose".to_owned()], fitted.columns()));
-        same(&imported.predict_proba(&validation).expect(ending), &probabilities, 1e-12);
+        assert_close(&imported.predict_proba(&validation).expect(ending), &requested, 1e-12);
     }
     // PyTorch's layer takes features and does not record how they were computed.
     let file = folder.path().join("flowers.safetensors");
@@ -68,14 +68,14 @@ fn the_kernels_fit_digits_in_f32_and_f64() {
     let [train, validation] = Samples::digits(1500, 7).split(0.2, 0).expect("two parts");
     let [single, double] = [Precision::F32, Precision::F64].map(|precision| {
         let estimator = Estimator::softmax().learning_rate(0.05).epochs(5).batch_size(20).precision(precision);
-        estimator.backend(here()).fit_validated(&train, &validation).expect("a fit")
+        estimator.backend(cpu()).fit_validated(&train, &validation).expect("a fit")
     });
     let gradient = single.training().map(|training| training.config.descent().gradient);
     assert_eq!(gradient, Some(chainrule::core::GradientSource::Fused));
     let [a, b] = [&single, &double].map(|fitted| fitted.evaluate(&validation).expect("metrics"));
     assert!(a.accuracy > 0.7 && (a.loss - b.loss).abs() < 1e-2 * b.loss, "{a:?} {b:?}");
     // Plain loops run what the kernels do not support: class weights and standardisation.
-    let standardized = Estimator::softmax().standardize().balanced().l2(0.01).to_the_minimum().backend(here());
+    let standardized = Estimator::softmax().standardize().balanced().l2(0.01).to_the_minimum().backend(cpu());
     let fitted = standardized.fit_validated(&train, &validation).expect("a fit");
     assert!(fitted.score(&validation).expect("a score") > 0.7);
     assert!(fitted.training().and_then(|training| training.certificate).is_some_and(|proof| proof.holds()));
@@ -84,7 +84,7 @@ fn the_kernels_fit_digits_in_f32_and_f64() {
 #[test]
 fn a_burn_setting_without_burn_names_the_feature() {
     let flowers = flowers();
-    let refused = Estimator::softmax().optimizer(Optimizer::Adam).backend(here()).fit(&flowers).expect_err("a refusal");
+    let refused = Estimator::softmax().optimizer(Optimizer::Adam).backend(cpu()).fit(&flowers).expect_err("a refusal");
     assert!(matches!(refused, Error::Backend(_)), "{refused}");
     assert!(refused.to_string().contains("descent.optimizer") && refused.to_string().contains("Burn"), "{refused}");
 }
@@ -93,7 +93,7 @@ fn a_burn_setting_without_burn_names_the_feature() {
 fn weights_are_converted_to_our_pixel_range() {
     // A linear layer trained on p / 255, exported without metadata and imported with hints.
     let samples = Samples::digits(200, 3);
-    let fitted = Estimator::softmax().epochs(2).backend(here()).fit(&samples).expect("a fit");
+    let fitted = Estimator::softmax().epochs(2).backend(cpu()).fit(&samples).expect("a fit");
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("digits.safetensors");
     fitted.export(&file).expect("a file");
@@ -112,11 +112,11 @@ fn weights_are_converted_to_our_pixel_range() {
     };
     let nothing = Fitted::import(&bare, &hints(None)).expect_err("a refusal");
     assert!(matches!(nothing, Error::ImportFile { error: ImportError::NoFeatures, .. }), "{nothing}");
-    let probabilities = fitted.predict_proba(&samples).expect("probabilities");
+    let requested = fitted.predict_proba(&samples).expect("probabilities");
     let imported = Fitted::import(&bare, &hints(Some(TrainedOn::Symmetric))).expect("a model");
-    same(&imported.predict_proba(&samples).expect("probabilities"), &probabilities, 1e-12);
+    assert_close(&imported.predict_proba(&samples).expect("probabilities"), &requested, 1e-12);
     let other = Fitted::import(&bare, &hints(Some(TrainedOn::Bytes))).expect("a model");
-    assert!(other.predict_proba(&samples).expect("probabilities") != probabilities);
+    assert!(other.predict_proba(&samples).expect("probabilities") != requested);
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn too_many_threads_are_refused() {
     let flowers = flowers();
     for threads in [1025, usize::MAX] {
         let threads = threads.try_into().expect("a number above 0");
-        let refused = Estimator::softmax().backend(here()).threads(threads).fit(&flowers);
+        let refused = Estimator::softmax().backend(cpu()).threads(threads).fit(&flowers);
         let refused = refused.expect_err("a refusal").to_string();
         assert!(refused.ends_with(" threads; expected from 1 to 1024"), "{refused}");
     }
@@ -137,7 +137,7 @@ fn an_invalid_model_file_is_an_error() {
     assert!(refused.ends_with("no model lies in this folder"), "{refused}");
 
     let flowers = flowers();
-    let fitted = Estimator::softmax().epochs(1).backend(here()).fit(&flowers).expect("a fit");
+    let fitted = Estimator::softmax().epochs(1).backend(cpu()).fit(&flowers).expect("a fit");
     let onnx = fitted.to_bytes(Format::Onnx);
     let refused = Fitted::from_bytes(&onnx, &Hints::default()).expect_err("a refusal").to_string();
     assert!(refused.starts_with("it is of the format onnx, which is exported and not read"), "{refused}");
@@ -164,10 +164,10 @@ fn a_missing_hint_is_named() {
 #[test]
 fn partial_fit_keeps_the_preprocessing() {
     let [first, second] = Samples::digits(600, 3).split(0.5, 0).expect("two parts");
-    let standardized = Estimator::softmax().standardize().epochs(5).backend(here());
+    let standardized = Estimator::softmax().standardize().epochs(5).backend(cpu());
     let fitted = standardized.fit(&first).expect("a fit");
     // The estimator asks for pixels, and could take the fused kernels; the model knows better.
-    let [by_own, by_other] = [standardized, Estimator::softmax().backend(here())]
+    let [by_own, by_other] = [standardized, Estimator::softmax().backend(cpu())]
         .map(|estimator| estimator.partial_fit(&fitted, &second).expect("a fit"));
     assert_eq!(by_own.parameters(), by_other.parameters());
     let training = by_other.training().expect("a training").train;
@@ -185,7 +185,7 @@ fn an_observer_can_stop_after_an_evaluation() {
         }
         _ => std::ops::ControlFlow::Continue(()),
     };
-    let estimator = Estimator::softmax().epochs(50).backend(here());
+    let estimator = Estimator::softmax().epochs(50).backend(cpu());
     let fitted = estimator.fit_observed(&train, &validation, &mut observer).expect("a fit");
     let training = fitted.training().expect("a training");
     assert_eq!((training.ending, training.history.evaluations.len()), (chainrule::solve::Ending::Interrupted, 2));

@@ -235,8 +235,8 @@ fn an_invalid_setting_names_its_source_line() {
 #[test]
 fn errors_have_kinds_and_causes() {
     let (rows, places) = rows();
-    let short = Samples::rows(vec![vec![1.0, 2.0], vec![1.0]]).expect_err("a refusal");
-    assert!(matches!(short, Error::Samples(SamplesError::RowLength { row: 1, found: 1, expected: 2 })), "{short}");
+    let ragged = Samples::rows(vec![vec![1.0, 2.0], vec![1.0]]).expect_err("a refusal");
+    assert!(matches!(ragged, Error::Samples(SamplesError::RowLength { row: 1, found: 1, expected: 2 })), "{ragged}");
     let nan = Samples::flat(&[1.0, f64::NAN], 1).expect_err("a refusal");
     assert!(matches!(nan, Error::Samples(SamplesError::Number { row: 1, column: 0, .. })), "{nan}");
     let cut = Samples::flat(&[1.0, 2.0, 3.0], 2).expect_err("a refusal");
@@ -253,11 +253,11 @@ fn errors_have_kinds_and_causes() {
     let folder = tempfile::tempdir().expect("a folder");
     let unreadable = fitted.predict_file(folder.path()).expect_err("a refusal");
     assert!(matches!(unreadable, Error::Samples(SamplesError::File { .. })), "{unreadable}");
-    let gone = Samples::csv(folder.path().join("gone.csv"), "y").expect_err("a refusal");
-    let mut cause = gone.source();
+    let missing = Samples::csv(folder.path().join("gone.csv"), "y").expect_err("a refusal");
+    let mut cause = missing.source();
     while let Some(deeper) = cause.and_then(|error| error.source()) {
         cause = Some(deeper);
     }
     let kind = cause.and_then(|error| error.downcast_ref::<std::io::Error>()).map(std::io::Error::kind);
-    assert_eq!(kind, Some(ErrorKind::NotFound), "{gone}");
+    assert_eq!(kind, Some(ErrorKind::NotFound), "{missing}");
 }

@@ -199,9 +199,9 @@ impl Tables {
         let (columns, files) = (table.columns.clone(), vec![(file_name(path), table.sha256.clone())]);
         let parts = match &request.holdout {
             None => {
-                let [whole, _] = parts(table, &classes, |_| false);
-                let whole = Arc::new(whole);
-                [Arc::clone(&whole), whole]
+                let [all_rows, _] = parts(table, &classes, |_| false);
+                let all_rows = Arc::new(all_rows);
+                [Arc::clone(&all_rows), all_rows]
             }
             Some(holdout) => {
                 // The holdout counts only the rows of these classes.
@@ -309,14 +309,14 @@ fn suspicious_label(table: &Table) -> Option<String> {
             table.classes[class]
         ));
     }
-    let sizes: Vec<Option<f64>> = table.classes.iter().map(|class| number(class.as_bytes()).ok()).collect();
-    let whole: Vec<Option<(bool, &str)>> = table.classes.iter().map(|class| whole_number(class)).collect();
-    let are_same = |i: usize, j: usize| match (whole[i], whole[j]) {
+    let values_of_labels: Vec<Option<f64>> = table.classes.iter().map(|class| number(class.as_bytes()).ok()).collect();
+    let whole_numbers: Vec<Option<(bool, &str)>> = table.classes.iter().map(|class| whole_number(class)).collect();
+    let are_same = |i: usize, j: usize| match (whole_numbers[i], whole_numbers[j]) {
         // Long numbers may round to the same f64.
         (Some(one), Some(other)) => one == other,
-        _ => sizes[i].is_some() && sizes[i] == sizes[j],
+        _ => values_of_labels[i].is_some() && values_of_labels[i] == values_of_labels[j],
     };
-    let same = (0..sizes.len()).find_map(|i| {
+    let same = (0..values_of_labels.len()).find_map(|i| {
         let other = (0..i).find(|&j| are_same(i, j))?;
         Some(if line(other) < line(i) { [other, i] } else { [i, other] })
     });

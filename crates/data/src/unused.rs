@@ -17,18 +17,18 @@ pub(crate) fn unused(
     reason: impl Fn(&Path) -> Option<String>,
 ) -> UnusedFiles {
     let used: BTreeSet<PathBuf> = used.into_iter().collect();
-    let mut found = UnusedFiles::default();
-    collect_unused(folder, "", &used, &reason, &mut found);
-    found
+    let mut unused_files = UnusedFiles::default();
+    collect_unused(folder, "", &used, &reason, &mut unused_files);
+    unused_files
 }
 
-/// Searches one folder. `below` is its path relative to the first folder.
+/// Searches one folder. `relative_path` is its path relative to the first folder.
 fn collect_unused(
     folder: &Path,
-    below: &str,
+    relative_path: &str,
     used: &BTreeSet<PathBuf>,
     reason: &impl Fn(&Path) -> Option<String>,
-    found: &mut UnusedFiles,
+    unused_files: &mut UnusedFiles,
 ) {
     let mut entries: Vec<PathBuf> =
         std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
@@ -40,16 +40,16 @@ fn collect_unused(
             continue;
         }
         if used.range(path.clone()..).next().is_some_and(|next| next.starts_with(&path)) {
-            inner.push((path, format!("{below}{name}/")));
-        } else if found.files.len() < UnusedFiles::MAX_LISTED {
+            inner.push((path, format!("{relative_path}{name}/")));
+        } else if unused_files.files.len() < UnusedFiles::MAX_LISTED {
             let slash = if path.is_dir() { "/" } else { "" };
             let reason = reason(&path);
-            found.files.push(UnusedFile { path: format!("{below}{name}{slash}"), reason });
+            unused_files.files.push(UnusedFile { path: format!("{relative_path}{name}{slash}"), reason });
         } else {
-            found.left_out += 1;
+            unused_files.left_out += 1;
         }
     }
-    for (path, below) in inner {
-        collect_unused(&path, &below, used, reason, found);
+    for (path, relative_path) in inner {
+        collect_unused(&path, &relative_path, used, reason, unused_files);
     }
 }

@@ -33,7 +33,7 @@ fn file(content: &[u8]) -> (TempDir, PathBuf) {
     (folder, path)
 }
 
-fn refuses(content: &[u8], expected: &str) {
+fn assert_rejected(content: &[u8], expected: &str) {
     let (_folder, path) = file(content);
     let message = read_images(&path).unwrap_err().to_string();
     assert!(message.contains(expected), "{message:?} does not say {expected:?}");
@@ -71,41 +71,41 @@ fn idx_files_round_trip() {
 
 #[test]
 fn a_broken_file_is_refused() {
-    let whole = images(2, 12);
-    refuses(b"", "empty");
-    refuses(&whole[..2], "truncated in its header, after 2 bytes");
-    refuses(&whole[..10], "truncated in its header, after 10 bytes");
-    refuses(&whole[..20], "declares 12 bytes of images, but it has 4");
-    refuses(&images(2, 13), "longer than the 12 bytes");
-    refuses(&images(0, 0), "declares no images");
-    refuses(&[&[0, 0, 8, 1][..], &whole[4..]].concat(), "starts with 0x00000801, expected 0x00000803");
-    refuses(b"PNG, or whatever this is", "not an IDX file");
+    let complete = images(2, 12);
+    assert_rejected(b"", "empty");
+    assert_rejected(&complete[..2], "truncated in its header, after 2 bytes");
+    assert_rejected(&complete[..10], "truncated in its header, after 10 bytes");
+    assert_rejected(&complete[..20], "declares 12 bytes of images, but it has 4");
+    assert_rejected(&images(2, 13), "longer than the 12 bytes");
+    assert_rejected(&images(0, 0), "declares no images");
+    assert_rejected(&[&[0, 0, 8, 1][..], &complete[4..]].concat(), "starts with 0x00000801, expected 0x00000803");
+    assert_rejected(b"PNG, or whatever this is", "not an IDX file");
 }
 
 #[test]
 fn a_wrong_header_allocates_no_memory() {
-    refuses(&images(u32::MAX, 12), "counts 25769803770 bytes of images, 12 are there");
+    assert_rejected(&images(u32::MAX, 12), "counts 25769803770 bytes of images, 12 are there");
     let mut huge = images(2, 12);
     huge[4..16].fill(0xff);
-    refuses(&huge, "an impossible number of");
+    assert_rejected(&huge, "an impossible number of");
 }
 
 #[test]
 fn a_broken_gzip_is_refused() {
-    let whole = gzip(&images(2, 12));
-    refuses(&whole[..whole.len() - 9], "damaged gzip");
-    refuses(&whole[..10], "damaged gzip");
-    let mut damaged = whole.clone();
+    let complete = gzip(&images(2, 12));
+    assert_rejected(&complete[..complete.len() - 9], "damaged gzip");
+    assert_rejected(&complete[..10], "damaged gzip");
+    let mut damaged = complete.clone();
     let last = damaged.len() - 6;
     damaged[last] ^= 1; // in the checksum
-    refuses(&damaged, "damaged gzip");
+    assert_rejected(&damaged, "damaged gzip");
 }
 
 #[test]
 fn a_gzip_larger_than_its_header_is_refused() {
     let mut bomb = images(2, 12);
     bomb.resize(200_000_000, 0);
-    refuses(&gzip(&bomb), "longer than the 12 bytes");
+    assert_rejected(&gzip(&bomb), "longer than the 12 bytes");
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn folder(train: &[u8], validation: &[u8]) -> TempDir {
     folder
 }
 
-fn refuses_split(
+fn assert_split_rejected(
     folder: &TempDir,
     train: Option<usize>,
     validation: Option<usize>,
@@ -167,32 +167,32 @@ fn gzipped_and_plain_folders_are_equal() {
 
 #[test]
 fn an_invalid_folder_is_refused() {
-    let refuses = |folder: &Path, expected: &str| {
+    let assert_rejected = |folder: &Path, expected: &str| {
         let message = read_folder(folder).unwrap_err().to_string();
         assert!(message.contains(expected) && !message.contains('\n'), "{message:?} does not say {expected:?}");
     };
-    refuses(Path::new("no/such/folder"), "no/such/folder: ");
+    assert_rejected(Path::new("no/such/folder"), "no/such/folder: ");
     let data = folder(&[0, 1, 2], &[0, 1]);
     write_labels(&data.path().join("t10k-labels-idx1-ubyte"), &[0, 1, 1]).unwrap();
-    refuses(data.path(), "2 images but 3 labels");
+    assert_rejected(data.path(), "2 images but 3 labels");
     std::fs::remove_file(data.path().join("t10k-labels-idx1-ubyte")).unwrap();
-    refuses(data.path(), "no t10k-labels-idx1-ubyte here");
+    assert_rejected(data.path(), "no t10k-labels-idx1-ubyte here");
     let data = folder(&[0, 1, 2], &[0, 1]);
     let wider = IdxImages { height: 2, width: 3, pixels: vec![0; 12] };
     write_images(&data.path().join("t10k-images-idx3-ubyte"), &wider).unwrap();
-    refuses(data.path(), "training images are 2 x 2 but validation images 2 x 3");
+    assert_rejected(data.path(), "training images are 2 x 2 but validation images 2 x 3");
 }
 
 #[test]
 fn missing_rows_and_classes_are_refused() {
     let data = folder(&[0, 1, 2, 0], &[0, 1, 2]);
-    refuses_split(&data, Some(5), None, None, "data.train_images = 5: there are only 4 training images");
-    refuses_split(&data, None, Some(4), None, "data.validation_images = 4: there are only 3 validation images");
-    refuses_split(&data, Some(2), None, None, "no image of class 2 among the 2 training images");
-    refuses_split(&data, None, Some(1), Some(&[0, 2]), "no image of class 0 among the 1 validation images");
-    refuses_split(&data, None, None, Some(&[0, 9]), "no image of class 9");
+    assert_split_rejected(&data, Some(5), None, None, "data.train_images = 5: there are only 4 training images");
+    assert_split_rejected(&data, None, Some(4), None, "data.validation_images = 4: there are only 3 validation images");
+    assert_split_rejected(&data, Some(2), None, None, "no image of class 2 among the 2 training images");
+    assert_split_rejected(&data, None, Some(1), Some(&[0, 2]), "no image of class 0 among the 1 validation images");
+    assert_split_rejected(&data, None, None, Some(&[0, 9]), "no image of class 9");
     let outside = folder(&[0, 1, 2], &[0, 3, 1, 2]);
-    refuses_split(&outside, None, None, None, "label 3 at row 1 is outside the classes 0..=2");
+    assert_split_rejected(&outside, None, None, None, "label 3 at row 1 is outside the classes 0..=2");
 }
 
 #[test]

@@ -70,7 +70,7 @@ fn readers_have_different_names_and_extensions() {
 }
 
 /// Asserts that an error names all readers of these kinds.
-fn names_all(sentence: &str, kinds: &[DataKind]) {
+fn assert_names_all(sentence: &str, kinds: &[DataKind]) {
     for reader in of(kinds) {
         assert!(sentence.contains(reader.name()), "{sentence:?} does not name {}", reader.name());
     }
@@ -86,26 +86,26 @@ fn messages_list_every_kind_of_file() {
     fs::write(at("small"), [&images_header(1, 2, 2)[..], &[0; 4]].concat()).unwrap();
 
     let of_images = |file: &Path| input_files::read(file, [28, 28], PictureMode::AsDrawn).err().unwrap().to_string();
-    names_all(&of_images(&at("text")), IMAGES);
-    names_all(&of_images(&at("small")), PICTURES);
-    names_all(&input_files::files(&at("empty"), &mut |_| {}).unwrap_err().to_string(), IMAGES);
-    names_all(&PictureError::Format.to_string(), PICTURES);
+    assert_names_all(&of_images(&at("text")), IMAGES);
+    assert_names_all(&of_images(&at("small")), PICTURES);
+    assert_names_all(&input_files::files(&at("empty"), &mut |_| {}).unwrap_err().to_string(), IMAGES);
+    assert_names_all(&PictureError::Format.to_string(), PICTURES);
 
     let json = &b"[{\"length\": 1}]"[..];
-    names_all(&TableSummary::read(json).unwrap_err().to_string(), TABLES);
+    assert_names_all(&TableSummary::read(json).unwrap_err().to_string(), TABLES);
     for reader in of(IMAGES) {
         let message = TableSummary::read(&fixture(reader)[..]).unwrap_err().to_string();
         assert!(message.contains(reader.name()) && message.contains("; name the folder"), "{message}");
-        names_all(&message, TABLES);
+        assert_names_all(&message, TABLES);
     }
 
     let actual = |path: &Path| {
         let counts = Counts { train: 1, validation: 1 };
         find(&Request::Folder(path.to_owned()), counts, &mut |_| {}).unwrap_err().to_string()
     };
-    names_all(&actual(&at("no-such-file-at-all")), TABLES);
+    assert_names_all(&actual(&at("no-such-file-at-all")), TABLES);
     let missing = actual(&at("empty"));
-    names_all(&missing, PICTURES);
+    assert_names_all(&missing, PICTURES);
     for extension in of(TABLES).map(|reader| reader.extensions()[0]) {
         assert!(missing.contains(&format!("train.{extension}")), "{missing}");
     }
@@ -113,7 +113,7 @@ fn messages_list_every_kind_of_file() {
         files: vec![chainrule_core::UnusedFile { path: "notes.txt".to_owned(), reason: None }],
         left_out: 0,
     };
-    names_all(&unused_message(&unused, true).unwrap(), PICTURES);
+    assert_names_all(&unused_message(&unused, true).unwrap(), PICTURES);
     assert_eq!((names(PICTURES, "or"), names(IMAGES, "and")), ("PNG or JPEG".into(), "PNG, JPEG and IDX".into()));
 }
 

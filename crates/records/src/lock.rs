@@ -74,9 +74,9 @@ impl Lock {
             // The file names the previous owner until this write, and is truncated after it. A kill
             // in between leaves a valid lock file. On a full disk the file is deleted.
             let holder = holder();
-            let said = file.rewind().and_then(|()| file.write_all(holder.as_bytes()));
-            let said = said.and_then(|()| file.set_len(holder.len() as u64));
-            said.inspect_err(|_| drop(std::fs::remove_file(&path))).map_err(error)?;
+            let result = file.rewind().and_then(|()| file.write_all(holder.as_bytes()));
+            let result = result.and_then(|()| file.set_len(holder.len() as u64));
+            result.inspect_err(|_| drop(std::fs::remove_file(&path))).map_err(error)?;
             return held(file);
         }
     }

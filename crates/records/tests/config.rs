@@ -14,7 +14,7 @@ fn parse(text: &str, overrides: &[&str]) -> Result<TrainConfig, String> {
     TrainConfig::parse("test.toml", text, &overrides).map_err(|error| error.to_string())
 }
 
-fn refuses(text: &str, overrides: &[&str], expected: &str) {
+fn assert_rejected(text: &str, overrides: &[&str], expected: &str) {
     let message = parse(text, overrides).unwrap_err();
     assert!(message.contains(expected) && !message.contains('\n'), "{message:?} does not say {expected:?}");
 }
@@ -92,35 +92,39 @@ fn the_last_override_of_a_key_wins() {
 
 #[test]
 fn an_unknown_key_names_the_nearest_known_one() {
-    refuses(
+    assert_rejected(
         SMALLEST,
         &["descent.learnin_rate=1"],
         "unknown key descent.learnin_rate; did you mean descent.learning_rate?",
     );
-    refuses(SMALLEST, &["learning_rate=1"], "did you mean descent.learning_rate?");
-    refuses(SMALLEST, &["descent.patience=1"], "did you mean early_stopping.patience?");
-    refuses(SMALLEST, &["objective.lambda2=1"], "did you mean objective.l2?");
-    refuses("[model]\nkind = 'softmax'\n[optimizer]\nepochs = 2\n", &[], "did you mean descent.epochs?");
+    assert_rejected(SMALLEST, &["learning_rate=1"], "did you mean descent.learning_rate?");
+    assert_rejected(SMALLEST, &["descent.patience=1"], "did you mean early_stopping.patience?");
+    assert_rejected(SMALLEST, &["objective.lambda2=1"], "did you mean objective.l2?");
+    assert_rejected("[model]\nkind = 'softmax'\n[optimizer]\nepochs = 2\n", &[], "did you mean descent.epochs?");
 }
 
 #[test]
 fn a_value_of_the_wrong_type_names_file_key_and_value() {
-    refuses(SMALLEST, &["descent.epochs=many"], "test.toml: descent.epochs = \"many\": expected a whole number");
-    refuses(SMALLEST, &["descent.epochs=2.5"], "descent.epochs = 2.5");
-    refuses(SMALLEST, &["descent.epochs=-2"], "descent.epochs = -2");
-    refuses(SMALLEST, &["data.classes=[1, 300]"], "data.classes");
-    refuses(SMALLEST, &["model.kind=tree"], "model.kind = \"tree\": expected softmax or logistic");
-    refuses(SMALLEST, &["descent.gradient=magic"], "expected one of auto, fused, closed-form, autodiff");
-    refuses("model = 3", &[], "model");
+    assert_rejected(
+        SMALLEST,
+        &["descent.epochs=many"],
+        "test.toml: descent.epochs = \"many\": expected a whole number",
+    );
+    assert_rejected(SMALLEST, &["descent.epochs=2.5"], "descent.epochs = 2.5");
+    assert_rejected(SMALLEST, &["descent.epochs=-2"], "descent.epochs = -2");
+    assert_rejected(SMALLEST, &["data.classes=[1, 300]"], "data.classes");
+    assert_rejected(SMALLEST, &["model.kind=tree"], "model.kind = \"tree\": expected softmax or logistic");
+    assert_rejected(SMALLEST, &["descent.gradient=magic"], "expected one of auto, fused, closed-form, autodiff");
+    assert_rejected("model = 3", &[], "model");
 }
 
 #[test]
 fn an_invalid_number_names_file_key_and_value() {
     for rate in ["0", "-0.1", "nan", "inf", "1e9"] {
-        refuses(SMALLEST, &[&format!("descent.learning_rate={rate}")], "test.toml: descent.learning_rate = ");
+        assert_rejected(SMALLEST, &[&format!("descent.learning_rate={rate}")], "test.toml: descent.learning_rate = ");
     }
     for l2 in ["-1", "nan", "inf", "1e30"] {
-        refuses(SMALLEST, &[&format!("objective.l2={l2}")], "test.toml: objective.l2 = ");
+        assert_rejected(SMALLEST, &[&format!("objective.l2={l2}")], "test.toml: objective.l2 = ");
     }
     for key in [
         "data.train_images",
@@ -130,42 +134,58 @@ fn an_invalid_number_names_file_key_and_value() {
         "early_stopping.evaluations_per_epoch",
         "early_stopping.patience",
     ] {
-        refuses(SMALLEST, &[&format!("{key}=0")], &format!("test.toml: {key} = 0: expected a whole number from 1"));
-        refuses(SMALLEST, &[&format!("{key}=9000000000000000000")], &format!("test.toml: {key} = 9000000000000000000"));
+        assert_rejected(
+            SMALLEST,
+            &[&format!("{key}=0")],
+            &format!("test.toml: {key} = 0: expected a whole number from 1"),
+        );
+        assert_rejected(
+            SMALLEST,
+            &[&format!("{key}=9000000000000000000")],
+            &format!("test.toml: {key} = 9000000000000000000"),
+        );
     }
     let numpy = "descent.shuffle.generator=numpy-legacy";
-    refuses(SMALLEST, &[numpy, "descent.shuffle.seed=4294967296"], "descent.shuffle.seed = 4294967296");
+    assert_rejected(SMALLEST, &[numpy, "descent.shuffle.seed=4294967296"], "descent.shuffle.seed = 4294967296");
 }
 
 #[test]
 fn classes_that_do_not_fit_the_model_are_rejected() {
-    refuses(SMALLEST, &["model.kind=logistic"], "data.classes = absent: the logistic model needs exactly two");
-    refuses(SMALLEST, &["model.kind=logistic", "data.classes=[1, 2, 3]"], "needs exactly two");
-    refuses(SMALLEST, &["data.classes=[1]"], "at least two classes");
-    refuses(SMALLEST, &["data.classes=[1, 2, 1]"], "names a class twice");
-    refuses(SMALLEST, &["data.classes=[2, \"2\"]"], "names a class twice");
-    refuses(SMALLEST, &["data.classes=[\"rose\", \"a\\u0007\"]"], "the name of a class has a control character");
-    refuses(SMALLEST, &["data.classes=[\"rose\", \"\"]"], "the name of a class is empty");
-    refuses(SMALLEST, &["data.classes=[1, 1.5]"], "a label from 0 to 255, or a name in quotes");
-    refuses(SMALLEST, &["data.validation_fraction=1.0"], "expected a number between 0 and 1");
-    refuses(SMALLEST, &["data.image_size=[28, 5000]"], "expected rows and columns from 1 to 4096");
+    assert_rejected(SMALLEST, &["model.kind=logistic"], "data.classes = absent: the logistic model needs exactly two");
+    assert_rejected(SMALLEST, &["model.kind=logistic", "data.classes=[1, 2, 3]"], "needs exactly two");
+    assert_rejected(SMALLEST, &["data.classes=[1]"], "at least two classes");
+    assert_rejected(SMALLEST, &["data.classes=[1, 2, 1]"], "names a class twice");
+    assert_rejected(SMALLEST, &["data.classes=[2, \"2\"]"], "names a class twice");
+    assert_rejected(
+        SMALLEST,
+        &["data.classes=[\"rose\", \"a\\u0007\"]"],
+        "the name of a class has a control character",
+    );
+    assert_rejected(SMALLEST, &["data.classes=[\"rose\", \"\"]"], "the name of a class is empty");
+    assert_rejected(SMALLEST, &["data.classes=[1, 1.5]"], "a label from 0 to 255, or a name in quotes");
+    assert_rejected(SMALLEST, &["data.validation_fraction=1.0"], "expected a number between 0 and 1");
+    assert_rejected(SMALLEST, &["data.image_size=[28, 5000]"], "expected rows and columns from 1 to 4096");
 }
 
 #[test]
 fn an_invalid_config_is_refused() {
-    refuses("[model\nkind = 1", &[], "test.toml:1: ");
-    refuses("[model]\nkind = 'softmax'\nkind = 'softmax'", &[], "test.toml:3: kind = 'softmax': this is no TOML (");
-    refuses("[model]\nkind = softmax", &[], "test.toml:2: kind = softmax: this is no TOML (");
-    refuses("", &[], "model.kind is missing");
-    refuses(SMALLEST, &["descent.epochs"], "descent.epochs: expected key=value");
+    assert_rejected("[model\nkind = 1", &[], "test.toml:1: ");
+    assert_rejected(
+        "[model]\nkind = 'softmax'\nkind = 'softmax'",
+        &[],
+        "test.toml:3: kind = 'softmax': this is no TOML (",
+    );
+    assert_rejected("[model]\nkind = softmax", &[], "test.toml:2: kind = softmax: this is no TOML (");
+    assert_rejected("", &[], "model.kind is missing");
+    assert_rejected(SMALLEST, &["descent.epochs"], "descent.epochs: expected key=value");
     // A second line belongs to the value and is not silently dropped.
-    refuses(SMALLEST, &["descent.epochs=1\nx = 2"], "descent.epochs");
+    assert_rejected(SMALLEST, &["descent.epochs=1\nx = 2"], "descent.epochs");
     for malformed in ["=3", "descent.epochs=", " = ", "descent.=3", ".epochs=3"] {
-        refuses(SMALLEST, &[malformed], "expected key=value");
+        assert_rejected(SMALLEST, &[malformed], "expected key=value");
     }
-    refuses(SMALLEST, &["model.kind.deep=3"], "unknown key model.kind.deep");
-    refuses(SMALLEST, &["descent=3"], "descent is a section of keys, which are set one by one, as descent.");
-    refuses(SMALLEST, &["experiment=../../etc"], "experiment = \"../../etc\"");
+    assert_rejected(SMALLEST, &["model.kind.deep=3"], "unknown key model.kind.deep");
+    assert_rejected(SMALLEST, &["descent=3"], "descent is a section of keys, which are set one by one, as descent.");
+    assert_rejected(SMALLEST, &["experiment=../../etc"], "experiment = \"../../etc\"");
     let message = TrainConfig::read(Path::new("no/such.toml"), &[]).unwrap_err().to_string();
     assert!(message.starts_with("no/such.toml: "), "{message}");
 }
@@ -243,21 +263,21 @@ kind = 'softmax'
 solver = 'lbfgs'
 [objective]
 l2 = 0.1";
-    let refuses = |more: &[&str], expected: &str| refuses(text, more, expected);
-    refuses(&["objective.l2=0"], "test.toml: objective.l2 = 0.0: without a penalty J may have no minimum");
-    refuses(
+    let assert_rejected = |more: &[&str], expected: &str| assert_rejected(text, more, expected);
+    assert_rejected(&["objective.l2=0"], "test.toml: objective.l2 = 0.0: without a penalty J may have no minimum");
+    assert_rejected(
         &["early_stopping.patience=3"],
         "early_stopping.patience = 3: descent.solver = \"lbfgs\" does not stop early",
     );
-    refuses(&["early_stopping.restore_best=true"], "early_stopping.restore_best = true: ");
+    assert_rejected(&["early_stopping.restore_best=true"], "early_stopping.restore_best = true: ");
     for tolerance in ["0", "-1", "nan", "2"] {
-        refuses(&[&format!("optimum.tolerance={tolerance}")], "optimum.tolerance = ");
+        assert_rejected(&[&format!("optimum.tolerance={tolerance}")], "optimum.tolerance = ");
     }
     for key in ["optimum.max_iterations", "optimum.memory", "optimum.evaluate_every"] {
-        refuses(&[&format!("{key}=0")], &format!("{key} = 0: expected a whole number from 1"));
+        assert_rejected(&[&format!("{key}=0")], &format!("{key} = 0: expected a whole number from 1"));
     }
-    refuses(&["descent.solver=newton"], "descent.solver = \"newton\": expected sgd or lbfgs");
-    refuses(&["optimum.iterations=3"], "unknown key optimum.iterations; did you mean optimum.max_iterations?");
+    assert_rejected(&["descent.solver=newton"], "descent.solver = \"newton\": expected sgd or lbfgs");
+    assert_rejected(&["optimum.iterations=3"], "unknown key optimum.iterations; did you mean optimum.max_iterations?");
 }
 
 #[test]

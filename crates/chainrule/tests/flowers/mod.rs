@@ -31,7 +31,7 @@ pub(crate) fn table(folder: &Path, name: &str, columns: &[&str]) -> Samples {
 
 pub(crate) const COLUMNS: [&str; 4] = ["length", "weight", "species", "width"];
 
-pub(crate) fn says(result: Result<impl Sized, Error>, expected: &[&str]) {
+pub(crate) fn assert_error(result: Result<impl Sized, Error>, expected: &[&str]) {
     let Err(error) = result else { panic!("it was not refused: {expected:?}") };
     let line = error.to_string();
     assert_eq!((line.lines().count(), format!("{error:?}")), (1, line.clone()));

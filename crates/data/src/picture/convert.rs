@@ -43,10 +43,10 @@ pub(super) fn convert_ink(picture: Grey, size: [usize; 2]) -> Result<Picture, Pi
 
 /// Implements [`read_whole`](super::read_whole).
 pub(super) fn convert_whole(picture: Grey, size: [usize; 2]) -> Result<Picture, PictureError> {
-    let Grey { format, size: found, .. } = picture;
+    let Grey { format, size: input_size, .. } = picture;
     let (grey, laid_over) = image_of(picture);
     let border = border(&grey);
-    let pixels = if found == size {
+    let pixels = if input_size == size {
         grey.into_raw()
     } else {
         // When it shrinks a picture, this filter averages all pixels that become one, and it never
@@ -55,13 +55,13 @@ pub(super) fn convert_whole(picture: Grey, size: [usize; 2]) -> Result<Picture, 
     };
     let treatment = Treatment {
         format,
-        size: found,
-        as_it_is: found == size,
+        size: input_size,
+        as_it_is: input_size == size,
         whole: true,
         laid_over,
         border,
         inverted: false,
-        ink: found,
+        ink: input_size,
         fitted: size,
     };
     Ok(Picture { pixels, treatment })
@@ -182,9 +182,9 @@ fn ink(mut grey: GrayImage, border: u8, inverted: bool) -> Result<GrayImage, Pic
 /// MNIST images lie there.
 fn fit(ink: &GrayImage, [height, width]: [usize; 2]) -> (Vec<u8>, [usize; 2]) {
     let buffer = [height, width].map(|side| (side as f64 * BOX).round().max(1.0));
-    let found = [ink.height(), ink.width()].map(f64::from);
-    let scale = (buffer[0] / found[0]).min(buffer[1] / found[1]);
-    let [rows, columns] = [0, 1].map(|i| (found[i] * scale).round().clamp(1.0, buffer[i]) as usize);
+    let ink_size = [ink.height(), ink.width()].map(f64::from);
+    let scale = (buffer[0] / ink_size[0]).min(buffer[1] / ink_size[1]);
+    let [rows, columns] = [0, 1].map(|i| (ink_size[i] * scale).round().clamp(1.0, buffer[i]) as usize);
     // When it shrinks a picture, this filter averages all pixels that become one.
     // docs/decisions/0017-pictures.md compares the filters of the crate image.
     let fitted = resize(ink, columns as u32, rows as u32, FilterType::CatmullRom);

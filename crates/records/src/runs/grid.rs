@@ -194,8 +194,8 @@ impl Grid {
     /// Fails for the first point with an invalid config, with its keys and values.
     pub fn configs(&self, file: &str, text: &str, overrides: &[String]) -> Result<Vec<TrainConfig>, GridError> {
         let config = |(i, values): (usize, Vec<&str>)| {
-            let own = self.keys.iter().zip(values).map(|(key, value)| format!("{}={value}", key.key));
-            let overrides: Vec<String> = overrides.iter().cloned().chain(own).collect();
+            let point_overrides = self.keys.iter().zip(values).map(|(key, value)| format!("{}={value}", key.key));
+            let overrides: Vec<String> = overrides.iter().cloned().chain(point_overrides).collect();
             parse_from(file, text, &overrides, COMMAND_LINE)
                 .map_err(|problem| GridError::Point { point: self.describe(i), problem: Box::new(problem) })
         };
@@ -213,7 +213,7 @@ impl Grid {
     /// Returns the differences from another grid, one phrase per key.
     pub fn differences(&self, other: &Self) -> Vec<String> {
         let list = |grid: &Self, key: &str| {
-            let found = grid.keys.iter().find(|own| own.key == key);
+            let found = grid.keys.iter().find(|candidate| candidate.key == key);
             found.map_or_else(|| "absent".to_owned(), |key| one_line(&key.values.join(",")))
         };
         let mut names: Vec<&str> = self.keys.iter().chain(&other.keys).map(|key| key.key.as_str()).collect();
@@ -221,8 +221,8 @@ impl Grid {
         names.dedup();
         let differing = names.into_iter().map(|key| (key, list(self, key), list(other, key)));
         let differences: Vec<String> = differing
-            .filter(|(_, own, others)| own != others)
-            .map(|(key, own, others)| format!("grid: {key} = {own}, not {others}"))
+            .filter(|(_, values_here, values_there)| values_here != values_there)
+            .map(|(key, values_here, values_there)| format!("grid: {key} = {values_here}, not {values_there}"))
             .collect();
         let has_another_order = differences.is_empty() && self != other;
         if has_another_order { vec!["grid: its keys in another order".to_owned()] } else { differences }

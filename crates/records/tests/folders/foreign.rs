@@ -6,12 +6,12 @@ use std::path::Path;
 use chainrule_records::{RunError, RunFolder, SweepFolder};
 
 use crate::{
-    Attempt, Make, contents, copy, import, imported, is_a_sentence, make_model, make_run, make_sweep, names, plan,
-    small,
+    Attempt, Make, assert_one_line, contents, copy, import, imported, names, plan, tiny_run, write_model_folder,
+    write_run, write_sweep,
 };
 
 fn train(path: &Path) -> Result<(), RunError> {
-    let run = small();
+    let run = tiny_run();
     RunFolder::create(path, true, &run.config, &run.manifest).map(drop)
 }
 
@@ -19,19 +19,19 @@ fn sweep(path: &Path) -> Result<(), RunError> {
     SweepFolder::create(path, true, &plan()).map(drop)
 }
 
-fn again(path: &Path) -> Result<(), RunError> {
+fn replace_import(path: &Path) -> Result<(), RunError> {
     import(path, true, 2.0)
 }
 
 /// Expects an error that names this file, before anything changes.
 #[track_caller]
-fn refuses(folder: &Path, what: &str, attempt: &dyn Fn(&Path) -> Result<(), RunError>, expected: &str) {
+fn assert_not_replaced(folder: &Path, what: &str, attempt: &dyn Fn(&Path) -> Result<(), RunError>, expected: &str) {
     let before = contents(folder);
     let error = attempt(folder).unwrap_err();
     assert!(matches!(error, RunError::Foreign { .. }), "{what}: {error}");
     let message = error.to_string();
     assert!(message.starts_with(&format!("{}: ", folder.join(expected).display())), "{what}: {message}");
-    is_a_sentence(&message);
+    assert_one_line(&message);
     assert_eq!(contents(folder), before, "{what}");
 }
 
@@ -43,29 +43,33 @@ fn a_foreign_project_is_not_replaced() {
         std::fs::create_dir_all(folder.join(name).parent().unwrap()).unwrap();
         std::fs::write(folder.join(name), "{}").unwrap();
     }
-    refuses(&folder, "train", &train, "manifest.json");
-    refuses(&folder, "import", &again, "checkpoint");
+    assert_not_replaced(&folder, "train", &train, "manifest.json");
+    assert_not_replaced(&folder, "import", &replace_import, "checkpoint");
     std::fs::remove_file(folder.join("manifest.json")).unwrap();
-    let attempts: [Attempt; 3] = [("train", &train), ("sweep", &sweep), ("import", &again)];
+    let attempts: [Attempt; 3] = [("train", &train), ("sweep", &sweep), ("import", &replace_import)];
     for (what, attempt) in attempts {
-        refuses(&folder, what, attempt, "checkpoint");
+        assert_not_replaced(&folder, what, attempt, "checkpoint");
     }
 }
 
 /// A foreign file, or one of this program's that was changed, prevents the replacement. Without
 /// them the folder is replaced.
-fn is_replaced_only_where_all_is_ours(make: Make, attempt: &dyn Fn(&Path) -> Result<(), RunError>, foreign: &[&str]) {
+fn assert_replaced_only_without_foreign_files(
+    make: Make,
+    attempt: &dyn Fn(&Path) -> Result<(), RunError>,
+    foreign: &[&str],
+) {
     let place = tempfile::tempdir().unwrap();
     let folder = place.path().join("folder");
     make(&folder);
     for name in foreign {
-        let kept = std::fs::read(folder.join(name)).ok();
+        let original = std::fs::read(folder.join(name)).ok();
         // An empty file of that name is no proof either.
         for content in ["mine", ""] {
             std::fs::write(folder.join(name), content).unwrap();
-            refuses(&folder, name, attempt, name);
+            assert_not_replaced(&folder, name, attempt, name);
         }
-        match kept {
+        match original {
             Some(content) => std::fs::write(folder.join(name), content).unwrap(),
             None => std::fs::remove_file(folder.join(name)).unwrap(),
         }
@@ -86,7 +90,7 @@ fn a_run_with_a_foreign_file_is_not_replaced() {
         ".chainrule-1-1",
         "checkpoint/.chainrule-1-1",
     ];
-    is_replaced_only_where_all_is_ours(&make_run, &train, &foreign);
+    assert_replaced_only_without_foreign_files(&write_run, &train, &foreign);
 }
 
 #[test]
@@ -103,13 +107,13 @@ fn a_sweep_with_a_foreign_file_is_not_replaced() {
         "points/1-l2=0/notes",
         "points/1-l2=0/checkpoint/epoch-90.pt",
     ];
-    is_replaced_only_where_all_is_ours(&make_sweep, &sweep, &foreign);
+    assert_replaced_only_without_foreign_files(&write_sweep, &sweep, &foreign);
 }
 
 #[test]
 fn an_imported_model_with_a_foreign_file_is_not_replaced() {
     let foreign = ["notes.txt", ".lock", ".chainrule-1-1", "config.toml", "imported.json", "model.safetensors"];
-    is_replaced_only_where_all_is_ours(&make_model, &again, &foreign);
+    assert_replaced_only_without_foreign_files(&write_model_folder, &replace_import, &foreign);
 }
 
 #[test]
@@ -117,10 +121,10 @@ fn unproven_results_of_a_run_are_not_replaced() {
     for name in ["model.safetensors", "history.json"] {
         let place = tempfile::tempdir().unwrap();
         let folder = place.path().join("folder");
-        make_run(&folder);
+        write_run(&folder);
         std::fs::remove_file(folder.join("summary.json")).unwrap();
         std::fs::write(folder.join(name), "mine").unwrap();
-        refuses(&folder, "a run without a summary", &train, name);
+        assert_not_replaced(&folder, "a run without a summary", &train, name);
     }
 }
 
@@ -129,11 +133,11 @@ fn leftovers_of_a_killed_start_are_removed() {
     let place = tempfile::tempdir().unwrap();
     let [folder, beginning] = ["folder", ".beginning-folder"].map(|name| place.path().join(name));
     let begin_run = |path: &Path| {
-        let run = small();
+        let run = tiny_run();
         drop(RunFolder::create(path, false, &run.config, &run.manifest).unwrap());
     };
     let begin_sweep = |path: &Path| drop(SweepFolder::create(path, false, &plan()).unwrap());
-    let begins: [Make; 3] = [&begin_run, &begin_sweep, &make_model];
+    let begins: [Make; 3] = [&begin_run, &begin_sweep, &write_model_folder];
     for left in begins {
         for made in begins {
             left(&beginning);
@@ -149,9 +153,9 @@ fn leftovers_of_a_killed_start_are_removed() {
 fn a_run_with_the_name_of_a_temporary_folder_is_kept() {
     let place = tempfile::tempdir().unwrap();
     let [folder, beginning] = ["folder", ".beginning-folder"].map(|name| place.path().join(name));
-    make_run(&beginning);
+    write_run(&beginning);
     let before = contents(&beginning);
-    let run = small();
+    let run = tiny_run();
     let error = RunFolder::create(&folder, true, &run.config, &run.manifest).unwrap_err();
     assert!(error.to_string().starts_with(&format!("{}: ", beginning.display())), "{error}");
     assert_eq!(contents(&beginning), before);

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use chainrule_records::{RunError, RunFolder};
 use sha2::{Digest, Sha256};
 
-use crate::{contents, finish, is_a_sentence, make_run, names, small};
+use crate::{assert_one_line, contents, finish, names, tiny_run, write_run};
 
 fn create(path: &Path) -> Result<RunFolder, RunError> {
-    let run = small();
+    let run = tiny_run();
     RunFolder::create(path, false, &run.config, &run.manifest)
 }
 
@@ -20,7 +20,7 @@ fn sha256(bytes: &[u8]) -> String {
 fn a_lock_names_its_process() {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("run");
-    make_run(&path);
+    write_run(&path);
     let lock = path.join(".lock");
     let held = RunFolder::open(&path).unwrap();
     assert_eq!(std::fs::read_to_string(&lock).unwrap(), format!("process {}", std::process::id()));
@@ -41,7 +41,7 @@ fn a_lock_names_its_process() {
 fn a_lock_of_a_killed_process_is_taken_over() {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("run");
-    make_run(&path);
+    write_run(&path);
     let lock = path.join(".lock");
     let draft = ".chainrule-4711-12";
     let draft = path.join(format!("{draft}-{}", &sha256(draft.as_bytes())[..16]));
@@ -54,14 +54,14 @@ fn a_lock_of_a_killed_process_is_taken_over() {
 #[test]
 fn folder_names_may_have_the_maximal_length() {
     let place = tempfile::tempdir().unwrap();
-    let run = small();
+    let run = tiny_run();
     for (length, is_taken) in [(200, true), (201, true), (244, true), (255, true), (256, false)] {
         let path = place.path().join("n".repeat(length));
         match RunFolder::create(&path, false, &run.config, &run.manifest) {
             Ok(_) => assert!(is_taken && path.exists(), "{length}"),
             Err(error) => {
                 assert!(!is_taken, "{length}: {error}");
-                is_a_sentence(&error.to_string());
+                assert_one_line(&error.to_string());
             }
         }
     }
@@ -112,23 +112,23 @@ fn a_deleted_lock_file_keeps_the_lock() {
 #[test]
 fn concurrent_runs_get_different_folders() {
     let folder = tempfile::tempdir().unwrap();
-    let run = small();
+    let run = tiny_run();
     let (config, manifest) = (&run.config, &run.manifest);
-    let made: Vec<PathBuf> = std::thread::scope(|scope| {
+    let paths: Vec<PathBuf> = std::thread::scope(|scope| {
         let make = || {
             let make = |_| RunFolder::create_numbered(folder.path(), config, manifest).unwrap();
             // All of them are held at once.
             (0..250).map(make).collect::<Vec<_>>()
         };
         let threads: Vec<_> = (0..4).map(|_| scope.spawn(make)).collect();
-        let made: Vec<RunFolder> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
-        made.iter().map(|run| run.path().to_owned()).collect()
+        let paths: Vec<RunFolder> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
+        paths.iter().map(|run| run.path().to_owned()).collect()
     });
-    let mut numbers: Vec<usize> = made
+    let mut numbers: Vec<usize> = paths
         .iter()
         .map(|path| path.file_name().unwrap().to_string_lossy().rsplit_once('-').unwrap().1.parse().unwrap())
         .collect();
     numbers.sort_unstable();
     assert_eq!(numbers, (1..=1000).collect::<Vec<_>>());
-    assert!(made.iter().all(|path| path.join("manifest.json").exists()));
+    assert!(paths.iter().all(|path| path.join("manifest.json").exists()));
 }

@@ -32,7 +32,7 @@ const SUMMARY: &str = r#"{"experiment": "softmax", "model": "softmax", "backend"
     "seconds": {"total": 0.5, "training": 0.25, "validation": 0.125}}"#;
 
 /// A run on images of 2 x 3 pixels and 3 classes, small enough to flip every bit of its files.
-pub(crate) fn small() -> RunFiles {
+pub(crate) fn tiny_run() -> RunFiles {
     let config = "[data]\nsource = \"embedded\"\n[model]\nkind = \"softmax\"\n";
     let weight = (0..18).map(|i| f64::from(i) / 4.0).collect();
     RunFiles {
@@ -46,21 +46,21 @@ pub(crate) fn small() -> RunFiles {
 }
 
 /// Writes a finished run with a checkpoint.
-pub(crate) fn make_run(path: &Path) {
-    let run = small();
+pub(crate) fn write_run(path: &Path) {
+    let run = tiny_run();
     let folder = RunFolder::create(path, false, &run.config, &run.manifest).unwrap();
     finish(&folder);
 }
 
 pub(crate) fn finish(folder: &RunFolder) {
-    let run = small();
+    let run = tiny_run();
     folder.write_checkpoint(7, &"where it stood").unwrap();
     folder.finish(&run.history, &run.parameters, &run.preprocessing, run.summary).unwrap();
 }
 
 /// Writes an imported model in which all weights are `weight`.
 pub(crate) fn import(path: &Path, replace: bool, weight: f64) -> Result<(), RunError> {
-    let RunFiles { summary, mut parameters, preprocessing, .. } = small();
+    let RunFiles { summary, mut parameters, preprocessing, .. } = tiny_run();
     parameters.weight.fill(weight);
     let imported = Imported {
         model: summary.model.into(),
@@ -86,23 +86,23 @@ pub(crate) fn plan() -> SweepPlan {
         set: Vec::new(),
         threads: 1,
         grid: Grid::new(vec![GridKey::parse("objective.l2=0,1").unwrap()]).unwrap(),
-        manifests: vec![small().manifest],
+        manifests: vec![tiny_run().manifest],
     }
 }
 
-pub(crate) const SWEPT: [&str; 5] = ["sweep.csv", "sweep.json", "sweep.md", "sweep.svg", "sweep.png"];
+pub(crate) const SWEEP_FILES: [&str; 5] = ["sweep.csv", "sweep.json", "sweep.md", "sweep.svg", "sweep.png"];
 
 pub(crate) const POINT: &str = "1-l2=0";
 
 /// Writes the tables of a finished sweep.
 pub(crate) fn write_tables(folder: &SweepFolder, text: &str) -> Result<(), RunError> {
-    let others = SWEPT.into_iter().filter(|name| *name != "sweep.json").map(|name| (name, text.into()));
+    let others = SWEEP_FILES.into_iter().filter(|name| *name != "sweep.json").map(|name| (name, text.into()));
     folder.write_tables(&format!("{{ \"rows\": \"{text}\" }}"), &others.collect::<Vec<(&str, Vec<u8>)>>())
 }
 
-pub(crate) fn make_sweep(path: &Path) {
+pub(crate) fn write_sweep(path: &Path) {
     let folder = SweepFolder::create(path, false, &plan()).unwrap();
-    make_run(&folder.point(POINT).unwrap());
+    write_run(&folder.point(POINT).unwrap());
     write_tables(&folder, "told").unwrap();
 }
 
@@ -142,7 +142,7 @@ pub(crate) fn files_below(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// Asserts that an error is one line of readable length.
-pub(crate) fn is_a_sentence(message: &str) {
+pub(crate) fn assert_one_line(message: &str) {
     assert!(!message.is_empty() && !message.contains(['\n', '\r']), "not one line: {message:?}");
     assert!(message.chars().count() <= 1000, "{} characters: {message:?}", message.chars().count());
 }
@@ -153,6 +153,6 @@ pub(crate) type Attempt<'a> = (&'static str, &'a dyn Fn(&Path) -> Result<(), Run
 /// A function that makes a folder.
 pub(crate) type Make<'a> = &'a dyn Fn(&Path);
 
-pub(crate) fn make_model(path: &Path) {
+pub(crate) fn write_model_folder(path: &Path) {
     import(path, false, 1.0).unwrap();
 }
