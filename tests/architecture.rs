@@ -84,7 +84,7 @@ fn is_burn(package: &str) -> bool {
 #[test]
 fn crate_dependencies_match_the_page() {
     let page = read("docs/architecture.md");
-    let drawn = page.split("## Who knows whom").nth(1).unwrap().split("```").nth(1).unwrap();
+    let drawn = page.split("## Crate dependencies").nth(1).unwrap().split("```").nth(1).unwrap();
     let drawn: Vec<String> = drawn.lines().skip(1).map(str::to_owned).collect();
 
     let metadata: Value = serde_json::from_str(&cargo(&["metadata", "--no-deps", "--format-version", "1"])).unwrap();
