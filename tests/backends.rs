@@ -16,7 +16,9 @@ use chainrule_tests_macros::test;
 use serde_json::Value;
 
 use crate::command::{call, code, command, folder, text};
-use crate::support::{cpu, device, devices, devices_and_precisions, digits, examples, experiment, fit, noise, values};
+use crate::support::{
+    cpu, device, devices, devices_and_precisions, digits, examples, experiment, fit, uniform, values,
+};
 
 #[test]
 fn bytes_become_the_same_features_on_a_device() {
@@ -191,7 +193,7 @@ fn training_without_burn_matches_burns_backends() {
     assert_eq!(summary["gradient"], "fused");
     assert_eq!(here, run(folder.path(), "digits-there", &[&digits[..], &["--backend", cpu()]].concat()).0);
     // Plain loops and tensors round differently.
-    let rows = noise(2, 900);
+    let rows = uniform(2, 900);
     let table: String = rows.chunks(3).fold("a,b,c,kind\n".to_owned(), |table, row| {
         let kind = ["x", "y", "z"][usize::from(row[0] + 0.5 * row[1] > 0.3) + usize::from(row[2] > 0.8)];
         table + &format!("{},{},{},{kind}\n", row[0], 10.0 * row[1], 100.0 * row[2])

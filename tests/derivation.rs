@@ -5,7 +5,7 @@ use burn::tensor::{Device, FloatDType, Tensor};
 use chainrule_models::derivation;
 use chainrule_tests_macros::test;
 
-use crate::support::{assert_close, f64_devices, matrix, noise, values, vector};
+use crate::support::{assert_close, f64_devices, matrix, uniform, values, vector};
 
 const ROWS: usize = 6;
 const FEATURES: usize = 4;
@@ -13,7 +13,7 @@ const CLASSES: usize = 5;
 
 /// Returns logits from clearly one class to clearly another, as a leaf of an autodiff graph.
 fn logits(device: &Device) -> Tensor<2> {
-    let z: Vec<f64> = noise(1, ROWS * CLASSES).iter().map(|z| 6.0 * z).collect();
+    let z: Vec<f64> = uniform(1, ROWS * CLASSES).iter().map(|z| 6.0 * z).collect();
     matrix(&z, [ROWS, CLASSES], device, FloatDType::F64).autodiff().require_grad()
 }
 
@@ -33,7 +33,7 @@ fn targets(device: &Device) -> Tensor<2> {
 }
 
 fn features(device: &Device) -> Tensor<2> {
-    matrix(&noise(2, ROWS * FEATURES), [ROWS, FEATURES], device, FloatDType::F64)
+    matrix(&uniform(2, ROWS * FEATURES), [ROWS, FEATURES], device, FloatDType::F64)
 }
 
 /// Returns the derivative of `sum(output)` with respect to `input`, by Burn's autodiff.
@@ -83,7 +83,7 @@ fn eq_6_binary_cross_entropy_by_logit() {
 fn eq_8_binary_cross_entropy_by_weight() {
     for device in f64_devices() {
         let (x, y) = (features(&device), binary_targets(&device));
-        let w = vector(&noise(3, FEATURES), &device, FloatDType::F64);
+        let w = vector(&uniform(3, FEATURES), &device, FloatDType::F64);
         for row in 0..ROWS {
             let (x, y) = (x.clone().narrow(0, row, 1), y.clone().narrow(0, row, 1));
             let w = w.clone().autodiff().require_grad();
@@ -168,7 +168,7 @@ fn eq_17_cross_entropy_by_logit() {
 fn eq_18_cross_entropy_by_weight() {
     for device in f64_devices() {
         let (x, y) = (features(&device), targets(&device));
-        let w = matrix(&noise(4, FEATURES * CLASSES), [FEATURES, CLASSES], &device, FloatDType::F64);
+        let w = matrix(&uniform(4, FEATURES * CLASSES), [FEATURES, CLASSES], &device, FloatDType::F64);
         for row in 0..ROWS {
             let (x, y) = (x.clone().narrow(0, row, 1), y.clone().narrow(0, row, 1));
             let w = w.clone().autodiff().require_grad();

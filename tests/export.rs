@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::command::{ask, call, code, folder, process, text};
 use crate::predict::{train, write_digits};
-use crate::support::{in_part, noise, skip};
+use crate::support::{in_part, skip, uniform};
 use crate::tables;
 use crate::weight_files::{npy, npz};
 
@@ -313,7 +313,7 @@ fn imported(
 fn onnx_uses_doubles_if_f32_cannot_hold_the_rows() {
     let folder = folder();
     let folder = folder.path();
-    let draws = noise(3, 240);
+    let draws = uniform(3, 240);
     let seconds: Vec<[f64; 2]> =
         draws.chunks_exact(2).map(|draw| [(1.7e9 + 150.0 * draw[0]).round(), draw[1]]).collect();
     let table = seconds.iter().map(|[t, x]| format!("{t},{x},{}\n", if *t + 30.0 * x > 1.7e9 { "010" } else { "007" }));

@@ -13,7 +13,7 @@ use chainrule_models::{
 use chainrule_tests_macros::test;
 
 use crate::support::{
-    devices, devices_and_precisions, f64_devices, labels, matrix, noise, skip, vector, with_parameters,
+    devices, devices_and_precisions, f64_devices, labels, matrix, skip, uniform, vector, with_parameters,
 };
 
 const ROWS: usize = 12;
@@ -30,17 +30,17 @@ struct Problem<M> {
 
 fn softmax_problem(device: &Device, dtype: FloatDType) -> Problem<SoftmaxRegression> {
     let mut model = to_precision(SoftmaxRegressionConfig::new(FEATURES, CLASSES).init(device), dtype);
-    let weight = matrix(&noise(1, FEATURES * CLASSES), [FEATURES, CLASSES], device, dtype);
-    model.linear = with_parameters(model.linear, weight, vector(&noise(2, CLASSES), device, dtype));
-    let features = matrix(&noise(3, ROWS * FEATURES), [ROWS, FEATURES], device, dtype);
+    let weight = matrix(&uniform(1, FEATURES * CLASSES), [FEATURES, CLASSES], device, dtype);
+    model.linear = with_parameters(model.linear, weight, vector(&uniform(2, CLASSES), device, dtype));
+    let features = matrix(&uniform(3, ROWS * FEATURES), [ROWS, FEATURES], device, dtype);
     Problem { model, features, labels: labels(4, ROWS, CLASSES, device) }
 }
 
 fn logistic_problem(device: &Device, dtype: FloatDType) -> Problem<LogisticRegression> {
     let mut model = to_precision(LogisticRegressionConfig::new(FEATURES).init(device), dtype);
-    let weight = matrix(&noise(5, FEATURES), [FEATURES, 1], device, dtype);
+    let weight = matrix(&uniform(5, FEATURES), [FEATURES, 1], device, dtype);
     model.linear = with_parameters(model.linear, weight, vector(&[0.7], device, dtype));
-    let features = matrix(&noise(6, ROWS * FEATURES), [ROWS, FEATURES], device, dtype);
+    let features = matrix(&uniform(6, ROWS * FEATURES), [ROWS, FEATURES], device, dtype);
     Problem { model, features, labels: labels(7, ROWS, 2, device) }
 }
 
@@ -99,7 +99,7 @@ fn an_f32_loss_has_honest_bounds() {
         let problem = softmax_problem(&device, FloatDType::F32);
         let report = problem.compare(SOME, problem.closed_form(SOME), &Options::default());
         report.assert_pass();
-        assert!(report.noise > 1e-9, "{}", report.noise);
+        assert!(report.uniform > 1e-9, "{}", report.uniform);
         let bound = report.parameters[0].sources[0].worst.as_ref().unwrap().bound;
         assert!((1e-8..1e-3).contains(&bound), "{bound:e}");
     }
@@ -194,7 +194,7 @@ fn a_kink_is_reported_and_passes() {
 fn the_usual_logistic_loss_fails_only_at_zero_weights() {
     for device in f64_devices() {
         let model = to_precision(LogisticRegressionConfig::new(3).init(&device), FloatDType::F64);
-        let x = matrix(&noise(11, 12), [4, 3], &device, FloatDType::F64);
+        let x = matrix(&uniform(11, 12), [4, 3], &device, FloatDType::F64);
         let y = vector(&[0.0, 1.0, 0.0, 0.0], &device, FloatDType::F64);
         let usual = |model: &LogisticRegression| {
             let z = model.forward(x.clone());
@@ -263,15 +263,15 @@ fn the_report_is_detailed_only_on_failure() {
 /// The slope of `gradient . direction` along a coordinate of the parameters is that coordinate of
 /// `H direction`.
 fn curvature_is_right<M: Classifier>(problem: &Problem<M>) {
-    let weights = || vector(&noise(16, ROWS), &problem.features.device(), FloatDType::F64) + 1.25;
+    let weights = || vector(&uniform(16, ROWS), &problem.features.device(), FloatDType::F64) + 1.25;
     let penalised = L2 { penalize_bias: true, ..SOME };
     for (l2, weights) in [(L2::NONE, None), (SOME, None), (penalised, None), (penalised, Some(weights()))] {
         let targets = Targets { labels: problem.labels.clone(), weights: weights.clone() };
         let [d, k] = problem.model.linear().weight.dims();
         let device = problem.features.device();
         let direction = Gradient {
-            weight: matrix(&noise(14, d * k), [d, k], &device, FloatDType::F64),
-            bias: vector(&noise(15, k), &device, FloatDType::F64),
+            weight: matrix(&uniform(14, d * k), [d, k], &device, FloatDType::F64),
+            bias: vector(&uniform(15, k), &device, FloatDType::F64),
         };
         let product = hessian_vector_product(&problem.model, problem.features.clone(), weights, &direction, l2);
         let along = |model: &M| {

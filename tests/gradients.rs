@@ -9,7 +9,7 @@ use chainrule_models::{
 use chainrule_tests_macros::test;
 
 use crate::support::{
-    assert_close, compare, devices_and_precisions, labels, matrix, noise, tolerance, values, vector, with_parameters,
+    assert_close, compare, devices_and_precisions, labels, matrix, tolerance, uniform, values, vector, with_parameters,
 };
 
 /// Rows, features, classes.
@@ -53,12 +53,12 @@ impl<M: Classifier> Problem<M> {
 }
 
 fn features(seed: u64, [rows, features, _]: [usize; 3], device: &Device, dtype: FloatDType) -> Tensor<2> {
-    matrix(&noise(seed, rows * features), [rows, features], device, dtype)
+    matrix(&uniform(seed, rows * features), [rows, features], device, dtype)
 }
 
 fn parameters(seed: u64, scale: f64, [d, k]: [usize; 2], device: &Device, dtype: FloatDType) -> (Tensor<2>, Tensor<1>) {
-    let weight: Vec<f64> = noise(seed + 10, d * k).iter().map(|w| scale * w).collect();
-    let bias: Vec<f64> = noise(seed + 20, k).iter().map(|b| scale * b).collect();
+    let weight: Vec<f64> = uniform(seed + 10, d * k).iter().map(|w| scale * w).collect();
+    let bias: Vec<f64> = uniform(seed + 20, k).iter().map(|b| scale * b).collect();
     (matrix(&weight, [d, k], device, dtype), vector(&bias, device, dtype))
 }
 
@@ -160,7 +160,7 @@ fn eqs_33_34_a_weighted_batch_is_the_weighted_mean_of_its_rows() {
         assert_close(&flat(actual), &expected, tolerance(dtype), "cost and gradient");
     }
     // Any weights per row, independent of the classes.
-    let weights: Vec<f64> = noise(40, 33).iter().map(|x| 1.5 + x).collect();
+    let weights: Vec<f64> = uniform(40, 33).iter().map(|x| 1.5 + x).collect();
     for (device, dtype) in devices_and_precisions() {
         check(&softmax(1, [33, 17, 10], 0.7, &device, dtype), &weights, dtype);
         check(&logistic(1, [33, 17, 2], 0.7, &device, dtype), &weights, dtype);

@@ -11,10 +11,10 @@ use chainrule_tests_macros::test;
 use serde_json::json;
 
 use crate::command::{ask, call, code, files_below, folder, process, text};
-use crate::support::{cpu, noise, skip};
+use crate::support::{cpu, skip, uniform};
 
 #[path = "../crates/chainrule/tests/flowers/mod.rs"]
-mod flowers;
+pub(crate) mod flowers;
 
 use flowers::{COLUMNS, assert_error, table};
 
@@ -171,7 +171,7 @@ fn check_gradient_passes_on_samples() {
 #[test]
 fn gradient_checks_use_rows_of_all_classes() {
     // A hundred rows of one class come first, then a few of the other.
-    let rows: Vec<[f64; 2]> = noise(3, 220).chunks_exact(2).map(|pair| [pair[0], 100.0 * pair[1]]).collect();
+    let rows: Vec<[f64; 2]> = uniform(3, 220).chunks_exact(2).map(|pair| [pair[0], 100.0 * pair[1]]).collect();
     let labels: Vec<&str> = (0..110).map(|row| if row < 100 { "common" } else { "rare" }).collect();
     let samples = Samples::from_rows(&rows, &labels).unwrap();
     for estimator in [softmax(), logistic()] {

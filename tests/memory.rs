@@ -18,7 +18,7 @@ use chainrule_solve::{Observer, train_fused};
 use chainrule_tests_macros::test;
 
 use crate::command::{process, text};
-use crate::support::{device, noise, skip};
+use crate::support::{device, skip, uniform};
 
 /// Rows, features and classes.
 const SHAPE: [usize; 3] = [60, 3, 3];
@@ -83,7 +83,7 @@ fn examples(device: &Device) -> Examples {
     let [n, d, k] = SHAPE;
     let labels: Vec<i32> = (0..n).map(|row| (row % k) as i32).collect();
     Examples {
-        features: Tensor::from_data(TensorData::new(noise(1, n * d), [n, d]), device),
+        features: Tensor::from_data(TensorData::new(uniform(1, n * d), [n, d]), device),
         labels: Tensor::<1, Int>::from_data(TensorData::new(labels, [n]), device),
     }
 }

@@ -14,7 +14,7 @@ use chainrule_solve::NUMERICS_VERSION;
 use chainrule_tests_macros::test;
 use serde::{Deserialize, Serialize};
 
-use crate::support::{Fit, digits, experiment, fit, noise, skip};
+use crate::support::{Fit, digits, experiment, fit, skip, uniform};
 
 #[derive(Default, Serialize, Deserialize)]
 struct Golden {
@@ -124,7 +124,7 @@ fn digests(device: &Device) -> BTreeMap<String, String> {
 fn on_a_table(config: &str, setting: &str, device: &Device) -> (History, Vec<f64>) {
     let (n, d, k) = (300, 4, 3);
     let values: Vec<f64> =
-        (0..n * d).zip(noise(1, n * d)).map(|(i, x)| x * [1.0, 10.0, 100.0, 1000.0][i % d]).collect();
+        (0..n * d).zip(uniform(1, n * d)).map(|(i, x)| x * [1.0, 10.0, 100.0, 1000.0][i % d]).collect();
     let rows = Rows::of_numbers(d, values, (0..n).map(|i| (i * i % k) as u8).collect());
     let config = experiment(config, &[setting, "data.standardize=true"]);
     let standardized = Preprocessing::Standardized(rows.moments().unwrap());

@@ -20,8 +20,8 @@ use serde_json::Value;
 
 use crate::command::{call, code, folder, text};
 use crate::support::{
-    assert_close, device, devices, devices_and_precisions, digits, experiment, fit, labels, matrix, noise, skip,
-    tolerance, values, vector,
+    assert_close, device, devices, devices_and_precisions, digits, experiment, fit, labels, matrix, skip, tolerance,
+    uniform, values, vector,
 };
 
 /// Rows, features, columns: sizes of one, sizes around those of a word, a vector, a tile and a
@@ -52,10 +52,10 @@ fn problem(
     dtype: FloatDType,
 ) -> (Tensor<2>, Tensor<1, Int>, Tensor<2>, Tensor<1>) {
     (
-        matrix(&noise(1, n * d), [n, d], device, dtype),
+        matrix(&uniform(1, n * d), [n, d], device, dtype),
         labels(2, n, k.max(2), device),
-        matrix(&noise(3, d * k), [d, k], device, dtype),
-        vector(&noise(4, k), device, dtype),
+        matrix(&uniform(3, d * k), [d, k], device, dtype),
+        vector(&uniform(4, k), device, dtype),
     )
 }
 
@@ -192,7 +192,7 @@ fn the_operation_is_finite_at_saturated_probabilities() {
             let (_, _, _, bias) = problem([2, 2, k], &device, dtype);
             let features = matrix(&[1e4, 0.0, 0.0, -1e4], [2, 2], &device, dtype);
             let weight = matrix(&vec![1.0; 2 * k], [2, k], &device, dtype);
-            let weight = (weight * matrix(&noise(3, 2 * k), [2, k], &device, dtype)).autodiff().require_grad();
+            let weight = (weight * matrix(&uniform(3, 2 * k), [2, k], &device, dtype)).autodiff().require_grad();
             let y = labels(1, 2, k.max(2), &device);
             let loss = linear_loss(loss_of(k), features, y, weight.clone(), bias.autodiff()).unwrap();
             let gradient = values(weight.grad(&loss.backward()).unwrap());
@@ -275,10 +275,10 @@ impl Problem {
         let classes = k.max(2) as u32;
         Self {
             shape: [n, d, k],
-            bytes: noise(1, n * d).iter().map(|x| (255.0 * x).max(0.0) as u8).collect(),
-            labels: noise(3, n).iter().map(|x| ((x + 1.0) * 1e6) as u32 % classes).collect(),
-            weight: noise(5, d * k),
-            bias: noise(7, k),
+            bytes: uniform(1, n * d).iter().map(|x| (255.0 * x).max(0.0) as u8).collect(),
+            labels: uniform(3, n).iter().map(|x| ((x + 1.0) * 1e6) as u32 % classes).collect(),
+            weight: uniform(5, d * k),
+            bias: uniform(7, k),
         }
     }
 

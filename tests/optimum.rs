@@ -14,7 +14,7 @@ use chainrule_tests_macros::test;
 use serde_json::Value;
 
 use crate::command::{call, code, folder, text};
-use crate::support::{assert_close, cpu, device, devices, digits, experiment, f64_devices, fit, noise, skip};
+use crate::support::{assert_close, cpu, device, devices, digits, experiment, f64_devices, fit, skip, uniform};
 
 #[path = "../crates/solve/tests/plain/mod.rs"]
 mod plain;
@@ -246,9 +246,9 @@ fn f64_device() -> Device {
 
 /// Returns a table in f32 and its examples.
 fn table(n: usize, [d, k]: [usize; 2], feature: impl Fn(f64, usize) -> f64) -> (Dense, Examples) {
-    let numbers: Vec<f32> = noise(5, n * d).iter().enumerate().map(|(i, &x)| feature(x, i) as f32).collect();
+    let numbers: Vec<f32> = uniform(5, n * d).iter().enumerate().map(|(i, &x)| feature(x, i) as f32).collect();
     // The labels are noise, too, with about equally many rows per class.
-    let labels: Vec<usize> = noise(6, n).iter().map(|x| (((x + 1.0) / 2.0 * k as f64) as usize).min(k - 1)).collect();
+    let labels: Vec<usize> = uniform(6, n).iter().map(|x| (((x + 1.0) / 2.0 * k as f64) as usize).min(k - 1)).collect();
     let device = f64_device();
     let features = Tensor::<2>::from_data(TensorData::new(numbers.clone(), [n, d]), (&device, DType::F32));
     let y: Vec<i32> = labels.iter().map(|&label| label as i32).collect();
@@ -317,7 +317,7 @@ fn losses_of_many_rows_are_summed_in_f64() {
 #[test]
 fn a_search_ended_by_rounding_gives_advice() {
     let folder = folder();
-    let rows: String = noise(8, 900)
+    let rows: String = uniform(8, 900)
         .chunks_exact(3)
         .map(|row| format!("{},{},{}\n", 100.0 + row[0], row[1], if row[0] + row[2] > 0.0 { "up" } else { "down" }))
         .collect();

@@ -9,7 +9,7 @@ use chainrule_models::{
 use chainrule_tests_macros::test;
 
 use crate::support::{
-    assert_close, compare, devices_and_precisions, labels, matrix, noise, tolerance, values, vector, with_parameters,
+    assert_close, compare, devices_and_precisions, labels, matrix, tolerance, uniform, values, vector, with_parameters,
 };
 
 const ROWS: usize = 24;
@@ -19,7 +19,7 @@ const FEATURES: usize = 7;
 fn shifting_all_logits_changes_nothing() {
     for (device, dtype) in devices_and_precisions() {
         let model = SoftmaxRegressionConfig::new(1, 5).init(&device);
-        let z = matrix(&noise(0, ROWS * 5), [ROWS, 5], &device, dtype);
+        let z = matrix(&uniform(0, ROWS * 5), [ROWS, 5], &device, dtype);
         let y = labels(0, ROWS, 5, &device);
         for shift in [-8.0, 0.5, 64.0] {
             let shifted = z.clone() + shift;
@@ -35,9 +35,9 @@ fn shifting_all_logits_changes_nothing() {
 #[test]
 fn two_class_softmax_equals_logistic_with_weight_difference() {
     for (device, dtype) in devices_and_precisions() {
-        let weight = matrix(&noise(1, FEATURES * 2), [FEATURES, 2], &device, dtype);
-        let bias = vector(&noise(2, 2), &device, dtype);
-        let x = matrix(&noise(3, ROWS * FEATURES), [ROWS, FEATURES], &device, dtype);
+        let weight = matrix(&uniform(1, FEATURES * 2), [FEATURES, 2], &device, dtype);
+        let bias = vector(&uniform(2, 2), &device, dtype);
+        let x = matrix(&uniform(3, ROWS * FEATURES), [ROWS, FEATURES], &device, dtype);
         let y = labels(4, ROWS, 2, &device);
 
         let mut softmax = to_precision(SoftmaxRegressionConfig::new(FEATURES, 2).init(&device), dtype);
@@ -67,9 +67,9 @@ fn two_class_softmax_equals_logistic_with_weight_difference() {
 /// Returns a softmax regression with a batch.
 fn of_four_classes(device: &Device, dtype: FloatDType) -> (SoftmaxRegression, Tensor<2>, Tensor<1, Int>) {
     let mut model = to_precision(SoftmaxRegressionConfig::new(FEATURES, 4).init(device), dtype);
-    let weight = matrix(&noise(5, FEATURES * 4), [FEATURES, 4], device, dtype);
-    model.linear = with_parameters(model.linear, weight, vector(&noise(6, 4), device, dtype));
-    let x = matrix(&noise(7, ROWS * FEATURES), [ROWS, FEATURES], device, dtype);
+    let weight = matrix(&uniform(5, FEATURES * 4), [FEATURES, 4], device, dtype);
+    model.linear = with_parameters(model.linear, weight, vector(&uniform(6, 4), device, dtype));
+    let x = matrix(&uniform(7, ROWS * FEATURES), [ROWS, FEATURES], device, dtype);
     (model, x, labels(8, ROWS, 4, device))
 }
 
@@ -136,9 +136,9 @@ fn unit_weights_change_no_bit() {
 fn rows_of_the_softmax_gradient_sum_to_zero_over_classes() {
     for (device, dtype) in devices_and_precisions() {
         let mut model = to_precision(SoftmaxRegressionConfig::new(FEATURES, 6).init(&device), dtype);
-        let weight = matrix(&noise(9, FEATURES * 6), [FEATURES, 6], &device, dtype);
-        model.linear = with_parameters(model.linear, weight, vector(&noise(10, 6), &device, dtype));
-        let x = matrix(&noise(11, ROWS * FEATURES), [ROWS, FEATURES], &device, dtype);
+        let weight = matrix(&uniform(9, FEATURES * 6), [FEATURES, 6], &device, dtype);
+        model.linear = with_parameters(model.linear, weight, vector(&uniform(10, 6), &device, dtype));
+        let x = matrix(&uniform(11, ROWS * FEATURES), [ROWS, FEATURES], &device, dtype);
         let gradient = closed_form(&model, x, labels(12, ROWS, 6, &device), L2::NONE).gradient;
         let largest = gradient.weight.clone().abs().max().into_scalar::<f64>();
         assert!(largest > 1e-3, "the gradient is not all zero");
@@ -152,10 +152,10 @@ fn rows_of_the_softmax_gradient_sum_to_zero_over_classes() {
 fn probabilities_are_between_zero_and_one_and_sum_to_one() {
     for (device, dtype) in devices_and_precisions() {
         let mut model = to_precision(SoftmaxRegressionConfig::new(FEATURES, 6).init(&device), dtype);
-        let weight: Vec<f64> = noise(13, FEATURES * 6).iter().map(|w| 100.0 * w).collect();
+        let weight: Vec<f64> = uniform(13, FEATURES * 6).iter().map(|w| 100.0 * w).collect();
         let weight = matrix(&weight, [FEATURES, 6], &device, dtype);
         model.linear = with_parameters(model.linear, weight, vector(&[0.0; 6], &device, dtype));
-        let x = matrix(&noise(14, ROWS * FEATURES), [ROWS, FEATURES], &device, dtype);
+        let x = matrix(&uniform(14, ROWS * FEATURES), [ROWS, FEATURES], &device, dtype);
         let p = model.probabilities(x).inner();
         assert!(values(p.clone()).iter().all(|p| (0.0..=1.0).contains(p)));
         assert_close(&values(p.sum_dim(1)), &[1.0; ROWS], tolerance(dtype), "sum of probabilities");

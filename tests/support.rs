@@ -19,6 +19,7 @@ use chainrule_records::ConfigFile;
 use chainrule_solve::{Ending, FusedRows, Observer, Trained, train_fused};
 
 pub(crate) use crate::harness::{could_not_run as skip, in_part};
+pub(crate) use crate::library::flowers::uniform;
 
 /// Returns a device of every backend of this build.
 pub(crate) fn devices() -> Vec<Device> {
@@ -49,14 +50,6 @@ pub(crate) fn devices_and_precisions() -> Vec<(Device, FloatDType)> {
 /// Returns the devices with f64, which are the CPUs.
 pub(crate) fn f64_devices() -> Vec<Device> {
     devices().into_iter().filter(f64_works).collect()
-}
-
-/// Returns pseudorandom numbers from -1 to 1, the same on every platform, from the shuffle of a
-/// seed.
-pub(crate) fn noise(seed: u64, count: usize) -> Vec<f64> {
-    let steps = count.max(1000);
-    let order = BatchOrder::new(Shuffle::ChaCha { seed }).next_epoch(steps);
-    order[..count].iter().map(|&i| (2 * i) as f64 / (steps - 1) as f64 - 1.0).collect()
 }
 
 pub(crate) fn vector(values: &[f64], device: &Device, dtype: FloatDType) -> Tensor<1> {

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::command::{ask, call, code, command, files_below, folder, is_refused, text};
 use crate::harness::log;
-use crate::support::{cpu, noise};
+use crate::support::{cpu, uniform};
 
 /// Whether to run all cases, which takes minutes.
 fn all() -> bool {
@@ -140,7 +140,7 @@ fn kills(place: &Path, arguments: &[&str], count: usize, prepare: &dyn Fn(), loo
     let (time, _) = run(None);
     look();
     let count = if all() { 10 * count } else { count };
-    let moments = noise(5, count).into_iter().map(|x| (x + 1.0) / 2.0);
+    let moments = uniform(5, count).into_iter().map(|x| (x + 1.0) / 2.0);
     moments
         .filter(|&moment| {
             let (_, is_killed) = run(Some(time.mul_f64(moment)));

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::{FAST_SETTINGS, endless, is_hidden, outcome, refuses, resume, signal, succeeds, train, with_digits};
 use crate::command::{code, command, files_below, text};
-use crate::support::noise;
+use crate::support::uniform;
 
 /// Counts of kills and their states.
 #[derive(Default)]
@@ -87,7 +87,7 @@ fn a_killed_run_resumes_to_the_same_bytes() {
         &["configs/softmax-optimum.toml", "--checkpoint-every", "1", "--set", "objective.l2=0.001"],
     ];
     // Fixed moments. Random ones would find more, but failures could not be repeated.
-    let mut moments = noise(7, 1000).into_iter().map(|x| (x + 1.0) / 2.0);
+    let mut moments = uniform(7, 1000).into_iter().map(|x| (x + 1.0) / 2.0);
     let mut tally = Kills::default();
     for arguments in cases {
         let arguments = [&FAST_SETTINGS[..], &epochs, arguments].concat();

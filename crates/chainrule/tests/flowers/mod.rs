@@ -8,7 +8,7 @@ use chainrule::{Error, Samples};
 /// Returns a CSV of three almost separable classes. The columns have different units and are in the
 /// given order.
 pub(crate) fn flowers(columns: &[&str]) -> String {
-    let noise = noise(5, 360);
+    let noise = uniform(5, 360);
     let rows = noise.chunks_exact(3).enumerate().map(|(row, noise)| {
         let species = ["rose", "iris", "poppy"][row % 3];
         let class = (row % 3) as f64;
@@ -42,7 +42,7 @@ pub(crate) fn assert_error(result: Result<impl Sized, Error>, expected: &[&str])
 
 /// Returns pseudorandom numbers from -1 to 1, the same on every platform, from the shuffle of a
 /// seed.
-fn noise(seed: u64, count: usize) -> Vec<f64> {
+pub(crate) fn uniform(seed: u64, count: usize) -> Vec<f64> {
     let steps = count.max(1000);
     let order = BatchOrder::new(Shuffle::ChaCha { seed }).next_epoch(steps);
     order[..count].iter().map(|&i| (2 * i) as f64 / (steps - 1) as f64 - 1.0).collect()
