@@ -94,11 +94,11 @@ pub(crate) fn starts_processes() {
 /// Counts the test as one that ran in part, and continues.
 pub(crate) fn in_part(reason: &str) {
     let counted = STATE.with_borrow_mut(|state| state.as_mut().map(|state| state.parts.insert(reason.to_owned())));
-    assert!(counted.is_some(), "a test says in its own thread what of it could not run");
+    assert!(counted.is_some(), "in_part was called outside the test's thread");
 }
 
 /// Prints a line with `--nocapture`.
-#[expect(clippy::print_stdout, reason = "a person asked for it")]
+#[expect(clippy::print_stdout, reason = "--nocapture asks for it")]
 pub(crate) fn log(line: &str) {
     if std::env::args().any(|argument| argument == "--nocapture") {
         println!("{line}");
@@ -108,7 +108,7 @@ pub(crate) fn log(line: &str) {
 /// Unwinds without the panic hook, because this is not a failure.
 fn leave(payload: impl Any + Send) -> ! {
     let is_own = STATE.with_borrow(Option::is_some);
-    assert!(is_own, "a test asks in its own thread whether it can run, before it starts threads: see tests/harness.rs");
+    assert!(is_own, "a test must be skipped in its own thread, before it starts others: see tests/harness.rs");
     resume_unwind(Box::new(payload))
 }
 
@@ -217,7 +217,7 @@ fn run(name: String, test: &'static Test) -> Result<Completion, Failed> {
 fn panic_message(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<String>().cloned();
     text.or_else(|| payload.downcast_ref::<&str>().map(|&text| text.to_owned()))
-        .unwrap_or_else(|| "a panic without words".to_owned())
+        .unwrap_or_else(|| "a panic without a message".to_owned())
 }
 
 /// Keeps the panic's message in case the test fails. The panic itself may be expected.
@@ -251,7 +251,7 @@ fn print_recorded_panic() {
 }
 
 /// Prints how many tests did not run, with the reasons.
-#[expect(clippy::print_stdout, reason = "it is what a person reads after the tests")]
+#[expect(clippy::print_stdout, reason = "the summary goes after the test results")]
 fn print_counts() {
     let counts = COUNTS.lock().unwrap();
     let all = counts.all;

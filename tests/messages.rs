@@ -34,7 +34,7 @@ fn full_folder() -> TempDir {
 }
 
 /// Expects each call to fail with a one-line error that contains all these texts.
-fn are_told(cases: &[(&[&str], &[&str])]) {
+fn assert_messages(cases: &[(&[&str], &[&str])]) {
     let folder = full_folder();
     for (arguments, expected) in cases {
         is_refused(folder.path(), arguments, expected);
@@ -48,7 +48,7 @@ fn are_told(cases: &[(&[&str], &[&str])]) {
 
 #[test]
 fn unknown_keys_suggest_the_nearest_key() {
-    are_told(&[
+    assert_messages(&[
         (
             &["train", "--set", "data.header=1"],
             &["command line: unknown key data.header; data has the keys source, train_images,"],
@@ -75,7 +75,7 @@ fn unknown_keys_suggest_the_nearest_key() {
 
 #[test]
 fn a_missing_key_or_wrong_type_is_explained() {
-    are_told(&[
+    assert_messages(&[
         (
             &["train", "--set", "descent.epochs", "3"],
             &["--set descent.epochs: expected key=value; write --set descent.epochs=3"],
@@ -99,7 +99,7 @@ fn a_missing_key_or_wrong_type_is_explained() {
 
 #[test]
 fn missing_files_list_the_existing_ones() {
-    are_told(&[
+    assert_messages(&[
         (&["train", "sofmax.toml"], &["sofmax.toml: no such file or experiment; did you mean softmax?"]),
         (&["train", "penguins"], &["penguins: no such file or experiment; there are logistic, ", "softmax-optimum"]),
         (&["sweep", "sofmax.toml", "--grid", "objective.l2=0,1"], &["did you mean softmax?"]),
@@ -120,7 +120,7 @@ fn missing_files_list_the_existing_ones() {
 
 #[test]
 fn invalid_values_list_the_valid_ones() {
-    are_told(&[
+    assert_messages(&[
         (&["train", "--set", "model.kind=svm"], &["model.kind = \"svm\": expected softmax or logistic"]),
         (&["train", "--set", "descent.optimizer=Adam"], &["did you mean adam? expected one of sgd, adam, adamw,"]),
         (&["train", "--set", "descent.solver=adam"], &["; adam is a value of descent.optimizer"]),
@@ -134,7 +134,7 @@ fn invalid_values_list_the_valid_ones() {
 
 #[test]
 fn similar_names_are_suggested() {
-    are_told(&[
+    assert_messages(&[
         (&["train", "--data", "mnst"], &["mnst: no such file or folder; did you mean mnist?"]),
         (&["data", "--data", "Embeded"], &["did you mean embedded?"]),
         (&["data", "--data", "flower.csv"], &["flower.csv: no such file or folder; did you mean flowers.csv?"]),
@@ -150,7 +150,7 @@ fn similar_names_are_suggested() {
 
 #[test]
 fn files_of_the_wrong_kind_are_identified() {
-    are_told(&[
+    assert_messages(&[
         (
             &["train", "flowers.csv"],
             &["flowers.csv: expected the TOML file of an experiment", "--data flowers.csv --set data.label=COLUMN"],
@@ -191,7 +191,7 @@ fn files_of_the_wrong_kind_are_identified() {
 
 #[test]
 fn invalid_options_list_the_valid_ones() {
-    are_told(&[
+    assert_messages(&[
         (
             &["train", "configs/softmax.toml", "--set", "descent.epochs", "3"],
             &["--set descent.epochs: expected key=value; write --set descent.epochs=3\n"],

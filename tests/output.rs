@@ -338,7 +338,7 @@ fn table_of<'a>(printed: &'a str, heading: &str) -> Vec<&'a str> {
     lines.into_iter().take_while(|line| !line.is_empty() && !line.starts_with("One of")).collect()
 }
 
-fn have_one_width(lines: &[&str]) {
+fn assert_one_width(lines: &[&str]) {
     let widths: Vec<usize> = lines.iter().map(|line| display_width(line)).collect();
     assert!(widths.iter().all(|&width| width == widths[0]), "{widths:?}: {lines:#?}");
 }
@@ -357,24 +357,24 @@ fn tables_are_aligned_for_any_names() {
         assert_eq!(code(&output), Some(0), "{arguments:?}: {}", text(&output.stderr));
         text(&output.stdout)
     };
-    have_one_width(&table_of(&stdout(&["data", "--data", "flowers.csv"]), "smallest"));
+    assert_one_width(&table_of(&stdout(&["data", "--data", "flowers.csv"]), "smallest"));
     let evaluated = stdout(&["evaluate", "run"]);
     for heading in ["precision", "predicted as", "confidence  "] {
-        have_one_width(&table_of(&evaluated, heading));
+        assert_one_width(&table_of(&evaluated, heading));
     }
     let inspected = stdout(&["inspect", "run"]);
     for heading in ["norm       bias", "weight of"] {
-        have_one_width(&table_of(&inspected, heading));
+        assert_one_width(&table_of(&inspected, heading));
     }
     fn before_the_last<'a>(lines: &[&'a str]) -> Vec<&'a str> {
         lines.iter().map(|line| line.trim_end().rsplit_once("  ").unwrap().0).collect()
     }
     let predicted = stdout(&["predict", "run", "flowers.csv"]);
-    have_one_width(&before_the_last(&predicted.lines().skip(1).collect::<Vec<_>>()));
+    assert_one_width(&before_the_last(&predicted.lines().skip(1).collect::<Vec<_>>()));
     let small = ["--set", "data.label=kind", "--set", "descent.batch_size=2", "--set", "descent.epochs=1"];
     let sweep = ["sweep", "--grid", "data.source=flowers.csv,花花花.csv", "--quiet"];
     let swept = stdout(&[&sweep[..], &small].concat());
-    have_one_width(&before_the_last(&table_of(&swept, "source")));
+    assert_one_width(&before_the_last(&table_of(&swept, "source")));
 }
 
 #[test]

@@ -206,9 +206,9 @@ fn a_model_in_another_precision_is_the_same_model() {
         let model = SoftmaxRegressionConfig::new(2, 3).init(&device.clone().autodiff());
         let cast = to_precision(model.clone(), dtype);
         assert_eq!(FloatDType::from(cast.linear.weight.val().dtype()), dtype);
-        assert_eq!(cast.linear.weight.id, model.linear.weight.id, "by which an optimizer knows it");
-        assert!(cast.linear.weight.val().is_require_grad(), "it trains on");
+        assert_eq!(cast.linear.weight.id, model.linear.weight.id, "optimizers identify a parameter by its id");
+        assert!(cast.linear.weight.val().is_require_grad(), "a trainable model stays trainable");
         let without = to_precision(model.valid(), dtype);
-        assert!(!without.linear.weight.val().is_require_grad(), "it asked for none");
+        assert!(!without.linear.weight.val().is_require_grad(), "a frozen model stays frozen");
     }
 }

@@ -14,7 +14,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use tempfile::TempDir;
 
-use super::formats::{format, is_a_sentence, run_folder};
+use super::formats::{assert_one_line, format, run_folder};
 use crate::command::{call, code, folder, process, text};
 use crate::support::skip;
 
@@ -140,7 +140,7 @@ fn costs_little(what: &str, path: &Path, file: &Path, times: u64, expected: &str
     let length = std::fs::metadata(file).unwrap().len();
     let (problem, grown) = read_in_a_process(what, path);
     assert!(problem.contains(expected), "{problem:?} does not say {expected:?}");
-    is_a_sentence(&problem);
+    assert_one_line(&problem);
     assert!(grown <= times * length + (4 << 20), "{grown} bytes for a file of {length}: {problem}");
 }
 
@@ -319,7 +319,7 @@ fn huge_configs_use_little_memory() {
         [format!("{dotted}=1"), format!("{}=1", "k".repeat(1_000_000)), million, "a".repeat(1_000_000), is_control_like]
     {
         let problem = TrainConfig::parse("hostile.toml", below, &[set]).unwrap_err().to_string();
-        is_a_sentence(&problem);
+        assert_one_line(&problem);
     }
 }
 
@@ -376,7 +376,7 @@ fn inconsistent_or_non_finite_runs_are_refused() {
         let folder = run_folder_with(name, content);
         let message = read("run", folder.path()).unwrap_err();
         assert!(message.contains(expected), "{message:?} does not say {expected:?}");
-        is_a_sentence(&message);
+        assert_one_line(&message);
     }
 }
 
@@ -397,7 +397,7 @@ fn problem(what: &'static str, path: &Path) -> String {
     let path = path.to_owned();
     std::thread::spawn(move || sender.send(read(what, &path)));
     let problem = receiver.recv_timeout(Duration::from_secs(100)).expect("an end").unwrap_err();
-    is_a_sentence(&problem);
+    assert_one_line(&problem);
     problem
 }
 
@@ -447,7 +447,7 @@ fn no_name_leaves_the_folder() {
         let stderr = text(&output.stderr);
         assert_eq!(code(&output), Some(2), "{name}: {stderr}");
         assert!(stderr.contains("expected a name of letters"), "{stderr}");
-        is_a_sentence(stderr.trim_end());
+        assert_one_line(stderr.trim_end());
     }
     assert!(!folder.path().join("runs").exists());
 }

@@ -14,7 +14,7 @@ use chainrule_solve::Ending;
 use chainrule_tests_macros::test;
 use serde_json::Value;
 
-use super::formats::is_a_sentence;
+use super::formats::assert_one_line;
 use crate::command::{call, code, folder, text};
 use crate::support::{Fit, cpu, devices_and_precisions, f64_devices, fit, with_parameters};
 
@@ -166,15 +166,15 @@ fn train(folder: &Path, arguments: &[&str]) -> (i32, String) {
     );
     let (code, error) = (code(&output).expect("no signal"), text(&output.stderr));
     match code {
-        0 | 1 => no_null(&serde_json::from_slice(&output.stdout).unwrap(), arguments),
+        0 | 1 => assert_no_null(&serde_json::from_slice(&output.stdout).unwrap(), arguments),
         _ => {
             assert!(error.starts_with("error: "), "{arguments:?}: {error}");
-            is_a_sentence(error.trim_end());
+            assert_one_line(error.trim_end());
         }
     }
     for name in ["summary.json", "history.json", "manifest.json"] {
         if let Ok(bytes) = std::fs::read(folder.join("run").join(name)) {
-            no_null(&serde_json::from_slice(&bytes).unwrap(), arguments);
+            assert_no_null(&serde_json::from_slice(&bytes).unwrap(), arguments);
         }
     }
     assert_eq!(code < 2, folder.join("run/summary.json").exists(), "{arguments:?}");
@@ -182,11 +182,11 @@ fn train(folder: &Path, arguments: &[&str]) -> (i32, String) {
     (code, error)
 }
 
-fn no_null(value: &Value, arguments: &[&str]) {
+fn assert_no_null(value: &Value, arguments: &[&str]) {
     match value {
         Value::Null => panic!("{arguments:?}: a number that is none"),
-        Value::Array(values) => values.iter().for_each(|value| no_null(value, arguments)),
-        Value::Object(values) => values.values().for_each(|value| no_null(value, arguments)),
+        Value::Array(values) => values.iter().for_each(|value| assert_no_null(value, arguments)),
+        Value::Object(values) => values.values().for_each(|value| assert_no_null(value, arguments)),
         Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }

@@ -187,7 +187,10 @@ fn invalid_selections_are_refused() {
 fn unsuitable_samples_are_refused() {
     let two = Samples::from_rows(&[[1.0], [2.0], [3.0], [4.0]], &["a", "b", "a", "b"]).unwrap();
     let three = Samples::from_rows(&[[1.0], [2.0], [3.0]], &["a", "b", "c"]).unwrap();
-    assert_error(logistic().fit(&three), &["3 classes (a, b, c)", "logistic regression tells two apart", "with_classes"]);
+    assert_error(
+        logistic().fit(&three),
+        &["3 classes (a, b, c)", "logistic regression tells two apart", "with_classes"],
+    );
     let one = two.with_classes(&["a"]).unwrap();
     assert_error(softmax().fit(&one), &["1 class (a)", "softmax"]);
     assert_error(softmax().fit_validated(&two, &three), &["row 2 is of the class c"]);

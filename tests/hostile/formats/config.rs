@@ -3,7 +3,7 @@
 use chainrule_core::TrainConfig;
 use chainrule_records::ConfigFile;
 
-use super::is_a_sentence;
+use super::assert_one_line;
 
 pub fn seeds() -> Vec<Vec<u8>> {
     let every_key = "experiment = \"mine\"\n[data]\nsource = \"embedded\"\ntrain_images = 20\nvalidation_images = 10\n\
@@ -31,6 +31,6 @@ pub fn check(bytes: &[u8]) {
             let name = config.experiment();
             assert!(!name.starts_with('.') && !name.contains(['/', '\\', ':', '\0']), "{name:?}");
         }
-        Err(error) => is_a_sentence(&error.to_string()),
+        Err(error) => assert_one_line(&error.to_string()),
     }
 }

@@ -6,8 +6,8 @@ use flate2::Compression;
 use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
 
+use super::assert_one_line;
 use super::idx::{self, read_images, read_labels};
-use super::is_a_sentence;
 
 pub fn seeds() -> Vec<Vec<u8>> {
     let mut seeds: Vec<Vec<u8>> = idx::seeds().iter().map(|plain| gzip(plain)).collect();
@@ -23,7 +23,7 @@ pub fn check(bytes: &[u8]) {
     let mut inflated = Vec::new();
     let is_whole = MultiGzDecoder::new(bytes).take(1 << 24).read_to_end(&mut inflated).is_ok();
     match (read_images(bytes), read_labels(bytes)) {
-        (Err(images), Err(labels)) => [images, labels].iter().for_each(|error| is_a_sentence(&error.to_string())),
+        (Err(images), Err(labels)) => [images, labels].iter().for_each(|error| assert_one_line(&error.to_string())),
         _ if !bytes.starts_with(&[0x1f, 0x8b]) => {} // plain IDX
         (images, labels) => {
             assert!(is_whole, "read from a damaged gzip");

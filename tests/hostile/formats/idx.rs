@@ -5,7 +5,7 @@ use std::path::Path;
 use chainrule_data::DataError;
 use chainrule_data::idx::{IdxImages, images_from, images_header, labels_from, labels_header};
 
-use super::is_a_sentence;
+use super::assert_one_line;
 
 pub fn seeds() -> Vec<Vec<u8>> {
     let images = |count: usize, height: usize, width: usize| {
@@ -24,13 +24,13 @@ pub fn check(bytes: &[u8]) {
             // Gzipped files are another format.
             assert!([&images.header()[..], &images.pixels].concat() == bytes || bytes.starts_with(&[0x1f, 0x8b]));
         }
-        Err(error) => is_a_sentence(&error.to_string()),
+        Err(error) => assert_one_line(&error.to_string()),
     }
     match read_labels(bytes) {
         Ok(labels) => {
             assert!([&labels_header(labels.len())[..], &labels].concat() == bytes || bytes.starts_with(&[0x1f, 0x8b]));
         }
-        Err(error) => is_a_sentence(&error.to_string()),
+        Err(error) => assert_one_line(&error.to_string()),
     }
 }
 

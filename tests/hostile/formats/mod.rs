@@ -42,7 +42,7 @@ pub fn format(name: &str) -> Format {
 }
 
 /// Asserts that an error is one line of readable length.
-pub fn is_a_sentence(message: &str) {
+pub fn assert_one_line(message: &str) {
     assert!(!message.is_empty() && !message.contains(['\n', '\r']), "not one line: {message:?}");
     assert!(message.chars().count() <= 1000, "{} characters: {message:?}", message.chars().count());
 }

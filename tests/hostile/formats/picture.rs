@@ -5,7 +5,7 @@ use std::io::Cursor;
 use chainrule_data::picture::{PictureError, read, read_whole};
 use image::{DynamicImage, GrayAlphaImage, GrayImage, ImageFormat, Luma, LumaA, Rgb, RgbImage};
 
-use super::is_a_sentence;
+use super::assert_one_line;
 
 pub fn seeds() -> Vec<Vec<u8>> {
     // A stroke across, so that every picture has ink.
@@ -30,7 +30,7 @@ pub fn check(bytes: &[u8]) {
     for size in [[28, 28], [3, 40]] {
         match read_whole(bytes, size) {
             Ok(picture) => assert_eq!(picture.pixels.len(), size[0] * size[1]),
-            Err(error) => is_a_sentence(&error.to_string()),
+            Err(error) => assert_one_line(&error.to_string()),
         }
         match read(bytes, size) {
             Ok(picture) => {
@@ -43,10 +43,10 @@ pub fn check(bytes: &[u8]) {
                 );
                 // The picture has ink.
                 assert!(picture.pixels.iter().any(|&pixel| pixel > 0), "{treatment:?}");
-                is_a_sentence(&treatment.to_string());
+                assert_one_line(&treatment.to_string());
             }
             Err(PictureError::TooLarge { width, height }) => assert!(width > 0 && height > 0),
-            Err(error) => is_a_sentence(&error.to_string()),
+            Err(error) => assert_one_line(&error.to_string()),
         }
     }
 }

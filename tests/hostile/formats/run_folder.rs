@@ -6,7 +6,7 @@ use std::path::Path;
 use chainrule_core::{ModelKind, Parameters, Precision, Preprocessing};
 use chainrule_records::{RunFiles, RunFolder, read_parameters, seal_json, write_weights};
 
-use super::{is_a_sentence, records};
+use super::{assert_one_line, records};
 
 const FILES: [&str; 5] = ["config.toml", "history.json", "manifest.json", "summary.json", "model.safetensors"];
 
@@ -59,7 +59,7 @@ pub fn check(bytes: &[u8]) {
         Ok(run) => check_run(&run, &folder.path().join("again")),
         Err(error) => {
             let message = error.to_string();
-            is_a_sentence(&message);
+            assert_one_line(&message);
             assert!(message.contains(FILES[which]), "{message:?} does not name {}", FILES[which]);
         }
     }

@@ -3,7 +3,7 @@
 use chainrule_core::{Parameters, Precision, Preprocessing};
 use chainrule_records::{read_parameters, write_weights};
 
-use super::is_a_sentence;
+use super::assert_one_line;
 
 pub fn seeds() -> Vec<Vec<u8>> {
     let model = |n_features: usize, columns: usize| {
@@ -30,6 +30,6 @@ pub fn check(bytes: &[u8]) {
             let written = write_weights(&parameters, Precision::F64, &Preprocessing::Raw);
             assert_eq!(read_parameters(&written).expect("what was written"), parameters);
         }
-        Err(error) => is_a_sentence(&error.to_string()),
+        Err(error) => assert_one_line(&error.to_string()),
     }
 }

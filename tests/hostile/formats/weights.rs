@@ -3,7 +3,7 @@
 use chainrule_core::{LinkKind, Parameters, Precision, Preprocessing, Standardization};
 use chainrule_formats::{Format, Layout, Portable, Row, Weights};
 
-use super::is_a_sentence;
+use super::assert_one_line;
 
 pub fn seeds() -> Vec<Vec<u8>> {
     let softmax = Portable {
@@ -33,7 +33,7 @@ pub fn check(bytes: &[u8]) {
     for layout in [None, Some(Layout::RowPerClass), Some(Layout::RowPerFeature)] {
         match Weights::read(bytes, layout) {
             Ok(weights) => is_whole(&weights),
-            Err(problem) => is_a_sentence(&problem.to_string()),
+            Err(problem) => assert_one_line(&problem.to_string()),
         }
     }
 }
