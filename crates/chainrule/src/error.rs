@@ -13,7 +13,7 @@ use crate::SamplesError;
 /// An error of the library, as one line: what is wrong, where, and what to do.
 ///
 /// The line includes the cause. [`source`](std::error::Error::source) returns the cause as a value
-/// where there is one, such as the I/O error of a file.
+/// if there is one, such as the I/O error of a file.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

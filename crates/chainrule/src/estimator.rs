@@ -288,8 +288,8 @@ impl Estimator {
     ///
     /// The model can come from a fit or [from weights](Fitted::of_weights). Its preprocessing and
     /// its classes stay the same; a batch may lack some classes. The setting
-    /// [`epochs`](Self::epochs) is ignored. The optimizer's state, such as momentum, starts anew
-    /// with each call.
+    /// [`epochs`](Self::epochs) is ignored. Each call resets the optimizer's
+    /// state, such as momentum.
     ///
     /// ```
     /// # fn main() -> Result<(), chainrule::Error> {

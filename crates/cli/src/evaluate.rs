@@ -225,7 +225,7 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
 fn find_images(model: &Model, data_option: Option<&str>, log: &mut dyn FnMut(&str)) -> Result<Data> {
     let pictures = PictureRequest {
         size: model.image_size(),
-        treatment: model.picture_mode(),
+        mode: model.picture_mode(),
         holdout: run_holdout(model, data_option),
     };
     let digits = model.run_records().map_or(DIGITS, |run| digits_to_draw(&run.config));

@@ -22,7 +22,7 @@ pub struct PictureRequest {
     /// The rows and columns of an image.
     pub size: [usize; 2],
     /// The conversion mode.
-    pub treatment: PictureMode,
+    pub mode: PictureMode,
     /// The holdout for a folder without a validation part; `None` uses all pictures for training
     /// and validation.
     pub holdout: Option<Holdout>,
@@ -247,7 +247,7 @@ fn contents(path: &Path) -> Result<Vec<u8>, DataError> {
 }
 
 fn image(bytes: &[u8], request: PictureRequest) -> Result<Vec<u8>, String> {
-    let converted = match request.treatment {
+    let converted = match request.mode {
         PictureMode::AsDrawn => picture::read(bytes, request.size),
         PictureMode::AsWhole => picture::read_whole(bytes, request.size),
     };

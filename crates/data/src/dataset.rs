@@ -32,7 +32,7 @@ impl Dataset {
             Some(tables) => Self::Tables(tables),
             None => {
                 let (size, holdout) = (requested.image_size, Some(holdout(config)));
-                let pictures = PictureRequest { size, treatment: PictureMode::AsWhole, holdout };
+                let pictures = PictureRequest { size, mode: PictureMode::AsWhole, holdout };
                 let digits = digits_to_draw(config);
                 Self::Images(find_with(request, digits, pictures, requested.resident_bytes, log)?)
             }

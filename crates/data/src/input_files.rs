@@ -70,7 +70,7 @@ fn has_images(path: &Path) -> bool {
 }
 
 /// Reads the images of a file, or of standard input, for a model of images of `size`.
-pub fn read(file: &Path, size: [usize; 2], treatment: PictureMode) -> Result<Vec<ImageInput>, ContentError> {
+pub fn read(file: &Path, size: [usize; 2], mode: PictureMode) -> Result<Vec<ImageInput>, ContentError> {
     let source: Box<dyn Read> = match file == Path::new(STANDARD_INPUT) {
         true => Box::new(std::io::stdin().lock()),
         false => Box::new(open(file)?),
@@ -90,7 +90,7 @@ pub fn read(file: &Path, size: [usize; 2], treatment: PictureMode) -> Result<Vec
                     "longer than {MAX_PICTURE_BYTES} bytes, the limit for a picture"
                 )));
             }
-            let picture = match treatment {
+            let picture = match mode {
                 PictureMode::AsDrawn => picture::read(&bytes, size),
                 PictureMode::AsWhole => picture::read_whole(&bytes, size),
             };

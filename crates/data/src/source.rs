@@ -127,7 +127,7 @@ pub struct Pictures {
     pub files: Vec<(String, String)>,
     /// The number of pictures in each of these folders.
     pub counts: Vec<usize>,
-    /// Whether training and validation pictures lie in separate folders.
+    /// Whether training and validation pictures are in separate folders.
     pub has_parts: bool,
 }
 
@@ -226,8 +226,8 @@ impl Data {
 
     /// Returns the rows of one part with a label in `classes`.
     ///
-    /// With `requested`, only the first training images or the last validation images are considered. A
-    /// class may have no rows. A class without a label in this data (`None`) has no rows.
+    /// With `requested`, only the first training images or the last validation images are considered.
+    /// A class may have no rows. A class without a label in this data (`None`) has no rows.
     ///
     /// # Errors
     /// Fails if there are fewer images.
@@ -297,11 +297,8 @@ pub fn find_within(
 }
 
 /// The default conversion of pictures.
-const PICTURES: PictureRequest = PictureRequest {
-    size: [28, 28],
-    treatment: PictureMode::AsWhole,
-    holdout: Some(Holdout { fraction: 0.2, seed: 0 }),
-};
+const PICTURES: PictureRequest =
+    PictureRequest { size: [28, 28], mode: PictureMode::AsWhole, holdout: Some(Holdout { fraction: 0.2, seed: 0 }) };
 
 /// Like [`find_within`], with an explicit conversion of pictures in class folders.
 ///

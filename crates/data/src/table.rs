@@ -107,7 +107,7 @@ impl Table {
     }
 }
 
-/// The contents of a column, without a judgement of their use for training.
+/// A summary of a column, whether or not it can be used for training.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ColumnSummary {
     /// The name.
@@ -126,7 +126,7 @@ pub struct ColumnSummary {
     pub different: Option<usize>,
 }
 
-/// The contents of a table, without a judgement of their use for training.
+/// A summary of a table, whether or not it can be used for training.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TableSummary {
     /// The number of rows below the header.

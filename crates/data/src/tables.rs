@@ -81,7 +81,7 @@ pub struct TableSplit {
     pub left_out: BTreeMap<String, usize>,
 }
 
-/// The contents of tables, without a judgement of their use for training.
+/// A summary of the contents of tables, whether or not they can be used for training.
 #[derive(Clone, Debug)]
 pub struct TableSummaries {
     /// Each file with its contents.

@@ -93,7 +93,7 @@ pub struct ClassScores {
     pub f1: Option<f64>,
 }
 
-/// The rows whose confidence lies in one interval.
+/// The rows with a confidence in one interval.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Bin {
     /// The lower end, which is excluded.

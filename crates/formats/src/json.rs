@@ -103,8 +103,8 @@ struct ParsedDescription {
     scale: PerFeature,
 }
 
-/// A class name: a text, as `export` writes it, or an integer from another program, whose digits
-/// are the name.
+/// A class name: a string, as `export` writes it, or an integer from another program. The digits of
+/// an integer are the name.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum ClassName {

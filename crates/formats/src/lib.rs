@@ -44,7 +44,7 @@ pub struct Portable {
     pub preprocessing: Preprocessing,
     /// The kind of a row.
     pub row: Row,
-    /// The origin of the model, as key and value texts.
+    /// The origin of the model, as key and value strings.
     pub about: BTreeMap<String, String>,
 }
 
