@@ -16,8 +16,8 @@ pub struct Prefetcher<T> {
 }
 
 impl<T: Send + 'static> Prefetcher<T> {
-    /// Starts `threads` threads that make the items `0..count`. Each thread has its own closure from
-    /// `make_worker`, which can reuse its buffers.
+    /// Starts `threads` threads that make the items `0..count`. Each thread has its own closure
+    /// from `make_worker`, which can reuse its buffers.
     ///
     /// # Errors
     /// Fails if the system cannot start the threads.

@@ -226,8 +226,9 @@ impl Data {
 
     /// Returns the rows of one part with a label in `classes`.
     ///
-    /// With `requested`, only the first training images or the last validation images are considered.
-    /// A class may have no rows. A class without a label in this data (`None`) has no rows.
+    /// With `requested`, only the first training images or the last validation images are
+    /// considered. A class may have no rows. A class without a label in this data (`None`) has no
+    /// rows.
     ///
     /// # Errors
     /// Fails if there are fewer images.

@@ -117,8 +117,8 @@ fn problem(error: csv::Error) -> String {
     }
 }
 
-/// Returns the separator that the file seems to use instead of `supported`: a tab in any field, or a
-/// `;` or `|` in the only field.
+/// Returns the separator that the file seems to use instead of `supported`: a tab in any field,
+/// or a `;` or `|` in the only field.
 fn other_separator(record: &ByteRecord, supported: u8) -> Option<u8> {
     let mut fields = record.iter();
     let has_tab = supported != b'\t' && record.iter().any(|field| field.contains(&b'\t'));
