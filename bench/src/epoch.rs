@@ -155,7 +155,7 @@ pub(crate) fn measure(
     for config in [&bench.softmax, &bench.logistic] {
         for precision in [Precision::F32, Precision::F64] {
             let job = training_job(bench, config, precision, folder)?;
-            // Start all before the first measurement, because loading libraries and rows takes long.
+            // Start all before the first measurement, since loading libraries and rows takes long.
             let all = Competitor::all(bench, precision, with_peers)?;
             let started: Vec<Result<Running>> = all.iter().map(|one| one.start(&job, &candle)).collect();
             let mut running = Vec::new();

@@ -44,8 +44,8 @@ pub(crate) struct Problem {
     pub(crate) penalize_bias: bool,
     /// The lowest J that any solver reached.
     pub(crate) lowest: f64,
-    /// An upper bound on the distance of `lowest` to the minimum of J, from the gradient there. Only
-    /// with a penalised bias.
+    /// An upper bound on the distance of `lowest` to the minimum of J, from the gradient there.
+    /// Only with a penalised bias.
     pub(crate) gap: Option<f64>,
     pub(crate) solvers: Vec<Solver>,
 }

@@ -1,5 +1,5 @@
-//! Measures whole runs of `configs/softmax.toml`. Each run is a separate process, so that its memory
-//! can be measured. The competitors take turns.
+//! Measures whole runs of `configs/softmax.toml`. Each run is a separate process, so that its
+//! memory can be measured. The competitors take turns.
 
 use std::ffi::OsString;
 use std::path::Path;
