@@ -1,5 +1,5 @@
-/// Monitors the validation loss. The training stops after `patience` consecutive evaluations without
-/// a strictly lower loss.
+/// Monitors the validation loss. The training stops after `patience` consecutive evaluations
+/// without a strictly lower loss.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EarlyStopping {
     patience: Option<usize>,

@@ -3,7 +3,8 @@
 pub struct Gradient {
     /// The mean loss, in nats.
     pub loss: f64,
-    /// The gradient with respect to W, `d * k` numbers, row-major: the column index changes fastest.
+    /// The gradient with respect to W, `d * k` numbers, row-major: the column index changes
+    /// fastest.
     pub weight: Vec<f64>,
     /// The gradient with respect to b, `k` numbers.
     pub bias: Vec<f64>,

@@ -13,8 +13,8 @@
 //! - [`Class`]: the name of a class in the data. [`ClassWeights`]: the weight of each class's rows
 //!   in the loss.
 //! - [`History`]: the loss of every step, and every evaluation.
-//! - [`EarlyStopping`]: the rule that ends a run. It can also be applied to a finished history, with
-//!   another patience.
+//! - [`EarlyStopping`]: the rule that ends a run. It can also be applied to a finished history,
+//!   with another patience.
 //! - [`Certificate`]: a proven bound on the distance to the minimum.
 //! - [`DataFile`]: a data file that a run used. [`UnusedFiles`]: the files in a data folder that it
 //!   did not use.

@@ -3,7 +3,8 @@ use std::sync::Arc;
 
 use crate::LinkKind;
 
-/// The loss and the prediction of a linear model `z = x W + b`, both as functions of a row's logits.
+/// The loss and the prediction of a linear model `z = x W + b`, both as functions of a row's
+/// logits.
 ///
 /// Linear models differ only in their link. Kernels, plain loops, the L-BFGS solver and the
 /// predictor work with any link. [`Logistic`], [`Softmax`] and [`OneVsRest`] are defined here.

@@ -11,7 +11,8 @@ use crate::{Link, Logistic, ModelKind, OneVsRest, Softmax};
 pub enum LinkKind {
     /// Softmax regression: `p = softmax(z)`.
     Softmax,
-    /// Binary logistic regression, with one logit for two classes: `p = (1 - sigmoid(z), sigmoid(z))`.
+    /// Binary logistic regression, with one logit for two classes:
+    /// `p = (1 - sigmoid(z), sigmoid(z))`.
     Logistic,
     /// One-vs-rest, one logistic regression for each class:
     /// `p_k = sigmoid(z_k) / sum_l sigmoid(z_l)`. Only imported models have it.

@@ -42,8 +42,8 @@ fn scaled_spectral_norm(parameters: &Parameters, scale: f64) -> f64 {
     largest_eigenvalue(&mut gram, k).max(0.0).sqrt()
 }
 
-/// Returns the largest eigenvalue of a symmetric matrix, by Jacobi rotations: G. Golub, C. Van Loan, Matrix
-/// Computations, 4th edition, section 8.5.
+/// Returns the largest eigenvalue of a symmetric matrix, by Jacobi rotations: G. Golub, C. Van
+/// Loan, Matrix Computations, 4th edition, section 8.5.
 fn largest_eigenvalue(a: &mut [f64], k: usize) -> f64 {
     /// The convergence is quadratic, so a few sweeps suffice.
     const MAX_SWEEPS: usize = 60;

@@ -113,8 +113,8 @@ pub fn max_typos(typed: &str) -> usize {
     (typed.chars().count() / 3).clamp(1, 4)
 }
 
-/// Returns the edit distance between two normalised names, if it is at most `max_distance`. It counts
-/// substitutions, insertions, deletions and swaps.
+/// Returns the edit distance between two normalised names, if it is at most `max_distance`. It
+/// counts substitutions, insertions, deletions and swaps.
 pub fn edit_distance_within(typed: &str, name: &str, max_distance: usize) -> Option<usize> {
     let length_difference = typed.chars().count().abs_diff(name.chars().count());
     // If every character differs, the names are not similar.

@@ -136,9 +136,9 @@ impl TrainConfig {
         self
     }
 
-    /// The classes in the order of their labels, 0 first, if the config lists them. For the logistic
-    /// model this differs from the config's order: the config lists the positive class first, but
-    /// its label is 1.
+    /// The classes in the order of their labels, 0 first, if the config lists them. For the
+    /// logistic model this differs from the config's order: the config lists the positive class
+    /// first, but its label is 1.
     pub fn classes(&self) -> Option<Vec<Class>> {
         self.data.classes.as_deref().map(|classes| reorder_classes(self.model.kind, classes))
     }
