@@ -112,6 +112,7 @@ pub fn check_slices(
     checker.report
 }
 
+/// The state of a running check.
 struct Checker<'a> {
     parameters: &'a [Parameter],
     point: &'a [f64],
@@ -203,13 +204,13 @@ impl<'a> Checker<'a> {
     fn record_non_finite(&mut self) {
         for gradient in self.gradients {
             for (parameter, values) in self.parameters.iter().zip(&gradient.values) {
-                let at = values.as_ref().and_then(|values| values.iter().position(|value| !value.is_finite()));
-                if let (Some(at), Some(values)) = (at, values) {
+                let index = values.as_ref().and_then(|values| values.iter().position(|value| !value.is_finite()));
+                if let (Some(index), Some(values)) = (index, values) {
                     self.report.findings.push(Finding::NotFinite {
                         source: gradient.name.clone(),
                         parameter: parameter.name.clone(),
-                        index: parameter.unravel(at),
-                        value: values[at].to_string(),
+                        index: parameter.unravel(index),
+                        value: values[index].to_string(),
                     });
                 }
             }

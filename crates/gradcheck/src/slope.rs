@@ -30,7 +30,7 @@ const CONVERGED: f64 = 1e-4;
 const MAX_ORDER: usize = 6;
 
 /// The factor between the last correction and the bound on the truncation error. The remaining
-/// truncation error is usually much smaller than the last correction, so twice is safe.
+/// truncation error is at most the last correction, and usually much smaller, so twice is safe.
 const TRUNCATION_SAFETY: f64 = 2.0;
 
 /// Estimates the slope of `f` at 0. The error of the values of `f` is at most `noise`.

@@ -72,6 +72,7 @@ pub(crate) trait Objective {
 /// The state of the search between two iterations.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct State {
+    /// The current point.
     pub(crate) at: Point,
     #[serde(rename = "memory")]
     correction_pairs: CorrectionPairs,
@@ -114,12 +115,12 @@ pub(crate) enum Start {
 ///
 /// # Errors
 /// If an evaluation or the callback of the objective fails.
-pub(crate) fn minimise<P: Objective>(problem: &mut P, start: Start, options: Options) -> Result<End, P::Error> {
+pub(crate) fn minimise<O: Objective>(objective: &mut O, start: Start, options: Options) -> Result<End, O::Error> {
     let mut state = match start {
         Start::From(state) => *state,
         Start::At(x) => {
-            let state = State::new(problem.evaluate(x)?, options.memory);
-            if problem.on_iteration(&state)?.is_break() {
+            let state = State::new(objective.evaluate(x)?, options.memory);
+            if objective.on_iteration(&state)?.is_break() {
                 return Ok(End::Stopped);
             }
             state
@@ -139,7 +140,7 @@ pub(crate) fn minimise<P: Objective>(problem: &mut P, start: Start, options: Opt
             // scale.
             let initial_step =
                 if correction_pairs.pairs.is_empty() { (1.0 / norm(&at.gradient)).min(1.0) } else { 1.0 };
-            match line_search(problem, at, &direction, initial_step, options.value_tolerance)? {
+            match line_search(objective, at, &direction, initial_step, options.value_tolerance)? {
                 Some(next) => break next,
                 // The correction pairs may consist of rounding errors: drop them and try the
                 // direction of the negative gradient.
@@ -148,7 +149,7 @@ pub(crate) fn minimise<P: Objective>(problem: &mut P, start: Start, options: Opt
             }
         };
         state.move_to(next);
-        if problem.on_iteration(&state)?.is_break() {
+        if objective.on_iteration(&state)?.is_break() {
             return Ok(End::Stopped);
         }
     }
@@ -240,13 +241,13 @@ struct Trial {
 
 /// Finds a point along `direction` that meets the Wolfe conditions. Returns `None` if the search
 /// finds none, or if `direction` is not a descent direction.
-fn line_search<P: Objective>(
-    problem: &mut P,
+fn line_search<O: Objective>(
+    objective: &mut O,
     from: &Point,
     direction: &[f64],
     initial_step: f64,
     value_tolerance: f64,
-) -> Result<Option<Point>, P::Error> {
+) -> Result<Option<Point>, O::Error> {
     let slope = dot(&from.gradient, direction);
     if !(slope < 0.0 && slope.is_finite()) {
         return Ok(None);
@@ -258,7 +259,7 @@ fn line_search<P: Objective>(
     for _ in 0..MAX_TRIALS {
         let mut x = from.x.clone();
         add(&mut x, length, direction);
-        let point = problem.evaluate(x)?;
+        let point = objective.evaluate(x)?;
         let trial = Trial { length, slope: dot(&point.gradient, direction) };
         let has_decreased = point.value <= from.value + SUFFICIENT_DECREASE * length * slope;
         let is_equal = point.value <= from.value + value_tolerance * from.value.abs();
@@ -351,9 +352,10 @@ mod tests {
         options: Options,
         gradient_tolerance: f64,
     ) -> (End, Point, usize) {
-        let mut problem = CountedFunction { function, evaluations: 0, last: None, gradient_tolerance };
-        let end = minimise(&mut problem, Start::At(start.to_vec()), options).expect("the objective returns no errors");
-        (end, problem.last.expect("the start calls on_iteration"), problem.evaluations)
+        let mut objective = CountedFunction { function, evaluations: 0, last: None, gradient_tolerance };
+        let end =
+            minimise(&mut objective, Start::At(start.to_vec()), options).expect("the objective returns no errors");
+        (end, objective.last.expect("the start calls on_iteration"), objective.evaluations)
     }
 
     /// `1/2 sum c_i (x_i - 1)^2`

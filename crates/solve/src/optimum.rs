@@ -91,9 +91,9 @@ pub fn find_optimum(
     let mut engine = KernelEngine::new(Arc::clone(link), rows, rows, config, threads);
     let mut on_iteration =
         |_: &mut dyn Engine, event: IterationEvent| Ok(on_iteration(&event.iterate, event.parameters));
-    let found = chainrule_kernels::with_threads(threads, || search(&mut engine, config, None, &mut on_iteration));
-    let found = found.map_err(|problem| TrainError::Threads { threads, problem })?;
-    found.map_err(|error| error.into_train_error(History::default(), None))
+    let result = chainrule_kernels::with_threads(threads, || search(&mut engine, config, None, &mut on_iteration));
+    let result = result.map_err(|problem| TrainError::Threads { threads, problem })?;
+    result.map_err(|error| error.into_train_error(History::default(), None))
 }
 
 impl TrainLoop<'_> {
@@ -342,7 +342,7 @@ impl Objective for OptimumSearch<'_> {
     fn evaluate(&mut self, x: Vec<f64>) -> Result<Point, EngineError> {
         let mut parameters = self.coordinates.to_parameters(x, self.columns);
         if self.config.descent().precision == Precision::F32 {
-            // Rounds to the precision that the engine uses and saves. J and its gradient then
+            // Round to the precision that the engine uses and saves. J and its gradient then
             // belong to exactly this point.
             for value in parameters.weight.iter_mut().chain(&mut parameters.bias) {
                 *value = f64::from(*value as f32);

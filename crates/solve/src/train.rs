@@ -115,8 +115,8 @@ pub struct PartialResults {
     pub reason: String,
     /// The losses and evaluations that could be read.
     pub history: History,
-    /// A step, and the parameters after it: those of the last evaluation, or the last ones if they
-    /// could still be read.
+    /// A step, and the parameters after it: the last ones if they could still be read. Otherwise
+    /// those of the last evaluation or checkpoint.
     pub parameters: Option<(usize, Parameters)>,
 }
 
@@ -274,7 +274,7 @@ pub fn train(
         history: History { train_loss: Vec::new(), evaluations: Vec::new() },
         early_stopping: EarlyStopping::new(config.early_stopping().patience),
         best: None,
-        last_evaluated: None,
+        last_known: None,
         certificate: None,
     };
     let checkpoint = observer.resume_from();
@@ -300,7 +300,7 @@ pub fn train(
                     let read = train_loop.read_losses(engine).and_then(|_| engine.parameters());
                     read.ok().filter(|_| train_loop.steps > 0).map(|parameters| (train_loop.steps - 1, parameters))
                 }
-                EngineError::Data(_) | EngineError::Device(_) => train_loop.last_evaluated,
+                EngineError::Data(_) | EngineError::Device(_) => train_loop.last_known,
             };
             Err(error.into_train_error(train_loop.history, parameters))
         }
@@ -319,8 +319,8 @@ pub(crate) struct TrainLoop<'a> {
     /// The parameters to return, if they are not the last: those of the best evaluation, or those
     /// with the lowest bound.
     pub(crate) best: Option<Parameters>,
-    /// The step of the last evaluation, and its parameters.
-    last_evaluated: Option<(usize, Parameters)>,
+    /// The step and the parameters of the last evaluation, or of the checkpoint if none followed.
+    last_known: Option<(usize, Parameters)>,
     pub(crate) certificate: Option<Certificate>,
 }
 
@@ -389,7 +389,7 @@ impl TrainLoop<'_> {
         self.steps = steps;
         self.history = history;
         self.best = best;
-        self.last_evaluated = steps.checked_sub(1).map(|step| (step, parameters));
+        self.last_known = steps.checked_sub(1).map(|step| (step, parameters));
         Ok(search)
     }
 
@@ -401,7 +401,7 @@ impl TrainLoop<'_> {
         let mut first_batch = self.steps % steps_per_epoch;
         let first_epoch = self.steps / steps_per_epoch;
         let mut order = BatchOrder::new(shuffle(&descent.shuffle));
-        // Skips one epoch at a time, because a million epochs take seconds.
+        // Skip one epoch at a time, because a million epochs take seconds.
         for _ in 0..descent.shuffle.skip_epochs + first_epoch {
             if observer.should_stop() {
                 return Ok(Ending::Interrupted);
@@ -412,11 +412,11 @@ impl TrainLoop<'_> {
         let mut batch = Vec::with_capacity(full_batch);
         let mut learning_rates = LearningRates::new(descent, steps_per_epoch);
         for epoch in first_epoch..descent.epochs {
-            let rows = Arc::new(order.next_order(engine.rows()));
-            engine.begin_epoch(&rows, first_batch * batch_size..rows_per_epoch, batch_size)?;
+            let epoch_order = Arc::new(order.next_order(engine.rows()));
+            engine.begin_epoch(&epoch_order, first_batch * batch_size..rows_per_epoch, batch_size)?;
             for first in (first_batch..steps_per_epoch).map(|batch| batch * batch_size) {
                 batch.clear();
-                batch.extend(rows.range(first..rows_per_epoch.min(first + batch_size)));
+                batch.extend(epoch_order.range(first..rows_per_epoch.min(first + batch_size)));
                 let step = self.steps;
                 // Without this factor, a single remaining row would move the weights as far as a
                 // full batch.
@@ -502,7 +502,7 @@ impl TrainLoop<'_> {
         if decision == StoppingDecision::Improved && self.config.early_stopping().restore_best {
             self.best = Some(parameters.clone());
         }
-        self.last_evaluated = Some((step, parameters));
+        self.last_known = Some((step, parameters));
         if decision == StoppingDecision::Stop {
             return Ok(Some(Ending::StoppedEarly));
         }

@@ -124,8 +124,8 @@ fn weight_2_equals_repeating_a_row() {
             let raw = Preprocessing::Raw;
             train_by_loops(&kind.link(2), &rows, &rows, &raw, &config, &mut ()).expect("a training")
         };
-        // The weighted table has 60 rows and the table with repeated rows has 100, but the penalty is
-        // the same. This factor makes the two objectives equal.
+        // The weighted table has 60 rows and the table with repeated rows has 100, but the penalty
+        // is the same. This factor makes the two objectives equal.
         let scale = 60.0 / 100.0;
         let [weighted, twice] = [train(table(1), Some(vec![2.0 * scale, scale])), train(table(2), None)];
         let distance = max_distance(&weighted.parameters, &twice.parameters);

@@ -283,8 +283,8 @@ fn eq_32_the_bound_is_computed_from_gradients() {
             let bound = bound_with_free_bias(&dense, &at, lambda);
             assert!((-1e-13..=bound + 1e-13).contains(&above), "{kind:?}: {above:e} {bound:e}");
         }
-        // `find_optimum` computes the same bound from full gradients, after few iterations (a coarse
-        // mixture) and after many.
+        // `find_optimum` computes the same bound from full gradients, after few iterations (a
+        // coarse mixture) and after many.
         for iterations in [1, 2, 5, 12, 1000] {
             let iterations = format!("optimum.max_iterations={iterations}");
             let free = config(kind, &["objective.penalize_bias=false", "optimum.tolerance=1e-10", &iterations]);
