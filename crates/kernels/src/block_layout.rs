@@ -5,8 +5,8 @@ use crate::lanes::LANES;
 /// Height and width of a block of an image, in pixels.
 const BLOCK_SIDE: usize = 4;
 
-/// The grouping of a row's features into blocks. The last blocks of a row or an image are padded
-/// with zeros.
+/// The grouping of a row's features into blocks. Incomplete blocks are padded with zeros: those at
+/// the right and bottom edges of an image, and the last block of a row that is not an image.
 ///
 /// In images, a block is a square. Neighbouring pixels are mostly all ink or all background,
 /// vertically as well as horizontally. So square blocks are all 0 more often than blocks of one

@@ -16,7 +16,7 @@ use crate::real::Real;
 /// The results of an evaluation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Evaluation {
-    /// Mean cross-entropy in nats, without the penalty.
+    /// Mean loss of a row in nats, without the penalty.
     pub loss: f64,
     /// Number of correctly classified rows.
     pub n_correct: usize,
@@ -31,19 +31,20 @@ pub enum Float {
     F64,
 }
 
-/// A linear model: its parameters, with steps, gradients and evaluations.
+/// A linear model. It stores the parameters, and computes steps, gradients and evaluations.
 ///
 /// Results are reproducible: the same calls give the same bits, if the instruction set and the
 /// number of threads are the same.
 pub struct Fused {
     n_features: usize,
+    /// Number of columns of W, k.
     columns: usize,
     targets: TargetKind,
     isa: Isa,
     kernel: Box<dyn Kernel>,
 }
 
-/// The parameters in one float type and one tile size, with the passes over the data.
+/// The operations of a model, for every float type and tile size.
 ///
 /// [`Fused`] holds a trait object. So all kernels are compiled in this crate, with this crate's
 /// optimisation settings.
@@ -82,8 +83,9 @@ struct LinearKernel<T, const C: usize> {
 /// Creates the kernel with the best tile size C. The best size has the least cost: the number of
 /// stored columns plus the number of tiles.
 ///
-/// The sums of the largest tile fit 32 registers of 16 numbers. Narrower registers spill to memory.
-/// This is still faster than smaller tiles, because every row is read once per tile.
+/// The sums of the largest tile fit in the 32 registers of AVX-512. With other instruction sets,
+/// some sums are spilled to memory. This is still faster than smaller tiles, because every row is
+/// read once per tile.
 fn best_kernel<T: Real>(loss_function: &LossFunction, n_features: usize, threads: usize) -> Box<dyn Kernel> {
     let columns = loss_function.columns();
     let cost = |&c: &usize| columns.div_ceil(c) * (c + 1);
@@ -106,9 +108,10 @@ impl Fused {
         Self::from_dyn_link(Arc::new(link), n_features, float, threads, isa)
     }
 
-    /// Does the same for a link as a trait object. This function is not generic, so the kernels are
-    /// compiled in this crate. A generic function is compiled in the crate that calls it, together
-    /// with every generic function that it calls. That made the kernels ten scaled_by slower.
+    /// Creates a model, like [`Self::new`], for a link that is a trait object. This function is not
+    /// generic, so the kernels are compiled in this crate. A generic function is compiled in the
+    /// crate that calls it, together with every generic function that it calls. That made the
+    /// kernels ten times slower.
     fn from_dyn_link(link: Arc<dyn Link>, n_features: usize, float: Float, threads: usize, isa: Isa) -> Self {
         let (columns, targets) = (link.columns(), link.target_kind());
         assert!(n_features > 0 && columns > 0 && threads > 0, "expected at least one feature, column and thread");
@@ -146,8 +149,8 @@ impl Fused {
         self.kernel.parameters()
     }
 
-    /// Runs one step of gradient descent on the rows of a batch. Returns their mean cross-entropy
-    /// before the update.
+    /// Runs one step of gradient descent on the rows of a batch. Returns their mean loss before the
+    /// update, without the penalty.
     ///
     /// # Panics
     /// If the batch is empty, if it contains an index past the last row, or if the features or
@@ -203,7 +206,7 @@ impl Fused {
         self.kernel.pass(self.isa, rows, RowSet::Range(0, rows.len()), mode)
     }
 
-    /// Returns the gradient and the mean cross-entropy of the rows of a batch, without the penalty.
+    /// Returns the gradient and the mean loss of the rows of a batch, without the penalty.
     ///
     /// # Panics
     /// As [`Fused::step`].
@@ -211,8 +214,8 @@ impl Fused {
         self.gradient_of(rows, RowSet::Listed(batch))
     }
 
-    /// Returns the gradient and the mean cross-entropy of all rows, without the penalty. Sums of
-    /// 8192 rows are computed in the model's float type. These sums are added in f64.
+    /// Returns the gradient and the mean loss of all rows, without the penalty. Sums of 8192 rows
+    /// are computed in the model's float type. These sums are added in f64.
     ///
     /// # Panics
     /// As [`Fused::step`].
@@ -244,9 +247,9 @@ impl Fused {
 
 /// Runs `f` in a pool of `threads` threads. The kernels that `f` calls use these threads.
 ///
-/// Run a whole training in one call, because a step is short. A step that is called from outside a
-/// pool puts its caller to sleep while it waits. Inside a pool, the waiting thread first looks for
-/// more work for a while.
+/// Run a whole training in one call. A step is short, so the time to wake a sleeping thread matters.
+/// Outside a pool, the caller of a step sleeps until the step is done. Inside a pool, a waiting
+/// thread looks for work for a while before it sleeps.
 ///
 /// `f` runs on the calling thread if `threads` is 1, or if the platform has no threads
 /// (WebAssembly).

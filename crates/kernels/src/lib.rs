@@ -1,11 +1,14 @@
 //! Logistic and softmax regression with closed-form gradients. Each gradient is computed in one
-//! pass over the batch. The crate takes bytes and returns parameters. It does not use Burn.
+//! pass over the batch. Features are read as bytes, as images store them. The crate does not use
+//! Burn.
 //!
-//! The kernels use two facts of the derivation that automatic differentiation cannot use:
+//! The kernels use two facts of the derivation (`docs/derivation.md`) that automatic
+//! differentiation cannot use:
 //!
 //! - The gradient needs only one pass over the batch.
-//! - A feature is `x = a p + c`, for a byte p. Bytes that are 0 need not be read, even if c is not
-//!   0. Most bytes of an MNIST image are 0, and [`PackedRows`] omits them in blocks.
+//! - A feature is `x = a p + c`, for a byte p. The terms of c are sums that need no byte. So bytes
+//!   that are 0 need not be read, even if c is not 0. Most bytes of an MNIST image are 0, and
+//!   [`PackedRows`] omits them in blocks.
 //!
 //! The public items:
 //!

@@ -26,7 +26,7 @@ pub fn multiply_adds_per_second(isa: Isa, threads: usize) -> f64 {
     (threads * rounds * N_SUMS * lanes) as f64 / seconds
 }
 
-/// Returns the seconds that `rounds` multiply-adds of each of the independent sums take.
+/// Measures the time of `rounds` multiply-adds per independent sum, in seconds.
 fn seconds_of_sums<const LANES: usize>(isa: Isa, threads: usize, rounds: usize) -> f64 {
     let run_task = |_| _ = black_box(isa.run(IndependentSums::<LANES> { rounds: black_box(rounds) }));
     in_threads(threads, || fastest(|| (0..threads).into_par_iter().for_each(run_task)))

@@ -1,15 +1,16 @@
-//! The matrix products of the forward and backward pass, and the update. Vectors lie along the
-//! features.
+//! The matrix products of the forward and backward pass, and the update. A vector holds one number
+//! per feature of a block.
 //!
-//! A feature is `x = a p + c`, for a byte p. The products of the bytes P give those of the
-//! features:
+//! A feature is `x = a p + c`, for a byte p. The products with the features X follow from the
+//! products with the bytes P, for residuals D:
 //!
 //! ```text
 //! Z     = X W + b   = a (P W) + c colsum(W) + b
 //! X^T D             = a (P^T D) + c 1 colsum(D)^T
 //! ```
 //!
-//! Bytes that are 0 add nothing to `P W` and `P^T D`. So they need not be read, even if c is not 0.
+//! Bytes that are 0 add nothing to `P W` and `P^T D`, and the terms of c contain no bytes. So these
+//! bytes need not be read, even if c is not 0.
 
 use std::ops::Range;
 
@@ -77,7 +78,7 @@ impl<T: Real, const C: usize> IsaTask for RecomputeZeroLogits<'_, T, C> {
 /// Number of rows per chunk of a pass. The forward pass of a chunk is followed by its backward
 /// pass, so the data of the chunk stays in the L1 and L2 caches. A bit mask of
 /// [`Accumulator::row_masks`] has one bit per row.
-const ROWS: usize = 64;
+const ROWS_PER_CHUNK: usize = 64;
 
 /// The sums and buffers of one thread. The alignment keeps the accumulators of two threads on
 /// separate cache lines.
@@ -104,7 +105,7 @@ impl<T: Real, const C: usize> Accumulator<T, C> {
             gradient: vec![[Lanes::ZERO; C]; n_tiles * n_blocks],
             residual_sums: vec![Lanes::ZERO; n_tiles * C],
             stats: LossStats::default(),
-            logits: vec![Lanes::ZERO; n_tiles * C * ROWS / LANES],
+            logits: vec![Lanes::ZERO; n_tiles * C * ROWS_PER_CHUNK / LANES],
             row_masks: vec![0; n_blocks],
         }
     }
@@ -163,10 +164,11 @@ impl<'a> RowSet<'a> {
     }
 }
 
-/// A pass over rows. It computes logits, losses and residuals, and adds up the results of its mode.
+/// A pass over rows. It computes logits, and adds up the results that its mode requires.
 pub(crate) struct Pass<'a, T, const C: usize> {
     pub(crate) loss_function: &'a LossFunction,
     pub(crate) rows: &'a PackedRows,
+    /// The rows of the pass. During the pass, the rows of the current chunk.
     pub(crate) row_set: RowSet<'a>,
     pub(crate) parameters: &'a Parameters<T, C>,
     pub(crate) mode: PassMode,
@@ -178,26 +180,27 @@ impl<T: Real, const C: usize> IsaTask for Pass<'_, T, C> {
 
     #[inline(always)]
     fn run<const FMA: bool>(mut self) {
-        let all = self.row_set;
-        let n = all.len();
+        let all_rows = self.row_set;
+        let n = all_rows.len();
         if self.mode == PassMode::Gradient {
             self.accumulator.residual_sums.fill(Lanes::ZERO);
         }
-        for first in (0..n).step_by(ROWS) {
-            self.row_set = all.slice(first..(first + ROWS).min(n));
-            self.forward::<FMA>(all, first);
+        for chunk_start in (0..n).step_by(ROWS_PER_CHUNK) {
+            self.row_set = all_rows.slice(chunk_start..(chunk_start + ROWS_PER_CHUNK).min(n));
+            self.forward::<FMA>(all_rows, chunk_start);
             self.compute_losses::<FMA>();
             if self.mode == PassMode::Gradient {
-                self.backward::<FMA>(first == 0);
+                self.backward::<FMA>(chunk_start == 0);
             }
         }
     }
 }
 
 impl<T: Real, const C: usize> Pass<'_, T, C> {
-    /// Computes the logits of the rows `row_set`, which start at position `first` of `all`.
+    /// Computes the logits of the chunk `row_set`, which starts at position `chunk_start` of
+    /// `all_rows`.
     #[inline(always)]
-    fn forward<const FMA: bool>(&mut self, all: RowSet, first: usize) {
+    fn forward<const FMA: bool>(&mut self, all_rows: RowSet, chunk_start: usize) {
         let n = self.row_set.len();
         let (n_blocks, padded_columns) = (self.parameters.is_feature.len(), self.parameters.zero_logits.len());
         let scale = T::from_f64(self.rows.scale);
@@ -206,10 +209,10 @@ impl<T: Real, const C: usize> Pass<'_, T, C> {
             let weight = &self.parameters.weight[tile * n_blocks..][..n_blocks];
             for group in 0..n.div_ceil(LANES) {
                 // Prefetch the rows of the next group, if they are not contiguous in memory.
-                if let RowSet::Listed(rows) = all
+                if let RowSet::Listed(rows) = all_rows
                     && tile == 0
                 {
-                    let next = first + (group + 1) * LANES;
+                    let next = chunk_start + (group + 1) * LANES;
                     let rows = &rows[next.min(rows.len())..(next + LANES).min(rows.len())];
                     if rows.windows(2).any(|pair| pair[1] != pair[0] + 1) {
                         rows.iter().for_each(|&row| self.rows.prefetch(row));
@@ -264,18 +267,23 @@ impl<T: Real, const C: usize> Pass<'_, T, C> {
         }
     }
 
-    /// Adds the rows to the sums of the gradient.
+    /// Adds the gradients of the rows of the chunk to the sums. The first chunk of a pass overwrites
+    /// the sums.
     #[inline(always)]
-    fn backward<const FMA: bool>(&mut self, is_first: bool) {
-        if C > 2 { self.accumulate_by_blocks::<FMA>(is_first) } else { self.accumulate_by_rows::<FMA>(is_first) }
+    fn backward<const FMA: bool>(&mut self, is_first_chunk: bool) {
+        if C > 2 {
+            self.accumulate_by_blocks::<FMA>(is_first_chunk)
+        } else {
+            self.accumulate_by_rows::<FMA>(is_first_chunk)
+        }
     }
 
-    /// Adds row by row. The sums stay in memory.
+    /// Adds the gradients one row at a time, to sums in memory.
     #[inline(always)]
-    fn accumulate_by_rows<const FMA: bool>(&mut self, is_first: bool) {
+    fn accumulate_by_rows<const FMA: bool>(&mut self, is_first_chunk: bool) {
         let (n_blocks, padded_columns) = (self.parameters.is_feature.len(), self.parameters.zero_logits.len());
         let Accumulator { gradient, logits, .. } = &mut *self.accumulator;
-        if is_first {
+        if is_first_chunk {
             gradient.fill([Lanes::ZERO; C]);
         }
         for (tile, gradient) in gradient.chunks_exact_mut(n_blocks).enumerate() {
@@ -297,19 +305,20 @@ impl<T: Real, const C: usize> Pass<'_, T, C> {
         }
     }
 
-    /// Adds block by block. The sums of a block stay in registers while all rows that store the
-    /// block are added. This is faster if a block has enough sums to outweigh the cost of the bit
-    /// masks.
+    /// Adds the gradients one block at a time, over all rows that store the block. The sums of the
+    /// block stay in registers. This is faster if a block has enough sums to outweigh the cost of
+    /// the bit masks.
     #[inline(always)]
-    fn accumulate_by_blocks<const FMA: bool>(&mut self, is_first: bool) {
+    fn accumulate_by_blocks<const FMA: bool>(&mut self, is_first_chunk: bool) {
         let (n_blocks, padded_columns) = (self.parameters.is_feature.len(), self.parameters.zero_logits.len());
         let blocks_of_all_rows = self.rows.blocks();
         let Accumulator { gradient, logits, row_masks, .. } = &mut *self.accumulator;
         let (logits, row_masks) = (&logits[..], &mut row_masks[..]);
         row_masks.fill(0);
         // For each row: the index of its next block, and the index of the first residuals of its
-        // group. The loop below visits blocks in the order in which a row stores them.
-        let mut cursors = [(0, 0); ROWS];
+        // group. The loop below visits blocks in the order in which a row stores them, so the next
+        // block of a row is always the visited one.
+        let mut cursors = [(0, 0); ROWS_PER_CHUNK];
         for i in 0..self.row_set.len() {
             let row = self.row_set.row(i);
             cursors[i] = (self.rows.first_block(row), i / LANES * padded_columns);
@@ -320,7 +329,7 @@ impl<T: Real, const C: usize> Pass<'_, T, C> {
         for (tile, gradient) in gradient.chunks_exact_mut(n_blocks).enumerate() {
             let mut cursors = cursors;
             for (&row_mask, gradient) in row_masks.iter().zip(gradient) {
-                let mut sums = if is_first { [Lanes::ZERO; C] } else { *gradient };
+                let mut sums = if is_first_chunk { [Lanes::ZERO; C] } else { *gradient };
                 let mut row_mask = row_mask;
                 while row_mask != 0 {
                     let i = row_mask.trailing_zeros() as usize;

@@ -52,8 +52,8 @@ pub(crate) enum PassMode {
 /// Running totals of a pass: its loss and its number of correctly classified rows.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LossStats {
-    /// Sum of all terms of the losses that are not logarithms.
-    loss: f64,
+    /// Sum of the losses, without the logarithms that are in `log_sum`.
+    loss_without_logs: f64,
     /// Sum of the logarithms in the losses.
     log_sum: LogSum,
     /// Buffer for the logits of one row, for links without vector code.
@@ -65,15 +65,14 @@ pub(crate) struct LossStats {
 impl LossStats {
     /// Returns the sum of the losses and the number of correctly classified rows, and resets both.
     pub(crate) fn take(&mut self) -> (f64, usize) {
-        let Self { loss, mut log_sum, n_correct, row_logits: _ } = std::mem::take(self);
-        (loss + log_sum.take(), n_correct)
+        let Self { loss_without_logs, log_sum, n_correct, row_logits: _ } = std::mem::take(self);
+        (loss_without_logs + log_sum.total(), n_correct)
     }
 
     /// Adds a group of `n` rows to the totals, for softmax regression.
     ///
     /// In mode `Gradient`, the residuals replace the logits. The residuals of lanes without a row
-    /// are
-    /// 0. In mode `Loss`, the logits are overwritten too, with values that have no use.
+    /// are zero. In mode `Loss`, the logits are overwritten with intermediate values.
     #[inline(always)]
     pub(crate) fn softmax<T: Real, const FMA: bool>(
         &mut self,
@@ -114,7 +113,7 @@ impl LossStats {
             }
         }
         for lane in 0..n {
-            self.loss += (max_logit[lane] - label_logit[lane]).to_f64();
+            self.loss_without_logs += (max_logit[lane] - label_logit[lane]).to_f64();
             self.log_sum.add(exp_sum[lane].to_f64());
         }
         if mode == PassMode::Gradient {
@@ -134,7 +133,8 @@ impl LossStats {
         }
     }
 
-    /// Does the same for logistic regression. Label 1 is the positive class.
+    /// Adds a group of `n` rows to the totals, for logistic regression. Label 1 is the positive
+    /// class. The logits are overwritten as by [`Self::softmax`], but stay unchanged in mode `Loss`.
     #[inline(always)]
     pub(crate) fn logistic<T: Real, const FMA: bool>(
         &mut self,
@@ -164,7 +164,7 @@ impl LossStats {
         for lane in 0..n {
             // The loss is max(z, 0) - y z + ln(1 + exp(-|z|)). Its linear part is 0 or |z|.
             let linear = if is_correct[lane] { T::ZERO } else { abs_z[lane] };
-            self.loss += linear.to_f64();
+            self.loss_without_logs += linear.to_f64();
             self.log_sum.add(1.0 + exp_neg_abs[lane].to_f64());
         }
         if mode == PassMode::Gradient {
@@ -176,7 +176,8 @@ impl LossStats {
         }
     }
 
-    /// Does the same for any other link, row by row in f64.
+    /// Adds a group of `n` rows to the totals, for any other link, row by row in f64. The residuals
+    /// replace the logits, except in mode `Accuracy`.
     #[inline(always)]
     pub(crate) fn other_link<T: Real>(
         &mut self,
@@ -194,7 +195,7 @@ impl LossStats {
             if mode == PassMode::Accuracy {
                 continue;
             }
-            self.loss += link.residual(&mut self.row_logits, target);
+            self.loss_without_logs += link.residual(&mut self.row_logits, target);
             for (logits, &residual) in logits.iter_mut().zip(&self.row_logits) {
                 logits.0[lane] = T::from_f64(residual);
             }
@@ -235,15 +236,15 @@ impl LogSum {
     #[inline(always)]
     fn add(&mut self, x: f64) {
         self.product *= x;
-        // A NaN stays in the product until `take`, because every comparison with it is false.
+        // A NaN stays in the product until `total`, because every comparison with it is false.
         if self.product >= 1e250 {
             self.sum += self.product.ln();
             self.product = 1.0;
         }
     }
 
-    /// Returns the sum.
-    fn take(&mut self) -> f64 {
+    /// Returns the sum of all logarithms.
+    fn total(&self) -> f64 {
         self.sum + self.product.ln()
     }
 }

@@ -48,12 +48,16 @@ pub(crate) trait Real:
     fn exp_nonpositive<const FMA: bool>(self) -> Self;
 }
 
-// Implements `Real` for a float type with `$mantissa` explicit bits of mantissa and the exponent
-// bias `$bias`. `$rounding` is 1.5 * 2^mantissa, `$lowest` the least argument of the exponential,
-// `$ln2` the two parts of ln 2. `$taylor` has the coefficients of the polynomial, the highest power
-// first.
+// Implements `Real` for the type `$float`.
+//
+// - `$mantissa_bits`: the number of explicit mantissa bits
+// - `$exponent_bias`: the bias of the exponent
+// - `$rounding_constant`: 1.5 * 2^mantissa_bits
+// - `$lowest`: the smallest argument of the exponential with a result above 0
+// - `$ln2`: the two parts of ln 2
+// - `$taylor`: the coefficients of the Taylor polynomial, the highest power first
 macro_rules! real {
-    ($float:ty, $mantissa:literal, $bias:literal, $rounding:literal, $lowest:literal, $ln2:expr, $taylor:expr) => {
+    ($float:ty, $mantissa_bits:literal, $exponent_bias:literal, $rounding_constant:literal, $lowest:literal, $ln2:expr, $taylor:expr) => {
         impl Real for $float {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
@@ -81,18 +85,19 @@ macro_rules! real {
 
             #[inline(always)]
             fn exp_nonpositive<const FMA: bool>(self) -> Self {
-                // Adding 1.5 * 2^mantissa rounds x / ln 2 to an integer. The integer is then in the
+                // Adding 1.5 * 2^mantissa_bits rounds x / ln 2 to an integer. The integer is then in the
                 // lowest bits of the sum.
-                let rounded = self.multiply_add::<FMA>(std::f64::consts::LOG2_E as $float, $rounding);
-                let n = rounded - $rounding;
+                let rounded = self.multiply_add::<FMA>(std::f64::consts::LOG2_E as $float, $rounding_constant);
+                let n = rounded - $rounding_constant;
                 let [high, low] = $ln2;
                 let remainder = n.multiply_add::<FMA>(-low, n.multiply_add::<FMA>(-high, self));
                 let mut polynomial: $float = $taylor[0];
                 for &coefficient in &$taylor[1..] {
                     polynomial = polynomial.multiply_add::<FMA>(remainder, coefficient);
                 }
-                let power_of_two =
-                    <$float>::from_bits((rounded.to_bits() << $mantissa).wrapping_add($bias << $mantissa));
+                let power_of_two = <$float>::from_bits(
+                    (rounded.to_bits() << $mantissa_bits).wrapping_add($exponent_bias << $mantissa_bits),
+                );
                 if self < $lowest { 0.0 } else { polynomial * power_of_two }
             }
         }
@@ -139,8 +144,8 @@ real!(
 mod tests {
     use super::Real;
 
-    /// Returns the largest relative error from `lowest` to 0, compared with the standard library,
-    /// in units in the last place of `T`.
+    /// Returns the largest relative error of the exponential from `lowest` to 0, in units of
+    /// `unit`. The standard library gives the exact values.
     fn max_error<T: Real, const FMA: bool>(lowest: f64, unit: f64) -> f64 {
         let points = (0..=200_000).map(|i| T::from_f64(lowest * f64::from(i) / 200_000.0));
         let errors = points.map(|x| (x.exp_nonpositive::<FMA>().to_f64() / x.to_f64().exp() - 1.0).abs() / unit);

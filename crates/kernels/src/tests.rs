@@ -93,7 +93,7 @@ fn every_code_path_agrees_with_plain_loops() {
 }
 
 #[test]
-fn parameters_that_are_set_give_the_bits_of_parameters_reached_by_steps() {
+fn setting_parameters_gives_the_same_bits_as_reaching_them_by_steps() {
     let step = Step { learning_rate: 0.3, l2: 0.05, penalize_bias: true };
     let ([n, height, width], d) = ([40, 5, 7], 35);
     let bytes: Vec<u8> = random_numbers(1, n * d).iter().map(|x| (255.0 * x).max(0.0) as u8).collect();
