@@ -4,7 +4,7 @@ use std::path::Path;
 
 use chainrule_core::{ModelKind, Parameters, Preprocessing};
 use chainrule_data::picture;
-use chainrule_kernels::{Float, Fused, Isa};
+use chainrule_kernels::{Float, FusedModel, Isa};
 use chainrule_records::{RunFolder, read_parameters};
 use chainrule_solve::{FusedRows, Predictor};
 use chainrule_tests_macros::test;
@@ -88,7 +88,7 @@ fn its_steps_match_the_kernels() {
         let ([split, _], _) = data.select(None, None, classes).unwrap();
         let rows = FusedRows::new(split.clone(), &Preprocessing::Pixels).unwrap();
         let rows = rows.packed().unwrap();
-        let mut fused = Fused::new(kind.link(10), parameters.n_features, Float::F64, 1, Isa::best());
+        let mut fused = FusedModel::new(kind.link(10), parameters.n_features, Float::F64, 1, Isa::best());
         fused.set(&parameters.weight, &parameters.bias);
         for row in 0..5 {
             fused.step(rows, &[row], chainrule_core::Step { learning_rate: 0.02, l2: 0.0, penalize_bias: false });

@@ -5,7 +5,7 @@ use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
 use chainrule_core::{Logistic, Preprocessing};
 use chainrule_core::{Parameters, Precision};
 use chainrule_engines::{Examples, evaluate, with_parameters};
-use chainrule_kernels::{Float, Fused, Isa, with_threads};
+use chainrule_kernels::{Float, FusedModel, Isa, with_threads};
 use chainrule_models::{
     Classifier, CostAndGradient, L2, LogisticRegressionConfig, SoftmaxRegressionConfig, closed_form, to_precision,
 };
@@ -204,7 +204,7 @@ fn features_match_the_tensors() {
     let rows =
         FusedRows::new(splits[0].clone().with_labels(&vec![1; splits[0].len()]), &Preprocessing::Pixels).unwrap();
     let rows = rows.packed().unwrap();
-    let mut fused = Fused::new(Logistic, rows.n_features(), Float::F64, 1, Isa::best());
+    let mut fused = FusedModel::new(Logistic, rows.n_features(), Float::F64, 1, Isa::best());
     // At zero weights a row's gradient is its features times p - y, which is one half.
     let half = fused.gradient(rows, &[3]).weight;
     assert!(bytes[3 * 784..][..784].iter().any(|&byte| byte > 0));

@@ -6,7 +6,7 @@ use chainrule::backend::Backend;
 use chainrule_core::{LinkKind, Step};
 use chainrule_data::{BatchOrder, Shuffle};
 use chainrule_engines::with_parameters;
-use chainrule_kernels::{Float, Fused, Isa, PackedRows};
+use chainrule_kernels::{Float, FusedModel, Isa, PackedRows};
 use chainrule_models::{
     Classifier, L2, LogisticRegressionConfig, SoftmaxRegressionConfig, autodiff, closed_form, to_precision,
 };
@@ -299,10 +299,10 @@ impl Problem {
     }
 
     /// Returns the host's kernels in f64, with the packed rows.
-    fn by_kernels(&self) -> (Fused, PackedRows) {
+    fn by_kernels(&self) -> (FusedModel, PackedRows) {
         let [_, d, k] = self.shape;
         let model = if k == 1 { LinkKind::Logistic } else { LinkKind::Softmax }.link(k);
-        let mut fused = Fused::new(model, d, Float::F64, 1, Isa::best());
+        let mut fused = FusedModel::new(model, d, Float::F64, 1, Isa::best());
         fused.set(&self.weight, &self.bias);
         (fused, PackedRows::new(&self.bytes, [1, d], self.labels.clone(), SCALE, OFFSET))
     }

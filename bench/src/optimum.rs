@@ -9,7 +9,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use chainrule_core::{ModelKind, Precision, Preprocessing, TrainConfig};
 use chainrule_data::Rows;
-use chainrule_kernels::{Float, Fused, Isa, PackedRows, with_threads};
+use chainrule_kernels::{Float, FusedModel, Isa, PackedRows, with_threads};
 use chainrule_records::ConfigFile;
 use chainrule_solve::{FusedRows, find_optimum};
 use serde::Deserialize;
@@ -233,7 +233,7 @@ fn evaluate_iterates(
     solver_runs: Vec<SolverRun>,
 ) -> Problem {
     let d = rows.n_features();
-    let mut fused = Fused::new(ModelKind::Softmax.link(k), d, Float::F64, threads, Isa::best());
+    let mut fused = FusedModel::new(ModelKind::Softmax.link(k), d, Float::F64, threads, Isa::best());
     let (mut lowest, mut best) = (f64::INFINITY, Vec::new());
     let mut all = Vec::new();
     for solver_run in solver_runs {

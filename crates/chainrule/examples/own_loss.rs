@@ -16,7 +16,7 @@ use chainrule::core::{
     Link, ModelKind, Parameters, Precision, Preprocessing, Settings, Solver, TargetKind, TrainConfig,
 };
 use chainrule::gradcheck::{Gradient, Options, Parameter, check_slices};
-use chainrule::kernels::{Float, Fused, Isa, PackedRows};
+use chainrule::kernels::{Float, FusedModel, Isa, PackedRows};
 use chainrule::solve::{Predictor, find_optimum};
 
 /// `y` is a count with mean `e^z`. The loss is `-ln P(y)` without the term `ln y!`, which does not
@@ -64,12 +64,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut random = Lcg(7);
     let bytes: Vec<u8> = (0..N * D).map(|_| (256.0 * random.uniform()) as u8).collect();
     let counts: Vec<f64> = bytes.chunks_exact(D).map(|row| random.poisson(mean_of(row))).collect();
-    let rows = PackedRows::with_numbers(&bytes, [1, D], counts.clone(), 1.0 / 255.0, 0.0);
+    let rows = PackedRows::with_numeric_targets(&bytes, [1, D], counts.clone(), 1.0 / 255.0, 0.0);
 
     // First compare the link's gradient, computed by the kernels, with finite differences at some
     // weights.
     let point = [0.3, -0.2, 0.1, 0.4];
-    let mut kernels = Fused::new(Poisson, D, Float::F64, 1, Isa::best());
+    let mut kernels = FusedModel::new(Poisson, D, Float::F64, 1, Isa::best());
     kernels.set(&point[..D], &point[D..]);
     let found = kernels.full_gradient(&rows);
     let gradient =

@@ -7,7 +7,7 @@ use chainrule_core::{
     Features, Gradient, Link, MissingAbility, ModelKind, Parameters, Precision, Preprocessing, Step, TrainConfig,
 };
 use chainrule_data::{RowBuffer, Rows};
-use chainrule_kernels::{Float, Fused, Isa};
+use chainrule_kernels::{Float, FusedModel, Isa};
 use chainrule_ops::{DeviceSteps, Images, Loss, StepProblem, device_steps};
 use chainrule_solve::{Engine, EngineError, EvaluationResult, FusedRows, Metrics, TrainError};
 
@@ -24,7 +24,7 @@ pub(crate) struct DeviceKernelEngine<'a> {
     preprocessing: &'a Preprocessing,
     /// The f64 kernels of the host with the training rows, created on first use: a device may have
     /// no f64.
-    host_f64: Option<(Fused, FusedRows)>,
+    host_f64: Option<(FusedModel, FusedRows)>,
 }
 
 impl<'a> DeviceKernelEngine<'a> {
@@ -119,7 +119,7 @@ impl Engine for DeviceKernelEngine<'_> {
                 Ok(rows) => rows,
                 Err(error) => return Some(Err(EngineError::Device(Box::new(error)))),
             };
-            let fused = Fused::new(Arc::clone(&self.link), rows.n_features(), Float::F64, 1, Isa::best());
+            let fused = FusedModel::new(Arc::clone(&self.link), rows.n_features(), Float::F64, 1, Isa::best());
             self.host_f64 = Some((fused, rows));
         }
         let (fused, rows) = self.host_f64.as_mut()?;

@@ -35,7 +35,7 @@ pub enum Float {
 ///
 /// Results are reproducible: the same calls give the same bits, if the instruction set and the
 /// number of threads are the same.
-pub struct Fused {
+pub struct FusedModel {
     n_features: usize,
     /// Number of columns of W, k.
     columns: usize,
@@ -46,13 +46,13 @@ pub struct Fused {
 
 /// The operations of a model, for every float type and tile size.
 ///
-/// [`Fused`] holds a trait object. So all kernels are compiled in this crate, with this crate's
-/// optimisation settings.
+/// [`FusedModel`] holds a trait object. So all kernels are compiled in this crate, with this
+/// crate's optimisation settings.
 trait Kernel: Send {
-    /// Sets W and b, as [`Fused::set`].
+    /// Sets W and b, as [`FusedModel::set`].
     fn set(&mut self, isa: Isa, weight: &[f64], bias: &[f64]);
 
-    /// Returns W and b, as [`Fused::parameters`].
+    /// Returns W and b, as [`FusedModel::parameters`].
     fn parameters(&self) -> (Vec<f64>, Vec<f64>);
 
     /// Runs one pass over the rows. Returns the sum of the losses and the number of correctly
@@ -98,7 +98,7 @@ fn best_kernel<T: Real>(loss_function: &LossFunction, n_features: usize, threads
     }
 }
 
-impl Fused {
+impl FusedModel {
     /// Creates a model with zero parameters. It uses at most `threads` threads. Run its methods
     /// inside [`with_threads`].
     ///
@@ -176,7 +176,7 @@ impl Fused {
     /// Returns the mean loss and the number of correctly classified rows, over all rows.
     ///
     /// # Panics
-    /// As [`Fused::step`].
+    /// As [`FusedModel::step`].
     pub fn evaluate(&mut self, rows: &PackedRows) -> Evaluation {
         let (loss, n_correct) = self.pass_over_all(rows, PassMode::Loss);
         Evaluation { loss: loss / rows.len() as f64, n_correct }
@@ -186,7 +186,7 @@ impl Fused {
     /// [`evaluate`](Self::evaluate), because it computes no losses.
     ///
     /// # Panics
-    /// As [`Fused::step`].
+    /// As [`FusedModel::step`].
     pub fn n_correct(&mut self, rows: &PackedRows) -> usize {
         self.pass_over_all(rows, PassMode::Accuracy).1
     }
@@ -209,7 +209,7 @@ impl Fused {
     /// Returns the gradient and the mean loss of the rows of a batch, without the penalty.
     ///
     /// # Panics
-    /// As [`Fused::step`].
+    /// As [`FusedModel::step`].
     pub fn gradient(&mut self, rows: &PackedRows, batch: &[usize]) -> Gradient {
         self.gradient_of(rows, RowSet::Listed(batch))
     }
@@ -218,7 +218,7 @@ impl Fused {
     /// are computed in the model's float type. These sums are added in f64.
     ///
     /// # Panics
-    /// As [`Fused::step`].
+    /// As [`FusedModel::step`].
     pub fn full_gradient(&mut self, rows: &PackedRows) -> Gradient {
         let n = rows.len();
         let end = n.min(ROWS_PER_SUM);
@@ -247,9 +247,9 @@ impl Fused {
 
 /// Runs `f` in a pool of `threads` threads. The kernels that `f` calls use these threads.
 ///
-/// Run a whole training in one call. A step is short, so the time to wake a sleeping thread matters.
-/// Outside a pool, the caller of a step sleeps until the step is done. Inside a pool, a waiting
-/// thread looks for work for a while before it sleeps.
+/// Run a whole training in one call. A step is short, so the time to wake a sleeping thread
+/// matters. Outside a pool, the caller of a step sleeps until the step is done. Inside a pool, a
+/// waiting thread looks for work for a while before it sleeps.
 ///
 /// `f` runs on the calling thread if `threads` is 1, or if the platform has no threads
 /// (WebAssembly).

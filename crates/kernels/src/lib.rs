@@ -13,11 +13,11 @@
 //! The public items:
 //!
 //! - [`PackedRows`]: labelled rows of bytes, without the blocks that are all 0
-//! - [`Fused`]: a linear model, with gradient descent steps, gradients and evaluations
+//! - [`FusedModel`]: a linear model, with gradient descent steps, gradients and evaluations
 //! - [`Isa`]: the instruction set that a kernel is compiled for
 //! - [`limits`]: measured speed limits of the processor
 //!
-//! A step of [`Fused`] runs a pass (`linear.rs`) on each thread. A pass computes logits
+//! A step of [`FusedModel`] runs a pass (`linear.rs`) on each thread. A pass computes logits
 //! (`linear.rs`), losses and residuals (`losses.rs`), and the sums of the gradient (`linear.rs`).
 //! It works on vectors of sixteen numbers (`lanes.rs`) of either float type (`real.rs`).
 
@@ -35,7 +35,7 @@ mod real;
 #[cfg(test)]
 mod tests;
 
-pub use fused::{Evaluation, Float, Fused, ThreadPoolError, with_threads};
+pub use fused::{Evaluation, Float, FusedModel, ThreadPoolError, with_threads};
 pub use isa::Isa;
 pub use packed_rows::PackedRows;
 

@@ -73,7 +73,7 @@ impl PackedRows {
     ///
     /// # Panics
     /// As [`PackedRows::new`].
-    pub fn with_numbers(bytes: &[u8], size: [usize; 2], targets: Vec<f64>, scale: f64, offset: f64) -> Self {
+    pub fn with_numeric_targets(bytes: &[u8], size: [usize; 2], targets: Vec<f64>, scale: f64, offset: f64) -> Self {
         Self::pack(bytes, size, RowTargets::Numbers(targets), scale, offset)
     }
 

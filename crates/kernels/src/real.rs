@@ -57,7 +57,15 @@ pub(crate) trait Real:
 // - `$ln2`: the two parts of ln 2
 // - `$taylor`: the coefficients of the Taylor polynomial, the highest power first
 macro_rules! real {
-    ($float:ty, $mantissa_bits:literal, $exponent_bias:literal, $rounding_constant:literal, $lowest:literal, $ln2:expr, $taylor:expr) => {
+    (
+        $float:ty,
+        $mantissa_bits:literal,
+        $exponent_bias:literal,
+        $rounding_constant:literal,
+        $lowest:literal,
+        $ln2:expr,
+        $taylor:expr
+    ) => {
         impl Real for $float {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
@@ -85,8 +93,8 @@ macro_rules! real {
 
             #[inline(always)]
             fn exp_nonpositive<const FMA: bool>(self) -> Self {
-                // Adding 1.5 * 2^mantissa_bits rounds x / ln 2 to an integer. The integer is then in the
-                // lowest bits of the sum.
+                // Adding 1.5 * 2^mantissa_bits rounds x / ln 2 to an integer. The integer is then in
+                // the lowest bits of the sum.
                 let rounded = self.multiply_add::<FMA>(std::f64::consts::LOG2_E as $float, $rounding_constant);
                 let n = rounded - $rounding_constant;
                 let [high, low] = $ln2;

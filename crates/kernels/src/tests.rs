@@ -5,7 +5,7 @@
 
 use chainrule_core::{LinkKind, Softmax, Step};
 
-use crate::{Float, Fused, Isa, PackedRows, with_threads};
+use crate::{Float, FusedModel, Isa, PackedRows, with_threads};
 
 /// Returns irregular numbers from -1 to 1.
 fn random_numbers(seed: usize, n: usize) -> Vec<f64> {
@@ -70,7 +70,7 @@ fn every_code_path_agrees_with_plain_loops() {
                 for threads in [1, 3] {
                     let case =
                         format!("{n} rows of {height} x {width}, {k} columns, {isa}, {float:?}, {threads} threads");
-                    let mut fused = Fused::new(model.clone(), d, float, threads, isa);
+                    let mut fused = FusedModel::new(model.clone(), d, float, threads, isa);
                     fused.set(&w, &b);
                     let gradient = with_threads(threads, || fused.full_gradient(&rows)).expect("threads");
                     assert_near(&[gradient.loss], &[loss], bound, &case);
@@ -102,7 +102,7 @@ fn setting_parameters_gives_the_same_bits_as_reaching_them_by_steps() {
     let all: Vec<usize> = (0..n).collect();
     for isa in Isa::available() {
         for float in [Float::F32, Float::F64] {
-            let fresh = || Fused::new(Softmax { n_classes: 3 }, d, float, 1, isa);
+            let fresh = || FusedModel::new(Softmax { n_classes: 3 }, d, float, 1, isa);
             let mut stepped = fresh();
             for i in 0..20 {
                 stepped.step(&rows, &all[i..i + 20], step);

@@ -6,7 +6,7 @@
 mod problem;
 
 use chainrule_core::{LinkKind, Step};
-use chainrule_kernels::{Float, Fused, Isa, PackedRows, with_threads};
+use chainrule_kernels::{Float, FusedModel, Isa, PackedRows, with_threads};
 use problem::{OFFSET, Problem, SCALE, random_numbers, relative_error};
 
 const STEP: Step = Step { learning_rate: 0.1, l2: 0.01, penalize_bias: true };
@@ -27,7 +27,7 @@ fn full_gradient_is_more_accurate_than_one_sum_in_f32() {
         // With these weights, the residuals have many digits.
         let weight: Vec<f64> = random_numbers(3, d * columns).iter().map(|x| 0.1 * x).collect();
         let [mut exact, mut fused] =
-            [Float::F64, Float::F32].map(|float| Fused::new(model.link(2), d, float, 1, Isa::best()));
+            [Float::F64, Float::F32].map(|float| FusedModel::new(model.link(2), d, float, 1, Isa::best()));
         exact.set(&weight, &vec![0.01; columns]);
         fused.set(&weight, &vec![0.01; columns]);
         let exact = exact.gradient(&rows, &all);
@@ -63,7 +63,7 @@ fn a_step_subtracts_the_gradient_of_the_batch_in_any_order() {
             let bias_l2 = if penalize_bias { 0.07 } else { 0.0 };
             assert!(relative_error(&bias, &updated(&problem.bias, &gradient.bias, bias_l2)) < 1e-14);
             // The state after a step must be that of a new model with the same parameters.
-            let mut new = Fused::new(problem.link(), 65, Float::F64, 1, Isa::best());
+            let mut new = FusedModel::new(problem.link(), 65, Float::F64, 1, Isa::best());
             new.set(&weight, &bias);
             let [computed, expected] = [&mut fused, &mut new].map(|fused| fused.gradient(&rows, batch));
             assert!(relative_error(&computed.weight, &expected.weight) < 1e-13);
@@ -181,7 +181,7 @@ fn blocks_of_zeros_are_not_stored() {
 /// of correct rows.
 fn evaluate_equal_weights(weight: f64, (kind, k): (LinkKind, usize), float: Float) -> (f64, usize) {
     let rows = PackedRows::new(&[0, 255, 255, 0, 9, 200, 200, 9], [1, 2], vec![0, 1, 0, 1], 1.0 / 127.5, -1.0);
-    let mut fused = Fused::new(kind.link(k), 2, float, 1, Isa::best());
+    let mut fused = FusedModel::new(kind.link(k), 2, float, 1, Isa::best());
     let columns = kind.columns(k);
     fused.set(&vec![weight; 2 * columns], &vec![0.0; columns]);
     let evaluation = fused.evaluate(&rows);

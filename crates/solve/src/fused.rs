@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chainrule_core::{Gradient, Link, Parameters, Precision, Step, TrainConfig};
 use chainrule_data::{DataError, Order};
-use chainrule_kernels::{Float, Fused, Isa};
+use chainrule_kernels::{Float, FusedModel, Isa};
 
 use crate::engine::{Engine, EngineError, EvaluationResult};
 use crate::fused_rows::Batches;
@@ -13,9 +13,9 @@ use crate::{FusedRows, Metrics};
 
 /// The state of a training by the fused kernels.
 pub(crate) struct KernelEngine<'a> {
-    fused: Fused,
+    fused: FusedModel,
     /// The same model in f64, created on first use. It is used only if `fused` is in f32.
-    fused_f64: Option<Fused>,
+    fused_f64: Option<FusedModel>,
     link: Arc<dyn Link>,
     precision: Precision,
     step: Step,
@@ -40,7 +40,7 @@ impl<'a> KernelEngine<'a> {
             Precision::F64 => Float::F64,
         };
         Self {
-            fused: Fused::new(Arc::clone(&link), train.n_features(), float, threads, Isa::best()),
+            fused: FusedModel::new(Arc::clone(&link), train.n_features(), float, threads, Isa::best()),
             fused_f64: None,
             link,
             precision: config.descent().precision,
@@ -77,7 +77,7 @@ impl<'a> KernelEngine<'a> {
 }
 
 /// Returns the mean gradient over all rows.
-fn gradient(fused: &mut Fused, rows: &FusedRows, threads: usize) -> Result<Gradient, DataError> {
+fn gradient(fused: &mut FusedModel, rows: &FusedRows, threads: usize) -> Result<Gradient, DataError> {
     let n = rows.len() as f64;
     let mut mean: Option<Gradient> = None;
     rows.for_each_chunk(threads, |rows| {
@@ -128,8 +128,9 @@ impl Engine for KernelEngine<'_> {
             return None;
         }
         let (link, d, threads) = (&self.link, self.train.n_features(), self.threads);
-        let fused =
-            self.fused_f64.get_or_insert_with(|| Fused::new(Arc::clone(link), d, Float::F64, threads, Isa::best()));
+        let fused = self
+            .fused_f64
+            .get_or_insert_with(|| FusedModel::new(Arc::clone(link), d, Float::F64, threads, Isa::best()));
         fused.set(&parameters.weight, &parameters.bias);
         Some(gradient(fused, self.train, threads).map_err(EngineError::from))
     }

@@ -128,7 +128,7 @@ impl Link for Poisson {
 fn poisson_regression_has_gradient_zero_at_its_minimum() {
     let bytes: Vec<u8> = (0..300u32).map(|i| (i * i * 37 % 251) as u8).collect();
     let counts: Vec<f64> = bytes.chunks_exact(3).map(|row| f64::from(row[0] / 50 + row[2] / 90)).collect();
-    let rows = PackedRows::with_numbers(&bytes, [1, 3], counts.clone(), 1.0 / 255.0, 0.0);
+    let rows = PackedRows::with_numeric_targets(&bytes, [1, 3], counts.clone(), 1.0 / 255.0, 0.0);
     let poisson: Arc<dyn Link> = Arc::new(Poisson);
     let config = config(true);
     let optimum = find_optimum(&poisson, &config, &rows.clone().into(), NonZero::<usize>::MIN, &mut |_, _| {
@@ -165,7 +165,7 @@ fn a_model_of_numbers_predicts_a_mean_and_no_class() {
 #[test]
 #[should_panic(expected = "rows of classes")]
 fn a_classifier_needs_rows_with_classes() {
-    let rows = PackedRows::with_numbers(&[0, 1], [1, 1], vec![0.5, 1.5], 1.0, 0.0);
+    let rows = PackedRows::with_numeric_targets(&[0, 1], [1, 1], vec![0.5, 1.5], 1.0, 0.0);
     let logistic: Arc<dyn Link> = Arc::new(Logistic);
     let one = NonZero::<usize>::MIN;
     let _ = find_optimum(&logistic, &config(true), &rows.into(), one, &mut |_, _| ControlFlow::Continue(()));

@@ -5,7 +5,7 @@
 use chainrule_core::{ModelKind, Parameters, Preprocessing};
 use chainrule_data::digits::draw_both;
 use chainrule_data::{Counts, Rows};
-use chainrule_kernels::{Float, Fused, Isa};
+use chainrule_kernels::{Float, FusedModel, Isa};
 use chainrule_solve::{FusedRows, Predictor};
 
 #[test]
@@ -21,7 +21,7 @@ fn a_tie_predicts_the_first_class() {
         let prediction = predictor.predict(digits.pixels(chosen[0])).unwrap();
         assert_eq!((prediction.class, prediction.probabilities.as_slice()), (0, &[0.5, 0.5][..]));
         assert!((prediction.cross_entropy(1) - 2f64.ln()).abs() < 1e-15);
-        let mut fused = Fused::new(kind.link(2), 784, Float::F64, 1, Isa::best());
+        let mut fused = FusedModel::new(kind.link(2), 784, Float::F64, 1, Isa::best());
         assert_eq!(fused.n_correct(rows.packed().unwrap()), labels.iter().filter(|&&label| label == 0).count());
     }
 }

@@ -7,7 +7,7 @@ use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
 use chainrule::machine::Machine;
 use chainrule_core::LinkKind;
 use chainrule_gradcheck::{DifferencePrecision, Options, compare, compare_without_autodiff, controls, f64_works};
-use chainrule_kernels::{Float, Fused, Isa, PackedRows};
+use chainrule_kernels::{Float, FusedModel, Isa, PackedRows};
 use chainrule_models::{
     Classifier, Gradient, L2, LogisticRegression, LogisticRegressionConfig, SoftmaxRegression, SoftmaxRegressionConfig,
     Targets, closed_form, hessian_vector_product, objective, to_precision,
@@ -153,7 +153,7 @@ impl<M: Classifier> Problem<M> {
         let linear = self.model.linear();
         let [d, k] = linear.weight.dims();
         let link = if k == 1 { LinkKind::Logistic } else { LinkKind::Softmax }.link(k);
-        let mut kernel = Fused::new(link, d, float, 1, Isa::best());
+        let mut kernel = FusedModel::new(link, d, float, 1, Isa::best());
         let (weight, bias) = self.parameters();
         kernel.set(&weight, &bias);
         kernel.gradient(&self.rows, &(0..self.rows.len()).collect::<Vec<_>>())

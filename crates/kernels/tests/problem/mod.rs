@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chainrule_core::{Link, LinkKind};
-use chainrule_kernels::{Float, Fused, Isa, PackedRows};
+use chainrule_kernels::{Float, FusedModel, Isa, PackedRows};
 
 /// Rows, labels and parameters.
 pub(crate) struct Problem {
@@ -44,8 +44,8 @@ impl Problem {
     }
 
     /// Creates a model with the parameters.
-    pub(crate) fn fused(&self, float: Float, threads: usize, isa: Isa) -> Fused {
-        let mut fused = Fused::new(self.link(), self.shape[1], float, threads, isa);
+    pub(crate) fn fused(&self, float: Float, threads: usize, isa: Isa) -> FusedModel {
+        let mut fused = FusedModel::new(self.link(), self.shape[1], float, threads, isa);
         fused.set(&self.weight, &self.bias);
         fused
     }
