@@ -85,7 +85,7 @@ fn both_models_pass_with_both_gradients_on_every_backend() {
             let two = two.compare(l2, two.closed_form(l2), &options);
             for report in [one, two] {
                 report.assert_pass();
-                assert!(report.checked() > 5 && report.sources == ["autodiff", "closed-form"]);
+                assert!(report.checked() > 5 && report.gradient_names == ["autodiff", "closed-form"]);
                 assert!(report.unresolved() == 0 && report.kinks() == 0, "{report}");
                 assert_eq!(report.parameters[0].name, "linear.weight");
             }
@@ -100,7 +100,7 @@ fn an_f32_loss_has_honest_bounds() {
         let report = problem.compare(SOME, problem.closed_form(SOME), &Options::default());
         report.assert_pass();
         assert!(report.uniform > 1e-9, "{}", report.uniform);
-        let bound = report.parameters[0].sources[0].worst.as_ref().unwrap().bound;
+        let bound = report.parameters[0].gradients[0].worst.as_ref().unwrap().bound;
         assert!((1e-8..1e-3).contains(&bound), "{bound:e}");
     }
 }
@@ -111,8 +111,15 @@ fn is_caught(spoil: impl Fn(Gradient, &Problem<SoftmaxRegression>) -> Gradient) 
     let wrong = spoil(problem.closed_form(SOME), &problem);
     let report = problem.compare(SOME, wrong, &Options::default());
     assert!(!report.passed() && report.failed() > 0, "{report}");
-    assert!(has(&report, |f| matches!(f, Finding::SingleOutlier { source } if source == "closed-form")), "{report}");
-    assert_eq!(report.parameters.iter().map(|p| p.sources[0].failed).sum::<usize>(), 0, "autodiff is right: {report}");
+    assert!(
+        has(&report, |f| matches!(f, Finding::SingleOutlier { gradient } if gradient == "closed-form")),
+        "{report}"
+    );
+    assert_eq!(
+        report.parameters.iter().map(|p| p.gradients[0].failed).sum::<usize>(),
+        0,
+        "autodiff is right: {report}"
+    );
 }
 
 #[test]
@@ -203,8 +210,8 @@ fn the_usual_logistic_loss_fails_only_at_zero_weights() {
         let report = check(&model, usual, &Options::default());
         assert!(!report.passed() && report.kinks() == 0, "{report}");
         let bias = report.parameters.iter().find(|p| p.name == "linear.bias").unwrap();
-        let worst = bias.sources[0].worst.as_ref().unwrap();
-        assert!((worst.absolute - 0.5).abs() < 1e-6, "{report}");
+        let worst = bias.gradients[0].worst.as_ref().unwrap();
+        assert!((worst.distance - 0.5).abs() < 1e-6, "{report}");
         assert!(has(&report, |f| matches!(f, Finding::RightNearby { .. })), "{report}");
     }
 }
@@ -302,8 +309,8 @@ fn burns_known_faults_are_still_there() {
     let Ok(device) = Backend::Ndarray.device() else { skip("ndarray is not in this build") };
     let gelu = |x: &Param<Tensor<1>>| burn::tensor::activation::gelu(x.val());
     let report = check(&number(-1.5, &device), gelu, &Options::default());
-    let worst = report.parameters[0].sources[0].worst.as_ref().unwrap();
-    assert!(report.failed() == 1 && (1e-5..1e-2).contains(&worst.absolute), "gelu: {report}");
+    let worst = report.parameters[0].gradients[0].worst.as_ref().unwrap();
+    assert!(report.failed() == 1 && (1e-5..1e-2).contains(&worst.distance), "gelu: {report}");
 
     let p = burn::tensor::activation::sigmoid(vector(&[1.0], &device, FloatDType::F64)).into_scalar::<f64>();
     let off = (p - 1.0 / (1.0 + (-1f64).exp())).abs();

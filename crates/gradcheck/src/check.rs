@@ -5,9 +5,9 @@ use rand::{RngExt, SeedableRng};
 
 use crate::report::{Finding, GradientReport, Mismatch, ParameterReport, Report};
 use crate::slope::{Slope, noise, slope};
-use crate::{Options, Search};
+use crate::{Coverage, Options};
 
-/// A named parameter. Its flattened values are a range of the point.
+/// A named parameter. The point at which the loss is evaluated contains its flattened values.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parameter {
     /// The name of the parameter.
@@ -63,11 +63,11 @@ const GRADIENT_ROUNDINGS: f64 = 32.0;
 /// The number of directions along which the noise of the loss is measured.
 const NOISE_DIRECTIONS: usize = 3;
 
-/// The number of directions per parameter for [`Search::Auto`], if there are too many coordinates.
+/// The number of directions per parameter for [`Coverage::Auto`], if there are too many coordinates.
 const DIRECTIONS: usize = 4;
 
 /// The largest slope that counts as zero: `sqrt(epsilon) * min(|loss|, 1)`. A comparison is
-/// resolved if the slope and its bound together are at most this large.
+/// also resolved if the sum of the slope and its bound is at most this.
 fn negligible_slope(epsilon: f64, loss: f64) -> f64 {
     epsilon.sqrt() * loss.abs().min(1.0)
 }
@@ -144,10 +144,10 @@ impl<'a> Checker<'a> {
         gradients: &'a [Gradient],
         options: &'a Options,
     ) -> Self {
-        let exhaustive = match options.search {
-            Search::Exhaustive => true,
-            Search::Auto { coordinates } => point.len() <= coordinates,
-            Search::Directions { .. } => false,
+        let exhaustive = match options.coverage {
+            Coverage::Exhaustive => true,
+            Coverage::Auto { coordinates } => point.len() <= coordinates,
+            Coverage::Directions { .. } => false,
         };
         let offsets = parameters.iter().scan(0, |next, parameter| {
             let offset = *next;
@@ -158,7 +158,7 @@ impl<'a> Checker<'a> {
         let report = Report {
             loss: f64::NAN,
             noise: f64::NAN,
-            sources: gradients.iter().map(|gradient| gradient.name.clone()).collect(),
+            gradient_names: gradients.iter().map(|gradient| gradient.name.clone()).collect(),
             parameters: Vec::new(),
             findings: Vec::new(),
             exhaustive,
@@ -207,7 +207,7 @@ impl<'a> Checker<'a> {
                 let index = values.as_ref().and_then(|values| values.iter().position(|value| !value.is_finite()));
                 if let (Some(index), Some(values)) = (index, values) {
                     self.report.findings.push(Finding::NotFinite {
-                        source: gradient.name.clone(),
+                        gradient: gradient.name.clone(),
                         parameter: parameter.name.clone(),
                         index: parameter.unravel(index),
                         value: values[index].to_string(),
@@ -225,7 +225,7 @@ impl<'a> Checker<'a> {
             shape: self.parameters[parameter].shape.clone(),
             checked: 0,
             kinks: 0,
-            sources: vec![empty; self.gradients.len()],
+            gradients: vec![empty; self.gradients.len()],
         });
         let length = self.parameters[parameter].len();
         if self.report.exhaustive {
@@ -235,26 +235,26 @@ impl<'a> Checker<'a> {
                 self.compare_gradients(parameter, Some(coordinate), &direction, slope);
             }
         } else {
-            let count = match self.options.search {
-                Search::Directions { count } => count,
-                Search::Auto { .. } | Search::Exhaustive => DIRECTIONS,
+            let count = match self.options.coverage {
+                Coverage::Directions { count } => count,
+                Coverage::Auto { .. } | Coverage::Exhaustive => DIRECTIONS,
             };
             for _ in 0..count {
                 let direction = self.random_direction(self.offsets[parameter], 0..length);
                 let slope = self.slope_along(&direction);
-                if let Some(source) = self.compare_gradients(parameter, None, &direction, slope) {
-                    self.bisect_failure(parameter, source, direction);
+                if let Some(gradient_index) = self.compare_gradients(parameter, None, &direction, slope) {
+                    self.bisect_failure(parameter, gradient_index, direction);
                     break;
                 }
             }
         }
         let parameter_report = &self.report.parameters[parameter];
-        for (source, gradient) in self.gradients.iter().enumerate() {
+        for (gradient_index, gradient) in self.gradients.iter().enumerate() {
             if gradient.values[parameter].is_none() {
                 self.report.findings.push(Finding::Unreached {
-                    source: gradient.name.clone(),
+                    gradient: gradient.name.clone(),
                     parameter: parameter_report.name.clone(),
-                    matters: parameter_report.sources[source].failed > 0,
+                    matters: parameter_report.gradients[gradient_index].failed > 0,
                 });
             }
         }
@@ -262,21 +262,21 @@ impl<'a> Checker<'a> {
 
     /// Bisects a direction along which a gradient failed. Stops at one coordinate, or if neither
     /// half fails alone.
-    fn bisect_failure(&mut self, parameter: usize, source: usize, direction: Vec<(usize, f64)>) {
+    fn bisect_failure(&mut self, parameter: usize, gradient_index: usize, direction: Vec<(usize, f64)>) {
         let mut suspects = direction;
         while suspects.len() > 1 {
             let (left, right) = suspects.split_at(suspects.len() / 2);
             let mut halves = [left, right].map(|half| {
                 // Each half has unit length again, so that its slope keeps its size.
                 let length = (half.len() as f64).sqrt();
-                half.iter().map(|&(at, sign)| (at, sign.signum() / length)).collect::<Vec<_>>()
+                half.iter().map(|&(index, component)| (index, component.signum() / length)).collect::<Vec<_>>()
             });
-            let relative_to_allowed = [0, 1].map(|half| {
+            let normalized_distance = [0, 1].map(|half| {
                 let slope = self.slope_along(&halves[half]);
-                self.mismatch(parameter, source, None, &halves[half], slope).relative_to_allowed()
+                self.mismatch(parameter, gradient_index, None, &halves[half], slope).normalized_distance()
             });
-            let worse = usize::from(relative_to_allowed[1] > relative_to_allowed[0]);
-            if relative_to_allowed[worse] <= 1.0 {
+            let worse = usize::from(normalized_distance[1] > normalized_distance[0]);
+            if normalized_distance[worse] <= 1.0 {
                 return;
             }
             suspects = std::mem::take(&mut halves[worse]);
@@ -284,8 +284,8 @@ impl<'a> Checker<'a> {
         let coordinate = suspects[0].0 - self.offsets[parameter];
         let direction = [(suspects[0].0, 1.0)];
         let slope = self.slope_along(&direction);
-        let mismatch = self.mismatch(parameter, source, Some(coordinate), &direction, slope);
-        self.report.parameters[parameter].sources[source].worst = Some(mismatch);
+        let mismatch = self.mismatch(parameter, gradient_index, Some(coordinate), &direction, slope);
+        self.report.parameters[parameter].gradients[gradient_index].worst = Some(mismatch);
     }
 
     /// Compares every gradient with a slope and counts the results. Returns the index of the first
@@ -301,31 +301,31 @@ impl<'a> Checker<'a> {
             slope.value.abs() > slope.bound.max(self.zero_slope_threshold()) || slope.kink.is_some();
         let mut first_failed = None;
         let mut n_between = 0;
-        for source in 0..self.gradients.len() {
-            let mismatch = self.mismatch(parameter, source, coordinate, direction, slope);
+        for gradient_index in 0..self.gradients.len() {
+            let mismatch = self.mismatch(parameter, gradient_index, coordinate, direction, slope);
             // At a kink, every slope between the two one-sided slopes is accepted.
             let half_jump = slope.kink.map_or(0.0, |jump| jump.abs() / 2.0);
-            let is_between = slope.kink.is_some() && mismatch.absolute <= half_jump + mismatch.allowed;
+            let is_between = slope.kink.is_some() && mismatch.distance <= half_jump + mismatch.allowed;
             n_between += usize::from(is_between);
             let comparison = if is_between {
                 Comparison::Passed
-            } else if mismatch.absolute.is_nan() || mismatch.absolute > mismatch.allowed {
+            } else if mismatch.distance.is_nan() || mismatch.distance > mismatch.allowed {
                 Comparison::Failed
-            } else if self.is_resolved(parameter, source, &mismatch) {
+            } else if self.is_resolved(parameter, gradient_index, &mismatch) {
                 Comparison::Passed
             } else {
                 Comparison::Unresolved
             };
-            let counts = &mut self.report.parameters[parameter].sources[source];
+            let counts = &mut self.report.parameters[parameter].gradients[gradient_index];
             match comparison {
                 Comparison::Passed => counts.passed += 1,
                 Comparison::Failed => counts.failed += 1,
                 Comparison::Unresolved => counts.unresolved += 1,
             }
             if matches!(comparison, Comparison::Failed) {
-                first_failed = first_failed.or(Some(source));
+                first_failed = first_failed.or(Some(gradient_index));
             }
-            if counts.worst.as_ref().is_none_or(|worst| mismatch.relative_to_allowed() > worst.relative_to_allowed()) {
+            if counts.worst.as_ref().is_none_or(|worst| mismatch.normalized_distance() > worst.normalized_distance()) {
                 counts.worst = Some(mismatch);
             }
         }
@@ -336,18 +336,18 @@ impl<'a> Checker<'a> {
     }
 
     /// Returns whether the bound is narrow enough to reveal a wrong gradient.
-    fn is_resolved(&self, parameter: usize, source: usize, mismatch: &Mismatch) -> bool {
+    fn is_resolved(&self, parameter: usize, gradient_index: usize, mismatch: &Mismatch) -> bool {
         // The tolerances of the options do not count: only the bound must be narrow.
-        let allowed = mismatch.allowed - self.options.atol - self.options.rtol * mismatch.differences.abs();
-        let size = mismatch.gradients[source].abs().max(mismatch.differences.abs());
+        let allowed = mismatch.allowed - self.options.atol - self.options.rtol * mismatch.estimate.abs();
+        let size = mismatch.gradients[gradient_index].abs().max(mismatch.estimate.abs());
         let resolution = self.options.resolution.unwrap_or_else(|| (30.0 * self.epsilon.sqrt()).max(1e-3));
-        allowed <= resolution * size.max(self.largest(parameter, source))
+        allowed <= resolution * size.max(self.largest_coordinate(parameter, gradient_index))
             || size + allowed <= negligible_slope(self.epsilon, self.report.loss)
     }
 
-    /// The largest absolute coordinate of a parameter's gradient, among the finite ones.
-    fn largest(&self, parameter: usize, source: usize) -> f64 {
-        let values = self.gradients[source].values[parameter].as_deref().unwrap_or_default();
+    /// Returns the largest absolute value among the finite coordinates of a parameter's gradient.
+    fn largest_coordinate(&self, parameter: usize, gradient_index: usize) -> f64 {
+        let values = self.gradients[gradient_index].values[parameter].as_deref().unwrap_or_default();
         values.iter().filter(|value| value.is_finite()).fold(0.0, |largest, value| value.abs().max(largest))
     }
 
@@ -355,7 +355,7 @@ impl<'a> Checker<'a> {
     fn mismatch(
         &self,
         parameter: usize,
-        source: usize,
+        gradient_index: usize,
         coordinate: Option<usize>,
         direction: &[(usize, f64)],
         slope: Slope,
@@ -363,24 +363,24 @@ impl<'a> Checker<'a> {
         let offset = self.offsets[parameter];
         let directional_derivative = |gradient: &Gradient| match &gradient.values[parameter] {
             None => 0.0,
-            Some(values) => direction.iter().map(|&(at, component)| values[at - offset] * component).sum(),
+            Some(values) => direction.iter().map(|&(index, component)| values[index - offset] * component).sum(),
         };
         let gradients: Vec<f64> = self.gradients.iter().map(directional_derivative).collect();
-        let value = gradients[source];
-        let epsilon = self.gradients[source].epsilon;
+        let value = gradients[gradient_index];
+        let epsilon = self.gradients[gradient_index].epsilon;
         // The rounding errors of the coordinates have random signs. So the error along a direction
         // is about as large as that of one coordinate.
-        let size = value.abs().max(slope.value.abs()).max(self.largest(parameter, source));
+        let size = value.abs().max(slope.value.abs()).max(self.largest_coordinate(parameter, gradient_index));
         let rounding = GRADIENT_ROUNDINGS * epsilon * size;
-        let absolute = (value - slope.value).abs();
+        let distance = (value - slope.value).abs();
         let larger = value.abs().max(slope.value.abs());
         Mismatch {
             index: coordinate.map(|coordinate| self.parameters[parameter].unravel(coordinate)),
-            differences: slope.value,
+            estimate: slope.value,
             bound: slope.bound,
-            absolute,
-            relative: if larger > 0.0 { absolute / larger } else { 0.0 },
-            ulps: if larger > 0.0 { absolute / (epsilon * larger) } else { 0.0 },
+            distance,
+            relative_distance: if larger > 0.0 { distance / larger } else { 0.0 },
+            ulps: if larger > 0.0 { distance / (epsilon * larger) } else { 0.0 },
             allowed: slope.bound + rounding + self.options.atol + self.options.rtol * slope.value.abs(),
             gradients,
         }
@@ -389,16 +389,18 @@ impl<'a> Checker<'a> {
     /// Returns a random unit direction: each of the n coordinates is plus or minus `1 / sqrt(n)`.
     fn random_direction(&mut self, offset: usize, coordinates: std::ops::Range<usize>) -> Vec<(usize, f64)> {
         let length = (coordinates.len() as f64).sqrt();
-        coordinates.map(|at| (offset + at, if self.rng.random::<bool>() { 1.0 } else { -1.0 } / length)).collect()
+        coordinates
+            .map(|coordinate| (offset + coordinate, if self.rng.random::<bool>() { 1.0 } else { -1.0 } / length))
+            .collect()
     }
 
     /// Estimates the slope of the loss along a direction.
     fn slope_along(&mut self, direction: &[(usize, f64)]) -> Slope {
         let noise = self.report.noise;
-        // For large coordinates the steps must be larger, so that the rounded coordinates differ by
-        // the step.
-        let scale =
-            direction.iter().fold(1.0f64, |scale, &(at, component)| scale.max(self.point[at].abs() * component.abs()));
+        // A large coordinate has a large rounding error, so it needs larger steps.
+        let scale = direction
+            .iter()
+            .fold(1.0f64, |scale, &(index, component)| scale.max(self.point[index].abs() * component.abs()));
         self.measure_along(direction, |f| slope(f, scale, noise))
     }
 
@@ -411,8 +413,8 @@ impl<'a> Checker<'a> {
         let mut shifted_point = self.point.to_vec();
         let (point, loss, evaluations) = (self.point, &mut *self.loss, &mut self.report.evaluations);
         let mut f = |t: f64| {
-            for &(at, component) in direction {
-                shifted_point[at] = point[at] + t * component;
+            for &(index, component) in direction {
+                shifted_point[index] = point[index] + t * component;
             }
             *evaluations += 1;
             loss(&shifted_point)
@@ -429,20 +431,22 @@ impl<'a> Checker<'a> {
         if !self.has_nonzero_slope && self.gradients.iter().all(is_zero) {
             self.report.findings.push(Finding::Constant);
         }
-        let has_failed = |source: usize| self.report.parameters.iter().any(|p| p.sources[source].failed > 0);
-        let failing: Vec<usize> = (0..self.gradients.len()).filter(|&source| has_failed(source)).collect();
+        let has_failed =
+            |gradient_index: usize| self.report.parameters.iter().any(|p| p.gradients[gradient_index].failed > 0);
+        let failing: Vec<usize> =
+            (0..self.gradients.len()).filter(|&gradient_index| has_failed(gradient_index)).collect();
         if self.gradients.len() < 2 {
             return;
         }
         if let [outlier] = failing[..] {
-            self.report.findings.push(Finding::SingleOutlier { source: self.gradients[outlier].name.clone() });
+            self.report.findings.push(Finding::SingleOutlier { gradient: self.gradients[outlier].name.clone() });
         } else if failing.len() == self.gradients.len() && self.gradients_agree() {
             self.report.findings.push(Finding::LossMismatch);
         }
     }
 
-    /// The largest slope that cannot be told from zero: over a unit step it changes the loss by 8
-    /// times its noise.
+    /// Returns the largest slope that the noise can hide: 8 times the noise of the loss per unit
+    /// step.
     fn zero_slope_threshold(&self) -> f64 {
         8.0 * self.report.noise
     }
@@ -453,7 +457,7 @@ impl<'a> Checker<'a> {
         self.gradients[1..].iter().all(|other| {
             (0..self.parameters.len()).all(|parameter| {
                 let (Some(a), Some(b)) = (&first.values[parameter], &other.values[parameter]) else { return false };
-                let size = self.largest(parameter, 0);
+                let size = self.largest_coordinate(parameter, 0);
                 let rounding = GRADIENT_ROUNDINGS * first.epsilon.max(other.epsilon) * size;
                 a.iter().zip(b).all(|(a, b)| (a - b).abs() <= rounding)
             })

@@ -82,13 +82,13 @@ pub fn controls<M: Module>(module: &M, loss: impl Fn(&M) -> Tensor<1>, options: 
     Controls { controls: controls.collect(), report }
 }
 
-fn is_caught(report: &Report, source: &str) -> bool {
-    let index = report.sources.iter().position(|name| name == source);
+fn is_caught(report: &Report, gradient_name: &str) -> bool {
+    let index = report.gradient_names.iter().position(|name| name == gradient_name);
     let has_failed =
-        index.is_some_and(|index| report.parameters.iter().any(|parameter| parameter.sources[index].failed > 0));
+        index.is_some_and(|index| report.parameters.iter().any(|parameter| parameter.gradients[index].failed > 0));
     let is_named = |finding: &Finding| match finding {
-        Finding::NotFinite { source: named, .. } | Finding::Unreached { source: named, matters: true, .. } => {
-            named == source
+        Finding::NotFinite { gradient, .. } | Finding::Unreached { gradient, matters: true, .. } => {
+            gradient == gradient_name
         }
         _ => false,
     };

@@ -23,8 +23,9 @@
 //! **No tolerance is guessed.** For each coordinate, extrapolated central differences give an
 //! estimate of the slope *and* a bound on its error ([`slope()`]). At each coordinate, a gradient
 //!
-//! - fails if its distance from the estimate exceeds the bound and the gradient's own rounding,
-//! - passes if the distance is within these, and the bound is narrow enough to reveal a wrong
+//! - fails if its distance from the estimate exceeds the sum of the bound and the gradient's own
+//!   rounding error,
+//! - passes if the distance is at most this sum, and the bound is narrow enough to reveal a wrong
 //!   gradient,
 //! - is *unresolved* if the bound is too wide to decide.
 //!
@@ -47,7 +48,7 @@ pub use controls::{Control, Controls, controls};
 pub use module::{check, check_output, compare, compare_without_autodiff, f64_works};
 #[cfg(feature = "burn")]
 pub use options::DifferencePrecision;
-pub use options::{Options, Search};
+pub use options::{Coverage, Options};
 pub use report::{Finding, GradientReport, Mismatch, ParameterReport, Report};
 pub use slope::{Slope, noise, slope};
 

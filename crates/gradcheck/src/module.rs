@@ -22,8 +22,9 @@ const AUTODIFF: &str = "autodiff";
 /// gradient with respect to an input, make the input a parameter: a `Param` is a module, and so is
 /// a tuple of modules.
 ///
-/// The module is checked in training mode. Some layers, such as batch normalisation, train only if
-/// their input is on an autodiff device. Their running statistics then change, as in any training.
+/// The module is checked in training mode. Some layers, such as batch normalisation, behave as in
+/// training only if their input is on an autodiff device. Their running statistics then change, as
+/// in any training.
 pub fn check<M: Module>(module: &M, loss: impl Fn(&M) -> Tensor<1>, options: &Options) -> Report {
     compare(module, loss, &[], options)
 }
@@ -124,9 +125,9 @@ impl<M: Module, F: Fn(&M) -> Tensor<1>> FlatModule<M, F> {
     }
 
     /// Returns the module with its parameters at `point`, in type `dtype`. The parameters are on an
-    /// autodiff device, so that layers like batch normalisation train. They require no gradient, so
-    /// no graph is kept.
-    fn at(&self, point: &[f64], dtype: DType) -> M {
+    /// autodiff device, so that layers like batch normalisation behave as in training. They require
+    /// no gradient, so no graph is kept.
+    fn module_at(&self, point: &[f64], dtype: DType) -> M {
         let mut offset = 0;
         let mut values = HashMap::new();
         for (id, parameter) in self.ids.iter().zip(&self.parameters) {
@@ -137,13 +138,13 @@ impl<M: Module, F: Fn(&M) -> Tensor<1>> FlatModule<M, F> {
     }
 
     /// Returns the loss at a point, in the type for the differences.
-    pub(crate) fn value(&self, point: &[f64]) -> f64 {
-        (self.loss)(&self.at(point, self.difference_dtype)).inner().into_scalar::<f64>()
+    pub(crate) fn loss_at(&self, point: &[f64]) -> f64 {
+        (self.loss)(&self.module_at(point, self.difference_dtype)).inner().into_scalar::<f64>()
     }
 
     /// Returns Burn's autodiff gradient at a point, in the parameters' type.
     pub(crate) fn autodiff(&self, point: &[f64]) -> Gradient {
-        let module = self.at(point, self.dtype).train();
+        let module = self.module_at(point, self.dtype).train();
         let loss = (self.loss)(&module);
         // A loss that reaches no parameter has no graph.
         let gradients = if loss.is_tracked() {
@@ -167,14 +168,14 @@ impl<M: Module, F: Fn(&M) -> Tensor<1>> FlatModule<M, F> {
             report.findings.push(Finding::NoF64);
         }
         if has_failed(&report, AUTODIFF) && self.is_right_nearby(options) {
-            report.findings.push(Finding::RightNearby { source: AUTODIFF.to_owned() });
+            report.findings.push(Finding::RightNearby { gradient: AUTODIFF.to_owned() });
         }
         report
     }
 
     fn check_at(&self, point: &[f64], gradients: &[Gradient], options: &Options) -> Report {
-        let mut value = |point: &[f64]| self.value(point);
-        check_slices(&self.parameters, point, &mut value, epsilon(self.difference_dtype), gradients, options)
+        let mut loss = |point: &[f64]| self.loss_at(point);
+        check_slices(&self.parameters, point, &mut loss, epsilon(self.difference_dtype), gradients, options)
     }
 
     /// Returns whether autodiff agrees with the differences at a random point nearby.
@@ -205,9 +206,9 @@ pub fn f64_works(device: &Device) -> bool {
     computed.len() == 2 && computed.iter().zip(expected).all(|(computed, expected)| (computed - expected).abs() < 1e-14)
 }
 
-fn has_failed(report: &Report, source: &str) -> bool {
-    let Some(index) = report.sources.iter().position(|name| name == source) else { return false };
-    report.parameters.iter().any(|parameter| parameter.sources[index].failed > 0)
+fn has_failed(report: &Report, gradient: &str) -> bool {
+    let Some(index) = report.gradient_names.iter().position(|name| name == gradient) else { return false };
+    report.parameters.iter().any(|parameter| parameter.gradients[index].failed > 0)
 }
 
 /// The machine epsilon of a float type.

@@ -5,15 +5,15 @@ pub struct Options {
     pub atol: f64,
     /// A relative tolerance: this fraction of the estimated slope is added to the bound.
     pub rtol: f64,
-    /// A coordinate is unresolved if its bound is wider than this fraction of the parameter's
-    /// largest gradient coordinate, because the bound could hide a wrong gradient. The default
-    /// (`None`) is 0.001, or `30 sqrt(epsilon)` if that is larger, with the machine epsilon of the
-    /// loss's type.
+    /// The widest bound that still decides, as a fraction of the parameter's largest gradient
+    /// coordinate. A wider bound could hide a wrong gradient, so the coordinate is unresolved. The
+    /// default (`None`) is 0.001, or `30 sqrt(epsilon)` if that is larger, with the machine epsilon
+    /// of the loss's type.
     pub resolution: Option<f64>,
     /// The largest fraction of unresolved coordinates. A check with more does not pass.
     pub max_unresolved: f64,
     /// Whether to check coordinates or random directions.
-    pub search: Search,
+    pub coverage: Coverage,
     /// The seed of the random directions, cotangents and perturbations.
     pub seed: u64,
     /// The number of random cotangents for an output that is not a scalar.
@@ -26,7 +26,7 @@ pub struct Options {
 /// The slopes to check: along coordinates or along random directions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Search {
+pub enum Coverage {
     /// Every coordinate if there are at most `coordinates`, otherwise random directions.
     Auto {
         /// The largest number of coordinates that are checked one by one.
@@ -61,7 +61,7 @@ impl Default for Options {
             rtol: 0.0,
             resolution: None,
             max_unresolved: 0.1,
-            search: Search::Auto { coordinates: 4096 },
+            coverage: Coverage::Auto { coordinates: 4096 },
             seed: 0,
             cotangents: 3,
             #[cfg(feature = "burn")]

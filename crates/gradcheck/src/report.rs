@@ -12,7 +12,8 @@ pub struct Report {
     /// The estimated rounding error of the loss.
     pub noise: f64,
     /// The names of the checked gradients.
-    pub sources: Vec<String>,
+    #[serde(rename = "sources")]
+    pub gradient_names: Vec<String>,
     /// The results per parameter.
     pub parameters: Vec<ParameterReport>,
     /// The problems and remarks that concern the whole check.
@@ -38,14 +39,16 @@ pub struct ParameterReport {
     pub checked: usize,
     /// The number of kinks. There, the one-sided slopes differ and every gradient is between them.
     pub kinks: usize,
-    /// The result for each gradient, in the order of [`Report::sources`].
-    pub sources: Vec<GradientReport>,
+    /// The result for each gradient, in the order of [`Report::gradient_names`].
+    #[serde(rename = "sources")]
+    pub gradients: Vec<GradientReport>,
 }
 
 /// The result for one gradient of one parameter.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GradientReport {
-    /// The number of comparisons within the allowed distance, if it would reveal a wrong gradient.
+    /// The number of comparisons that passed: the distance is allowed, and the bound is narrow
+    /// enough to reveal a wrong gradient. At a kink, the gradient is between the one-sided slopes.
     pub passed: usize,
     /// The number of comparisons beyond the allowed distance.
     pub failed: usize,
@@ -60,16 +63,19 @@ pub struct GradientReport {
 pub struct Mismatch {
     /// The coordinate. `None` for a random direction for which no single coordinate was found.
     pub index: Option<Vec<usize>>,
-    /// The slopes of all gradients, in the order of [`Report::sources`].
+    /// The slopes of all gradients, in the order of [`Report::gradient_names`].
     pub gradients: Vec<f64>,
     /// The slope estimated by the differences.
-    pub differences: f64,
+    #[serde(rename = "differences")]
+    pub estimate: f64,
     /// The bound on the error of the estimate.
     pub bound: f64,
     /// The distance of this gradient from the estimate.
-    pub absolute: f64,
+    #[serde(rename = "absolute")]
+    pub distance: f64,
     /// The distance relative to the larger of gradient and estimate.
-    pub relative: f64,
+    #[serde(rename = "relative")]
+    pub relative_distance: f64,
     /// The distance in units of the last place (ULP) of the gradient's type.
     pub ulps: f64,
     /// The allowed distance: the bound, the rounding of the gradient's type, and the tolerances of
@@ -99,8 +105,9 @@ pub enum Finding {
     Constant,
     /// A gradient has no value for this parameter: the loss does not reach it, or the graph is cut.
     Unreached {
-        /// The gradient.
-        source: String,
+        /// The name of the gradient.
+        #[serde(rename = "source")]
+        gradient: String,
         /// The parameter.
         parameter: String,
         /// Whether the loss depends on the parameter. If so, the check fails.
@@ -108,8 +115,9 @@ pub enum Finding {
     },
     /// A gradient is not finite.
     NotFinite {
-        /// The gradient.
-        source: String,
+        /// The name of the gradient.
+        #[serde(rename = "source")]
+        gradient: String,
         /// The parameter.
         parameter: String,
         /// The first coordinate that is not finite.
@@ -120,8 +128,9 @@ pub enum Finding {
     /// One gradient disagrees with the differences, and all others agree with them.
     #[serde(rename = "OddOneOut")]
     SingleOutlier {
-        /// The gradient.
-        source: String,
+        /// The name of the gradient.
+        #[serde(rename = "source")]
+        gradient: String,
     },
     /// All gradients agree with each other, but none agrees with the differences. They may belong
     /// to another loss.
@@ -130,8 +139,9 @@ pub enum Finding {
     /// The gradient fails at this point but is right nearby. It probably takes the wrong side of a
     /// kink in an intermediate step.
     RightNearby {
-        /// The gradient.
-        source: String,
+        /// The name of the gradient.
+        #[serde(rename = "source")]
+        gradient: String,
     },
     /// The device cannot compute in f64, so the differences use the type of the parameters.
     #[serde(rename = "NoWitness")]
@@ -179,7 +189,7 @@ impl Report {
     /// Returns whether the check passed: no comparison failed, no finding is a failure, and at most
     /// the fraction [`Report::max_unresolved`] of the comparisons is unresolved.
     pub fn passed(&self) -> bool {
-        let comparisons = (self.checked() * self.sources.len()).max(1);
+        let comparisons = (self.checked() * self.gradient_names.len()).max(1);
         let unresolved = self.unresolved() as f64 / comparisons as f64;
         self.failed() == 0 && !self.findings.iter().any(Finding::is_failure) && unresolved <= self.max_unresolved
     }
@@ -194,7 +204,7 @@ impl Report {
     }
 
     fn gradient_reports(&self) -> impl Iterator<Item = &GradientReport> {
-        self.parameters.iter().flat_map(|parameter| &parameter.sources)
+        self.parameters.iter().flat_map(|parameter| &parameter.gradients)
     }
 
     /// Adds the results of another check of the same module.
@@ -209,13 +219,13 @@ impl Report {
         for (parameter, other) in self.parameters.iter_mut().zip(other.parameters) {
             parameter.checked += other.checked;
             parameter.kinks += other.kinks;
-            for (gradient, other) in parameter.sources.iter_mut().zip(other.sources) {
+            for (gradient, other) in parameter.gradients.iter_mut().zip(other.gradients) {
                 gradient.passed += other.passed;
                 gradient.failed += other.failed;
                 gradient.unresolved += other.unresolved;
-                let relative_to_allowed =
-                    |worst: &Option<Mismatch>| worst.as_ref().map_or(-1.0, Mismatch::relative_to_allowed);
-                if relative_to_allowed(&other.worst) > relative_to_allowed(&gradient.worst) {
+                let normalized_distance =
+                    |worst: &Option<Mismatch>| worst.as_ref().map_or(-1.0, Mismatch::normalized_distance);
+                if normalized_distance(&other.worst) > normalized_distance(&gradient.worst) {
                     gradient.worst = other.worst;
                 }
             }
@@ -225,8 +235,8 @@ impl Report {
 
 impl Mismatch {
     /// The distance divided by the allowed distance. Above 1 the comparison failed.
-    pub(crate) fn relative_to_allowed(&self) -> f64 {
-        if self.absolute.is_nan() { f64::INFINITY } else { self.absolute / self.allowed }
+    pub(crate) fn normalized_distance(&self) -> f64 {
+        if self.distance.is_nan() { f64::INFINITY } else { self.distance / self.allowed }
     }
 }
 
@@ -242,8 +252,12 @@ impl fmt::Display for Report {
                 write!(f, ", {count} {name}")?;
             }
         }
-        let sources = self.sources.join(", ");
-        writeln!(f, "; {sources}; loss {:.6} ± {:.0e}, {} evaluations", self.loss, self.noise, self.evaluations)?;
+        let gradient_names = self.gradient_names.join(", ");
+        writeln!(
+            f,
+            "; {gradient_names}; loss {:.6} ± {:.0e}, {} evaluations",
+            self.loss, self.noise, self.evaluations
+        )?;
         for finding in &self.findings {
             writeln!(f, "  {finding}")?;
         }
@@ -251,7 +265,7 @@ impl fmt::Display for Report {
             return Ok(());
         }
         for parameter in &self.parameters {
-            for (name, gradient) in self.sources.iter().zip(&parameter.sources) {
+            for (name, gradient) in self.gradient_names.iter().zip(&parameter.gradients) {
                 let GradientReport { passed, failed, unresolved, worst } = gradient;
                 write!(
                     f,
@@ -261,19 +275,19 @@ impl fmt::Display for Report {
                 writeln!(f, ", {failed} failed, {unresolved} unresolved, {} at a kink", parameter.kinks)?;
                 if let Some(worst) = worst.as_ref().filter(|_| failed + unresolved > 0) {
                     let location = worst.index.as_ref().map_or("a direction".to_owned(), |index| format!("{index:?}"));
-                    let values = self.sources.iter().zip(&worst.gradients);
+                    let values = self.gradient_names.iter().zip(&worst.gradients);
                     let values: Vec<_> = values.map(|(name, value)| format!("{name} {value:.9e}")).collect();
                     writeln!(
                         f,
                         "    worst at {location}: {}, differences {:.9e} ± {:.1e}",
                         values.join(", "),
-                        worst.differences,
+                        worst.estimate,
                         worst.bound
                     )?;
-                    let Mismatch { absolute, relative, ulps, allowed, .. } = worst;
+                    let Mismatch { distance, relative_distance, ulps, allowed, .. } = worst;
                     writeln!(
                         f,
-                        "    distance {absolute:.2e} (relative {relative:.1e}, {ulps:.1e} ULP); allowed {allowed:.1e}"
+                        "    distance {distance:.2e} (relative {relative_distance:.1e}, {ulps:.1e} ULP); allowed {allowed:.1e}"
                     )?;
                 }
             }
@@ -294,17 +308,17 @@ impl fmt::Display for Finding {
             Finding::LossNotFinite { value } => write!(f, "the loss is {value} at the point"),
             Finding::NoParameters => write!(f, "no parameter requires a gradient: there is nothing to check"),
             Finding::Constant => write!(f, "the loss does not depend on any parameter: this check proves nothing"),
-            Finding::Unreached { source, parameter, matters: true } => {
-                write!(f, "{source} has no gradient for {parameter}, but the loss depends on it: the graph is cut")
+            Finding::Unreached { gradient, parameter, matters: true } => {
+                write!(f, "{gradient} has no gradient for {parameter}, but the loss depends on it: the graph is cut")
             }
-            Finding::Unreached { source, parameter, matters: false } => {
-                write!(f, "{source} has no gradient for {parameter}; the loss does not depend on it")
+            Finding::Unreached { gradient, parameter, matters: false } => {
+                write!(f, "{gradient} has no gradient for {parameter}; the loss does not depend on it")
             }
-            Finding::NotFinite { source, parameter, index, value } => {
-                write!(f, "{source} is {value} at {parameter} {index:?}")
+            Finding::NotFinite { gradient, parameter, index, value } => {
+                write!(f, "{gradient} is {value} at {parameter} {index:?}")
             }
-            Finding::SingleOutlier { source } => {
-                write!(f, "{source} is the only gradient that disagrees with the differences")
+            Finding::SingleOutlier { gradient } => {
+                write!(f, "{gradient} is the only gradient that disagrees with the differences")
             }
             Finding::LossMismatch => {
                 write!(
@@ -312,10 +326,10 @@ impl fmt::Display for Finding {
                     "the gradients agree with each other but not with the differences: do they belong to another loss?"
                 )
             }
-            Finding::RightNearby { source } => {
+            Finding::RightNearby { gradient } => {
                 write!(
                     f,
-                    "{source} is wrong at this point and right nearby: it may take the wrong side of a kink in an intermediate step"
+                    "{gradient} is wrong at this point and right nearby: it may take the wrong side of a kink in an intermediate step"
                 )
             }
             Finding::NoF64 => {

@@ -37,12 +37,18 @@ const TRUNCATION_SAFETY: f64 = 2.0;
 ///
 /// Central differences at steps `h, h/2, h/4, …` have errors in even powers of h. Richardson
 /// extrapolation (Ridders' tableau, *Advances in Engineering Software* 4(2), 1982, p. 75) removes
-/// these powers one by one. Each extrapolated entry of the tableau has a bound: twice its last
-/// correction for the remaining truncation error, plus twice the noise divided by its step for
-/// rounding. The result is the entry with the smallest bound, unless an entry of a smaller step
-/// contradicts it. So the function itself determines the step size.
+/// these powers one by one. Each extrapolated entry of the tableau has the bound
 ///
-/// `scale` is a length over which `f` may change its behaviour. The first step is an eighth of it.
+/// ```text
+/// 2 |last correction| + 2 noise / step
+/// ```
+///
+/// The first term bounds the remaining truncation error, and the second bounds the rounding error.
+/// The result is the entry with the smallest bound, unless an entry of a smaller step contradicts
+/// it. So the function itself determines the step size.
+///
+/// `scale` is the length scale of `f`: `f` may change its behaviour over this length. The first step
+/// is an eighth of it.
 pub fn slope(f: &mut dyn FnMut(f64) -> f64, scale: f64, noise: f64) -> Slope {
     let middle = f(0.0);
     let mut evaluations = 1;
@@ -102,26 +108,29 @@ pub fn slope(f: &mut dyn FnMut(f64) -> f64, scale: f64, noise: f64) -> Slope {
 /// is 0. At a kink, it is the jump of the slope.
 #[derive(Default)]
 struct SlopeJumps {
-    last: Option<(f64, f64)>,
-    extrapolated: Option<f64>,
+    /// The quotient at the last step, which was twice as large.
+    last_quotient: Option<f64>,
+    /// The limit extrapolated at the last step.
+    last_limit: Option<f64>,
     /// The best estimate of the limit and its bound.
     best: Option<(f64, f64)>,
 }
 
 impl SlopeJumps {
-    fn push(&mut self, jump: f64, noise: f64) {
-        if let Some((last, _)) = self.last {
+    /// Adds the quotient at the next step, which is half as large. Its error is at most `noise`.
+    fn push(&mut self, quotient: f64, noise: f64) {
+        if let Some(last_quotient) = self.last_quotient {
             // Remove the term proportional to h.
-            let limit = 2.0 * jump - last;
-            if let Some(previous) = self.extrapolated {
-                let bound = TRUNCATION_SAFETY * (limit - previous).abs() + 3.0 * noise;
+            let limit = 2.0 * quotient - last_quotient;
+            if let Some(last_limit) = self.last_limit {
+                let bound = TRUNCATION_SAFETY * (limit - last_limit).abs() + 3.0 * noise;
                 if self.best.is_none_or(|(_, smallest)| bound < smallest) {
                     self.best = Some((limit, bound));
                 }
             }
-            self.extrapolated = Some(limit);
+            self.last_limit = Some(limit);
         }
-        self.last = Some((jump, noise));
+        self.last_quotient = Some(quotient);
     }
 
     /// Returns the jump of the slope if it is clearly not zero, given the slope's size.
@@ -135,16 +144,16 @@ impl SlopeJumps {
 /// which almost vanish for a smooth function but not for its noise (Moré and Wild, *Estimating
 /// Computational Noise*, SIAM J. Sci. Comput. 33(3), 2011, p. 1292).
 ///
-/// `epsilon` is the machine epsilon of the type in which `f` computes. The result is at least half
-/// of it relative to the value.
+/// `epsilon` is the machine epsilon of the type in which `f` computes. The result is at least
+/// `epsilon / 2` times the largest absolute value of `f` near 0.
 pub fn noise(f: &mut dyn FnMut(f64) -> f64, scale: f64, epsilon: f64) -> f64 {
     // The spacing is small enough that its sixth power is negligible, and large enough that the
     // points are different numbers.
     let near = noise_at(f, scale * epsilon.powf(0.4));
-    // If a small value is the difference of large ones, it has their coarse rounding. The near
-    // spacing can be too small to show it. A larger spacing shows it, but there the function itself
-    // contributes to the differences. So the far estimate counts only if it looks like noise: about
-    // equal in every order, and at most the rounding of single precision at magnitude 1.
+    // A small value that is the difference of large values has their large rounding error. The near
+    // spacing can be too small to show this error. The far spacing shows it, but there the function
+    // itself contributes to the differences. So the far estimate counts only if it looks like noise:
+    // about equal in every order, and at most the rounding of single precision at magnitude 1.
     let far = noise_at(f, scale * epsilon.powf(0.4).max(1e-3));
     let (min, max) = far.deviations.iter().fold((f64::INFINITY, 0.0f64), |(min, max), &d| (min.min(d), max.max(d)));
     let single_precision = 4.0 * f64::from(f32::EPSILON) * far.largest.max(1.0);
@@ -153,10 +162,11 @@ pub fn noise(f: &mut dyn FnMut(f64) -> f64, scale: f64, epsilon: f64) -> f64 {
     (NOISE_DEVIATIONS * deviation).max(epsilon * near.largest / 2.0).max(f64::MIN_POSITIVE)
 }
 
-/// The noise in standard deviations. Three are practically never exceeded.
+/// The reported noise, in standard deviations of the measured noise. A rounding error practically
+/// never exceeds three standard deviations.
 const NOISE_DEVIATIONS: f64 = 3.0;
 
-/// Values of a function at equal spacing, and their noise.
+/// The noise of a function, estimated from values at equal spacing.
 struct NoiseEstimate {
     /// The largest absolute value.
     largest: f64,

@@ -9,7 +9,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::activation::softmax;
 use burn::tensor::{DType, Device, Distribution, FloatDType, Tensor, TensorData};
 use chainrule_gradcheck::{
-    DifferencePrecision, Finding, Gradient, Options, Parameter, Report, Search, check, check_output, check_slices,
+    Coverage, DifferencePrecision, Finding, Gradient, Options, Parameter, Report, check, check_output, check_slices,
     compare,
 };
 
@@ -50,16 +50,16 @@ fn an_error_of_0_1_percent_in_one_of_10000_coordinates_is_located() {
     let element = correct.clone().slice([37..38, 58..59]);
     let wrong = correct.slice_assign([37..38, 58..59], element * 1.001);
 
-    let search = |search| {
+    let check_with = |coverage| {
         let mut gradient = GradientsParams::new();
         gradient.register(model.weight.id, wrong.clone());
-        compare(&model, loss, &[("by-hand", gradient)], &Options { search, ..Options::default() })
+        compare(&model, loss, &[("by-hand", gradient)], &Options { coverage, ..Options::default() })
     };
-    for report in [search(Search::Directions { count: 2 }), search(Search::Exhaustive)] {
+    for report in [check_with(Coverage::Directions { count: 2 }), check_with(Coverage::Exhaustive)] {
         assert!(!report.passed(), "{report}");
-        let worst = report.parameters[0].sources[1].worst.as_ref().unwrap();
+        let worst = report.parameters[0].gradients[1].worst.as_ref().unwrap();
         assert_eq!(worst.index.as_deref(), Some(&wrong_index[..]), "{report}");
-        assert!((5e-4..2e-3).contains(&worst.relative), "{report}");
+        assert!((5e-4..2e-3).contains(&worst.relative_distance), "{report}");
     }
 }
 

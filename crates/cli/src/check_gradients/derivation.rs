@@ -113,7 +113,7 @@ fn penalty_without_half(inputs: &Inputs, options: &Options, dtype: FloatDType) -
     let report = differentiate(&inputs.weights, inputs.weights.clone(), options, |w| w.powi_scalar(2).sum());
     line.checks = 1;
     line.coordinates = report.checked();
-    line.sources = report.sources.join(" = ");
+    line.sources = report.gradient_names.join(" = ");
     if report.passed() {
         fail(&mut line, "w passed for the derivative of sum w^2, which is 2 w".to_owned());
     }

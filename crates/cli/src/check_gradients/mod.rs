@@ -107,10 +107,10 @@ fn add(row: &mut GradientCheck, case: &str, report: &Report) {
     row.failed += report.failed();
     row.unresolved += report.unresolved();
     row.kinks += report.kinks();
-    row.sources = report.sources.join(" = ");
-    let worst = report.parameters.iter().flat_map(|p| &p.sources).filter_map(|source| source.worst.as_ref());
-    for worst in worst.filter(|worst| worst.absolute > worst.bound) {
-        row.worst_relative = row.worst_relative.max(worst.relative);
+    row.sources = report.gradient_names.join(" = ");
+    let worst = report.parameters.iter().flat_map(|p| &p.gradients).filter_map(|gradient| gradient.worst.as_ref());
+    for worst in worst.filter(|worst| worst.distance > worst.bound) {
+        row.worst_relative = row.worst_relative.max(worst.relative_distance);
     }
     if !report.passed() {
         fail(row, format!("{case}: {report}"));
