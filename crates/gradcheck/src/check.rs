@@ -63,7 +63,8 @@ const GRADIENT_ROUNDINGS: f64 = 32.0;
 /// The number of directions along which the noise of the loss is measured.
 const NOISE_DIRECTIONS: usize = 3;
 
-/// The number of directions per parameter for [`Coverage::Auto`], if there are too many coordinates.
+/// The number of directions per parameter for [`Coverage::Auto`], if there are too many
+/// coordinates.
 const DIRECTIONS: usize = 4;
 
 /// The largest slope that counts as zero: `sqrt(epsilon) * min(|loss|, 1)`. A comparison is
@@ -271,12 +272,12 @@ impl<'a> Checker<'a> {
                 let length = (half.len() as f64).sqrt();
                 half.iter().map(|&(index, component)| (index, component.signum() / length)).collect::<Vec<_>>()
             });
-            let normalized_distance = [0, 1].map(|half| {
+            let normalized_distances = [0, 1].map(|half| {
                 let slope = self.slope_along(&halves[half]);
                 self.mismatch(parameter, gradient_index, None, &halves[half], slope).normalized_distance()
             });
-            let worse = usize::from(normalized_distance[1] > normalized_distance[0]);
-            if normalized_distance[worse] <= 1.0 {
+            let worse = usize::from(normalized_distances[1] > normalized_distances[0]);
+            if normalized_distances[worse] <= 1.0 {
                 return;
             }
             suspects = std::mem::take(&mut halves[worse]);

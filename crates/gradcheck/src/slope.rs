@@ -47,8 +47,8 @@ const TRUNCATION_SAFETY: f64 = 2.0;
 /// The result is the entry with the smallest bound, unless an entry of a smaller step contradicts
 /// it. So the function itself determines the step size.
 ///
-/// `scale` is the length scale of `f`: `f` may change its behaviour over this length. The first step
-/// is an eighth of it.
+/// `scale` is the length scale of `f`: `f` may change its behaviour over this length. The first
+/// step is an eighth of it.
 pub fn slope(f: &mut dyn FnMut(f64) -> f64, scale: f64, noise: f64) -> Slope {
     let middle = f(0.0);
     let mut evaluations = 1;

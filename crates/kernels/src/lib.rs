@@ -6,9 +6,9 @@
 //! differentiation cannot use:
 //!
 //! - The gradient needs only one pass over the batch.
-//! - A feature is `x = a p + c`, for a byte p. The terms of c are sums that need no byte. So bytes
-//!   that are 0 need not be read, even if c is not 0. Most bytes of an MNIST image are 0, and
-//!   [`PackedRows`] omits them in blocks.
+//! - A feature is `x = a p + c`, for a byte p. The terms of c need only column sums of the weights
+//!   and the residuals, and no bytes. So bytes that are 0 need not be read, even if c is not 0.
+//!   Most bytes of an MNIST image are 0, and [`PackedRows`] omits them in blocks.
 //!
 //! The public items:
 //!
