@@ -161,7 +161,7 @@ fn every_optimizer_follows_its_paper() {
 
 #[test]
 fn optimizer_defaults_are_burns() {
-    let update = |text: &str| experiment("softmax.toml", &[text]).descent().update();
+    let update = |text: &str| experiment("softmax.toml", &[text]).descent().update_rule();
     let near = |ours: f64, burns: f32| assert_eq!(ours as f32, burns);
     let UpdateRule::Adam { beta_1, beta_2, epsilon } = update("descent.optimizer=adam") else { panic!("not Adam") };
     let number = |value: &Value, key: &str| value[key].as_f64().unwrap() as f32;

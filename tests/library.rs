@@ -154,7 +154,7 @@ fn check_gradient_passes_on_samples() {
         (softmax().gradient(GradientSource::Autodiff), &digits),
         (
             softmax()
-                .with(|all| all.objective.class_weights = Some(ClassWeights::Each(vec![0.5, 2.0, 1.0])))
+                .with(|all| all.objective.class_weights = Some(ClassWeights::PerClass(vec![0.5, 2.0, 1.0])))
                 .standardize(),
             &flowers,
         ),

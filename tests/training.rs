@@ -91,7 +91,7 @@ pub(crate) fn weights(rows: &Rows, k: usize, config: &TrainConfig) -> Vec<f64> {
     let in_class = |class: usize| rows.labels().iter().filter(|&&label| usize::from(label) == class).count();
     match &config.objective().class_weights {
         None => vec![1.0; k],
-        Some(ClassWeights::Each(weights)) => weights.clone(),
+        Some(ClassWeights::PerClass(weights)) => weights.clone(),
         Some(ClassWeights::Named(weights)) => {
             (0..k).map(|class| weights.get(&class.to_string()).copied().unwrap_or(1.0)).collect()
         }

@@ -380,12 +380,12 @@ fn lower_row(runs: &Runs) -> Findings {
     let classes = 0..shown.parameters.columns.min(named.parameters.columns);
     let correlations: Vec<f64> = classes
         .clone()
-        .map(|class| correlation(&shown.parameters.of_class(class), &named.parameters.of_class(class)))
+        .map(|class| correlation(&shown.parameters.weights_of_class(class), &named.parameters.weights_of_class(class)))
         .collect();
     let least = correlations.iter().copied().fold(f64::INFINITY, f64::min);
     let max_difference = classes
         .flat_map(|class| {
-            let grey = |run: &Run| Pictures::grey(&run.parameters.of_class(class));
+            let grey = |run: &Run| Pictures::grey(&run.parameters.weights_of_class(class));
             grey(shown).into_iter().zip(grey(named)).map(|(a, b)| a.abs_diff(b)).collect::<Vec<_>>()
         })
         .max()

@@ -381,7 +381,7 @@ fn pictures(runs: &[&Run]) -> Pictures {
     let first = runs[0];
     let row = |run: &&Run| {
         let name = if run.lambda() == 0.0 { "no penalty".to_owned() } else { format!("λ = {}", run.lambda()) };
-        (name, (0..run.parameters.columns).map(|class| run.parameters.of_class(class)).collect())
+        (name, (0..run.parameters.columns).map(|class| run.parameters.weights_of_class(class)).collect())
     };
     Pictures {
         columns: first.summary.data.classes.iter().map(ToString::to_string).collect(),

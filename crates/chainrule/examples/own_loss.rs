@@ -33,13 +33,13 @@ impl Link for Poisson {
         TargetKind::Numbers
     }
 
-    fn residual(&self, z: &mut [f64], target: f64) -> f64 {
+    fn loss_and_residual(&self, z: &mut [f64], target: f64) -> f64 {
         let (logit, mean) = (z[0], z[0].exp());
         z[0] = mean - target; // dC/dz
         mean - target * logit
     }
 
-    fn curvature(&self, z: &[f64], direction: &mut [f64]) {
+    fn hessian_vector_product(&self, z: &[f64], direction: &mut [f64]) {
         direction[0] *= z[0].exp(); // d2C/dz2
     }
 
@@ -77,7 +77,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let parameters = [("weight", D), ("bias", 1)].map(|(name, n)| Parameter { name: name.to_owned(), shape: vec![n] });
     let mut loss = |at: &[f64]| {
         let logit = |row: &[u8]| at[D] + row.iter().zip(at).map(|(&x, w)| f64::from(x) / 255.0 * w).sum::<f64>();
-        let losses = bytes.chunks_exact(D).zip(&counts).map(|(row, &y)| Poisson.residual(&mut [logit(row)], y));
+        let losses =
+            bytes.chunks_exact(D).zip(&counts).map(|(row, &y)| Poisson.loss_and_residual(&mut [logit(row)], y));
         losses.sum::<f64>() / N as f64
     };
     let report = check_slices(&parameters, &point, &mut loss, f64::EPSILON, &[gradient], &Options::default());

@@ -12,7 +12,7 @@ use std::sync::Mutex;
 use burn::tensor::Device;
 #[cfg(any(feature = "cuda", feature = "wgpu", feature = "remote"))]
 use burn::tensor::Tensor;
-use chainrule_core::{ContentError, visible};
+use chainrule_core::{ContentError, escape_controls};
 
 use crate::Error;
 #[cfg(any(feature = "cuda", feature = "wgpu", feature = "remote"))]
@@ -251,7 +251,7 @@ impl FromStr for Backend {
             return if is_whole {
                 Ok(Backend::Remote(address.to_owned()))
             } else {
-                Err(ContentError::new(format!("remote:{} is not remote:HOST:PORT", visible(address))))
+                Err(ContentError::new(format!("remote:{} is not remote:HOST:PORT", escape_controls(address))))
             };
         }
         let found = Backend::LOCAL.into_iter().chain([Backend::Cpu]).find(|backend| backend.name() == text);

@@ -58,7 +58,7 @@ impl Estimator {
 
     fn new(kind: ModelKind) -> Self {
         Self {
-            settings: Settings::of(kind).named("estimator"),
+            settings: Settings::of(kind).with_default_name("estimator"),
             locations: BTreeMap::new(),
             backend: None,
             threads: all_threads(),

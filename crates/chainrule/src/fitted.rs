@@ -3,7 +3,7 @@ use std::path::Path;
 
 use chainrule_core::{
     Certificate, Class, DataKind, History, LinkKind, Parameters, Precision, Preprocessing, Schema, TrainConfig,
-    WeightNorms, count,
+    WeightNorms, pluralize,
 };
 use chainrule_data::{PictureMode, Provenance, RowBuffer, Rows, input_files};
 use chainrule_evaluate::Tally;
@@ -191,16 +191,16 @@ impl<L: Label> Fitted<L> {
         if classes.len() != link.classes(columns) || !parameters.has_shape([d, columns]) {
             return Err(Error::Model(format!(
                 "{} and {}; {classes} take {d} x {columns} and {columns}",
-                count(parameters.weight.len(), "weight"),
-                count(parameters.bias.len(), "bias number"),
-                classes = count(classes.len(), "class"),
+                pluralize(parameters.weight.len(), "weight"),
+                pluralize(parameters.bias.len(), "bias number"),
+                classes = pluralize(classes.len(), "class"),
             )));
         }
         let schema = Schema {
             kind: DataKind::Table,
             image_size: [1, d],
             features: numbered_columns(d),
-            classes: Class::all_of(DataKind::Table, &names).map_err(SamplesError::ClassNames)?,
+            classes: Class::from_names(DataKind::Table, &names).map_err(SamplesError::ClassNames)?,
         };
         let norm = WeightNorms::of(&parameters).ok_or_else(overflow)?;
         Self::new(link, Precision::F64, schema, classes.to_vec(), parameters, Preprocessing::Raw, norm)

@@ -160,7 +160,7 @@ impl Machine {
             ),
             (MissingAbility::Optimizer, GradientSource::Auto | GradientSource::ClosedForm) => format!(
                 "{}: {backend} makes plain steps only; take sgd without momentum, or a backend of Burn's (--features ndarray or flex)",
-                config.descent().update_key()
+                config.descent().update_rule_key()
             ),
             (MissingAbility::File, _) => format!(
                 "{}: {} bytes of chosen rows are more than data.resident_bytes = {}, and only the fused kernels train on rows that stay in their file, which they neither standardise nor weigh; take --gradient fused on a CPU, fewer data.train_images or data.validation_images, or allow for more",

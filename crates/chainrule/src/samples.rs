@@ -4,7 +4,7 @@ use std::path::Path;
 
 use chainrule_core::{
     Class, DataConfig, DataFile, DataKind, MAX_ABS_VALUE, MAX_CLASSES, ModelKind, Schema, Settings, TrainConfig,
-    UnusedFiles, count, name_problem,
+    UnusedFiles, name_problem, pluralize,
 };
 use chainrule_data::digits::draw_both;
 use chainrule_data::table::sorted_labels;
@@ -252,7 +252,7 @@ impl Samples<()> {
         self.schema.classes = if self.schema.kind == DataKind::Table {
             classes.into_iter().map(Class::Name).collect()
         } else {
-            Class::all_of(self.schema.kind, &classes).map_err(SamplesError::ClassNames)?
+            Class::from_names(self.schema.kind, &classes).map_err(SamplesError::ClassNames)?
         };
         let source = in_memory(rows.sha256()?);
         Ok(Samples { rows, schema: self.schema, labels: own.into_iter().flatten().collect(), source })
@@ -468,7 +468,7 @@ impl Samples {
 fn describe_schema(schema: &Schema) -> String {
     let [height, width] = schema.image_size;
     match schema.kind {
-        DataKind::Table => format!("a table of {}", count(schema.features.len(), "column")),
+        DataKind::Table => format!("a table of {}", pluralize(schema.features.len(), "column")),
         DataKind::Images | DataKind::Pictures => format!("images of {height} x {width}"),
     }
 }

@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use chainrule_core::{ContentError, MAX_ABS_VALUE, count};
+use chainrule_core::{ContentError, MAX_ABS_VALUE, pluralize};
 use chainrule_data::readers;
 
 /// An error of [`Samples`](crate::Samples): rows, labels or names that are invalid or do not fit.
@@ -14,7 +14,7 @@ pub enum SamplesError {
     #[error("row 0 has no number")]
     NoFeature,
     /// A row's length differs from the first row's.
-    #[error("row {row} has {}, and {}", count(*.found, "number"), if *.row == 0 { format!("it takes {expected}") } else { format!("row 0 has {expected}") })]
+    #[error("row {row} has {}, and {}", pluralize(*.found, "number"), if *.row == 0 { format!("it takes {expected}") } else { format!("row 0 has {expected}") })]
     RowLength {
         /// Its number, from 0.
         row: usize,
@@ -34,7 +34,7 @@ pub enum SamplesError {
         value: f64,
     },
     /// The number of labels differs from the number of rows.
-    #[error("{} and {}; each row has one", count(*.rows, "row"), count(*.labels, "label"))]
+    #[error("{} and {}; each row has one", pluralize(*.rows, "row"), pluralize(*.labels, "label"))]
     Labels {
         /// The number of rows.
         rows: usize,
@@ -64,7 +64,7 @@ pub enum SamplesError {
     #[error("the class {0:?} is named twice")]
     DuplicateClass(String),
     /// A number of classes that the model cannot have.
-    #[error("the samples have {} ({classes}), and {model} tells {number} apart; Samples::with_classes chooses", count(*.found, "class"))]
+    #[error("the samples have {} ({classes}), and {model} tells {number} apart; Samples::with_classes chooses", pluralize(*.found, "class"))]
     Classes {
         /// The number of classes.
         found: usize,
@@ -101,7 +101,7 @@ pub enum SamplesError {
     #[error("images have no columns")]
     NoColumns,
     /// The number of column names differs from the number of columns.
-    #[error("{}, and {}", count(*.columns, "column"), count(*.names, "name"))]
+    #[error("{}, and {}", pluralize(*.columns, "column"), pluralize(*.names, "name"))]
     ColumnNames {
         /// The number of columns.
         columns: usize,

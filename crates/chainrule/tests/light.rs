@@ -100,7 +100,7 @@ fn weights_are_converted_to_our_pixel_range() {
     let plain = chainrule::records::write_weights(
         fitted.parameters(),
         Precision::F64,
-        &chainrule::core::Preprocessing::of(DataKind::Table),
+        &chainrule::core::Preprocessing::unstandardized(DataKind::Table),
     );
     let bare = folder.path().join("bare.safetensors");
     std::fs::write(&bare, plain).expect("a file");
@@ -148,7 +148,7 @@ fn a_missing_hint_is_named() {
     let bare = chainrule::records::write_weights(
         &Parameters { n_features: 3, columns: 2, weight: vec![0.5; 6], bias: vec![0.0; 2] },
         Precision::F64,
-        &chainrule::core::Preprocessing::of(DataKind::Table),
+        &chainrule::core::Preprocessing::unstandardized(DataKind::Table),
     );
     let mut hints = Hints::default();
     let refused = |hints: &Hints| Fitted::from_bytes(&bare, hints).expect_err("a refusal").to_string();

@@ -216,7 +216,7 @@ fn errors_of_settings_name_the_key() {
         &["what is trained on are the samples"],
     );
     // A list would be ambiguous: the samples and a config order these classes differently.
-    let list = logistic().with(|all| all.objective.class_weights = Some(ClassWeights::Each(vec![1.0, 3.0])));
+    let list = logistic().with(|all| all.objective.class_weights = Some(ClassWeights::PerClass(vec![1.0, 3.0])));
     assert_error(list.fit(&two), &["use names: { a = 3.0, b = 1.0 }, or { a = 1.0, b = 3.0 }"]);
     let unknown = softmax().class_weights([("A", 2.0)]);
     assert_error(unknown.fit(&two), &["objective.class_weights: there is no class A; the data has a, b"]);

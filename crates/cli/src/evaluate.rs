@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, anyhow, bail};
 use chainrule::machine::all_threads;
-use chainrule_core::{Class, DataConfig, Features, LinkKind, UnusedFiles, align_right, count, display_width};
+use chainrule_core::{Class, DataConfig, Features, LinkKind, UnusedFiles, align_right, display_width, pluralize};
 use chainrule_data::readers;
 use chainrule_data::{
     DIGITS, Data, DataError, Holdout, PictureRequest, Prefetcher, Provenance, Request, RowBuffer, Rows, Split,
@@ -438,7 +438,7 @@ fn describe(answer: &Answer, kind: &str, noun: &str) -> Lines {
     lines.add(format!("{:<14} {}: {kind}", "model", answer.run));
     lines.add(format!("{:<14} {}, {rows}, {relation}", "data", data.source));
     if data.left_out > 0 {
-        let left_out = count(data.left_out, noun);
+        let left_out = pluralize(data.left_out, noun);
         lines.add(format!("{:<14} {left_out} of other classes: {}", "left out", list_classes(&data.left_out_classes)));
     }
     lines.add(format!("{:<14} {:.6}", "cross-entropy", scores.loss));

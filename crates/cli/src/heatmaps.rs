@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 
-use chainrule_core::{align_left, display_width, visible};
+use chainrule_core::{align_left, display_width, escape_controls};
 
 /// The colours that the output supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +74,7 @@ impl ColorSupport {
         for pictures in pictures.chunks(per_row) {
             let mut line = String::new();
             for picture in pictures {
-                let mut name = visible(&picture.name).into_owned();
+                let mut name = escape_controls(&picture.name).into_owned();
                 while display_width(&name) > shown {
                     name.pop();
                 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context, Result, anyhow};
-use chainrule_core::{DataFile, DataKind, WeightNorms, count};
+use chainrule_core::{DataFile, DataKind, WeightNorms, pluralize};
 use chainrule_data::input_files::no_such_file;
 use chainrule_data::sha256;
 use chainrule_formats::{Hints, ImportError, Layout, Model, TrainedOn};
@@ -189,7 +189,7 @@ fn describe(folder: &Path, imported: &Imported) -> String {
     let Imported { model, data, .. } = imported;
     let [height, width] = data.image_size;
     let input = match data.kind {
-        DataKind::Table => count(data.features.len(), "column"),
+        DataKind::Table => pluralize(data.features.len(), "column"),
         DataKind::Images | DataKind::Pictures => format!("{height} x {width} pixels"),
     };
     format!(

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow, bail};
-use chainrule_core::{Class, LinkKind, WeightNorms, align_left, align_right, count, display_width};
+use chainrule_core::{Class, LinkKind, WeightNorms, align_left, align_right, display_width, pluralize};
 use chainrule_data::picture::Treatment;
 use chainrule_data::readers::{self, IMAGES};
 use chainrule_data::{input_files, names};
@@ -294,7 +294,7 @@ fn describe(answer: &Answer, kind: &str) -> Lines {
     let [height, width] = answer.image_size;
     let norm = &answer.weight_norm;
     let input = match &answer.features {
-        Some(features) => count(features.len(), "feature"),
+        Some(features) => pluralize(features.len(), "feature"),
         None => format!("{height} x {width} pixels"),
     };
     lines.add(format!("{:<12} {}: {kind}, {input}, {} classes", "model", answer.run, answer.classes.len()));

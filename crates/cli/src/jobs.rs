@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use chainrule::machine::{Machine, all_threads};
-use chainrule_core::{Evaluation, visible};
+use chainrule_core::{Evaluation, escape_controls};
 use chainrule_records::{RunError, RunFolder, Summary};
 use chainrule_solve::{Ending, Observer, max_steps};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -276,7 +276,7 @@ impl Observer for JobObserver<'_> {
     }
 
     fn on_evaluation(&mut self, evaluation: &Evaluation) -> ControlFlow<()> {
-        self.jobs.bar.set_message(format!("{}, step {}", visible(self.name), evaluation.step));
+        self.jobs.bar.set_message(format!("{}, step {}", escape_controls(self.name), evaluation.step));
         ControlFlow::Continue(())
     }
 }

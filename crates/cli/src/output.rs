@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 use std::io::{ErrorKind, Write};
 
-use chainrule_core::{is_control_like, visible};
+use chainrule_core::{escape_controls, is_control_like};
 use chainrule_data::DataError;
 use chainrule_records::RunError;
 
@@ -23,7 +23,7 @@ pub(crate) struct Lines(String);
 
 impl Lines {
     pub(crate) fn add(&mut self, line: impl AsRef<str>) {
-        self.0.push_str(visible(line.as_ref()).trim_end());
+        self.0.push_str(escape_controls(line.as_ref()).trim_end());
         self.empty_line();
     }
 
@@ -82,7 +82,7 @@ fn json(value: &impl serde::Serialize) -> String {
 
 /// Prints one message on standard error. Errors of writing are ignored.
 pub(crate) fn print_message(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{}", visible(line));
+    let _ = writeln!(std::io::stderr(), "{}", escape_controls(line));
 }
 
 /// Prints the error of a command and returns the exit code.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use chainrule_core::{
-    Certificate, Class, DataKind, GradientSource, LinkKind, Precision, SearchEnd, TrainConfig, count,
+    Certificate, Class, DataKind, GradientSource, LinkKind, Precision, SearchEnd, TrainConfig, pluralize,
 };
 use chainrule_records::Summary;
 
@@ -98,7 +98,7 @@ fn search_ended(certificate: &Certificate) -> String {
         SearchEnd::Rounding => "stopped by rounding errors".to_owned(),
         SearchEnd::Interrupted => "interrupted".to_owned(),
     };
-    let [iterations, passes] = [count(*iterations, "iteration"), count(*gradients, "pass")];
+    let [iterations, passes] = [pluralize(*iterations, "iteration"), pluralize(*gradients, "pass")];
     format!("{how}, after {iterations}, {passes} over the rows")
 }
 

@@ -3,7 +3,7 @@
 use std::error::Error as _;
 use std::ffi::OsString;
 
-use chainrule_core::{nearest, one_line, visible};
+use chainrule_core::{escape_controls, nearest, one_line};
 use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
@@ -140,7 +140,7 @@ fn unknown_argument(argument: &str, arguments: &[String], command: Option<&clap:
     let names: Vec<&str> =
         command.into_iter().flat_map(clap::Command::get_arguments).filter_map(clap::Arg::get_long).collect();
     let suggestion = nearest(name, names.iter().copied()).map(|name| format!("--{name}"));
-    format!("{}: no such option{}", visible(&shown), did_you_mean(suggestion.as_deref()))
+    format!("{}: no such option{}", escape_controls(&shown), did_you_mean(suggestion.as_deref()))
 }
 
 /// Rephrases a number error of the standard library in the words of a config error.

@@ -38,7 +38,7 @@ impl Class {
     ///
     /// # Errors
     /// If a name is invalid, or if two names are equal.
-    pub fn all_of(kind: DataKind, names: &[String]) -> Result<Vec<Self>, ContentError> {
+    pub fn from_names(kind: DataKind, names: &[String]) -> Result<Vec<Self>, ContentError> {
         if let Some(problem) = names.iter().find_map(|name| name_problem(name)) {
             return Err(ContentError::new(format!("the name of a class {problem}")));
         }
@@ -47,7 +47,7 @@ impl Class {
         {
             return Err(ContentError::new(format!("the class {duplicate} is named twice")));
         }
-        let numbers: Option<Vec<Self>> = names.iter().map(|name| Some(Self::Number(label(name)?))).collect();
+        let numbers: Option<Vec<Self>> = names.iter().map(|name| Some(Self::Number(parse_label(name)?))).collect();
         Ok(match (kind, numbers) {
             (DataKind::Images, Some(numbers)) => numbers,
             _ => names.iter().cloned().map(Self::Name).collect(),
@@ -75,7 +75,7 @@ impl From<u8> for Class {
 }
 
 /// Parses a label. Accepts only its canonical spelling.
-fn label(text: &str) -> Option<u8> {
+fn parse_label(text: &str) -> Option<u8> {
     text.parse().ok().filter(|label: &u8| label.to_string() == text)
 }
 

@@ -19,7 +19,7 @@ pub enum ClassWeights {
     /// One weight per class, in the order of the labels. This is the order of `data.classes`, or
     /// the order of the data if the config names no classes. A config file cannot use a list for
     /// the logistic model, because the labels of that model are in the reverse order.
-    Each(Vec<f64>),
+    PerClass(Vec<f64>),
 }
 
 impl ClassWeights {
@@ -36,7 +36,7 @@ impl ClassWeights {
         let weights: Vec<f64> = match self {
             Self::Balanced => return None,
             Self::Named(weights) => weights.values().copied().collect(),
-            Self::Each(weights) => weights.clone(),
+            Self::PerClass(weights) => weights.clone(),
         };
         let [smallest, largest] = Self::RANGE;
         if weights.is_empty() || weights.iter().any(|weight| !(smallest..=largest).contains(weight)) {
@@ -51,12 +51,12 @@ impl ClassWeights {
                 let name = one_line(self.unknown_name(classes)?);
                 Some(format!("data.classes has no class {name}; its classes are {}", class_list(classes)))
             }
-            Self::Each(_) if kind == ModelKind::Logistic => Some(ambiguous_list(&weights, classes)),
-            Self::Each(_) if weights.len() != classes.len() => Some(format!(
+            Self::PerClass(_) if kind == ModelKind::Logistic => Some(ambiguous_list(&weights, classes)),
+            Self::PerClass(_) if weights.len() != classes.len() => Some(format!(
                 "expected one number for each of the {} classes, in the order of data.classes, or numbers by the classes' names",
                 classes.len()
             )),
-            Self::Each(_) => None,
+            Self::PerClass(_) => None,
         }
     }
 
@@ -80,7 +80,8 @@ fn ambiguous_list(weights: &[f64], classes: &[Class]) -> String {
     let by_name = |weights: &[f64]| {
         let pairs: BTreeMap<String, f64> =
             classes.iter().map(ToString::to_string).zip(weights.iter().copied()).collect();
-        let pairs: Vec<String> = pairs.iter().map(|(class, weight)| format!("{} = {weight:?}", key(class))).collect();
+        let pairs: Vec<String> =
+            pairs.iter().map(|(class, weight)| format!("{} = {weight:?}", toml_key(class))).collect();
         one_line(&format!("{{ {} }}", pairs.join(", ")))
     };
     let in_config_order = by_name(&weights);
@@ -92,7 +93,7 @@ fn ambiguous_list(weights: &[f64], classes: &[Class]) -> String {
 }
 
 /// Formats a name as a TOML key.
-fn key(name: &str) -> String {
+fn toml_key(name: &str) -> String {
     let is_bare = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
     if is_bare { name.to_owned() } else { format!("{name:?}") }
 }
@@ -102,7 +103,7 @@ impl Serialize for ClassWeights {
         match self {
             Self::Balanced => serializer.serialize_str(Self::BALANCED),
             Self::Named(weights) => weights.serialize(serializer),
-            Self::Each(weights) => weights.serialize(serializer),
+            Self::PerClass(weights) => weights.serialize(serializer),
         }
     }
 }
@@ -143,6 +144,6 @@ impl<'de> Visitor<'de> for ClassWeightsVisitor {
         while let Some(weight) = numbers.next_element()? {
             weights.push(weight);
         }
-        Ok(ClassWeights::Each(weights))
+        Ok(ClassWeights::PerClass(weights))
     }
 }

@@ -117,8 +117,9 @@ pub struct DescentConfig {
     /// For all but `sgd`: the constant added to the denominator for numerical stability.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub epsilon: Option<f64>,
-    /// For `adamw`: at each step, weights and biases shrink by this times the learning rate. The
-    /// decay is separate from the gradient. Unlike `objective.l2`, it is not part of `J`.
+    /// For `adamw`: each step also multiplies weights and biases by
+    /// `1 - learning_rate * decoupled_weight_decay`. Unlike `objective.l2`, this decay is not part
+    /// of `J` and its gradient.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decoupled_weight_decay: Option<f64>,
     /// The learning rate at the first step.
@@ -261,7 +262,7 @@ pub struct EarlyStoppingConfig {
     /// The number of evaluations on the validation rows per epoch.
     pub evaluations_per_epoch: usize,
     /// The run stops after this many consecutive evaluations without a strictly lower validation
-    /// loss. It never stops early if absent.
+    /// loss. If absent, the run never stops early.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patience: Option<usize>,
     /// Whether the run returns the weights of its best evaluation. The last step is evaluated,

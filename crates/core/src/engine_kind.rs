@@ -1,4 +1,4 @@
-//! The engines and their abilities, as one table. The program checks it before it reads any rows.
+//! The engines and a table of their abilities. The table decides which engine trains a config.
 
 use std::fmt::{self, Display, Formatter};
 
@@ -24,7 +24,7 @@ pub struct Abilities {
     /// The supported storage types of features.
     pub features: &'static [FeatureKind],
     /// Whether it can read rows from a file in chunks.
-    pub files: bool,
+    pub out_of_core: bool,
     /// The supported gradient sources. The first one is the default.
     pub gradients: &'static [GradientSource],
     /// Whether it supports optimizers other than plain SGD.
@@ -89,7 +89,7 @@ impl EngineKind {
     pub fn abilities(self) -> Abilities {
         let fused = Abilities {
             features: &[FeatureKind::Bytes],
-            files: false,
+            out_of_core: false,
             gradients: &[GradientSource::Fused],
             optimizers: false,
             standardization: false,
@@ -97,14 +97,14 @@ impl EngineKind {
         };
         let closed_form = Abilities {
             features: &[FeatureKind::Bytes, FeatureKind::Numbers],
-            files: false,
+            out_of_core: false,
             gradients: &[GradientSource::ClosedForm],
             optimizers: false,
             standardization: true,
             class_weights: true,
         };
         match self {
-            Self::Kernels => Abilities { files: true, ..fused },
+            Self::Kernels => Abilities { out_of_core: true, ..fused },
             Self::DeviceKernels => fused,
             Self::Loops => closed_form,
             Self::Tensors => Abilities {
@@ -120,7 +120,7 @@ impl EngineKind {
     pub fn missing_ability(self, config: &TrainConfig) -> Option<MissingAbility> {
         let abilities = self.abilities();
         first_missing([
-            (MissingAbility::Optimizer, abilities.optimizers || config.descent().update() == UpdateRule::Plain),
+            (MissingAbility::Optimizer, abilities.optimizers || config.descent().update_rule() == UpdateRule::Plain),
             (MissingAbility::Standardization, abilities.standardization || !config.data().standardize),
             (MissingAbility::ClassWeights, abilities.class_weights || config.objective().class_weights.is_none()),
         ])
@@ -143,7 +143,7 @@ impl EngineKind {
         .or_else(|| {
             first_missing([
                 (MissingAbility::Features(features), abilities.features.contains(&features)),
-                (MissingAbility::File, abilities.files || !stay_in_file),
+                (MissingAbility::File, abilities.out_of_core || !stay_in_file),
             ])
         })
     }

@@ -18,7 +18,7 @@
 //! - [`Certificate`]: a proven bound on the distance to the minimum.
 //! - [`DataFile`]: a data file that a run used. [`UnusedFiles`]: the files in a data folder that it
 //!   did not use.
-//! - [`visible`], [`one_line`], [`count`], [`nearest`] and others: text for messages.
+//! - [`escape_controls`], [`one_line`], [`pluralize`], [`nearest`] and others: text for messages.
 
 mod certificate;
 mod class;
@@ -62,11 +62,11 @@ pub use link_kind::LinkKind;
 pub use norms::WeightNorms;
 pub use parameters::Parameters;
 pub use preprocessing::{MAX_ABS_VALUE, Preprocessing, Standardization};
-pub use ranges::{IMAGE_SIZE, IMAGE_SIZE_MESSAGE, INTEGER_RANGES, range_message, range_of};
+pub use ranges::{IMAGE_SIZE_KEY, IMAGE_SIZE_MESSAGE, INTEGER_RANGES, range_message, range_of};
 pub use schema::{DataKind, MAX_CLASSES, Schema};
 pub use text::{
-    align_left, align_right, count, display_width, edit_distance_within, is_control_like, max_typos, nearest,
-    normalise_name, one_line, similar_names, visible,
+    align_left, align_right, display_width, edit_distance_within, escape_controls, is_control_like, max_typos, nearest,
+    normalise_name, one_line, pluralize, similar_names,
 };
 pub use train_config::{SettingError, Settings, TrainConfig};
 pub use unused::{UnusedFile, UnusedFiles};

@@ -20,11 +20,11 @@ pub trait Link: Debug + Send + Sync {
 
     /// Returns the loss `C` of a row with logits `z` `[k]`, in nats. Overwrites `z` with the
     /// residual `dC/dz`.
-    fn residual(&self, z: &mut [f64], target: f64) -> f64;
+    fn loss_and_residual(&self, z: &mut [f64], target: f64) -> f64;
 
     /// Overwrites `direction` `[k]` with the Hessian-vector product `d2C/dz2 direction` of a row's
     /// loss. It must not depend on the target.
-    fn curvature(&self, z: &[f64], direction: &mut [f64]);
+    fn hessian_vector_product(&self, z: &[f64], direction: &mut [f64]);
 
     /// Returns the expected value of the target: the probability of each class, or the mean of a
     /// number.
@@ -32,8 +32,8 @@ pub trait Link: Debug + Send + Sync {
         softmax(&self.class_logits(z))
     }
 
-    /// Returns one logit per class, for targets that are classes. Their softmax is the
-    /// probabilities.
+    /// Returns one logit per class, for targets that are classes. The softmax of
+    /// these logits gives the probabilities.
     fn class_logits(&self, z: &[f64]) -> Vec<f64> {
         z.to_vec()
     }
@@ -41,9 +41,9 @@ pub trait Link: Debug + Send + Sync {
     /// Whether the prediction from these logits equals the target.
     fn is_correct(&self, z: &[f64], target: f64) -> bool;
 
-    /// The domain of the dual problem, which is the set of possible means. With it, the bound of
-    /// Eq. (32) needs no penalty on the bias. Without it, a certificate uses Eq. (28), which needs
-    /// a penalised bias.
+    /// The domain of the dual problem: the set of possible means. A link with a domain has the
+    /// bound of Eq. (32), also if the bias is not penalised. A link without one has only the bound
+    /// of Eq. (28), which requires a penalised bias.
     fn dual_domain(&self) -> Option<DualDomain> {
         None
     }
@@ -72,7 +72,7 @@ pub enum TargetKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DualDomain {
-    /// One probability per class and column. They sum to 1.
+    /// One probability per class, which is also one per column. They sum to 1.
     Simplex,
     /// The probability of the positive class.
     Interval,
@@ -87,12 +87,12 @@ impl<L: Link + ?Sized> Link for Arc<L> {
         (**self).target_kind()
     }
 
-    fn residual(&self, z: &mut [f64], target: f64) -> f64 {
-        (**self).residual(z, target)
+    fn loss_and_residual(&self, z: &mut [f64], target: f64) -> f64 {
+        (**self).loss_and_residual(z, target)
     }
 
-    fn curvature(&self, z: &[f64], direction: &mut [f64]) {
-        (**self).curvature(z, direction);
+    fn hessian_vector_product(&self, z: &[f64], direction: &mut [f64]) {
+        (**self).hessian_vector_product(z, direction);
     }
 
     fn mean(&self, z: &[f64]) -> Vec<f64> {
@@ -130,7 +130,7 @@ impl Link for Logistic {
     }
 
     /// Eqs. (3) and (6) of `docs/derivation.md`.
-    fn residual(&self, z: &mut [f64], target: f64) -> f64 {
+    fn loss_and_residual(&self, z: &mut [f64], target: f64) -> f64 {
         let [z] = z else { unreachable!("one logit") };
         // ln(1 + e^z) = max(z, 0) + ln(1 + e^-|z|)
         let (logit, exp_neg_abs) = (*z, (-z.abs()).exp());
@@ -138,7 +138,7 @@ impl Link for Logistic {
         logit.max(0.0) - target * logit + exp_neg_abs.ln_1p()
     }
 
-    fn curvature(&self, z: &[f64], direction: &mut [f64]) {
+    fn hessian_vector_product(&self, z: &[f64], direction: &mut [f64]) {
         let exp_neg_abs = (-z[0].abs()).exp();
         // p (1 - p) is the same for z and -z.
         direction[0] *= exp_neg_abs / ((1.0 + exp_neg_abs) * (1.0 + exp_neg_abs));
@@ -178,7 +178,7 @@ impl Link for Softmax {
     }
 
     /// Eqs. (13) and (17) of `docs/derivation.md`.
-    fn residual(&self, z: &mut [f64], target: f64) -> f64 {
+    fn loss_and_residual(&self, z: &mut [f64], target: f64) -> f64 {
         let class = target as usize;
         let (max, target_logit) = (z.iter().copied().fold(f64::NEG_INFINITY, f64::max), z[class]);
         let mut sum = 0.0;
@@ -192,7 +192,7 @@ impl Link for Softmax {
     }
 
     /// `diag(p) - p p^T`, Eq. (26).
-    fn curvature(&self, z: &[f64], direction: &mut [f64]) {
+    fn hessian_vector_product(&self, z: &[f64], direction: &mut [f64]) {
         let p = softmax(z);
         let mean: f64 = p.iter().zip(&*direction).map(|(p, v)| p * v).sum();
         direction.iter_mut().zip(p).for_each(|(v, p)| *v = p * (*v - mean));
@@ -205,7 +205,8 @@ impl Link for Softmax {
     }
 
     fn dual_domain(&self) -> Option<DualDomain> {
-        // A single class has probability 1, which also lies in the interval.
+        // With one class there is only one column, and its probability is 1. The interval contains
+        // 1, and its bound reads only one column.
         Some(if self.n_classes > 1 { DualDomain::Simplex } else { DualDomain::Interval })
     }
 
@@ -238,13 +239,13 @@ impl Link for OneVsRest {
         TargetKind::Classes(self.n_classes)
     }
 
-    fn residual(&self, z: &mut [f64], target: f64) -> f64 {
+    fn loss_and_residual(&self, z: &mut [f64], target: f64) -> f64 {
         let logits = z.chunks_exact_mut(1).enumerate();
-        logits.map(|(column, z)| Logistic.residual(z, Self::binary_target(column, target))).sum()
+        logits.map(|(column, z)| Logistic.loss_and_residual(z, Self::binary_target(column, target))).sum()
     }
 
-    fn curvature(&self, z: &[f64], direction: &mut [f64]) {
-        z.chunks_exact(1).zip(direction.chunks_exact_mut(1)).for_each(|(z, v)| Logistic.curvature(z, v));
+    fn hessian_vector_product(&self, z: &[f64], direction: &mut [f64]) {
+        z.chunks_exact(1).zip(direction.chunks_exact_mut(1)).for_each(|(z, v)| Logistic.hessian_vector_product(z, v));
     }
 
     fn class_logits(&self, z: &[f64]) -> Vec<f64> {

@@ -25,7 +25,7 @@ impl Parameters {
     ///
     /// # Panics
     /// If W has no such column.
-    pub fn of_class(&self, class: usize) -> Vec<f64> {
+    pub fn weights_of_class(&self, class: usize) -> Vec<f64> {
         let k = self.columns;
         assert!(class < k, "no column {class}: W has {k} columns; a logistic model has one, for its positive class");
         self.weight.iter().skip(class).step_by(k).copied().collect()

@@ -30,7 +30,7 @@ pub const MAX_ABS_VALUE: f64 = 1e30;
 
 impl Preprocessing {
     /// The map for data of this kind without standardisation.
-    pub fn of(kind: DataKind) -> Self {
+    pub fn unstandardized(kind: DataKind) -> Self {
         match kind {
             DataKind::Images | DataKind::Pictures => Self::Pixels,
             DataKind::Table => Self::Raw,
@@ -53,7 +53,7 @@ impl Preprocessing {
     ///
     /// # Panics
     /// If there are statistics for fewer features than the row has.
-    pub fn features(&self, raw: &[f64], precision: Precision, features: &mut Vec<f64>) {
+    pub fn append_features(&self, raw: &[f64], precision: Precision, features: &mut Vec<f64>) {
         match precision {
             Precision::F32 => self.extend_rounded(raw, |x| f64::from(x as f32), features),
             Precision::F64 => self.extend_rounded(raw, |x| x, features),

@@ -23,9 +23,9 @@ pub const INTEGER_RANGES: [(&str, RangeInclusive<u64>); 13] = [
 ];
 
 /// The key of the size of images.
-pub const IMAGE_SIZE: &str = "data.image_size";
+pub const IMAGE_SIZE_KEY: &str = "data.image_size";
 
-/// The message for an invalid [`IMAGE_SIZE`].
+/// The message for an invalid [`IMAGE_SIZE_KEY`].
 pub const IMAGE_SIZE_MESSAGE: &str = "expected rows and columns from 1 to 4096, as in [28, 28]";
 
 /// Returns the range of a key, if it is an integer setting.

@@ -3,7 +3,7 @@ use std::collections::HashSet;
 use serde::{Deserialize, Serialize};
 
 use crate::class::name_problem;
-use crate::text::count;
+use crate::text::pluralize;
 use crate::{Class, LinkKind, Parameters, Preprocessing, Standardization};
 
 /// The kind of data.
@@ -44,7 +44,7 @@ impl Schema {
     pub fn problem(&self) -> Option<String> {
         let k = self.classes.len();
         if k > MAX_CLASSES {
-            return Some(format!("{}; at most {MAX_CLASSES} are supported", count(k, "class")));
+            return Some(format!("{}; at most {MAX_CLASSES} are supported", pluralize(k, "class")));
         }
         if let Some(problem) = self.features.iter().find_map(|name| name_problem(name)) {
             return Some(format!("the name of a feature {problem}"));
@@ -74,7 +74,7 @@ impl Schema {
         }
         let n_names = if self.kind == DataKind::Table { d } else { 0 };
         if self.features.len() != n_names {
-            return Some(format!("it names {}, not {n_names}", count(self.features.len(), "feature")));
+            return Some(format!("it names {}, not {n_names}", pluralize(self.features.len(), "feature")));
         }
         if let Some(problem) = self.problem() {
             return Some(problem);

@@ -5,7 +5,7 @@ use unicode_width::UnicodeWidthStr;
 
 /// Escapes text from an unknown source for the terminal. Control characters and characters that
 /// change the text direction become Rust escapes: `\n`, `\u{1b}`.
-pub fn visible(text: &str) -> Cow<'_, str> {
+pub fn escape_controls(text: &str) -> Cow<'_, str> {
     if !text.contains(is_control_like) {
         return Cow::Borrowed(text);
     }
@@ -49,25 +49,25 @@ pub fn one_line(text: &str) -> String {
 
 /// Returns the number of terminal columns of a printed text, escapes included.
 pub fn display_width(text: &str) -> usize {
-    visible(text).width()
+    escape_controls(text).width()
 }
 
 /// Pads a text on the right to at least this many columns.
 pub fn align_left(text: impl Display, columns: usize) -> String {
     let text = text.to_string();
-    let text = visible(&text);
+    let text = escape_controls(&text);
     format!("{text}{}", " ".repeat(columns.saturating_sub(text.width())))
 }
 
 /// Pads a text on the left to at least this many columns.
 pub fn align_right(text: impl Display, columns: usize) -> String {
     let text = text.to_string();
-    let text = visible(&text);
+    let text = escape_controls(&text);
     format!("{}{text}", " ".repeat(columns.saturating_sub(text.width())))
 }
 
 /// Returns a number with its noun: "1 class", "3 classes".
-pub fn count(number: usize, noun: &str) -> String {
+pub fn pluralize(number: usize, noun: &str) -> String {
     match (number, noun.ends_with('s')) {
         (1, _) => format!("1 {noun}"),
         (_, true) => format!("{number} {noun}es"),
@@ -144,7 +144,7 @@ mod tests {
             assert_eq!(display_width(text), columns, "{text:?}");
             assert_eq!(display_width(&align_right(text, 12)), 12, "{text:?}");
             assert_eq!(display_width(&align_left(text, 12)), 12, "{text:?}");
-            assert_eq!(align_right(text, 0), visible(text), "{text:?}");
+            assert_eq!(align_right(text, 0), escape_controls(text), "{text:?}");
         }
         assert_eq!((align_right("a", 3), align_left(7, 3)), ("  a".into(), "7  ".into()));
     }
@@ -152,11 +152,14 @@ mod tests {
     #[test]
     fn only_control_characters_are_escaped() {
         let plain = "naïve 漢字 🙂 \\n {}";
-        assert_eq!(visible(plain), plain);
-        assert_eq!(visible("a\nb\r\tc"), "a\\nb\\r\\tc");
-        assert_eq!(visible("\u{1b}[31m \u{9b}2J \u{7f} \u{202e}gpj"), "\\u{1b}[31m \\u{9b}2J \\u{7f} \\u{202e}gpj");
-        let escaped = visible("\u{2066}\u{2028}\0").into_owned();
-        assert_eq!(visible(&escaped), escaped, "escaping is idempotent");
+        assert_eq!(escape_controls(plain), plain);
+        assert_eq!(escape_controls("a\nb\r\tc"), "a\\nb\\r\\tc");
+        assert_eq!(
+            escape_controls("\u{1b}[31m \u{9b}2J \u{7f} \u{202e}gpj"),
+            "\\u{1b}[31m \\u{9b}2J \\u{7f} \\u{202e}gpj"
+        );
+        let escaped = escape_controls("\u{2066}\u{2028}\0").into_owned();
+        assert_eq!(escape_controls(&escaped), escaped, "escaping is idempotent");
     }
 
     #[test]
@@ -180,7 +183,7 @@ mod tests {
         assert_eq!(similar_names("sofmax.toml", names()), [1, 2]);
         assert_eq!(similar_names("penguins", names()), [0; 0]);
         assert_eq!(
-            (count(1, "class"), count(2, "class"), count(0, "row")),
+            (pluralize(1, "class"), pluralize(2, "class"), pluralize(0, "row")),
             ("1 class".into(), "2 classes".into(), "0 rows".into())
         );
     }

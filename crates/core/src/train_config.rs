@@ -7,7 +7,7 @@ use crate::config::{
     DataConfig, DescentConfig, EarlyStoppingConfig, Generator, GradientSource, ModelConfig, ModelKind, ObjectiveConfig,
     OptimumConfig, Schedule, Solver,
 };
-use crate::ranges::{IMAGE_SIZE, IMAGE_SIZE_MESSAGE, check_range};
+use crate::ranges::{IMAGE_SIZE_KEY, IMAGE_SIZE_MESSAGE, check_range};
 use crate::{Class, ClassWeights, EngineKind, UpdateRule};
 
 /// The settings of an experiment. Missing settings have defaults. They are not validated: see
@@ -52,7 +52,7 @@ impl Settings {
     }
 
     /// Sets the classes from a list in the order of their labels, 0 first. This is the inverse of
-    /// [`TrainConfig::classes`].
+    /// [`TrainConfig::classes_by_label`].
     #[must_use]
     pub fn with_classes(mut self, by_label: &[Class]) -> Self {
         self.data.classes = Some(reorder_classes(self.model.kind, by_label));
@@ -61,7 +61,7 @@ impl Settings {
 
     /// Sets the experiment's name if it has none.
     #[must_use]
-    pub fn named(mut self, name: &str) -> Self {
+    pub fn with_default_name(mut self, name: &str) -> Self {
         self.experiment.get_or_insert_with(|| name.to_owned());
         self
     }
@@ -132,14 +132,14 @@ impl TrainConfig {
     /// Replaces the class weights by a list in the order of the labels. Training code needs this
     /// form, because it does not know the classes' names.
     pub fn with_class_weights(mut self, weights: Vec<f64>) -> Self {
-        self.objective.class_weights = Some(ClassWeights::Each(weights));
+        self.objective.class_weights = Some(ClassWeights::PerClass(weights));
         self
     }
 
     /// The classes in the order of their labels, 0 first, if the config lists them. For the
     /// logistic model this differs from the config's order: the config lists the positive class
     /// first, but its label is 1.
-    pub fn classes(&self) -> Option<Vec<Class>> {
+    pub fn classes_by_label(&self) -> Option<Vec<Class>> {
         self.data.classes.as_deref().map(|classes| reorder_classes(self.model.kind, classes))
     }
 
@@ -189,68 +189,68 @@ impl TrainConfig {
 
 /// Returns the first key with an invalid value, and the problem.
 fn check(config: &TrainConfig) -> Result<(), (&'static str, String)> {
-    let holds = |key, holds: bool, problem: &str| if holds { Ok(()) } else { Err((key, problem.to_owned())) };
-    let count = |key, value: usize| check_range(key, value as u64);
+    let ensure = |key, is_valid: bool, problem: &str| if is_valid { Ok(()) } else { Err((key, problem.to_owned())) };
+    let check_count = |key, value: usize| check_range(key, value as u64);
     let (data, descent, stopping) = (&config.data, &config.descent, &config.early_stopping);
 
     let name = &config.experiment;
     let is_allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    holds(
+    ensure(
         "experiment",
         !name.is_empty() && name.len() <= 100 && name.chars().all(is_allowed) && !name.starts_with('.'),
         "expected a name of letters, digits, -, _ and ., because it becomes the name of a folder; set experiment = \"…\"",
     )?;
-    holds(
+    ensure(
         "data.source",
         !data.source.is_empty(),
         "expected auto, mnist, embedded, the file of a table, or a folder of data",
     )?;
     let is_in_range = data.image_size.iter().all(|side| (1..=4096).contains(side));
-    holds(IMAGE_SIZE, is_in_range, IMAGE_SIZE_MESSAGE)?;
+    ensure(IMAGE_SIZE_KEY, is_in_range, IMAGE_SIZE_MESSAGE)?;
     let fraction = data.validation_fraction;
-    holds("data.validation_fraction", fraction > 0.0 && fraction < 1.0, "expected a number between 0 and 1")?;
-    count("data.train_images", data.train_images.unwrap_or(1))?;
-    count("data.validation_images", data.validation_images.unwrap_or(1))?;
+    ensure("data.validation_fraction", fraction > 0.0 && fraction < 1.0, "expected a number between 0 and 1")?;
+    check_count("data.train_images", data.train_images.unwrap_or(1))?;
+    check_count("data.validation_images", data.validation_images.unwrap_or(1))?;
     if let Some(classes) = &data.classes {
         // Compares names as text, so that 2 and "2" are the same class.
         let repeated =
             (1..classes.len()).any(|i| classes[..i].iter().any(|class| class.has_name(&classes[i].to_string())));
-        holds("data.classes", !repeated, "names a class twice")?;
-        holds("data.classes", classes.len() >= 2, "expected at least two classes")?;
+        ensure("data.classes", !repeated, "names a class twice")?;
+        ensure("data.classes", classes.len() >= 2, "expected at least two classes")?;
     }
     check_range("data.resident_bytes", data.resident_bytes)?;
     if config.model.kind == ModelKind::Logistic {
         let has_two = data.classes.as_ref().is_some_and(|classes| classes.len() == 2);
-        holds(
+        ensure(
             "data.classes",
             has_two,
             "the logistic model needs exactly two classes, the positive one first, as in classes = [2, 3]",
         )?;
     }
     let l2 = config.objective.l2;
-    holds("objective.l2", (0.0..=1e6).contains(&l2), "expected a number from 0 (no penalty) to 1e6")?;
+    ensure("objective.l2", (0.0..=1e6).contains(&l2), "expected a number from 0 (no penalty) to 1e6")?;
     let (kind, classes) = (config.model.kind, data.classes.as_deref());
     if let Some(problem) = config.objective.class_weights.as_ref().and_then(|weights| weights.problem(kind, classes)) {
         return Err(("objective.class_weights", problem));
     }
     let rate = descent.learning_rate;
-    holds(
+    ensure(
         "descent.learning_rate",
         rate > 0.0 && rate <= 1e3,
         "expected a number above 0, at most 1000; a usual value is 0.01",
     )?;
     descent.check()?;
-    count("descent.batch_size", descent.batch_size)?;
-    count("descent.epochs", descent.epochs)?;
-    holds(
+    check_count("descent.batch_size", descent.batch_size)?;
+    check_count("descent.epochs", descent.epochs)?;
+    ensure(
         "descent.shuffle.seed",
         descent.shuffle.generator != Generator::NumpyLegacy || u32::try_from(descent.shuffle.seed).is_ok(),
         "NumPy's legacy generator takes seeds up to 4294967295",
     )?;
     check_range("descent.shuffle.seed", descent.shuffle.seed)?;
-    count("descent.shuffle.skip_epochs", descent.shuffle.skip_epochs)?;
-    count("early_stopping.evaluations_per_epoch", stopping.evaluations_per_epoch)?;
-    count("early_stopping.patience", stopping.patience.unwrap_or(1))?;
+    check_count("descent.shuffle.skip_epochs", descent.shuffle.skip_epochs)?;
+    check_count("early_stopping.evaluations_per_epoch", stopping.evaluations_per_epoch)?;
+    check_count("early_stopping.patience", stopping.patience.unwrap_or(1))?;
 
     if let (GradientSource::Fused, Some(missing)) = (descent.gradient, EngineKind::Kernels.missing_ability(config)) {
         return Err((
@@ -260,33 +260,33 @@ fn check(config: &TrainConfig) -> Result<(), (&'static str, String)> {
     }
 
     let optimum = &config.optimum;
-    holds(
+    ensure(
         "optimum.tolerance",
         optimum.tolerance > 0.0 && optimum.tolerance <= 1.0,
         "expected a number above 0, at most 1, the distance from the minimum in nats; f32 reaches 1e-10 (1e-6 without a penalty on the bias), and f64 1e-13",
     )?;
-    count("optimum.max_iterations", optimum.max_iterations)?;
-    count("optimum.memory", optimum.memory)?;
-    count("optimum.evaluate_every", optimum.evaluate_every)?;
+    check_count("optimum.max_iterations", optimum.max_iterations)?;
+    check_count("optimum.memory", optimum.memory)?;
+    check_count("optimum.evaluate_every", optimum.evaluate_every)?;
     if descent.solver == Solver::Lbfgs {
-        holds(
+        ensure(
             "objective.l2",
             l2 > 0.0,
             "without a penalty J may have no minimum, and no certificate is possible; use a number above 0, or descent.solver = \"sgd\"",
         )?;
         // The bound is the squared gradient norm divided by lambda. With a smaller lambda, the
         // square underflows and the quotient overflows.
-        holds(
+        ensure(
             "objective.l2",
             l2 >= 1e-100,
             "the penalty is too small for a certificate; expected a number from 1e-100 to 1e6, or descent.solver = \"sgd\"",
         )?;
         let no_early_stopping = "descent.solver = \"lbfgs\" does not stop early; remove this key, or start from the experiment softmax-optimum";
         let chooses_steps = "descent.solver = \"lbfgs\" chooses its own steps; remove this key";
-        holds(descent.update_key(), descent.update() == UpdateRule::Plain, chooses_steps)?;
-        holds("descent.schedule", descent.schedule == Schedule::Constant, chooses_steps)?;
-        holds("early_stopping.patience", stopping.patience.is_none(), no_early_stopping)?;
-        holds("early_stopping.restore_best", !stopping.restore_best, no_early_stopping)?;
+        ensure(descent.update_rule_key(), descent.update_rule() == UpdateRule::Plain, chooses_steps)?;
+        ensure("descent.schedule", descent.schedule == Schedule::Constant, chooses_steps)?;
+        ensure("early_stopping.patience", stopping.patience.is_none(), no_early_stopping)?;
+        ensure("early_stopping.restore_best", !stopping.restore_best, no_early_stopping)?;
     }
     Ok(())
 }

@@ -1,8 +1,8 @@
 use serde::{Deserialize, Serialize};
 
-use crate::text::visible;
+use crate::text::escape_controls;
 
-/// The unused files in a data set's folder, grouped by folder.
+/// The unused files in a data set's folder. Files of the same subfolder are adjacent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnusedFiles {
     /// At most [`UnusedFiles::MAX_LISTED`] files.
@@ -24,7 +24,7 @@ pub struct UnusedFile {
     pub reason: Option<String>,
 }
 
-/// The format in a run's summary. Earlier versions stored plain texts with a few names each.
+/// The format in a run's summary. In earlier versions, one string listed a few names.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Stored {
@@ -86,7 +86,7 @@ fn first_names(files: &[UnusedFile]) -> String {
 /// Escapes and shortens a path for printing.
 fn shortened(path: &str) -> String {
     let (name, ending) = path.strip_suffix('/').map_or((path, ""), |name| (name, "/"));
-    let mut text: String = visible(name).chars().take(MAX_CHARACTERS + 1).collect();
+    let mut text: String = escape_controls(name).chars().take(MAX_CHARACTERS + 1).collect();
     if text.chars().count() > MAX_CHARACTERS {
         text.pop();
         text.push('…');

@@ -34,7 +34,7 @@ pub enum UpdateRule {
         beta_2: f64,
         /// As for Adam.
         epsilon: f64,
-        /// The decay of the weights per step, times the learning rate.
+        /// Each step multiplies the parameters by `1 - learning_rate * decoupled_weight_decay`.
         decoupled_weight_decay: f64,
     },
     /// `RMSprop`.
@@ -83,13 +83,13 @@ pub enum LearningRateSchedule {
 }
 
 impl DescentConfig {
-    /// The key that selects an update rule other than plain gradient descent.
-    pub fn update_key(&self) -> &'static str {
+    /// For error messages: the key to change for plain gradient descent.
+    pub fn update_rule_key(&self) -> &'static str {
         if self.optimizer == Optimizer::Sgd { "descent.momentum" } else { "descent.optimizer" }
     }
 
     /// Returns the update rule. Missing parameters get Burn's defaults.
-    pub fn update(&self) -> UpdateRule {
+    pub fn update_rule(&self) -> UpdateRule {
         let (beta_1, beta_2) = (self.beta_1.unwrap_or(0.9), self.beta_2.unwrap_or(0.999));
         let epsilon = self.epsilon.unwrap_or(1e-5);
         match self.optimizer {
@@ -132,10 +132,10 @@ impl DescentConfig {
         }
     }
 
-    /// Fills in the missing parameters of [`DescentConfig::update`] and
+    /// Fills in the missing parameters of [`DescentConfig::update_rule`] and
     /// [`DescentConfig::learning_rate_schedule`], so that a stored config is complete.
     pub(crate) fn fill_defaults(&mut self) {
-        match self.update() {
+        match self.update_rule() {
             UpdateRule::Plain => {}
             UpdateRule::Momentum { dampening, nesterov, .. } => {
                 (self.dampening, self.nesterov) = (Some(dampening), Some(nesterov));
@@ -201,9 +201,9 @@ impl DescentConfig {
             ("descent.gamma", self.gamma.is_some(), has_gamma, "schedule = \"exponential\" or \"step\""),
             ("descent.step_epochs", self.step_epochs.is_some(), self.schedule == Schedule::Step, "schedule = \"step\""),
         ];
-        for (key, is_set, is_allowed, owners) in keys {
+        for (key, is_set, is_allowed, applies_to) in keys {
             if is_set && !is_allowed {
-                return Err((key, format!("it applies only to {owners}; remove it, or use that")));
+                return Err((key, format!("it applies only to {applies_to}; remove it, or use that")));
             }
         }
         let below_one = [
@@ -219,28 +219,29 @@ impl DescentConfig {
                 return Err((key, "expected a number from 0 to 0.999999".to_owned()));
             }
         }
-        let holds = |key, holds: bool, problem: &str| if holds { Ok(()) } else { Err((key, problem.to_owned())) };
+        let ensure =
+            |key, is_valid: bool, problem: &str| if is_valid { Ok(()) } else { Err((key, problem.to_owned())) };
         let is_within = |value: Option<f64>, smallest: f64, largest: f64| {
             value.is_none_or(|value| (smallest..=largest).contains(&value))
         };
-        holds("descent.dampening", is_within(self.dampening, 0.0, 1.0), "expected a number from 0 to 1")?;
-        holds("descent.epsilon", is_within(self.epsilon, 1e-12, 1.0), "expected a number from 1e-12 to 1")?;
-        holds(
+        ensure("descent.dampening", is_within(self.dampening, 0.0, 1.0), "expected a number from 0 to 1")?;
+        ensure("descent.epsilon", is_within(self.epsilon, 1e-12, 1.0), "expected a number from 1e-12 to 1")?;
+        ensure(
             "descent.decoupled_weight_decay",
             is_within(self.decoupled_weight_decay, 0.0, 1e3),
             "expected a number from 0 (no decay) to 1000",
         )?;
-        holds("descent.gamma", is_within(self.gamma, 1e-6, 1.0), "expected a number from 1e-6 to 1")?;
+        ensure("descent.gamma", is_within(self.gamma, 1e-6, 1.0), "expected a number from 1e-6 to 1")?;
         check_range("descent.step_epochs", self.step_epochs.unwrap_or(1) as u64)?;
         // Burn's schedules accept rates up to 1.
         let rate = self.learning_rate;
-        holds(
+        ensure(
             "descent.learning_rate",
             self.schedule == Schedule::Constant || rate <= 1.0,
             "expected at most 1 with a descent.schedule other than \"constant\"",
         )?;
         let highest = if self.schedule == Schedule::Cosine { rate } else { 1.0 };
-        holds(
+        ensure(
             "descent.final_learning_rate",
             is_within(self.final_learning_rate, 0.0, highest),
             if self.schedule == Schedule::Cosine {

@@ -5,9 +5,9 @@ use serde_json::json;
 
 #[test]
 fn only_image_labels_are_numbers() {
-    let all_of = |kind, names: &[&str]| {
+    let from_names = |kind, names: &[&str]| {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-        Class::all_of(kind, &names).map(|classes| json!(classes)).map_err(|problem| problem.to_string())
+        Class::from_names(kind, &names).map(|classes| json!(classes)).map_err(|problem| problem.to_string())
     };
     for (kind, names, expected) in [
         (DataKind::Images, ["0", "255"], json!([0, 255])),
@@ -17,8 +17,8 @@ fn only_image_labels_are_numbers() {
         (DataKind::Pictures, ["0", "1"], json!(["0", "1"])),
         (DataKind::Table, ["0", "1"], json!(["0", "1"])),
     ] {
-        assert_eq!(all_of(kind, &names), Ok(expected));
+        assert_eq!(from_names(kind, &names), Ok(expected));
     }
-    assert_eq!(all_of(DataKind::Table, &["a", "a"]), Err("the class a is named twice".to_owned()));
-    assert_eq!(all_of(DataKind::Table, &["a", ""]), Err("the name of a class is empty".to_owned()));
+    assert_eq!(from_names(DataKind::Table, &["a", "a"]), Err("the class a is named twice".to_owned()));
+    assert_eq!(from_names(DataKind::Table, &["a", ""]), Err("the name of a class is empty".to_owned()));
 }

@@ -35,11 +35,11 @@ fn eqs_6_17_the_residual_is_the_derivative_of_the_loss() {
         for z in logits(link.columns()) {
             for target in (0..n_classes(&*link)).map(|class| class as f64) {
                 let mut residual = z.clone();
-                let loss = link.residual(&mut residual, target);
+                let loss = link.loss_and_residual(&mut residual, target);
                 assert!(loss >= 0.0, "{link:?} {z:?}: {loss}");
                 for (column, residual) in residual.iter().enumerate() {
                     let unit: Vec<f64> = (0..z.len()).map(|c| f64::from(u8::from(c == column))).collect();
-                    let expected = slope(|h| link.residual(&mut shifted(&z, &unit, h), target));
+                    let expected = slope(|h| link.loss_and_residual(&mut shifted(&z, &unit, h), target));
                     assert!((residual - expected).abs() < 1e-9, "{link:?} {z:?} {target}: {residual}, {expected}");
                 }
             }
@@ -48,16 +48,16 @@ fn eqs_6_17_the_residual_is_the_derivative_of_the_loss() {
 }
 
 #[test]
-fn eqs_25_26_the_curvature_is_the_derivative_of_the_residual() {
+fn eqs_25_26_the_hessian_vector_product_is_the_derivative_of_the_residual() {
     for link in links() {
         for z in logits(link.columns()) {
             let direction: Vec<f64> = (0..z.len()).map(|c| (3.0 * c as f64 + 0.5).cos()).collect();
             let mut actual = direction.clone();
-            link.curvature(&z, &mut actual);
+            link.hessian_vector_product(&z, &mut actual);
             for (column, actual) in actual.iter().enumerate() {
                 let residual = |h: f64| {
                     let mut z = shifted(&z, &direction, h);
-                    link.residual(&mut z, 1.0);
+                    link.loss_and_residual(&mut z, 1.0);
                     z[column]
                 };
                 assert!((actual - slope(residual)).abs() < 1e-9, "{link:?} {z:?}: {actual}, {}", slope(residual));
@@ -79,7 +79,7 @@ fn the_loss_is_the_negative_log_probability() {
                 assert_eq!(link.is_correct(&z, class as f64), class == predicted, "{link:?} {z:?}");
                 // The one-vs-rest loss is not the logarithm of these probabilities.
                 if link.kind() != Some(LinkKind::OneVsRest) {
-                    let loss = link.residual(&mut z.clone(), class as f64);
+                    let loss = link.loss_and_residual(&mut z.clone(), class as f64);
                     assert!((loss + p.ln()).abs() < 1e-12 * (1.0 + loss), "{link:?} {z:?}: {loss}");
                 }
             }
@@ -93,7 +93,7 @@ fn extreme_logits_have_a_finite_loss() {
         for size in [1e3, 1e300] {
             for class in 0..n_classes(&*link) {
                 let mut z: Vec<f64> = (0..link.columns()).map(|c| if c % 2 == 0 { size } else { -size }).collect();
-                let loss = link.residual(&mut z, class as f64);
+                let loss = link.loss_and_residual(&mut z, class as f64);
                 assert!(loss.is_finite() && z.iter().all(|residual| residual.abs() <= 1.0), "{link:?}: {loss} {z:?}");
             }
         }

@@ -85,7 +85,8 @@ impl Dataset {
                     let class = class.to_string();
                     data.label_of(&class).ok_or(DataError::EmptyClass { class, rows, what })
                 };
-                let order = config.classes().map(|classes| classes.iter().map(number).collect::<Result<Vec<u8>, _>>());
+                let order =
+                    config.classes_by_label().map(|classes| classes.iter().map(number).collect::<Result<Vec<u8>, _>>());
                 let requested = config.data();
                 let (rows, classes) =
                     data.select(requested.train_images, requested.validation_images, order.transpose()?.as_deref())?;
@@ -159,7 +160,7 @@ fn table_request(config: &TrainConfig) -> TableRequest {
         label: requested.label.clone(),
         ignored: requested.ignore.clone(),
         features: None,
-        classes: config.classes().map(|classes| names(&classes)),
+        classes: config.classes_by_label().map(|classes| names(&classes)),
         holdout: Some(holdout(config)),
         resident_bytes: requested.resident_bytes,
     }

@@ -90,7 +90,7 @@ impl<'a, M: Classifier> TensorEngine<'a, M> {
             // For a closed form, no parameter may require a gradient: Burn would keep a graph, and
             // only a backward pass clears it (docs/burn-gradients.md).
             model: if config.descent().gradient == GradientSource::Autodiff { model.train() } else { model.valid() },
-            optimizer: optimizer(config.descent().update()),
+            optimizer: optimizer(config.descent().update_rule()),
             gradient: config.descent().gradient,
             l2: L2 { strength: config.objective().l2, penalize_bias: config.objective().penalize_bias },
             examples,

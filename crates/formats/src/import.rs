@@ -1,8 +1,8 @@
 //! Completes the weights of a file to a model, with hints for what the file does not contain.
 
 use chainrule_core::{
-    Class, ContentError, DataKind, LinkKind, Parameters, Precision, Preprocessing, Schema, Standardization, count,
-    name_problem,
+    Class, ContentError, DataKind, LinkKind, Parameters, Precision, Preprocessing, Schema, Standardization,
+    name_problem, pluralize,
 };
 
 use crate::{Layout, Row, WeightHints, Weights};
@@ -136,7 +136,7 @@ impl Model {
         if link.columns(named) != columns || link.classes(columns) != named {
             return Err(ImportError::File(format!(
                 "it has weights of {}, and names of {named}",
-                count(columns, "class")
+                pluralize(columns, "class")
             )));
         }
         let assumes_softmax = about.link.is_none() && link == LinkKind::Softmax;
@@ -207,7 +207,7 @@ fn schema(
         None if link == LinkKind::Logistic => vec!["0".to_owned(), "1".to_owned()],
         None => return Err(ImportError::NoClasses),
     };
-    let classes = |kind| Class::all_of(kind, &names);
+    let classes = |kind| Class::from_names(kind, &names);
     let is_table = hints.columns.is_some()
         || matches!(about.row, Some(Row::Numbers { .. }))
         || (hints.image_size.is_none() && about.row.is_none() && *preprocessing == Preprocessing::Raw);
@@ -218,7 +218,8 @@ fn schema(
         };
         let features = hints.columns.clone().or(column_names).ok_or(ImportError::NoColumns(d))?;
         if features.len() != d {
-            let problem = format!("it has {}, and names of {}", count(d, "feature"), count(features.len(), "column"));
+            let problem =
+                format!("it has {}, and names of {}", pluralize(d, "feature"), pluralize(features.len(), "column"));
             return Err(problem.into());
         }
         if let Some(problem) = features.iter().find_map(|name| name_problem(name)) {
@@ -242,7 +243,7 @@ fn schema(
     };
     if image_size[0].checked_mul(image_size[1]) != Some(d) {
         let [height, width] = image_size;
-        return Err(format!("it has {}, and an image of {height} x {width} has others", count(d, "feature")).into());
+        return Err(format!("it has {}, and an image of {height} x {width} has others", pluralize(d, "feature")).into());
     }
     let kind = if matches!(about.row, Some(Row::Picture { .. })) { DataKind::Pictures } else { DataKind::Images };
     Ok(Schema { kind, image_size, features: Vec::new(), classes: classes(kind)? })

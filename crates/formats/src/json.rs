@@ -86,7 +86,7 @@ impl<'a> Description<'a> {
 const ONLY_JSON: &str = "texts and finite numbers";
 
 fn write(model: &Portable) -> Vec<u8> {
-    let weight = (0..model.parameters.columns).map(|class| model.parameters.of_class(class)).collect();
+    let weight = (0..model.parameters.columns).map(|class| model.parameters.weights_of_class(class)).collect();
     let document = Document { description: Description::new(model), weight, bias: &model.parameters.bias };
     let mut text = serde_json::to_string(&document).expect(ONLY_JSON);
     text.push('\n');

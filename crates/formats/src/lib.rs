@@ -211,7 +211,7 @@ impl Portable {
     /// Returns the weights as `[k, d]`, with the feature as the fastest index, as most tools store
     /// them.
     fn weight_rows(&self) -> Vec<f64> {
-        (0..self.parameters.columns).flat_map(|class| self.parameters.of_class(class)).collect()
+        (0..self.parameters.columns).flat_map(|class| self.parameters.weights_of_class(class)).collect()
     }
 
     /// Returns the mean and the scale, `[d]` each. A feature is `(raw - mean) / scale`, as in

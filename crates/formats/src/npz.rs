@@ -70,7 +70,7 @@ fn coefficients(model: &Portable) -> (Vec<f64>, Vec<f64>) {
     if parameters.columns != 2 || model.link == LinkKind::OneVsRest {
         return (model.weight_rows(), parameters.bias.clone());
     }
-    let [first, second] = [0, 1].map(|class| parameters.of_class(class));
+    let [first, second] = [0, 1].map(|class| parameters.weights_of_class(class));
     let difference = first.iter().zip(second).map(|(first, second)| second - first).collect();
     (difference, vec![parameters.bias[1] - parameters.bias[0]])
 }

@@ -195,7 +195,7 @@ impl LossStats {
             if mode == PassMode::Accuracy {
                 continue;
             }
-            self.loss_without_logs += link.residual(&mut self.row_logits, target);
+            self.loss_without_logs += link.loss_and_residual(&mut self.row_logits, target);
             for (logits, &residual) in logits.iter_mut().zip(&self.row_logits) {
                 logits.0[lane] = T::from_f64(residual);
             }

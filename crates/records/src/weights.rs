@@ -63,7 +63,7 @@ pub fn read_parameters(bytes: &[u8]) -> Result<Parameters, ContentError> {
 pub fn read_preprocessing(bytes: &[u8], kind: DataKind) -> Result<Preprocessing, ContentError> {
     let file = SafeTensors::deserialize(bytes).map_err(|error| one_line(&error.to_string()))?;
     if [MEAN, SCALE].iter().all(|name| file.tensor(name).is_err()) {
-        return Ok(Preprocessing::of(kind));
+        return Ok(Preprocessing::unstandardized(kind));
     }
     let ((mean_shape, mean), (scale_shape, scale)) = (tensor(&file, MEAN)?, tensor(&file, SCALE)?);
     if mean_shape != [mean.len()] || scale_shape != mean_shape {

@@ -57,13 +57,13 @@ fn saved_weights_are_read_back() {
 
 #[test]
 fn a_classs_weights_are_its_column() {
-    assert_eq!(parameters().of_class(0), [1.0, TWO_TO_100]);
-    assert_eq!(parameters().of_class(2), [0.5, 0.0]);
+    assert_eq!(parameters().weights_of_class(0), [1.0, TWO_TO_100]);
+    assert_eq!(parameters().weights_of_class(2), [0.5, 0.0]);
     // The logistic model has one column, so another class must not read other numbers.
     let logistic = Parameters { n_features: 3, columns: 1, weight: vec![1.0, 2.0, 3.0], bias: vec![0.0] };
-    assert_eq!(logistic.of_class(0), [1.0, 2.0, 3.0]);
+    assert_eq!(logistic.weights_of_class(0), [1.0, 2.0, 3.0]);
     for (parameters, class) in [(logistic, 1), (parameters(), 3)] {
-        let beyond = std::panic::catch_unwind(|| parameters.of_class(class)).unwrap_err();
+        let beyond = std::panic::catch_unwind(|| parameters.weights_of_class(class)).unwrap_err();
         let message = beyond.downcast_ref::<String>().unwrap();
         assert!(message.contains(&format!("no column {class}: W has {} column", parameters.columns)), "{message}");
     }

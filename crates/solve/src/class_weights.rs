@@ -5,7 +5,7 @@ use crate::TrainError;
 /// Returns the names of k classes for messages, in the order of their labels. Without
 /// `data.classes` the config has no names, and the classes are numbered.
 pub fn class_names(config: &TrainConfig, k: usize) -> Vec<String> {
-    match config.classes() {
+    match config.classes_by_label() {
         Some(classes) => classes.iter().map(ToString::to_string).collect(),
         None => (0..k).map(|label| format!("number {label} (from 0)")).collect(),
     }
@@ -52,11 +52,11 @@ pub fn class_weights(
             }
             rows.iter().map(|&rows| labels.len() as f64 / (k as f64 * rows as f64)).collect()
         }
-        ClassWeights::Each(weights) if weights.len() != k => {
+        ClassWeights::PerClass(weights) if weights.len() != k => {
             let classes = classes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
             return Err(TrainError::ClassWeights { found: weights.len(), k, classes });
         }
-        ClassWeights::Each(weights) => weights.clone(),
+        ClassWeights::PerClass(weights) => weights.clone(),
         ClassWeights::Named(weights) => {
             let classes: Vec<String> = classes.iter().map(ToString::to_string).collect();
             if let Some(class) = setting.unknown_name(&classes) {

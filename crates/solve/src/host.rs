@@ -28,7 +28,7 @@ impl<'a> GradientSums<'a> {
         for rows in rows.chunks(ROWS_PER_BLOCK * d) {
             logits(self.at, rows, &mut self.logits);
             for (z, (target, weight)) in self.logits.chunks_exact_mut(k).zip(&mut targets) {
-                self.sums.loss += weight * self.link.residual(z, target);
+                self.sums.loss += weight * self.link.loss_and_residual(z, target);
                 z.iter_mut().for_each(|residual| *residual *= weight);
                 self.sums.bias.iter_mut().zip(&*z).for_each(|(sum, residual)| *sum += residual);
                 self.rows += 1;
@@ -60,7 +60,7 @@ pub(crate) fn for_each_loss(
         logits(at, rows, buffer);
         for (z, target) in buffer.chunks_exact_mut(at.columns).zip(&mut targets) {
             let is_correct = link.is_correct(z, target);
-            callback(link.residual(z, target), is_correct);
+            callback(link.loss_and_residual(z, target), is_correct);
         }
     }
 }

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use chainrule_core::{
-    ContentError, Features, Link, LinkKind, MAX_ABS_VALUE, Parameters, Preprocessing, TargetKind, count,
+    ContentError, Features, Link, LinkKind, MAX_ABS_VALUE, Parameters, Preprocessing, TargetKind, pluralize,
 };
 
 /// A trained model that makes predictions.
@@ -110,15 +110,17 @@ impl Predictor {
         if link.columns() != columns {
             let (name, has) = (link.kind(), link.columns());
             let name = if name == Some(LinkKind::Logistic) { "a logistic" } else { "this kind of" };
-            return Err(format!("{name} model needs {} of weights, and it has {columns}", count(has, "column")).into());
+            return Err(
+                format!("{name} model needs {} of weights, and it has {columns}", pluralize(has, "column")).into()
+            );
         }
         if let TargetKind::Classes(k) = link.target_kind() {
             let found = link.class_logits(&vec![0.0; columns]).len();
             if found != k {
                 return Err(format!(
                     "its link returns {} for {}; implement Link::class_logits",
-                    count(found, "class logit"),
-                    count(k, "class")
+                    pluralize(found, "class logit"),
+                    pluralize(k, "class")
                 )
                 .into());
             }
@@ -130,7 +132,7 @@ impl Predictor {
         );
         let mut initial_logits = parameters.bias.clone();
         for (class, z) in initial_logits.iter_mut().enumerate() {
-            let weights = parameters.of_class(class);
+            let weights = parameters.weights_of_class(class);
             // An upper bound on every partial sum of a logit.
             let terms = weights.iter().enumerate().map(|(j, w)| w.abs() * preprocessing.max_abs(j));
             let largest = z.abs() + 3.0 * terms.sum::<f64>();
@@ -261,7 +263,7 @@ impl Predictor {
             1 if self.n_classes() == 2 => (0, if class == 0 { -1.0 } else { 1.0 }),
             _ => (class, 1.0),
         };
-        let weights = self.parameters.of_class(column);
+        let weights = self.parameters.weights_of_class(column);
         (weights.iter().map(|w| sign * w).collect(), sign * self.parameters.bias[column])
     }
 

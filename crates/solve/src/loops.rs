@@ -58,7 +58,7 @@ impl Examples<'_> {
         let RowBuffers { raw, features } = buffer;
         features.clear();
         for &row in rows {
-            self.preprocessing.features(self.rows.row(row, raw)?, self.precision, features);
+            self.preprocessing.append_features(self.rows.row(row, raw)?, self.precision, features);
         }
         Ok(features)
     }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use chainrule_core::{
     Certificate, EarlyStopping, EngineKind, Evaluation, FinalMetrics, Generator, History, Link, MissingAbility,
-    Parameters, ShuffleConfig, Solver, StoppingDecision, TrainConfig, count,
+    Parameters, ShuffleConfig, Solver, StoppingDecision, TrainConfig, pluralize,
 };
 use chainrule_data::{BatchOrder, DataError, Shuffle};
 use chainrule_kernels::ThreadPoolError;
@@ -29,7 +29,7 @@ pub enum TrainError {
         rows: usize,
     },
     /// The system does not provide this many threads.
-    #[error("the system does not provide {} ({problem}); use fewer", count(*.threads, "thread"))]
+    #[error("the system does not provide {} ({problem}); use fewer", pluralize(*.threads, "thread"))]
     Threads {
         /// The requested number of threads.
         threads: usize,
@@ -55,8 +55,8 @@ pub enum TrainError {
     /// The number of class weights is not the number of classes.
     #[error(
         "objective.class_weights: {}, and the data has {}; expected one for each of {classes}, in this order",
-        count(*.found, "number"),
-        count(*.k, "class")
+        pluralize(*.found, "number"),
+        pluralize(*.k, "class")
     )]
     ClassWeights {
         /// The number of weights.

@@ -20,7 +20,7 @@ impl TrainingStatistics {
     pub fn of(config: &TrainConfig, rows: &Rows, schema: &Schema) -> Result<Self, TrainError> {
         let preprocessing = match config.data().standardize {
             true => Preprocessing::Standardized(rows.moments()?),
-            false => Preprocessing::of(schema.kind),
+            false => Preprocessing::unstandardized(schema.kind),
         };
         Ok(Self { preprocessing, class_weights: class_weights(config, &schema.classes, &rows.labels())? })
     }

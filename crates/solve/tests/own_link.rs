@@ -59,7 +59,7 @@ fn one_vs_rest_equals_one_logistic_regression_per_class() {
             let single: Arc<dyn Link> = Arc::new(Logistic);
             let single = minimum(&single, is_class, &bytes, &config, 1);
             assert!(single.certificate.is_some_and(|proof| proof.holds()));
-            let distance = max_distance(&all.parameters.of_class(class), &single.parameters.weight);
+            let distance = max_distance(&all.parameters.weights_of_class(class), &single.parameters.weight);
             assert!(distance < 1e-5, "class {class}: {distance}");
             let bias_distance = (all.parameters.bias[class] - single.parameters.bias[0]).abs();
             assert!(bias_distance < bound, "class {class}: {bias_distance}");
@@ -105,13 +105,13 @@ impl Link for Poisson {
         chainrule_core::TargetKind::Numbers
     }
 
-    fn residual(&self, z: &mut [f64], target: f64) -> f64 {
+    fn loss_and_residual(&self, z: &mut [f64], target: f64) -> f64 {
         let (logit, mean) = (z[0], z[0].exp());
         z[0] = mean - target;
         mean - target * logit
     }
 
-    fn curvature(&self, z: &[f64], direction: &mut [f64]) {
+    fn hessian_vector_product(&self, z: &[f64], direction: &mut [f64]) {
         direction[0] *= z[0].exp();
     }
 

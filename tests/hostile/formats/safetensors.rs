@@ -26,7 +26,7 @@ pub fn check(bytes: &[u8]) {
             assert!(*n_features > 0 && *columns > 0);
             assert_eq!((weight.len(), bias.len()), (n_features * columns, *columns));
             assert!(weight.iter().chain(bias).all(|number| number.is_finite()));
-            assert!((0..*columns).all(|class| parameters.of_class(class).len() == *n_features));
+            assert!((0..*columns).all(|class| parameters.weights_of_class(class).len() == *n_features));
             let written = write_weights(&parameters, Precision::F64, &Preprocessing::Raw);
             assert_eq!(read_parameters(&written).expect("what was written"), parameters);
         }

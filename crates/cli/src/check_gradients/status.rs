@@ -1,4 +1,4 @@
-use chainrule_core::visible;
+use chainrule_core::escape_controls;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::progress::{TICK, target};
@@ -15,7 +15,7 @@ impl StatusLine {
     }
 
     pub(crate) fn log(&self, what: &str) {
-        self.0.set_message(visible(what).into_owned());
+        self.0.set_message(escape_controls(what).into_owned());
     }
 }
 

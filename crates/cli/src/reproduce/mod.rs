@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail};
 use chainrule::machine::Machine;
 use chainrule_audit::{DataFacts, FIGURES, Numbers, Plan, PlannedRun, Report, Start, file_names, needs};
-use chainrule_core::{TrainConfig, count};
+use chainrule_core::{TrainConfig, pluralize};
 use chainrule_data::{BatchOrder, Data, Dataset, Origin, Provenance, Request, Shuffle, digits_to_draw, find, is_mnist};
 use chainrule_records::{Destination, write_whole};
 use chainrule_report::{file_names_of, files_of};
@@ -270,7 +270,7 @@ fn check(stored: &Numbers, report: &Report, readme: Option<&Path>, out: &Path, a
             report.claims.len()
         ));
     } else {
-        lines.add(format!("{}: {}:", out.display(), count(differences.len(), "difference")));
+        lines.add(format!("{}: {}:", out.display(), pluralize(differences.len(), "difference")));
         differences.iter().for_each(|difference| lines.add(difference));
     }
     if as_json {

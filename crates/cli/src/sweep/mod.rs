@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, bail};
 use chainrule::machine::Machine;
-use chainrule_core::{TrainConfig, count};
+use chainrule_core::{TrainConfig, pluralize};
 use chainrule_records::{ConfigFile, Grid, GridKey, RunError, RunFolder, SweepFolder, SweepPlan};
 use chainrule_report::{PointOutcome, Run, Sweep};
 
@@ -235,7 +235,7 @@ impl Points<'_> {
             (0..points).filter_map(|point| dropped_rows_note(&self.configs[point], self.sweep_data.about(point).train));
         let dropped: BTreeSet<String> = dropped.collect();
         let sweep =
-            format!("sweep: {}, {jobs} at once on {backend}, into {folder}{finished_note}", count(points, "point"));
+            format!("sweep: {}, {jobs} at once on {backend}, into {folder}{finished_note}", pluralize(points, "point"));
         [format!("data: {data}")].into_iter().chain(dropped.into_iter().take(MAX_NOTES)).chain([sweep]).collect()
     }
 

@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use chainrule_core::{IMAGE_SIZE, Settings, TrainConfig, one_line};
+use chainrule_core::{IMAGE_SIZE_KEY, Settings, TrainConfig, one_line};
 use serde_path_to_error::Segment;
 use toml::{Table, Value};
 
@@ -127,7 +127,7 @@ pub(crate) fn parse_from(file: &str, text: &str, overrides: &[String], from: &st
         let (key, whole) = (keys::dotted(parts.iter().copied()), keys::at(&table, parts));
         let (file, problem) = (source_of(&key), values::problem(&key, whole, &one_line(error.inner().message())));
         // An error names both sides of an image together.
-        let (key, value) = match place.filter(|_| key != IMAGE_SIZE) {
+        let (key, value) = match place.filter(|_| key != IMAGE_SIZE_KEY) {
             Some(place) => (format!("{key}[{place}]"), whole.and_then(|whole| whole.get(place))),
             None => (key, whole),
         };
@@ -136,7 +136,7 @@ pub(crate) fn parse_from(file: &str, text: &str, overrides: &[String], from: &st
     })?;
 
     let stem = Path::new(file).file_stem().map_or_else(|| "run".into(), |stem| stem.to_string_lossy().into_owned());
-    let settings = settings.named(&stem);
+    let settings = settings.with_default_name(&stem);
     TrainConfig::try_from(settings.clone()).map_err(|error| {
         let settings_table = toml::from_str::<Table>(&to_toml(&settings)).expect("it was written as TOML");
         let value = keys::get(&settings_table, error.key)

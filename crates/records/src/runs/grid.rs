@@ -1,6 +1,6 @@
 //! A grid over the keys of an experiment: every combination of the values of each key.
 
-use chainrule_core::{TrainConfig, one_line, visible};
+use chainrule_core::{TrainConfig, escape_controls, one_line};
 use serde::{Deserialize, Serialize};
 use toml::Value;
 
@@ -96,7 +96,7 @@ impl GridKey {
 pub fn plain_value(value: &str) -> String {
     match toml_value(value) {
         Some(Value::String(text)) => one_line(&text),
-        _ => visible(value).into_owned(),
+        _ => escape_controls(value).into_owned(),
     }
 }
 

@@ -429,7 +429,7 @@ mod tests {
         let model = table.entry("model").or_insert_with(|| Value::Table(Table::new()));
         model.as_table_mut()?.entry("kind").or_insert_with(|| Value::from("softmax"));
         let settings: Settings = table.try_into().ok()?;
-        Some(toml::from_str(&to_toml(&settings.named("stem"))).expect("TOML"))
+        Some(toml::from_str(&to_toml(&settings.with_default_name("stem"))).expect("TOML"))
     }
 
     #[test]

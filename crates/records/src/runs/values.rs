@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use chainrule_core::{ClassWeights, IMAGE_SIZE, IMAGE_SIZE_MESSAGE, nearest, range_message, range_of};
+use chainrule_core::{ClassWeights, IMAGE_SIZE_KEY, IMAGE_SIZE_MESSAGE, nearest, range_message, range_of};
 use toml::Value;
 
 use crate::CLASS_WEIGHTS;
@@ -32,7 +32,7 @@ pub(crate) fn problem(key: &str, value: Option<&Value>, message: &str) -> String
     if let Some(range) = range_of(key) {
         return range_message(&range) + &integer_hint(&range, value);
     }
-    if key == IMAGE_SIZE {
+    if key == IMAGE_SIZE_KEY {
         return IMAGE_SIZE_MESSAGE.to_owned();
     }
     let expected = match message.rsplit_once(", expected ").map(|(_, expected)| expected) {

@@ -30,8 +30,9 @@ pub(crate) struct Dense {
 impl Dense {
     /// Returns the logits of a row. The logistic model's are 0 and z.
     pub(crate) fn logits(&self, at: &Parameters, row: usize) -> Vec<f64> {
-        let z =
-            |class: usize| at.bias[class] + self.x[row].iter().zip(at.of_class(class)).map(|(x, w)| x * w).sum::<f64>();
+        let z = |class: usize| {
+            at.bias[class] + self.x[row].iter().zip(at.weights_of_class(class)).map(|(x, w)| x * w).sum::<f64>()
+        };
         match self.kind {
             ModelKind::Softmax => (0..self.k).map(z).collect(),
             ModelKind::Logistic => vec![0.0, z(0)],
