@@ -32,8 +32,8 @@ pub trait Link: Debug + Send + Sync {
         softmax(&self.class_logits(z))
     }
 
-    /// Returns one logit per class, for targets that are classes. The softmax of
-    /// these logits gives the probabilities.
+    /// Returns one logit per class, for targets that are classes. The softmax of these
+    /// logits gives the probabilities.
     fn class_logits(&self, z: &[f64]) -> Vec<f64> {
         z.to_vec()
     }
@@ -42,7 +42,7 @@ pub trait Link: Debug + Send + Sync {
     fn is_correct(&self, z: &[f64], target: f64) -> bool;
 
     /// The domain of the dual problem: the set of possible means. A link with a domain has the
-    /// bound of Eq. (32), also if the bias is not penalised. A link without one has only the bound
+    /// bound of Eq. (32), even if the bias is not penalised. A link without one has only the bound
     /// of Eq. (28), which requires a penalised bias.
     fn dual_domain(&self) -> Option<DualDomain> {
         None
