@@ -9,12 +9,12 @@ use crate::lbfgs::dot;
 /// Weighted means over the training rows. The bound uses them if the bias has no penalty.
 pub(crate) struct Moments {
     dual: DualDomain,
-    /// The mean weight; 1 without weights.
-    weight: f64,
+    /// The mean weight of a row; 1 without class weights.
+    mean_weight: f64,
     /// The mean row, `[d]`.
     mean: Vec<f64>,
     /// `X^T Y / N`, `[d, k]`.
-    class_sums: Vec<f64>,
+    cross_moments: Vec<f64>,
     /// The class frequencies, `[k]`; they sum to the mean weight. With one logit, `[1]`: the
     /// frequency of the positive class.
     frequencies: Vec<f64>,
@@ -24,14 +24,17 @@ pub(crate) struct Moments {
 const SATURATED: f64 = 1000.0;
 
 impl Moments {
-    /// Computes the moments from the mean weight and two gradients, so that an engine needs no
-    /// further method. At the first point, every row has probability 1 for one class; at the second
-    /// point, for another class. The gradients are then `X^T (1 e^T - Y) / N` for two unit vectors
-    /// e.
+    /// Computes the moments from the mean weight and two gradients. An engine needs no additional
+    /// method for this.
+    ///
+    /// The gradients are computed at two points. At each point, a large bias gives one class the
+    /// probability 1 in every row. The gradient is then `X^T (1 e^T - Y) / N`, where e is the unit
+    /// vector of this class. The difference of the two gradients contains the mean row. The first
+    /// gradient and the mean row give `X^T Y / N`.
     pub(crate) fn new(
         [d, k]: [usize; 2],
         dual: DualDomain,
-        weight: f64,
+        mean_weight: f64,
         gradient: &mut dyn FnMut(&Parameters) -> Result<Gradient, EngineError>,
     ) -> Result<Self, EngineError> {
         let mut at = |class: usize, bias: f64| {
@@ -42,23 +45,26 @@ impl Moments {
         let first = at(0, SATURATED)?;
         // A single logit with a low value selects the other class.
         let other = if dual == DualDomain::Interval { at(0, -SATURATED)? } else { at(1, SATURATED)? };
-        let column = |gradient: &Gradient| gradient.weight.iter().step_by(k).copied().collect::<Vec<f64>>();
-        let mean: Vec<f64> = column(&first).iter().zip(column(&other)).map(|(first, other)| first - other).collect();
-        let is_first = |i: usize| f64::from(u8::from(i.is_multiple_of(k)));
-        let class_sums = first.weight.iter().enumerate().map(|(i, g)| is_first(i) * mean[i / k] - g).collect();
-        let frequencies = first.bias.iter().enumerate().map(|(i, g)| is_first(i) * weight - g).collect();
-        Ok(Self { dual, weight, mean, class_sums, frequencies })
+        let first_column = |gradient: &Gradient| gradient.weight.iter().step_by(k).copied().collect::<Vec<f64>>();
+        let mean: Vec<f64> =
+            first_column(&first).iter().zip(first_column(&other)).map(|(first, other)| first - other).collect();
+        // The entry of e for the first class.
+        let unit = |i: usize| f64::from(u8::from(i.is_multiple_of(k)));
+        let cross_moments = first.weight.iter().enumerate().map(|(i, g)| unit(i) * mean[i / k] - g).collect();
+        let frequencies = first.bias.iter().enumerate().map(|(i, g)| unit(i) * mean_weight - g).collect();
+        Ok(Self { dual, mean_weight, mean, cross_moments, frequencies })
     }
 
     /// The weighted mean of the training rows, `[d]`.
     pub(crate) fn mean_row(&self) -> Vec<f64> {
-        self.mean.iter().map(|sum| sum / self.weight).collect()
+        self.mean.iter().map(|mean| mean / self.mean_weight).collect()
     }
 }
 
 /// The values of J at one point.
 pub(crate) struct BoundPoint {
-    /// `J = C + lambda R`
+    /// `J = C + lambda/2 |w|^2`. C is the mean cross-entropy, and w contains all penalised
+    /// parameters.
     pub(crate) objective: f64,
     /// The gradient of J with respect to W, then b.
     pub(crate) gradient: Vec<f64>,
@@ -80,7 +86,7 @@ pub(crate) fn bound_point(
     let weight_gradient = with_penalty(&cost.weight, &at.weight);
     match moments {
         Some(moments) if !config.penalize_bias => {
-            let bound = with_free_bias(at, &cost, &weight_gradient, lambda, moments);
+            let bound = free_bias_bound(at, &cost, &weight_gradient, lambda, moments);
             BoundPoint { objective, gradient: [weight_gradient, cost.bias].concat(), bound }
         }
         _ => {
@@ -91,20 +97,23 @@ pub(crate) fn bound_point(
     }
 }
 
-/// Returns the bound of Eq. (32); with weights, of Eq. (35). The rows' probabilities are mixed with
-/// one distribution t for all rows. theta is the smallest fraction of t for which the mean mixture
-/// has the class frequencies.
-fn with_free_bias(at: &Parameters, cost: &Gradient, weight_gradient: &[f64], lambda: f64, moments: &Moments) -> f64 {
+/// Returns the bound for a bias without a penalty: Eq. (32), or Eq. (35) with class weights.
+///
+/// The probabilities of every row are mixed with the same distribution t, in the fraction theta.
+/// The mean of the mixtures must be the class frequencies. theta is the smallest fraction with this
+/// property.
+fn free_bias_bound(at: &Parameters, cost: &Gradient, weight_gradient: &[f64], lambda: f64, moments: &Moments) -> f64 {
     let k = at.columns;
-    let MixWeights { theta, t } = mix(moments.dual, &cost.bias, &moments.frequencies, moments.weight);
+    let Mixture { theta, t } = mix(moments.dual, &cost.bias, &moments.frequencies, moments.mean_weight);
     // X^T (1 t^T - Y) / N. Subtracting X^T (P - Y) / N gives X^T (1 t^T - P) / N.
-    let mixture_product = |i: usize| moments.mean[i / k] * t[i % k] - moments.class_sums[i];
+    let mixture_product = |i: usize| moments.mean[i / k] * t[i % k] - moments.cross_moments[i];
     let shifted_gradient: Vec<f64> =
         weight_gradient.iter().enumerate().map(|(i, g)| g + theta * (mixture_product(i) - cost.weight[i])).collect();
-    // The mean over rows of KL(t | p) = ln S - t^T z - H(t), where C = ln S - y^T z.
-    let mixture_change = (0..at.weight.len()).map(|i| at.weight[i] * mixture_product(i)).sum::<f64>()
-        + (0..k).map(|i| at.bias[i] * (moments.weight * t[i] - moments.frequencies[i])).sum::<f64>();
-    let divergence = cost.loss - mixture_change - moments.weight * entropy(moments.dual, &t);
+    // For one row, KL(t | p) = ln S - t^T z - H(t) and C = ln S - y^T z, with S = sum_k exp(z_k).
+    // So the mean of KL(t | p) is the mean of C, minus the mean of (t - y)^T z, minus H(t).
+    let mean_logit_change = (0..at.weight.len()).map(|i| at.weight[i] * mixture_product(i)).sum::<f64>()
+        + (0..k).map(|i| at.bias[i] * (moments.mean_weight * t[i] - moments.frequencies[i])).sum::<f64>();
+    let divergence = cost.loss - mean_logit_change - moments.mean_weight * entropy(moments.dual, &t);
     // Rounding may make it negative. NaN stays NaN.
     let divergence = if divergence < 0.0 { 0.0 } else { divergence };
     dot(&shifted_gradient, &shifted_gradient) / (2.0 * lambda) + theta * divergence
@@ -112,28 +121,32 @@ fn with_free_bias(at: &Parameters, cost: &Gradient, weight_gradient: &[f64], lam
 
 /// The fraction theta and the distribution t of the mixture.
 #[derive(Debug)]
-struct MixWeights {
+struct Mixture {
     theta: f64,
     /// The probability of each class, or of the positive one.
     t: Vec<f64>,
 }
 
-/// Eq. (31): the smallest theta, with its t, such that the weighted mean over rows of
-/// `(1 - theta) (p - y) + theta (t - y)` is 0. The mean of `p - y` is `residual`, that of y is
-/// `frequencies`, and `weight` is the mean weight.
-fn mix(dual: DualDomain, residual: &[f64], frequencies: &[f64], weight: f64) -> MixWeights {
-    // s is limited, because t = (y - s (p - y)) / weight must remain a probability.
+/// Returns the smallest theta, with its t, such that the weighted mean over rows of
+/// `(1 - theta) (p - y) + theta (t - y)` is 0: Eq. (31); with class weights, Eq. (35).
+///
+/// - `residual`: the weighted mean of `p - y`
+/// - `frequencies`: the weighted mean of y
+/// - `mean_weight`: the mean weight of a row
+fn mix(dual: DualDomain, residual: &[f64], frequencies: &[f64], mean_weight: f64) -> Mixture {
+    // theta = 1 / (1 + s) and t = (frequencies - s residual) / mean_weight. A larger s gives a
+    // smaller theta, but t must remain a probability. So s is the smallest of these limits.
     let limits = residual.iter().zip(frequencies).map(|(&g, &y)| match g {
         g if g > 0.0 => y / g,
-        g if g < 0.0 && dual == DualDomain::Interval => (weight - y) / -g,
+        g if g < 0.0 && dual == DualDomain::Interval => (mean_weight - y) / -g,
         _ => f64::INFINITY,
     });
     let s = limits.fold(f64::INFINITY, f64::min).max(0.0);
     if s.is_infinite() {
-        return MixWeights { theta: 0.0, t: frequencies.iter().map(|y| y / weight).collect() };
+        return Mixture { theta: 0.0, t: frequencies.iter().map(|y| y / mean_weight).collect() };
     }
-    let t = residual.iter().zip(frequencies).map(|(g, y)| ((y - s * g) / weight).clamp(0.0, 1.0)).collect();
-    MixWeights { theta: 1.0 / (1.0 + s), t }
+    let t = residual.iter().zip(frequencies).map(|(g, y)| ((y - s * g) / mean_weight).clamp(0.0, 1.0)).collect();
+    Mixture { theta: 1.0 / (1.0 + s), t }
 }
 
 /// Returns `-sum t ln t` over the classes, in nats.
@@ -158,7 +171,7 @@ mod tests {
         ];
         for (residual, frequencies) in cases {
             let dual = if residual.len() == 1 { DualDomain::Interval } else { DualDomain::Simplex };
-            let MixWeights { theta, t } = mix(dual, residual, frequencies, 1.0);
+            let Mixture { theta, t } = mix(dual, residual, frequencies, 1.0);
             // Scaling all weights does not change the mixture.
             let [scaled_residual, scaled_frequencies] =
                 [residual, frequencies].map(|means| means.iter().map(|mean| 4.0 * mean).collect::<Vec<_>>());
