@@ -16,10 +16,15 @@ pub trait Engine: Send {
     /// The number of training rows.
     fn rows(&self) -> usize;
 
-    /// Prepares an epoch. Its steps use the rows at the positions `places` of `order`, in
-    /// consecutive batches of `batch_size` rows. The last batch may be smaller.
-    fn begin_epoch(&mut self, order: &Arc<Order>, places: Range<usize>, batch_size: usize) -> Result<(), EngineError> {
-        let _ = (order, places, batch_size);
+    /// Prepares an epoch. Its steps use the rows at these positions of `order`, in consecutive
+    /// batches of `batch_size` rows. The last batch may be smaller.
+    fn begin_epoch(
+        &mut self,
+        order: &Arc<Order>,
+        positions: Range<usize>,
+        batch_size: usize,
+    ) -> Result<(), EngineError> {
+        let _ = (order, positions, batch_size);
         Ok(())
     }
 
@@ -54,7 +59,8 @@ pub trait Engine: Send {
     /// Evaluates the current parameters during the training.
     fn evaluate(&mut self) -> Result<EvaluationResult, EngineError>;
 
-    /// Returns the metrics on the training rows and on the validation rows.
+    /// Returns the metrics on the training rows and on the validation rows. It is called once, after
+    /// the last step.
     fn metrics(&mut self) -> Result<[Metrics; 2], EngineError>;
 
     /// Copies the parameters to the host.

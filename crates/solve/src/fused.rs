@@ -100,10 +100,15 @@ impl Engine for KernelEngine<'_> {
         self.train.len()
     }
 
-    fn begin_epoch(&mut self, order: &Arc<Order>, places: Range<usize>, batch_size: usize) -> Result<(), EngineError> {
+    fn begin_epoch(
+        &mut self,
+        order: &Arc<Order>,
+        positions: Range<usize>,
+        batch_size: usize,
+    ) -> Result<(), EngineError> {
         // Drop the prefetched rows of the last epoch first.
         self.batches = Batches::none();
-        self.batches = self.train.batches(order, places, batch_size, self.threads)?;
+        self.batches = self.train.batches(order, positions, batch_size, self.threads)?;
         Ok(())
     }
 

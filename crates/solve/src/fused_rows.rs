@@ -97,26 +97,27 @@ impl FusedRows {
             Storage::InFile(rows, affine) => (rows, *affine),
         };
         let n = rows.len();
-        for chunk in chunks(rows, affine, &Arc::new(Order::of_file(n)), 0..n, units_per_chunk(rows, 1), threads)? {
+        let rows_per_chunk = batches_per_chunk(rows, 1);
+        for chunk in chunks(rows, affine, &Arc::new(Order::of_file(n)), 0..n, rows_per_chunk, threads)? {
             f(&chunk?);
         }
         Ok(())
     }
 
-    /// Returns the batches of an epoch: the rows at the positions `places` of `order`. Each thread
-    /// reads at most two chunks ahead.
+    /// Returns the batches of an epoch. They contain the rows at these positions of `order`. Each
+    /// thread reads at most two chunks ahead.
     pub(crate) fn batches(
         &self,
         order: &Arc<Order>,
-        places: Range<usize>,
+        positions: Range<usize>,
         batch_size: usize,
         threads: usize,
     ) -> Result<Batches, DataError> {
         let Storage::InFile(rows, affine) = &self.0 else { return Ok(Batches(None)) };
-        let batches_per_chunk = units_per_chunk(rows, batch_size).min(places.len().div_ceil(batch_size));
-        let rows_per_chunk = batches_per_chunk * batch_size;
+        let n_batches = batches_per_chunk(rows, batch_size).min(positions.len().div_ceil(batch_size));
+        let rows_per_chunk = n_batches * batch_size;
         Ok(Batches(Some(Chunked {
-            chunks: chunks(rows, *affine, order, places, rows_per_chunk, threads)?,
+            chunks: chunks(rows, *affine, order, positions, rows_per_chunk, threads)?,
             current: None,
             batch: 0..0,
             indices: (0..rows_per_chunk.min(order.len())).collect(),
@@ -134,7 +135,7 @@ struct Chunked {
     current: Option<PackedRows>,
     /// The rows of the current batch, as positions in the current chunk.
     batch: Range<usize>,
-    /// `0, 1, 2, …`. The indices of each batch are a slice of it.
+    /// `0, 1, 2, …`. The indices of each batch are a slice of this vector.
     indices: Vec<usize>,
     batch_size: usize,
 }
@@ -173,29 +174,28 @@ impl Chunked {
     }
 }
 
-/// The number of units in a chunk, at least 1. A unit is a batch or a single row; it has `unit`
-/// rows.
-fn units_per_chunk(rows: &Rows, unit: usize) -> usize {
-    (CHUNK_BYTES / rows.n_features().saturating_mul(unit).max(1)).max(1)
+/// Returns how many batches of `batch_size` rows fit in a chunk, at least 1.
+fn batches_per_chunk(rows: &Rows, batch_size: usize) -> usize {
+    (CHUNK_BYTES / rows.n_features().saturating_mul(batch_size).max(1)).max(1)
 }
 
-/// Reads and packs the rows at the positions `places` of `order` on `threads` threads. Each chunk
-/// has `rows_per_chunk` rows.
+/// Reads and packs the rows at these positions of `order` on `threads` threads. Each chunk has
+/// `rows_per_chunk` rows.
 fn chunks(
     rows: &Arc<Rows>,
     affine: Affine,
     order: &Arc<Order>,
-    places: Range<usize>,
+    positions: Range<usize>,
     rows_per_chunk: usize,
     threads: usize,
 ) -> Result<Prefetcher<Result<PackedRows, DataError>>, DataError> {
-    let Range { start, end } = places;
+    let Range { start, end } = positions;
     let new_reader = || {
         let (rows, order, mut buffer) = (Arc::clone(rows), Arc::clone(order), RowBuffer::default());
         move |i: usize| {
             let first = start + i * rows_per_chunk;
-            let places = first..(first + rows_per_chunk).min(end);
-            Ok(pack(&rows, order.range(places), affine, &mut buffer)?.expect("rows in a file are bytes"))
+            let positions = first..(first + rows_per_chunk).min(end);
+            Ok(pack(&rows, order.range(positions), affine, &mut buffer)?.expect("rows in a file are bytes"))
         }
     };
     Prefetcher::new((end - start).div_ceil(rows_per_chunk), threads, new_reader)
