@@ -45,12 +45,12 @@ pub fn class_weights(
     let k = classes.len();
     let weights = match setting {
         ClassWeights::Balanced => {
-            let mut rows = vec![0usize; k];
-            labels.iter().for_each(|&label| rows[usize::from(label)] += 1);
-            if let Some(empty) = rows.iter().position(|&rows| rows == 0) {
+            let mut row_counts = vec![0usize; k];
+            labels.iter().for_each(|&label| row_counts[usize::from(label)] += 1);
+            if let Some(empty) = row_counts.iter().position(|&count| count == 0) {
                 return Err(TrainError::EmptyClass { class: classes[empty].to_string() });
             }
-            rows.iter().map(|&rows| labels.len() as f64 / (k as f64 * rows as f64)).collect()
+            row_counts.iter().map(|&count| labels.len() as f64 / (k as f64 * count as f64)).collect()
         }
         ClassWeights::PerClass(weights) if weights.len() != k => {
             let classes = classes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");

@@ -13,8 +13,9 @@ use crate::lbfgs::dot;
 /// weights can replace the bias at almost no penalty. L-BFGS would need about a hundred passes to
 /// learn this direction, but the mean is known.
 ///
-/// In the new coordinates, v changes the logits as much as a feature of length `|v|^(1/2)` does.
-/// The scale of the features is unknown, so this length is a compromise between 1 and `|v|`.
+/// A unit step of the parameters along v changes the logits of the mean row by `|v|`. In the new
+/// coordinates, a unit step in this direction changes them by `|v|^(1/2)`. This is a compromise
+/// between 1 and `|v|`, because the scale of the features is unknown.
 pub(crate) struct Coordinates {
     /// m, `[d]`
     mean: Vec<f64>,
@@ -62,7 +63,8 @@ impl Coordinates {
             Transform::Scaled => self.scale_along_v(&mut u, k, 1.0 / self.root()),
             Transform::Centred => {
                 u[d * k..].iter_mut().for_each(|b| *b *= self.root());
-                // W^T m + z, with z = W^T m + b in place of the bias.
+                // The entries of the bias are now z = W^T m + b, so `sums` is W^T m + z. This gives
+                // b = z - W^T m = 2 z - sums.
                 let sums = self.dot_v(&u, k);
                 u[d * k..].iter_mut().zip(sums).for_each(|(b, sum)| *b += *b - sum);
             }

@@ -1,5 +1,5 @@
-//! Loss and gradient by plain loops in f64 on the host. Plain loops train with them, and
-//! certificates use them if the device computes in f32.
+//! Loss and gradient by plain loops in f64 on the host. The engine of plain loops trains with this
+//! code. If a device computes in f32, its certificate uses a gradient from here.
 
 use chainrule_core::{Gradient, Link, Parameters};
 
@@ -28,6 +28,7 @@ impl<'a> GradientSums<'a> {
         for rows in rows.chunks(ROWS_PER_BLOCK * d) {
             logits(self.at, rows, &mut self.logits);
             for (z, (target, weight)) in self.logits.chunks_exact_mut(k).zip(&mut targets) {
+                // Returns the loss, and replaces the logits z by the residuals.
                 self.sums.loss += weight * self.link.loss_and_residual(z, target);
                 z.iter_mut().for_each(|residual| *residual *= weight);
                 self.sums.bias.iter_mut().zip(&*z).for_each(|(sum, residual)| *sum += residual);

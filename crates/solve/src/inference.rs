@@ -1,9 +1,10 @@
 //! Predictions of a trained model for stored rows (bytes of an image or numbers of a table), on the
-//! CPU in f64. The contributions of the features explain them.
+//! CPU in f64. [`Predictor::evidence`] explains a prediction by the contribution of each feature.
 //!
-//! The probabilities of every classifier are a softmax of class logits. Its [`Link`] returns them:
+//! The probabilities of every classifier are the softmax of its class logits. The model's [`Link`]
+//! returns the class logits:
 //! - logistic: 0 and z, because `softmax(0, z) = (1 - sigmoid(z), sigmoid(z))`
-//! - one class against the rest: log sigmoid(z), because
+//! - one-vs-rest: log sigmoid(z), because
 //!   `softmax(log sigmoid(z))_k = sigmoid(z_k) / sum_l sigmoid(z_l)`
 
 use std::sync::Arc;
@@ -54,7 +55,7 @@ pub enum RowError {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Prediction {
     /// The logits `[k]`, in the order of the classes. Their softmax gives the probabilities. For
-    /// the logistic model they are 0 and z; for one class against the rest, `log sigmoid(z_k)`.
+    /// the logistic model they are 0 and z; for one-vs-rest, `log sigmoid(z_k)`.
     pub logits: Vec<f64>,
     /// The probabilities `[k]`, in the order of the classes.
     pub probabilities: Vec<f64>,
@@ -108,11 +109,10 @@ impl Predictor {
             return Err(ContentError::new("it has no weights"));
         }
         if link.columns() != columns {
-            let (name, has) = (link.kind(), link.columns());
+            let (name, needed_columns) = (link.kind(), link.columns());
             let name = if name == Some(LinkKind::Logistic) { "a logistic" } else { "this kind of" };
-            return Err(
-                format!("{name} model needs {} of weights, and it has {columns}", pluralize(has, "column")).into()
-            );
+            let needed = pluralize(needed_columns, "column");
+            return Err(format!("{name} model needs {needed} of weights, and it has {columns}").into());
         }
         if let TargetKind::Classes(k) = link.target_kind() {
             let found = link.class_logits(&vec![0.0; columns]).len();
@@ -133,7 +133,8 @@ impl Predictor {
         let mut initial_logits = parameters.bias.clone();
         for (class, z) in initial_logits.iter_mut().enumerate() {
             let weights = parameters.weights_of_class(class);
-            // An upper bound on every partial sum of a logit.
+            // An upper bound on every partial sum of a logit. The factor is for pixels: their
+            // |offset| is at most max_abs, and their |scale raw| at most 2 max_abs.
             let terms = weights.iter().enumerate().map(|(j, w)| w.abs() * preprocessing.max_abs(j));
             let largest = z.abs() + 3.0 * terms.sum::<f64>();
             if !largest.is_finite() {

@@ -84,7 +84,7 @@ pub(crate) struct State {
 
 impl State {
     fn new(at: Point, memory: usize) -> Self {
-        let stall_counter = StallCounter { value: at.value, length: norm(&at.gradient), count: 0 };
+        let stall_counter = StallCounter { lowest_value: at.value, shortest_gradient: norm(&at.gradient), count: 0 };
         let correction_pairs = CorrectionPairs { pairs: VecDeque::new(), capacity: memory };
         Self { at, correction_pairs, stall_counter, iterations: 0 }
     }
@@ -155,22 +155,26 @@ pub(crate) fn minimise<O: Objective>(objective: &mut O, start: Start, options: O
     }
 }
 
-/// The lowest value and the shortest gradient so far, and the number of iterations without
-/// progress.
+/// Counts the consecutive iterations without progress.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct StallCounter {
-    value: f64,
-    length: f64,
+    /// The lowest value so far.
+    #[serde(rename = "value")]
+    lowest_value: f64,
+    /// The length of the shortest gradient so far.
+    #[serde(rename = "length")]
+    shortest_gradient: f64,
+    /// The number of consecutive iterations with neither a lower value nor a shorter gradient.
     count: usize,
 }
 
 impl StallCounter {
     fn on_iteration(&mut self, at: &Point) {
         let length = norm(&at.gradient);
-        let is_better = at.value < self.value || length < self.length;
+        let is_better = at.value < self.lowest_value || length < self.shortest_gradient;
         self.count = if is_better { 0 } else { self.count + 1 };
-        self.value = self.value.min(at.value);
-        self.length = self.length.min(length);
+        self.lowest_value = self.lowest_value.min(at.value);
+        self.shortest_gradient = self.shortest_gradient.min(length);
     }
 
     fn is_stalled(&self) -> bool {
@@ -280,8 +284,9 @@ fn line_search<O: Objective>(
     Ok(None)
 }
 
-/// Returns a step length between the two: the zero of the slope by linear interpolation, kept away
-/// from both ends. If the slope at `upper` is not finite and positive, it is the midpoint.
+/// Returns a step length between the two trials. Linear interpolation of the slope gives its zero,
+/// which is kept away from both ends. If the slope at `upper` is negative, zero or not finite, the
+/// midpoint is returned.
 fn interpolate(lower: Trial, upper: Trial) -> f64 {
     let fraction = lower.slope / (lower.slope - upper.slope);
     let fraction = if upper.slope.is_finite() && upper.slope > 0.0 { fraction.clamp(0.1, 0.9) } else { 0.5 };
