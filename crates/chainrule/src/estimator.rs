@@ -370,7 +370,7 @@ impl Estimator {
             },
         };
         let rows = machine.prepare(rows, &statistics.preprocessing, &config)?;
-        let resolved = statistics.with_statistics(&config);
+        let resolved = statistics.apply_to(&config);
         let start = from.map(|from| Checkpoint::start(from.parameters().clone()));
         let mut observer = ResumeFrom { start, observer };
         let trained = rows.train(train.classes().len(), &resolved, machine.threads(), &mut observer)?;

@@ -107,7 +107,7 @@ impl PreparedRows {
         machine: &Machine,
         observer: &mut dyn Observer,
     ) -> Result<Trained, TrainError> {
-        let config = self.statistics.with_statistics(config);
+        let config = self.statistics.apply_to(config);
         self.rows.train(self.about.classes.len(), &config, machine.threads(), observer)
     }
 

@@ -42,7 +42,7 @@ impl<'a> DeviceKernelEngine<'a> {
     ) -> Result<Self, TrainError> {
         let (scale, offset) = preprocessing
             .shared_affine()
-            .ok_or(TrainError::BeyondKernels { problem: MissingAbility::Standardization })?;
+            .ok_or(TrainError::UnsupportedByKernels { problem: MissingAbility::Standardization })?;
         let problem = StepProblem {
             loss: match config.model().kind {
                 ModelKind::Logistic => Loss::Logistic,
@@ -83,7 +83,9 @@ impl<'a> DeviceKernelEngine<'a> {
 fn row_bytes<'a>(rows: &'a Rows, buffer: &'a mut RowBuffer, labels: &'a [u32]) -> Result<Images<'a>, TrainError> {
     match rows.chunk(0..rows.len(), buffer)? {
         Features::Bytes(pixels) => Ok(Images { pixels, labels }),
-        Features::Numbers(_) => Err(TrainError::BeyondKernels { problem: MissingAbility::Features(rows.kind()) }),
+        Features::Numbers(_) => {
+            Err(TrainError::UnsupportedByKernels { problem: MissingAbility::Features(rows.kind()) })
+        }
     }
 }
 

@@ -59,8 +59,8 @@ pub trait Engine: Send {
     /// Evaluates the current parameters during the training.
     fn evaluate(&mut self) -> Result<EvaluationResult, EngineError>;
 
-    /// Returns the metrics on the training rows and on the validation rows. It is called once, after
-    /// the last step.
+    /// Returns the metrics on the training rows and on the validation rows.
+    /// [`train()`](crate::train()) calls it once, after the last step.
     fn metrics(&mut self) -> Result<[Metrics; 2], EngineError>;
 
     /// Copies the parameters to the host.

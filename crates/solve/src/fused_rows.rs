@@ -41,7 +41,7 @@ impl FusedRows {
     /// If there are no kernels for the storage type of the features, if each feature has its own
     /// scale, or if the rows cannot be read.
     pub fn new(rows: Rows, preprocessing: &Preprocessing) -> Result<Self, TrainError> {
-        let not_supported = |problem| TrainError::BeyondKernels { problem };
+        let not_supported = |problem| TrainError::UnsupportedByKernels { problem };
         let affine = preprocessing.shared_affine().ok_or(not_supported(MissingAbility::Standardization))?;
         if rows.file().is_some() {
             return Ok(Self(Storage::InFile(Arc::new(rows), affine)));

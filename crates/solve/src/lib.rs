@@ -7,11 +7,12 @@
 //! - [`train_fused()`] uses the fused kernels, which do a step in one pass. Rows may stay in their
 //!   file.
 //! - [`train_by_loops()`] uses plain loops, on any rows.
-//! - [`find_optimum()`] minimises J by L-BFGS with the fused kernels, without evaluations.
+//! - [`find_optimum()`] minimises the objective by L-BFGS with the fused kernels, without
+//!   evaluations.
 //! - A [`Predictor`] predicts with a trained model.
 //! - An [`Observer`] receives the events of a training and may stop it.
 //!
-//! This crate uses no Burn, no clock and no console.
+//! This crate uses no tensor library, no clock and no console, and it opens no files.
 
 mod bound;
 mod checkpoint;

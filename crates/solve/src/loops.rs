@@ -16,27 +16,29 @@ use crate::{Metrics, Observer, TrainError, Trained, class_names, class_weights, 
 /// precision; all sums are in f64.
 ///
 /// # Errors
-/// As [`train()`], if the config has an optimizer other than plain SGD, or if the class weights do
-/// not match the classes.
+/// - As [`train()`].
+/// - If the config has an optimizer other than plain SGD.
+/// - If the class weights do not match the classes.
 pub fn train_by_loops(
     link: &Arc<dyn Link>,
-    examples: &Rows,
-    validation: &Rows,
+    train_rows: &Rows,
+    validation_rows: &Rows,
     preprocessing: &Preprocessing,
     config: &TrainConfig,
     observer: &mut dyn Observer,
 ) -> Result<Trained, TrainError> {
     if EngineKind::Loops.missing_ability(config) == Some(MissingAbility::Optimizer) {
-        return Err(TrainError::NoOptimizer);
+        return Err(TrainError::UnsupportedOptimizer);
     }
     let precision = config.descent().precision;
-    let [examples, validation] = [examples, validation].map(|rows| Examples { rows, preprocessing, precision });
-    train(&mut LoopEngine::new(Arc::clone(link), examples, validation, config)?, config, observer)
+    let [train_rows, validation_rows] =
+        [train_rows, validation_rows].map(|rows| FeatureRows { rows, preprocessing, precision });
+    train(&mut LoopEngine::new(Arc::clone(link), train_rows, validation_rows, config)?, config, observer)
 }
 
-/// Rows with their preprocessing.
+/// Rows, and the preprocessing that computes their features.
 #[derive(Clone, Copy)]
-struct Examples<'a> {
+struct FeatureRows<'a> {
     rows: &'a Rows,
     preprocessing: &'a Preprocessing,
     precision: Precision,
@@ -52,7 +54,7 @@ struct RowBuffers {
 /// The number of rows whose features are computed together.
 const ROWS_PER_BLOCK: usize = 64;
 
-impl Examples<'_> {
+impl FeatureRows<'_> {
     /// Computes the features `[n, d]` of these rows.
     fn features<'a>(&self, rows: &[usize], buffer: &'a mut RowBuffers) -> Result<&'a [f64], DataError> {
         let RowBuffers { raw, features } = buffer;
@@ -91,8 +93,8 @@ struct LoopEngine<'a> {
     l2: f64,
     penalize_bias: bool,
     parameters: Parameters,
-    examples: Examples<'a>,
-    validation: Examples<'a>,
+    train: FeatureRows<'a>,
+    validation: FeatureRows<'a>,
     /// The weight of each class's rows, if there are class weights.
     class_weights: Option<Vec<f64>>,
     losses: Vec<f64>,
@@ -101,13 +103,13 @@ struct LoopEngine<'a> {
 impl<'a> LoopEngine<'a> {
     fn new(
         link: Arc<dyn Link>,
-        examples: Examples<'a>,
-        validation: Examples<'a>,
+        train: FeatureRows<'a>,
+        validation: FeatureRows<'a>,
         config: &TrainConfig,
     ) -> Result<Self, TrainError> {
-        let (d, columns) = (examples.rows.n_features(), link.columns());
+        let (d, columns) = (train.rows.n_features(), link.columns());
         let class_weights = match link.target_kind() {
-            TargetKind::Classes(k) => class_weights(config, &class_names(config, k), &examples.rows.labels())?,
+            TargetKind::Classes(k) => class_weights(config, &class_names(config, k), &train.rows.labels())?,
             _ => None,
         };
         Ok(Self {
@@ -116,7 +118,7 @@ impl<'a> LoopEngine<'a> {
             l2: config.objective().l2,
             penalize_bias: config.objective().penalize_bias,
             parameters: Parameters::zeros(d, columns),
-            examples,
+            train,
             validation,
             class_weights,
             losses: Vec::new(),
@@ -132,27 +134,27 @@ impl<'a> LoopEngine<'a> {
     fn gradient(&self, rows: impl Iterator<Item = usize>, at: &Parameters) -> Result<Gradient, DataError> {
         let (mut sums, mut buffer) = (GradientSums::new(&*self.link, at), RowBuffers::default());
         in_blocks(rows, |rows| {
-            let classes = rows.iter().map(|&row| self.examples.class(row));
+            let classes = rows.iter().map(|&row| self.train.class(row));
             let targets = classes.map(|class| (class as f64, self.weight_of(class)));
-            sums.add(self.examples.features(rows, &mut buffer)?, targets);
+            sums.add(self.train.features(rows, &mut buffer)?, targets);
             Ok(())
         })?;
         Ok(sums.mean())
     }
 
-    fn metrics_on(&self, examples: Examples<'_>) -> Result<Metrics, DataError> {
+    fn metrics_on(&self, data: FeatureRows<'_>) -> Result<Metrics, DataError> {
         let (mut loss, mut n_correct, mut buffer, mut logits) = (0.0, 0usize, RowBuffers::default(), Vec::new());
-        in_blocks(0..examples.rows.len(), |rows| {
-            let mut classes = rows.iter().map(|&row| examples.class(row));
+        in_blocks(0..data.rows.len(), |rows| {
+            let mut classes = rows.iter().map(|&row| data.class(row));
             let targets = classes.clone().map(|class| class as f64);
-            let features = examples.features(rows, &mut buffer)?;
+            let features = data.features(rows, &mut buffer)?;
             for_each_loss(&*self.link, &self.parameters, features, targets, &mut logits, |row_loss, is_correct| {
                 loss += classes.next().map_or(1.0, |class| self.weight_of(class)) * row_loss;
                 n_correct += usize::from(is_correct);
             });
             Ok(())
         })?;
-        let n = examples.rows.len() as f64;
+        let n = data.rows.len() as f64;
         Ok(Metrics { loss: loss / n, accuracy: n_correct as f64 / n })
     }
 
@@ -171,15 +173,15 @@ impl Engine for LoopEngine<'_> {
     }
 
     fn rows(&self) -> usize {
-        self.examples.rows.len()
+        self.train.rows.len()
     }
 
     fn step(&mut self, batch: &[usize], learning_rate: f64) -> Result<(), EngineError> {
         let gradient = self.gradient(batch.iter().copied(), &self.parameters)?;
         let bias_l2 = if self.penalize_bias { self.l2 } else { 0.0 };
         let Parameters { weight, bias, .. } = &mut self.parameters;
-        for (parameters, slopes, l2) in [(weight, &gradient.weight, self.l2), (bias, &gradient.bias, bias_l2)] {
-            parameters.iter_mut().zip(slopes).for_each(|(w, slope)| *w -= learning_rate * (slope + l2 * *w));
+        for (parameters, gradient, l2) in [(weight, &gradient.weight, self.l2), (bias, &gradient.bias, bias_l2)] {
+            parameters.iter_mut().zip(gradient).for_each(|(w, g)| *w -= learning_rate * (g + l2 * *w));
         }
         self.round();
         self.losses.push(gradient.loss);
@@ -195,7 +197,7 @@ impl Engine for LoopEngine<'_> {
     }
 
     fn mean_weight(&self) -> f64 {
-        let rows = self.examples.rows;
+        let rows = self.train.rows;
         (0..rows.len()).map(|row| self.weight_of(rows.label(row).into())).sum::<f64>() / rows.len() as f64
     }
 
@@ -211,13 +213,13 @@ impl Engine for LoopEngine<'_> {
     fn evaluate(&mut self) -> Result<EvaluationResult, EngineError> {
         Ok(EvaluationResult {
             validation: self.metrics_on(self.validation)?,
-            train_accuracy: self.metrics_on(self.examples)?.accuracy,
+            train_accuracy: self.metrics_on(self.train)?.accuracy,
             parameters: self.parameters.clone(),
         })
     }
 
     fn metrics(&mut self) -> Result<[Metrics; 2], EngineError> {
-        Ok([self.metrics_on(self.examples)?, self.metrics_on(self.validation)?])
+        Ok([self.metrics_on(self.train)?, self.metrics_on(self.validation)?])
     }
 
     fn parameters(&mut self) -> Result<Parameters, EngineError> {

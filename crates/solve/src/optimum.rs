@@ -1,4 +1,4 @@
-//! The search for the minimum of J by L-BFGS on all rows, with a certificate.
+//! The search for the minimum of the objective J by L-BFGS on all rows, with a certificate.
 
 use std::num::NonZero;
 use std::ops::ControlFlow;
@@ -15,7 +15,7 @@ use crate::lbfgs::{self, End, Objective, Options, Point, Start, State, norm};
 use crate::train::{Ending, TrainError, TrainLoop, check_kernel_support};
 use crate::{Checkpoint, FusedRows, Observer};
 
-/// The values after an iteration, or at the start.
+/// The values of a search after an iteration, or at its start.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Iterate {
     /// The number of iterations; 0 is the start.
@@ -28,8 +28,8 @@ pub struct Iterate {
     pub objective: f64,
     /// The length of the gradient of J.
     pub gradient_norm: f64,
-    /// The bound on the distance of J to its minimum. It is computed in f64 if it is within the
-    /// tolerance, and otherwise in the config's precision. Without a certificate it is only an
+    /// The bound on the distance of J to its minimum. It is computed in the config's precision. A
+    /// bound within the tolerance is computed again in f64. Without a certificate it is only an
     /// estimate: `|grad J|^2 / (2 lambda)`.
     pub bound: f64,
 }
@@ -46,11 +46,12 @@ pub struct Optimum {
     pub ended: SearchEnd,
 }
 
-/// Minimises a link's J on `rows` by L-BFGS with the fused kernels on `threads` threads. The search
-/// starts at zero parameters and makes no evaluations.
+/// Minimises the objective J of a link on `rows` by L-BFGS. The fused kernels compute it on
+/// `threads` threads. The search starts at zero parameters and makes no evaluations.
 ///
-/// `on_iteration` is called at the start and after every iteration. It receives the parameters. The
-/// example records J over time there. `Break` ends the search; its results so far are kept.
+/// `on_iteration` is called at the start and after every iteration. It receives the values and the
+/// parameters. In the example, it records J over time. `Break` ends the search; its results so far
+/// are kept.
 ///
 /// ```
 /// # use std::{num::NonZero, ops::ControlFlow, time::Instant};
@@ -109,6 +110,8 @@ impl TrainLoop<'_> {
         let (interval, tolerance) = (self.config.optimum().evaluate_every, self.config.optimum().tolerance);
         let Optimum { parameters, certificate, ended } = search(engine, self.config, from, &mut |engine, event| {
             let IterationEvent { iterate, parameters, state } = event;
+            // The loss of a step is measured before its update. So the loss at these parameters is
+            // appended after the next iteration.
             self.history.train_loss.extend(previous_loss.replace(iterate.cross_entropy));
             let Some(step) = iterate.iteration.checked_sub(1) else { return Ok(ControlFlow::Continue(())) };
             self.steps = iterate.iteration;
@@ -151,8 +154,8 @@ impl TrainLoop<'_> {
     }
 }
 
-/// Called at the start and after every iteration. It may use the engine, which is at the current
-/// parameters.
+/// A callback at the start and after every iteration. The callback may use the engine, which has
+/// the current parameters.
 type IterationCallback<'a> = &'a mut dyn FnMut(&mut dyn Engine, IterationEvent) -> Result<ControlFlow<()>, EngineError>;
 
 /// The state after an iteration, or at the start.
@@ -217,7 +220,7 @@ fn search(
         on_iteration,
         gradients,
         n_iterates: 0,
-        at: None,
+        last_evaluated: None,
         best: None,
         ended: None,
         coordinates,
@@ -268,7 +271,7 @@ struct OptimumSearch<'a> {
     /// The number of iterates: the start and one per iteration.
     n_iterates: usize,
     /// The last point at which J was computed.
-    at: Option<Candidate>,
+    last_evaluated: Option<Candidate>,
     /// The iterate with the lowest bound.
     best: Option<Candidate>,
     /// The reason why the search ended. `None` while it runs.
@@ -358,12 +361,12 @@ impl Objective for OptimumSearch<'_> {
             value: candidate.objective,
             gradient: self.coordinates.gradient(gradient, k),
         };
-        self.at = Some(candidate);
+        self.last_evaluated = Some(candidate);
         Ok(point)
     }
 
     fn on_iteration(&mut self, state: &State) -> Result<ControlFlow<()>, EngineError> {
-        let mut candidate = self.at.clone().expect("evaluate ran before");
+        let mut candidate = self.last_evaluated.clone().expect("evaluate ran before");
         let tolerance = self.config.optimum().tolerance;
         if candidate.bound <= tolerance {
             candidate = self.recompute_in_f64(candidate)?;

@@ -11,13 +11,15 @@ pub(crate) struct LearningRates {
     /// The number of steps in all epochs.
     steps: usize,
     steps_per_epoch: usize,
-    /// The last requested epoch and its learning rate, for exponential decay.
+    /// The epoch of the last requested step, and its learning rate. Only exponential decay uses it.
     last_decay: (usize, f64),
 }
 
 impl LearningRates {
     pub(crate) fn new(descent: &DescentConfig, steps_per_epoch: usize) -> Self {
         let (learning_rate_schedule, initial_rate) = (descent.learning_rate_schedule(), descent.learning_rate);
+        // Burn's exponential schedule starts at `initial_rate / gamma` and multiplies by gamma
+        // before the first step. This gives the same rounding.
         let first_rate = if let LearningRateSchedule::Exponential { gamma } = learning_rate_schedule {
             initial_rate / gamma * gamma
         } else {

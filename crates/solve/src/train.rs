@@ -14,7 +14,7 @@ use crate::optimum::SearchState;
 use crate::schedule::LearningRates;
 use crate::{Checkpoint, FusedRows, Observer};
 
-/// An error that leaves a training without a model.
+/// An error that prevents or ends a training.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainError {
@@ -45,13 +45,13 @@ pub enum TrainError {
     },
     /// The config needs an ability that the fused kernels lack.
     #[error("the fused kernels cannot train this: {problem}; use descent.gradient = \"closed-form\"")]
-    BeyondKernels {
+    UnsupportedByKernels {
         /// The missing ability.
         problem: MissingAbility,
     },
-    /// The plain loops support no optimizer other than plain SGD.
+    /// The config has an optimizer other than plain SGD, which the plain loops do not support.
     #[error("without Burn the only optimizer is plain sgd; use descent.optimizer = \"sgd\" without momentum")]
-    NoOptimizer,
+    UnsupportedOptimizer,
     /// The number of class weights is not the number of classes.
     #[error(
         "objective.class_weights: {}, and the data has {}; expected one for each of {classes}, in this order",
@@ -66,7 +66,7 @@ pub enum TrainError {
         /// The names of the classes, in the order of their labels.
         classes: String,
     },
-    /// The data does not have a class that has a weight.
+    /// The config gives a weight to a class that the data does not have.
     #[error("objective.class_weights: there is no class {class}; the data has {classes}")]
     UnknownClass {
         /// The name of the class.
@@ -111,12 +111,13 @@ impl From<DataError> for TrainError {
 /// no longer be read.
 #[derive(Clone, Debug)]
 pub struct PartialResults {
-    /// The error of the backend or of the data.
+    /// The message of the device's or the data's error.
     pub reason: String,
     /// The losses and evaluations that could be read.
     pub history: History,
-    /// A step, and the parameters after it: the last ones if they could still be read. Otherwise
-    /// those of the last evaluation or checkpoint.
+    /// A step, and the parameters after it. Mini-batch gradient descent has its last parameters if
+    /// only the data is lost. In all other cases they are those of the last evaluation, or of the
+    /// checkpoint.
     pub parameters: Option<(usize, Parameters)>,
 }
 
@@ -208,23 +209,24 @@ pub fn dropped_rows(config: &TrainConfig, rows: usize) -> usize {
 /// Runs [`train()`] with the fused kernels on `threads` threads. The parameters start at zero.
 /// One pass over a batch's features computes loss, gradient and update.
 ///
-/// If the rows stay in their file, as many additional threads read ahead. The steps have the same
-/// bits as with rows in memory, but a loss over more than one chunk is rounded differently.
+/// If the rows stay in their file, the same number of additional threads read ahead. The steps have
+/// the same bits as with rows in memory, but a loss over more than one chunk is rounded
+/// differently.
 ///
 /// # Errors
 /// As [`train()`]; if the config needs an ability that the kernels lack; if the system does not
 /// provide the threads; and if a file can no longer be read ([`TrainError::DataLost`]).
 pub fn train_fused(
     link: &Arc<dyn Link>,
-    examples: &FusedRows,
-    validation: &FusedRows,
+    train_rows: &FusedRows,
+    validation_rows: &FusedRows,
     config: &TrainConfig,
     threads: NonZero<usize>,
     observer: &mut dyn Observer,
 ) -> Result<Trained, TrainError> {
     check_kernel_support(config)?;
     let threads = threads.get();
-    let mut engine = KernelEngine::new(Arc::clone(link), examples, validation, config, threads);
+    let mut engine = KernelEngine::new(Arc::clone(link), train_rows, validation_rows, config, threads);
     let trained = chainrule_kernels::with_threads(threads, || train(&mut engine, config, observer));
     trained.map_err(|problem| TrainError::Threads { threads, problem })?
 }
@@ -234,7 +236,9 @@ pub fn train_fused(
 /// # Errors
 /// If they do not.
 pub fn check_kernel_support(config: &TrainConfig) -> Result<(), TrainError> {
-    EngineKind::Kernels.missing_ability(config).map_or(Ok(()), |problem| Err(TrainError::BeyondKernels { problem }))
+    EngineKind::Kernels
+        .missing_ability(config)
+        .map_or(Ok(()), |problem| Err(TrainError::UnsupportedByKernels { problem }))
 }
 
 /// Trains by mini-batch gradient descent, or by L-BFGS, as `config` says. It starts at the engine's
@@ -243,16 +247,16 @@ pub fn check_kernel_support(config: &TrainConfig) -> Result<(), TrainError> {
 /// A step uses the mean gradient over its batch. The last batch of an epoch contains the remaining
 /// rows, and its learning rate is reduced in proportion. With `descent.drop_last` it is dropped.
 ///
-/// The model is evaluated after every step whose number is a multiple of
-/// `steps_per_epoch / evaluations_per_epoch`; steps are counted from 0 over all epochs. If the best
-/// weights are kept, the model is also evaluated after the last step.
+/// Steps are counted from 0 over all epochs. The model is evaluated after step 0 and then every
+/// `steps_per_epoch / evaluations_per_epoch` steps. With `early_stopping.restore_best`, it is also
+/// evaluated after the last step.
 ///
 /// A step of L-BFGS is one iteration on all rows. The model is evaluated every
 /// `optimum.evaluate_every` iterations.
 ///
-/// With `objective.class_weights`, each row's cross-entropy is multiplied by its class weight (see
-/// [`class_weights`](crate::class_weights())) in gradients, history and final metrics. Balanced
-/// weights are computed from the training rows.
+/// With `objective.class_weights`, each row's cross-entropy is multiplied by its class weight. This
+/// affects the gradients, the history and the final metrics. Balanced weights are computed from the
+/// training rows: see [`class_weights`](crate::class_weights()).
 ///
 /// # Errors
 /// - If incomplete batches are dropped and no batch is complete.
@@ -401,7 +405,8 @@ impl TrainLoop<'_> {
         let mut first_batch = self.steps % steps_per_epoch;
         let first_epoch = self.steps / steps_per_epoch;
         let mut order = BatchOrder::new(shuffle(&descent.shuffle));
-        // Skip one epoch at a time, because a million epochs take seconds.
+        // A million epochs take seconds. Skip one at a time, so that the observer can stop in
+        // between.
         for _ in 0..descent.shuffle.skip_epochs + first_epoch {
             if observer.should_stop() {
                 return Ok(Ending::Interrupted);
@@ -451,9 +456,9 @@ impl TrainLoop<'_> {
         Ok(Ending::Completed)
     }
 
-    /// Evaluates the last weights if the best ones are kept, because the last may be the best. In
-    /// other cases the final metrics contain the last weights' metrics, and the evaluations in the
-    /// history keep their regular interval.
+    /// Evaluates the last parameters with `restore_best`, because they may be the best. Without it,
+    /// the final metrics are those of the last parameters, and the evaluations in the history keep
+    /// their regular interval.
     fn evaluate_last(
         &mut self,
         ending: Ending,

@@ -25,8 +25,9 @@ impl TrainingStatistics {
         Ok(Self { preprocessing, class_weights: class_weights(config, &schema.classes, &rows.labels())? })
     }
 
-    /// Returns the config with the computed class weights.
-    pub fn with_statistics(&self, config: &TrainConfig) -> TrainConfig {
+    /// Returns the config with the computed class weights. Without class weights the config is
+    /// unchanged.
+    pub fn apply_to(&self, config: &TrainConfig) -> TrainConfig {
         let config = config.clone();
         match &self.class_weights {
             Some(weights) => config.with_class_weights(weights.clone()),

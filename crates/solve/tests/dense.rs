@@ -141,5 +141,5 @@ fn plain_loops_support_only_plain_sgd() {
     let adam = config(ModelKind::Softmax, |settings| settings.descent.optimizer = chainrule_core::Optimizer::Adam);
     let (rows, raw) = (table(1), Preprocessing::Raw);
     let result = train_by_loops(&ModelKind::Softmax.link(2), &rows, &rows, &raw, &adam, &mut ());
-    assert!(matches!(result, Err(TrainError::NoOptimizer)), "{:?}", result.map(|trained| trained.ending));
+    assert!(matches!(result, Err(TrainError::UnsupportedOptimizer)), "{:?}", result.map(|trained| trained.ending));
 }
