@@ -40,7 +40,7 @@ pub struct Optimum {
     /// The parameters with the lowest bound.
     pub parameters: Parameters,
     /// The proven distance to the minimum. It is `None` if there is no proof: the link has no
-    /// [dual](Link::dual), and the bias has no penalty.
+    /// [dual domain](Link::dual_domain), and the bias has no penalty.
     pub certificate: Option<Certificate>,
     /// How the search ended.
     pub ended: SearchEnd,
