@@ -163,7 +163,7 @@ fn a_model_of_numbers_predicts_a_mean_and_no_class() {
 }
 
 #[test]
-#[should_panic(expected = "rows of classes")]
+#[should_panic(expected = "the model needs classes")]
 fn a_classifier_needs_rows_with_classes() {
     let rows = PackedRows::with_numeric_targets(&[0, 1], [1, 1], vec![0.5, 1.5], 1.0, 0.0);
     let logistic: Arc<dyn Link> = Arc::new(Logistic);
