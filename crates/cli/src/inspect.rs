@@ -181,7 +181,8 @@ fn weighted_classes(model: &Model) -> std::ops::Range<usize> {
 /// Returns the weights of each feature. The feature with the largest weight of any class comes
 /// first.
 fn feature_summaries(model: &Model, names: &[String]) -> Vec<FeatureSummary> {
-    let by_class: Vec<Vec<f64>> = weighted_classes(model).map(|class| model.predictor.of_class(class).0).collect();
+    let by_class: Vec<Vec<f64>> =
+        weighted_classes(model).map(|class| model.predictor.parameters_of_class(class).0).collect();
     let statistics = model.preprocessing.standardization();
     let feature_summary = |(j, name): (usize, &String)| FeatureSummary {
         name: name.clone(),
@@ -195,7 +196,7 @@ fn feature_summaries(model: &Model, names: &[String]) -> Vec<FeatureSummary> {
 }
 
 fn class_summary(model: &Model, class: usize) -> ClassSummary {
-    let (weights, bias) = model.predictor.of_class(class);
+    let (weights, bias) = model.predictor.parameters_of_class(class);
     ClassSummary {
         class: model.classes()[class].clone(),
         frobenius: weights.iter().map(|w| w * w).sum::<f64>().sqrt(),
@@ -278,7 +279,11 @@ fn pictures(model: &Model, answer: &Answer, pixels: Option<&[u8]>) -> Vec<Heatma
     }
     let largest_weight = largest(&model.parameters.weight);
     let weights = weighted_classes(model).map(|class| {
-        signed(format!("class {}", model.classes()[class]), &model.predictor.of_class(class).0, largest_weight)
+        signed(
+            format!("class {}", model.classes()[class]),
+            &model.predictor.parameters_of_class(class).0,
+            largest_weight,
+        )
     });
     weights.collect()
 }

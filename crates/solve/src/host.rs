@@ -28,7 +28,6 @@ impl<'a> GradientSums<'a> {
         for rows in rows.chunks(ROWS_PER_BLOCK * d) {
             logits(self.at, rows, &mut self.logits);
             for (z, (target, weight)) in self.logits.chunks_exact_mut(k).zip(&mut targets) {
-                // Returns the loss, and replaces the logits z by the residuals.
                 self.sums.loss += weight * self.link.loss_and_residual(z, target);
                 z.iter_mut().for_each(|residual| *residual *= weight);
                 self.sums.bias.iter_mut().zip(&*z).for_each(|(sum, residual)| *sum += residual);

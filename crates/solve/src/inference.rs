@@ -133,9 +133,9 @@ impl Predictor {
         let mut initial_logits = parameters.bias.clone();
         for (class, z) in initial_logits.iter_mut().enumerate() {
             let weights = parameters.weights_of_class(class);
-            // An upper bound on every partial sum of a logit. The factor is for pixels: their
-            // |offset| is at most max_abs, and their |scale raw| at most 2 max_abs.
+            // An upper bound on every partial sum of a logit.
             let terms = weights.iter().enumerate().map(|(j, w)| w.abs() * preprocessing.max_abs(j));
+            // Pixels need the factor: |offset| is at most max_abs, and |scale raw| at most 2 max_abs.
             let largest = z.abs() + 3.0 * terms.sum::<f64>();
             if !largest.is_finite() {
                 return Err(ContentError::new("its weights are so large that their sums are not finite"));
@@ -257,7 +257,7 @@ impl Predictor {
     ///
     /// # Panics
     /// If `class` is not below k.
-    pub fn of_class(&self, class: usize) -> (Vec<f64>, f64) {
+    pub fn parameters_of_class(&self, class: usize) -> (Vec<f64>, f64) {
         assert!(class < self.n_classes(), "class {class} of {}", self.n_classes());
         // A single z is the logit of the second class.
         let (column, sign) = match self.parameters.columns {
@@ -269,7 +269,7 @@ impl Predictor {
     }
 
     /// Returns the contribution of each feature of a row to a class, `x_j w_jk`, and the bias
-    /// `b_k`. The weights are those of [`Predictor::of_class`]. The sum is z.
+    /// `b_k`. The weights are those of [`Predictor::parameters_of_class`]. The sum is z.
     ///
     /// # Errors
     /// As [`Predictor::predict`].
@@ -278,7 +278,7 @@ impl Predictor {
     /// If `class` is not below k.
     pub fn evidence<T: Copy + Into<f64>>(&self, raw: &[T], class: usize) -> Result<(Vec<f64>, f64), RowError> {
         self.check(raw)?;
-        let (weights, bias) = self.of_class(class);
+        let (weights, bias) = self.parameters_of_class(class);
         let features = raw.iter().enumerate().map(|(j, &raw)| self.preprocessing.value(j, raw.into()));
         Ok((features.zip(weights).map(|(x, w)| x * w).collect(), bias))
     }
