@@ -42,7 +42,7 @@ impl Coordinates {
     }
 
     /// Converts parameters to coordinates: W row by row, then b.
-    pub(crate) fn from_parameters(&self, parameters: &Parameters) -> Vec<f64> {
+    pub(crate) fn coordinates_of(&self, parameters: &Parameters) -> Vec<f64> {
         let k = parameters.columns;
         let mut u = [&parameters.weight[..], &parameters.bias].concat();
         match self.transform {
@@ -127,7 +127,7 @@ mod tests {
         let p = Parameters { n_features: d, columns: k, weight: sines(1, d * k), bias: sines(40, k) };
         for penalize_bias in [true, false] {
             let coordinates = Coordinates::new(sines(80, d).iter().map(|m| 9.0 * m).collect(), penalize_bias);
-            let u = coordinates.from_parameters(&p);
+            let u = coordinates.coordinates_of(&p);
             let back = coordinates.to_parameters(u.clone(), k);
             let max_distance =
                 |a: &[f64], b: &[f64]| a.iter().zip(b).fold(0.0, |max: f64, (a, b)| max.max((a - b).abs()));

@@ -226,7 +226,7 @@ fn search(
         coordinates,
     };
     let start_state = match from {
-        None => Start::At(search.coordinates.from_parameters(&start)),
+        None => Start::At(search.coordinates.coordinates_of(&start)),
         Some(from) => {
             if from.has_moments_in_f64 {
                 search.moments_in_f64 = search.compute_moments_in_f64(shape)?;
@@ -357,7 +357,7 @@ impl Objective for OptimumSearch<'_> {
         let (candidate, gradient) = self.candidate(parameters, cost, self.moments.as_ref());
         let k = candidate.parameters.columns;
         let point = Point {
-            x: self.coordinates.from_parameters(&candidate.parameters),
+            x: self.coordinates.coordinates_of(&candidate.parameters),
             value: candidate.objective,
             gradient: self.coordinates.gradient(gradient, k),
         };
