@@ -32,9 +32,9 @@ pub fn name_problem(name: &str) -> Option<&'static str> {
 }
 
 impl Class {
-    /// Converts names to the classes of data of this kind. The classes of tables and folders are
-    /// always names, even if they look like numbers. The classes of IDX files are numbers if every
-    /// name is an integer from 0 to 255 in its usual spelling (`7`, not `007`).
+    /// Creates the classes with these names, for data of this kind. The classes of tables and
+    /// folders are always names, even if they look like numbers. The classes of IDX files are
+    /// numbers if every name is an integer from 0 to 255 in its usual spelling (`7`, not `007`).
     ///
     /// # Errors
     /// If a name is invalid, or if two names are equal.

@@ -15,8 +15,8 @@ pub struct DataConfig {
     /// `train.csv` and `validation.csv`, or a folder with one folder of pictures per class.
     #[serde(default = "auto")]
     pub source: String,
-    /// The number of images of IDX files to train on, from the start of the file. The count is
-    /// taken before classes are selected. All images if absent. Tables and folders of classes are
+    /// The number of images to take from an IDX file for training, from its start. `classes` then
+    /// selects rows among these images. All images if absent. Tables and folders of classes are
     /// always used completely.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub train_images: Option<usize>,

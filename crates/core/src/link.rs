@@ -26,8 +26,8 @@ pub trait Link: Debug + Send + Sync {
     /// loss. It must not depend on the target.
     fn hessian_vector_product(&self, z: &[f64], direction: &mut [f64]);
 
-    /// Returns the expected value of the target: the probability of each class, or the mean of a
-    /// number.
+    /// Returns the expected value of the target: the probability of each class, or the mean if the
+    /// target is a number.
     fn mean(&self, z: &[f64]) -> Vec<f64> {
         softmax(&self.class_logits(z))
     }
@@ -67,8 +67,8 @@ pub enum TargetKind {
 
 /// The domain of the dual problem: the set of possible means.
 ///
-/// It requires that the residual is `mean - target`, and that the loss is the convex conjugate of
-/// the negative entropy.
+/// It requires that the loss is `A(z) - y^T z`. Here y is the target, one-hot for the simplex, and
+/// A is the convex conjugate of the negative entropy. The residual is then `mean - y`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DualDomain {
@@ -205,8 +205,8 @@ impl Link for Softmax {
     }
 
     fn dual_domain(&self) -> Option<DualDomain> {
-        // With one class there is only one column, and its probability is 1. The interval contains
-        // 1, and its bound reads only one column.
+        // The bound for the simplex reads two columns, but one class has only one column. The bound
+        // for the interval reads one, and the probability 1 of that class is in the interval.
         Some(if self.n_classes > 1 { DualDomain::Simplex } else { DualDomain::Interval })
     }
 

@@ -274,8 +274,8 @@ fn check(config: &TrainConfig) -> Result<(), (&'static str, String)> {
             l2 > 0.0,
             "without a penalty J may have no minimum, and no certificate is possible; use a number above 0, or descent.solver = \"sgd\"",
         )?;
-        // The bound is the squared gradient norm divided by lambda. With a smaller lambda, the
-        // square underflows and the quotient overflows.
+        // The bound is the squared gradient norm divided by 2 lambda. With a smaller lambda, the
+        // square may underflow or the quotient may overflow.
         ensure(
             "objective.l2",
             l2 >= 1e-100,

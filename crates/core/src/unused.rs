@@ -24,7 +24,7 @@ pub struct UnusedFile {
     pub reason: Option<String>,
 }
 
-/// The format in a run's summary. In earlier versions, one string listed a few names.
+/// The format in a run's summary. Earlier versions stored one string with a few names.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Stored {
