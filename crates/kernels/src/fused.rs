@@ -235,7 +235,7 @@ impl FusedModel {
         let (n, columns) = (row_set.len() as f64, self.columns);
         let (loss, _) = self.kernel.pass(self.isa, rows, row_set, PassMode::Gradient);
         let (sums, residual_sums) = self.kernel.gradient();
-        // X^T D = a P^T D + c 1 colsum(D)^T
+        // X^T D = a P^T D + c 1 colsum(D)^T, where 1 is a column of ones
         let weight = |(i, &sum): (usize, &f64)| (rows.scale * sum + rows.offset * residual_sums[i % columns]) / n;
         Gradient {
             loss: loss / n,

@@ -6,11 +6,12 @@
 //! differentiation cannot use:
 //!
 //! - The gradient needs only one pass over the batch.
-//! - A feature is `x = a p + c`, for a byte p. The terms of c need only column sums of the weights
-//!   and the residuals, and no bytes. So bytes that are 0 need not be read, even if c is not 0.
-//!   Most bytes of an MNIST image are 0, and [`PackedRows`] omits them in blocks.
+//! - A feature is `x = a p + c`, for a byte p. In the logits and the gradient, the terms with c
+//!   need only column sums of the weights and the residuals, and no bytes. So bytes that are 0 need
+//!   not be read, even if c is not 0. Most bytes of an MNIST image are 0, and [`PackedRows`] omits
+//!   them in blocks.
 //!
-//! The public items:
+//! The main public items:
 //!
 //! - [`PackedRows`]: labelled rows of bytes, without the blocks that are all 0
 //! - [`FusedModel`]: a linear model, with gradient descent steps, gradients and evaluations

@@ -26,7 +26,7 @@ pub fn multiply_adds_per_second(isa: Isa, threads: usize) -> f64 {
     (threads * rounds * N_SUMS * lanes) as f64 / seconds
 }
 
-/// Measures the time of `rounds` multiply-adds per independent sum, in seconds.
+/// Measures the time of `rounds` rounds of [`IndependentSums`] on every thread, in seconds.
 fn seconds_of_sums<const LANES: usize>(isa: Isa, threads: usize, rounds: usize) -> f64 {
     let run_task = |_| _ = black_box(isa.run(IndependentSums::<LANES> { rounds: black_box(rounds) }));
     in_threads(threads, || fastest(|| (0..threads).into_par_iter().for_each(run_task)))
@@ -63,7 +63,8 @@ fn fastest(work: impl Fn()) -> f64 {
 /// few enough to stay in registers.
 const N_SUMS: usize = 10;
 
-/// Adds to independent sums by multiply-adds, as fast as the processor can.
+/// Adds to independent sums by multiply-adds, as fast as the processor can. In a round, each sum
+/// has one multiply-add.
 struct IndependentSums<const LANES: usize> {
     rounds: usize,
 }

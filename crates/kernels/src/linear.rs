@@ -9,6 +9,8 @@
 //! X^T D             = a (P^T D) + c 1 colsum(D)^T
 //! ```
 //!
+//! Here 1 is a column of ones. `c colsum(W) + b` is added to every row of Z.
+//!
 //! Bytes that are 0 add nothing to `P W` and `P^T D`, and the terms of c contain no bytes. So these
 //! bytes need not be read, even if c is not 0.
 
@@ -267,8 +269,8 @@ impl<T: Real, const C: usize> Pass<'_, T, C> {
         }
     }
 
-    /// Adds the gradients of the rows of the chunk to the sums. The first chunk of a pass overwrites
-    /// the sums.
+    /// Adds the gradients of the rows of the chunk to the sums. The first chunk of a pass
+    /// overwrites the sums.
     #[inline(always)]
     fn backward<const FMA: bool>(&mut self, is_first_chunk: bool) {
         if C > 2 {
@@ -306,8 +308,8 @@ impl<T: Real, const C: usize> Pass<'_, T, C> {
     }
 
     /// Adds the gradients one block at a time, over all rows that store the block. The sums of the
-    /// block stay in registers. This is faster if a block has enough sums to outweigh the cost of
-    /// the bit masks.
+    /// block stay in registers. This is faster if the tile has enough columns to outweigh the cost
+    /// of the bit masks.
     #[inline(always)]
     fn accumulate_by_blocks<const FMA: bool>(&mut self, is_first_chunk: bool) {
         let (n_blocks, padded_columns) = (self.parameters.is_feature.len(), self.parameters.zero_logits.len());

@@ -134,7 +134,8 @@ impl LossStats {
     }
 
     /// Adds a group of `n` rows to the totals, for logistic regression. Label 1 is the positive
-    /// class. The logits are overwritten as by [`Self::softmax`], but stay unchanged in mode `Loss`.
+    /// class. The logits are overwritten as by [`Self::softmax`], but stay unchanged in mode
+    /// `Loss`.
     #[inline(always)]
     pub(crate) fn logistic<T: Real, const FMA: bool>(
         &mut self,

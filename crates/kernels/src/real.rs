@@ -93,8 +93,8 @@ macro_rules! real {
 
             #[inline(always)]
             fn exp_nonpositive<const FMA: bool>(self) -> Self {
-                // Adding 1.5 * 2^mantissa_bits rounds x / ln 2 to an integer. The integer is then in
-                // the lowest bits of the sum.
+                // Adding 1.5 * 2^mantissa_bits rounds x / ln 2 to an integer. The integer is then
+                // in the lowest bits of the sum.
                 let rounded = self.multiply_add::<FMA>(std::f64::consts::LOG2_E as $float, $rounding_constant);
                 let n = rounded - $rounding_constant;
                 let [high, low] = $ln2;

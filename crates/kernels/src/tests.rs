@@ -64,13 +64,13 @@ fn every_code_path_agrees_with_plain_loops() {
         let (w_after, b_after): (Vec<f64>, Vec<f64>) = (update(&w, &dw), update(&b, &db));
         let (loss_after, ..) = plain_loops(&x, &labels, &w_after, &b_after);
         let rows = PackedRows::new(&bytes, [height, width], labels, 1.0 / 127.5, -1.0);
-        let model = if k == 1 { LinkKind::Logistic } else { LinkKind::Softmax }.link(k);
+        let link = if k == 1 { LinkKind::Logistic } else { LinkKind::Softmax }.link(k);
         for isa in Isa::available() {
             for (float, bound) in [(Float::F32, 3e-5), (Float::F64, 1e-12)] {
                 for threads in [1, 3] {
                     let case =
                         format!("{n} rows of {height} x {width}, {k} columns, {isa}, {float:?}, {threads} threads");
-                    let mut fused = FusedModel::new(model.clone(), d, float, threads, isa);
+                    let mut fused = FusedModel::new(link.clone(), d, float, threads, isa);
                     fused.set(&w, &b);
                     let gradient = with_threads(threads, || fused.full_gradient(&rows)).expect("threads");
                     assert_near(&[gradient.loss], &[loss], bound, &case);
