@@ -68,7 +68,8 @@ const NOISE_DIRECTIONS: usize = 3;
 const DIRECTIONS: usize = 4;
 
 /// The largest slope that counts as zero: `sqrt(epsilon) * min(|loss|, 1)`. A comparison is
-/// also resolved if the sum of the slope and its bound is at most this.
+/// resolved if the slope and its uncertainty add up to at most this, even if the uncertainty is
+/// wider than [`Options::resolution`] allows.
 fn negligible_slope(epsilon: f64, loss: f64) -> f64 {
     epsilon.sqrt() * loss.abs().min(1.0)
 }
@@ -268,7 +269,7 @@ impl<'a> Checker<'a> {
         while suspects.len() > 1 {
             let (left, right) = suspects.split_at(suspects.len() / 2);
             let mut halves = [left, right].map(|half| {
-                // Each half has unit length again, so that its slope keeps its size.
+                // Scale each half to unit length. Otherwise its slope would shrink at each split.
                 let length = (half.len() as f64).sqrt();
                 half.iter().map(|&(index, component)| (index, component.signum() / length)).collect::<Vec<_>>()
             });
@@ -338,12 +339,13 @@ impl<'a> Checker<'a> {
 
     /// Returns whether the bound is narrow enough to reveal a wrong gradient.
     fn is_resolved(&self, parameter: usize, gradient_index: usize, mismatch: &Mismatch) -> bool {
-        // The tolerances of the options do not count: only the bound must be narrow.
-        let allowed = mismatch.allowed - self.options.atol - self.options.rtol * mismatch.estimate.abs();
+        // The tolerances of the options do not count: only the bound and the rounding error must be
+        // small.
+        let uncertainty = mismatch.allowed - self.options.atol - self.options.rtol * mismatch.estimate.abs();
         let size = mismatch.gradients[gradient_index].abs().max(mismatch.estimate.abs());
         let resolution = self.options.resolution.unwrap_or_else(|| (30.0 * self.epsilon.sqrt()).max(1e-3));
-        allowed <= resolution * size.max(self.largest_coordinate(parameter, gradient_index))
-            || size + allowed <= negligible_slope(self.epsilon, self.report.loss)
+        uncertainty <= resolution * size.max(self.largest_coordinate(parameter, gradient_index))
+            || size + uncertainty <= negligible_slope(self.epsilon, self.report.loss)
     }
 
     /// Returns the largest absolute value among the finite coordinates of a parameter's gradient.
@@ -446,8 +448,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Returns the largest slope that the noise can hide: 8 times the noise of the loss per unit
-    /// step.
+    /// Returns the largest slope that may be only noise: 8 times the noise of the loss.
     fn zero_slope_threshold(&self) -> f64 {
         8.0 * self.report.noise
     }

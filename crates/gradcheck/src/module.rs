@@ -105,19 +105,19 @@ pub(crate) struct FlatModule<M, F> {
 impl<M: Module, F: Fn(&M) -> Tensor<1>> FlatModule<M, F> {
     pub(crate) fn new(module: &M, loss: F, difference_precision: DifferencePrecision) -> Self {
         let module = module.clone().train();
-        let mut layout = ParameterLayout::default();
-        module.visit(&mut layout);
+        let mut collector = ParameterCollector::default();
+        module.visit(&mut collector);
         let dtype =
-            layout.dtypes.iter().copied().max_by(|a, b| epsilon(*a).total_cmp(&epsilon(*b))).unwrap_or(DType::F32);
-        let has_f64 = layout.devices.iter().all(f64_works);
+            collector.dtypes.iter().copied().max_by(|a, b| epsilon(*a).total_cmp(&epsilon(*b))).unwrap_or(DType::F32);
+        let has_f64 = collector.devices.iter().all(f64_works);
         let difference_dtype =
             if difference_precision == DifferencePrecision::F64 && has_f64 { DType::F64 } else { dtype };
         Self {
             module,
             loss,
-            parameters: layout.parameters,
-            point: layout.point,
-            ids: layout.ids,
+            parameters: collector.parameters,
+            point: collector.point,
+            ids: collector.ids,
             dtype,
             difference_dtype,
             lacks_f64: difference_precision == DifferencePrecision::F64 && !has_f64,
@@ -223,7 +223,7 @@ fn epsilon(dtype: DType) -> f64 {
 
 /// Collects the parameters that require a gradient, named by their path in the module.
 #[derive(Default)]
-struct ParameterLayout {
+struct ParameterCollector {
     path: Vec<String>,
     parameters: Vec<Parameter>,
     point: Vec<f64>,
@@ -232,7 +232,7 @@ struct ParameterLayout {
     devices: Vec<Device>,
 }
 
-impl ModuleVisitor for ParameterLayout {
+impl ModuleVisitor for ParameterCollector {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let tensor = param.val();
         // In training mode every trainable tensor requires a gradient. The others are frozen, or

@@ -5,12 +5,12 @@ pub struct Options {
     pub atol: f64,
     /// A relative tolerance: this fraction of the estimated slope is added to the bound.
     pub rtol: f64,
-    /// The widest bound that still decides, as a fraction of the parameter's largest gradient
-    /// coordinate. A wider bound could hide a wrong gradient, so the coordinate is unresolved. The
-    /// default (`None`) is 0.001, or `30 sqrt(epsilon)` if that is larger, with the machine epsilon
-    /// of the loss's type.
+    /// The widest bound with which a coordinate can pass, as a fraction of the parameter's largest
+    /// gradient coordinate. A wider bound could hide a wrong gradient, so the coordinate is
+    /// unresolved. The default (`None`) is 0.001, or `30 sqrt(epsilon)` if that is larger, with the
+    /// machine epsilon of the loss's type.
     pub resolution: Option<f64>,
-    /// The largest fraction of unresolved coordinates. A check with more does not pass.
+    /// The largest allowed fraction of unresolved comparisons. A check with more does not pass.
     pub max_unresolved: f64,
     /// Whether to check coordinates or random directions.
     pub coverage: Coverage,

@@ -24,7 +24,7 @@ pub struct Report {
     pub seed: u64,
     /// The number of evaluations of the loss.
     pub evaluations: usize,
-    /// The largest fraction of unresolved comparisons. A check with more does not pass.
+    /// The largest allowed fraction of unresolved comparisons. A check with more does not pass.
     pub max_unresolved: f64,
 }
 

@@ -150,10 +150,11 @@ pub fn noise(f: &mut dyn FnMut(f64) -> f64, scale: f64, epsilon: f64) -> f64 {
     // The spacing is small enough that its sixth power is negligible, and large enough that the
     // points are different numbers.
     let near = noise_at(f, scale * epsilon.powf(0.4));
-    // A small value that is the difference of large values has their large rounding error. The near
-    // spacing can be too small to show this error. The far spacing shows it, but there the function
-    // itself contributes to the differences. So the far estimate counts only if it looks like noise:
-    // about equal in every order, and at most the rounding of single precision at magnitude 1.
+    // A small value that is the difference of large values has their large rounding error. The
+    // points of `near` can be too close together to show this error. The points of `far` show it,
+    // but there the function itself contributes to the differences. So the far estimate counts only
+    // if it looks like noise: about equal in every order, and at most the rounding of single
+    // precision at magnitude 1.
     let far = noise_at(f, scale * epsilon.powf(0.4).max(1e-3));
     let (min, max) = far.deviations.iter().fold((f64::INFINITY, 0.0f64), |(min, max), &d| (min.min(d), max.max(d)));
     let single_precision = 4.0 * f64::from(f32::EPSILON) * far.largest.max(1.0);
