@@ -8,7 +8,8 @@ use crate::lbfgs::dot;
 
 /// Weighted means over the training rows. The bound uses them if the bias has no penalty.
 pub(crate) struct Moments {
-    dual: DualDomain,
+    /// Whether a row has one probability per class or a single one.
+    dual_domain: DualDomain,
     /// The mean weight of a row; 1 without class weights.
     mean_weight: f64,
     /// The mean row, `[d]`.
@@ -29,11 +30,11 @@ impl Moments {
     ///
     /// The gradients are computed at two points. At each point, a large bias gives one class the
     /// probability 1 in every row. The gradient is then `X^T (1 e^T - Y) / N`, where e is the unit
-    /// vector of this class. The difference of the two gradients contains the mean row. The first
-    /// gradient and the mean row give `X^T Y / N`.
+    /// vector of this class. The first column of the difference of the two gradients is the mean
+    /// row. The first gradient and the mean row give `X^T Y / N`.
     pub(crate) fn new(
         [d, k]: [usize; 2],
-        dual: DualDomain,
+        dual_domain: DualDomain,
         mean_weight: f64,
         gradient: &mut dyn FnMut(&Parameters) -> Result<Gradient, EngineError>,
     ) -> Result<Self, EngineError> {
@@ -44,15 +45,15 @@ impl Moments {
         };
         let first = at(0, SATURATED)?;
         // A single logit with a low value selects the other class.
-        let other = if dual == DualDomain::Interval { at(0, -SATURATED)? } else { at(1, SATURATED)? };
+        let other = if dual_domain == DualDomain::Interval { at(0, -SATURATED)? } else { at(1, SATURATED)? };
         let first_column = |gradient: &Gradient| gradient.weight.iter().step_by(k).copied().collect::<Vec<f64>>();
         let mean: Vec<f64> =
             first_column(&first).iter().zip(first_column(&other)).map(|(first, other)| first - other).collect();
-        // The entry of e for the first class.
+        // The column's entry of e, the unit vector of the first class.
         let unit = |i: usize| f64::from(u8::from(i.is_multiple_of(k)));
         let cross_moments = first.weight.iter().enumerate().map(|(i, g)| unit(i) * mean[i / k] - g).collect();
         let frequencies = first.bias.iter().enumerate().map(|(i, g)| unit(i) * mean_weight - g).collect();
-        Ok(Self { dual, mean_weight, mean, cross_moments, frequencies })
+        Ok(Self { dual_domain, mean_weight, mean, cross_moments, frequencies })
     }
 
     /// The weighted mean of the training rows, `[d]`.
@@ -99,12 +100,12 @@ pub(crate) fn bound_point(
 
 /// Returns the bound for a bias without a penalty: Eq. (32), or Eq. (35) with class weights.
 ///
-/// The probabilities of every row are mixed with the same distribution t, in the fraction theta.
-/// The mean of the mixtures must be the class frequencies. theta is the smallest fraction with this
-/// property.
+/// The probabilities p of every row are replaced by the mixture `(1 - theta) p + theta t`, with the
+/// same distribution t. The mean of the mixtures must be the class frequencies. theta is the
+/// smallest fraction with this property.
 fn free_bias_bound(at: &Parameters, cost: &Gradient, weight_gradient: &[f64], lambda: f64, moments: &Moments) -> f64 {
     let k = at.columns;
-    let Mixture { theta, t } = mix(moments.dual, &cost.bias, &moments.frequencies, moments.mean_weight);
+    let Mixture { theta, t } = mix(moments.dual_domain, &cost.bias, &moments.frequencies, moments.mean_weight);
     // X^T (1 t^T - Y) / N. Subtracting X^T (P - Y) / N gives X^T (1 t^T - P) / N.
     let mixture_product = |i: usize| moments.mean[i / k] * t[i % k] - moments.cross_moments[i];
     let shifted_gradient: Vec<f64> =
@@ -113,7 +114,7 @@ fn free_bias_bound(at: &Parameters, cost: &Gradient, weight_gradient: &[f64], la
     // So the mean of KL(t | p) is the mean of C, minus the mean of (t - y)^T z, minus H(t).
     let mean_logit_change = (0..at.weight.len()).map(|i| at.weight[i] * mixture_product(i)).sum::<f64>()
         + (0..k).map(|i| at.bias[i] * (moments.mean_weight * t[i] - moments.frequencies[i])).sum::<f64>();
-    let divergence = cost.loss - mean_logit_change - moments.mean_weight * entropy(moments.dual, &t);
+    let divergence = cost.loss - mean_logit_change - moments.mean_weight * entropy(moments.dual_domain, &t);
     // Rounding may make it negative. NaN stays NaN.
     let divergence = if divergence < 0.0 { 0.0 } else { divergence };
     dot(&shifted_gradient, &shifted_gradient) / (2.0 * lambda) + theta * divergence
@@ -133,12 +134,12 @@ struct Mixture {
 /// - `residual`: the weighted mean of `p - y`
 /// - `frequencies`: the weighted mean of y
 /// - `mean_weight`: the mean weight of a row
-fn mix(dual: DualDomain, residual: &[f64], frequencies: &[f64], mean_weight: f64) -> Mixture {
+fn mix(dual_domain: DualDomain, residual: &[f64], frequencies: &[f64], mean_weight: f64) -> Mixture {
     // theta = 1 / (1 + s) and t = (frequencies - s residual) / mean_weight. A larger s gives a
     // smaller theta, but t must remain a probability. So s is the smallest of these limits.
     let limits = residual.iter().zip(frequencies).map(|(&g, &y)| match g {
         g if g > 0.0 => y / g,
-        g if g < 0.0 && dual == DualDomain::Interval => (mean_weight - y) / -g,
+        g if g < 0.0 && dual_domain == DualDomain::Interval => (mean_weight - y) / -g,
         _ => f64::INFINITY,
     });
     let s = limits.fold(f64::INFINITY, f64::min).max(0.0);
@@ -150,9 +151,10 @@ fn mix(dual: DualDomain, residual: &[f64], frequencies: &[f64], mean_weight: f64
 }
 
 /// Returns `-sum t ln t` over the classes, in nats.
-fn entropy(dual: DualDomain, t: &[f64]) -> f64 {
+fn entropy(dual_domain: DualDomain, t: &[f64]) -> f64 {
     let term = |t: f64| if t > 0.0 { -t * t.ln() } else { 0.0 };
-    let other_class_entropy = if dual == DualDomain::Interval { t.iter().map(|t| term(1.0 - t)).sum() } else { 0.0 };
+    let other_class_entropy =
+        if dual_domain == DualDomain::Interval { t.iter().map(|t| term(1.0 - t)).sum() } else { 0.0 };
     t.iter().copied().map(term).sum::<f64>() + other_class_entropy
 }
 
@@ -170,12 +172,12 @@ mod tests {
             (&[-0.4, 0.4], &[1.0, 0.0]),
         ];
         for (residual, frequencies) in cases {
-            let dual = if residual.len() == 1 { DualDomain::Interval } else { DualDomain::Simplex };
-            let Mixture { theta, t } = mix(dual, residual, frequencies, 1.0);
+            let dual_domain = if residual.len() == 1 { DualDomain::Interval } else { DualDomain::Simplex };
+            let Mixture { theta, t } = mix(dual_domain, residual, frequencies, 1.0);
             // Scaling all weights does not change the mixture.
             let [scaled_residual, scaled_frequencies] =
                 [residual, frequencies].map(|means| means.iter().map(|mean| 4.0 * mean).collect::<Vec<_>>());
-            let scaled = mix(dual, &scaled_residual, &scaled_frequencies, 4.0);
+            let scaled = mix(dual_domain, &scaled_residual, &scaled_frequencies, 4.0);
             assert_eq!((scaled.theta, &scaled.t), (theta, &t));
             assert!((0.0..=1.0).contains(&theta) && t.iter().all(|t| (0.0..=1.0).contains(t)), "{theta} {t:?}");
             for ((g, y), t) in residual.iter().zip(frequencies).zip(&t) {

@@ -114,8 +114,8 @@ impl FusedRows {
         threads: usize,
     ) -> Result<Batches, DataError> {
         let Storage::InFile(rows, affine) = &self.0 else { return Ok(Batches(None)) };
-        let n_batches = batches_per_chunk(rows, batch_size).min(positions.len().div_ceil(batch_size));
-        let rows_per_chunk = n_batches * batch_size;
+        let batches_per_chunk = batches_per_chunk(rows, batch_size).min(positions.len().div_ceil(batch_size));
+        let rows_per_chunk = batches_per_chunk * batch_size;
         Ok(Batches(Some(Chunked {
             chunks: chunks(rows, *affine, order, positions, rows_per_chunk, threads)?,
             current: None,
@@ -146,7 +146,7 @@ impl Batches {
         Self(None)
     }
 
-    /// Returns the next batch, as packed rows and indices into them. `batch` contains the same rows
+    /// Returns the next batch, as packed rows and indices into them. `batch` holds the same rows,
     /// as indices into `all`.
     pub(crate) fn next<'a>(
         &'a mut self,

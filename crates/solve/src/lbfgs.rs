@@ -266,10 +266,10 @@ fn line_search<O: Objective>(
         let point = objective.evaluate(x)?;
         let trial = Trial { length, slope: dot(&point.gradient, direction) };
         let has_decreased = point.value <= from.value + SUFFICIENT_DECREASE * length * slope;
-        let is_equal = point.value <= from.value + value_tolerance * from.value.abs();
+        let is_not_higher = point.value <= from.value + value_tolerance * from.value.abs();
         let has_gentle_slope = trial.slope <= (2.0 * SUFFICIENT_DECREASE - 1.0) * slope;
         // A NaN meets neither condition.
-        if !(has_decreased || is_equal && has_gentle_slope) || !trial.slope.is_finite() {
+        if !(has_decreased || is_not_higher && has_gentle_slope) || !trial.slope.is_finite() {
             upper = Some(trial);
         } else if trial.slope < MAX_SLOPE_FRACTION * slope {
             lower = trial;
