@@ -115,8 +115,8 @@ pub struct PartialResults {
     pub reason: String,
     /// The losses and evaluations that could be read.
     pub history: History,
-    /// A step, and the parameters after it. Mini-batch gradient descent has its last parameters if
-    /// only the data is lost. In all other cases they are those of the last evaluation, or of the
+    /// A step, and the parameters after it. If mini-batch gradient descent lost only its data, the
+    /// step is its last one. In all other cases it is that of the last evaluation, or of the
     /// checkpoint.
     pub parameters: Option<(usize, Parameters)>,
 }
@@ -209,9 +209,9 @@ pub fn dropped_rows(config: &TrainConfig, rows: usize) -> usize {
 /// Runs [`train()`] with the fused kernels on `threads` threads. The parameters start at zero.
 /// One pass over a batch's features computes loss, gradient and update.
 ///
-/// If the rows stay in their file, the same number of additional threads read ahead. The steps have
-/// the same bits as with rows in memory, but a loss over more than one chunk is rounded
-/// differently.
+/// If the rows stay in their file, the same number of additional threads read ahead. The steps of
+/// mini-batch gradient descent have the same bits as with rows in memory. A loss or a gradient over
+/// more than one chunk is rounded differently, so the steps of L-BFGS may have other bits.
 ///
 /// # Errors
 /// As [`train()`]; if the config needs an ability that the kernels lack; if the system does not
@@ -405,8 +405,8 @@ impl TrainLoop<'_> {
         let mut first_batch = self.steps % steps_per_epoch;
         let first_epoch = self.steps / steps_per_epoch;
         let mut order = BatchOrder::new(shuffle(&descent.shuffle));
-        // A million epochs take seconds. Skip one at a time, so that the observer can stop in
-        // between.
+        // Skipping a million epochs takes seconds. Skip one at a time, so that the observer can
+        // stop in between.
         for _ in 0..descent.shuffle.skip_epochs + first_epoch {
             if observer.should_stop() {
                 return Ok(Ending::Interrupted);
