@@ -122,7 +122,7 @@ impl TrainLoop<'_> {
                 }
             }
             let flow = observer.on_step(step);
-            // A search that ends here cannot be resumed.
+            // A search within the tolerance ends here, so nothing is left to resume.
             if observer.wants_checkpoint(step) && iterate.bound > tolerance {
                 observer.save_checkpoint(Checkpoint {
                     steps: self.steps,
@@ -136,7 +136,8 @@ impl TrainLoop<'_> {
             Ok(flow)
         })?;
         engine.set(&parameters);
-        // The last parameters are always evaluated.
+        // The last step must have an evaluation. If it has none yet, evaluate the parameters that
+        // the search returned.
         let step = self.steps.saturating_sub(1);
         if ending.is_none() && self.history.evaluations.last().is_none_or(|last| last.step != step) {
             // The search is over. Only a loss that is not finite changes the ending.
@@ -345,8 +346,8 @@ impl Objective for OptimumSearch<'_> {
     fn evaluate(&mut self, x: Vec<f64>) -> Result<Point, EngineError> {
         let mut parameters = self.coordinates.to_parameters(x, self.columns);
         if self.config.descent().precision == Precision::F32 {
-            // Round to the precision that the engine uses and saves. J and its gradient then
-            // belong to exactly this point.
+            // Round to the precision of the engine. J and its gradient then belong to exactly this
+            // point.
             for value in parameters.weight.iter_mut().chain(&mut parameters.bias) {
                 *value = f64::from(*value as f32);
             }
