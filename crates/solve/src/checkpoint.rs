@@ -28,8 +28,8 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Creates a checkpoint before the first step. A mini-batch training starts from it at these
-    /// parameters.
+    /// Creates a checkpoint before the first step. A mini-batch training that resumes from it
+    /// starts at these parameters. L-BFGS cannot resume from it.
     pub fn start(parameters: Parameters) -> Self {
         let history = History { train_loss: Vec::new(), evaluations: Vec::new() };
         Self { steps: 0, parameters, best: None, history, optimizer_state: None, search: None }

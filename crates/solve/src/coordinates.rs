@@ -27,8 +27,8 @@ pub(crate) struct Coordinates {
 /// The transformation along v.
 #[derive(Clone, Copy)]
 enum Transform {
-    /// The component of weights and bias along v is multiplied by `|v|^(1/2)`. The penalty, which
-    /// is the same in all directions, changes only along v.
+    /// The component of weights and bias along v is multiplied by `|v|^(1/2)`. The penalty treats
+    /// all directions of the parameters alike. In the coordinates it is smaller along v.
     Scaled,
     /// The bias is replaced by the logit of the mean row, divided by `|v|^(1/2)`. This does not
     /// change the penalty, because the bias has none.

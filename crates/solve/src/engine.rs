@@ -10,7 +10,7 @@ use crate::{Metrics, PartialResults, TrainError};
 
 /// A training engine: it holds the parameters and the rows, and computes the steps.
 pub trait Engine: Send {
-    /// The model's link.
+    /// The model's link: its loss and its prediction as functions of the logits.
     fn link(&self) -> &dyn Link;
 
     /// The number of training rows.
@@ -94,7 +94,8 @@ pub enum EngineError {
 }
 
 impl EngineError {
-    /// Converts the error to a [`TrainError`] that contains the results so far.
+    /// Converts the error to a [`TrainError`] that contains the results so far. `parameters` is a
+    /// step with the parameters after it.
     pub fn into_train_error(self, history: History, parameters: Option<(usize, Parameters)>) -> TrainError {
         let results = |reason| Box::new(PartialResults { reason, history, parameters });
         match self {

@@ -1,5 +1,5 @@
 //! Loss and gradient by plain loops in f64 on the host. The engine of plain loops trains with this
-//! code. If a device computes in f32, its certificate uses a gradient from here.
+//! code. If a training runs in f32 on a device, its certificate uses a gradient from here.
 
 use chainrule_core::{Gradient, Link, Parameters};
 
@@ -65,8 +65,8 @@ pub(crate) fn for_each_loss(
     }
 }
 
-/// The number of rows in a block. The logits of a block are summed together: their sums are
-/// independent, so the processor can overlap the additions.
+/// The number of rows in a block. The logits of a block are computed together: each logit is an
+/// independent sum, so the processor can overlap the additions.
 const ROWS_PER_BLOCK: usize = 8;
 
 /// Computes `Z = X W + b`, `[n, k]`, for rows `[n, d]`.

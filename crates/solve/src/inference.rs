@@ -135,7 +135,8 @@ impl Predictor {
             let weights = parameters.weights_of_class(class);
             // An upper bound on every partial sum of a logit.
             let terms = weights.iter().enumerate().map(|(j, w)| w.abs() * preprocessing.max_abs(j));
-            // Pixels need the factor: |offset| is at most max_abs, and |scale raw| at most 2 max_abs.
+            // The factor 3 is for pixels: |offset| is at most max_abs, and |scale raw| is at most
+            // 2 max_abs.
             let largest = z.abs() + 3.0 * terms.sum::<f64>();
             if !largest.is_finite() {
                 return Err(ContentError::new("its weights are so large that their sums are not finite"));

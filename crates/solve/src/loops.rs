@@ -206,7 +206,8 @@ impl Engine for LoopEngine<'_> {
     }
 
     fn full_gradient_f64(&mut self, parameters: &Parameters) -> Option<Result<Gradient, EngineError>> {
-        // All sums are in f64 already. Only the parameters must not be rounded.
+        // All sums are in f64 already. The only difference from `full_gradient` is that these
+        // parameters are not rounded.
         (self.precision == Precision::F32).then(|| Ok(self.gradient(0..self.rows(), parameters)?))
     }
 
