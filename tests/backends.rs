@@ -228,10 +228,7 @@ fn unsupported_settings_without_burn_are_refused() {
     let folder = folder();
     let train = ["train", "--data", "embedded", "--backend", "cpu"];
     let cases: [(&[&str], &str); 4] = [
-        (
-            &[&train[..], &["--set", "descent.optimizer=adam"]].concat(),
-            "descent.optimizer: cpu makes plain steps only",
-        ),
+        (&[&train[..], &["--set", "descent.optimizer=adam"]].concat(), "descent.optimizer: cpu makes plain steps only"),
         (&[&train[..], &["--gradient", "autodiff"]].concat(), "descent.gradient = \"autodiff\": cpu has none"),
         (&["gradcheck", "--backend", "cpu"], "gradients are checked against Burn's autodiff"),
         (&["reproduce", "--backend", "cpu", "--data", "embedded"], "gradients are checked against Burn's autodiff"),

@@ -312,9 +312,9 @@ fn balanced_weights_match_scikit_learn() {
     let l2 = L2 { strength: expected["lambda"].as_f64().unwrap(), penalize_bias: false };
     for fitted in expected["fits"].as_array().unwrap() {
         let classes: Vec<u8> = serde_json::from_value(fitted["classes"].clone()).unwrap();
-        let position = |label: u8| classes.iter().position(|&class| class == label).map(|position| position as u8);
+        let position = |label: u8| classes.iter().position(|&class| class == label).map(|position| position as u16);
         let chosen = rows.iter().zip(&labels).filter_map(|(row, &label)| Some((row.clone(), position(label)?)));
-        let (values, labels): (Vec<Vec<f64>>, Vec<u8>) = chosen.unzip();
+        let (values, labels): (Vec<Vec<f64>>, Vec<u16>) = chosen.unzip();
         let n = labels.len();
         let weights = class_weights(&config, &classes, &labels).unwrap().unwrap();
         let theirs: Vec<f64> = serde_json::from_value(fitted["class_weights"].clone()).unwrap();
@@ -503,6 +503,10 @@ fn the_drawing_page_says_its_step_is_unweighted() {
         assert_eq!(code(&call(folder, &["page", out])), Some(0));
         let page = std::fs::read_to_string(folder.join(out).with_extension("html")).unwrap();
         assert_eq!(page.contains("by the weight of its class: 3 4.000, 2 0.500."), out == "weighted", "{out}");
-        assert_eq!(page.contains("steps on this page have no weight"), out == "weighted", "{out}");
+        assert_eq!(
+            page.contains("This page computes costs and steps without class weights"),
+            out == "weighted",
+            "{out}"
+        );
     }
 }

@@ -166,6 +166,10 @@ fn write_files(folder: &Path) {
     write("mine.csv", crate::tables::flowers(0..90, 4).into());
     write("kept-apart.csv", crate::tables::flowers(90..120, 4).into());
     write("new.csv", crate::tables::flowers(90..95, 4).into());
+    // The table of the pages lies beside them.
+    for name in ["docs/data/elements.csv", "docs/data/doubtful.csv"] {
+        write(name, std::fs::read(root().join(name)).unwrap());
+    }
     for i in 0..20 {
         write(&format!("photos/cat/{i}.png"), picture(40 + i, 50));
         write(&format!("photos/dog/{i}.png"), picture(50, 20 + i));
@@ -420,7 +424,7 @@ fn the_page_has_the_table_of_engines() {
         let gradients = gradients.map(|name| name.as_str().unwrap().to_owned()).collect::<Vec<_>>();
         let cells = [
             kinds.join(", "),
-            yes(can.files),
+            yes(can.out_of_core),
             gradients.join(", "),
             yes(can.optimizers),
             yes(can.standardization),

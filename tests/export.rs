@@ -218,7 +218,7 @@ fn exported_tables_keep_class_names() {
 
     let page = call(folder, &["page", "run"]);
     assert_eq!((code(&page), folder.join("run.html").exists()), (Some(2), false));
-    assert!(text(&page.stderr).contains("columns of a table"), "{}", text(&page.stderr));
+    assert!(text(&page.stderr).contains("the page needs a model of images"), "{}", text(&page.stderr));
 
     needs_python(folder, &["numpy"]);
     for (tool, answer) in python(folder, TABLE, &json!(rows)).as_object().unwrap() {

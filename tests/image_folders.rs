@@ -297,7 +297,7 @@ fn long_lists_of_unused_files_are_shortened() {
         unused_note.contains("train/sky0/0.gif, train/sky0/1.gif, train/sky0/10.gif and 37 more in that folder; "),
         "{unused_note}"
     );
-    assert!(unused_note.contains("; more in 18 other folders; and 606 more (used are"), "{unused_note}");
+    assert!(unused_note.contains("; more in 18 other folders; and 606 more (only PNG"), "{unused_note}");
     assert!(unused_note.len() < 2000, "{unused_note}");
 }
 
@@ -349,7 +349,7 @@ fn idx_files_are_found_among_others() {
         assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
         text(&output.stderr)
     };
-    let expected = "note: only the first 200 of 300 training images (data.train_images) are taken\n";
+    let expected = "note: only the first 200 of 300 training images (data.train_images) are used\n";
     assert!(stderr_of("data.train_images=200").contains(expected));
     assert!(!stderr_of("data.train_images=300").contains("note: only"));
 }

@@ -488,7 +488,7 @@ fn the_kind_of_rows_must_be_given() {
     let (folder, ..) = one_vs_rest();
     let folder = folder.path();
     is_refused(folder, &["import", "sgd.npz", "--out", "out"], &["--columns", "--image-size"]);
-    is_refused(folder, &["page", "sgd"], &["columns of a table"]);
+    is_refused(folder, &["page", "sgd"], &["the page needs a model of images"]);
 }
 
 #[test]

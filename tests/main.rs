@@ -19,6 +19,7 @@
 //! - `optimum`: the minimum of J by tensors and by the program, and its certificate
 //! - `image_folders`: pictures by class, and IDX files of other sizes than MNIST's
 //! - `tables`: training and prediction on CSV files
+//! - `reference_tables`: twelve real tables against scikit-learn
 //! - `protocol`: the report's numbers on MNIST
 //! - `architecture`: the invariants of `docs/architecture.md`
 //! - `backends`: every backend of the build against every other
@@ -90,6 +91,7 @@ mod picture;
 mod predict;
 mod properties;
 mod protocol;
+mod reference_tables;
 mod remote;
 mod reproduce;
 mod resume;

@@ -153,11 +153,11 @@ fn files_of_the_wrong_kind_are_identified() {
     assert_messages(&[
         (
             &["train", "flowers.csv"],
-            &["flowers.csv: expected the TOML file of an experiment", "--data flowers.csv --set data.label=COLUMN"],
+            &["flowers.csv: expected the TOML file of an experiment", "--data flowers.csv --label COLUMN"],
         ),
         (
             &["sweep", "flowers.csv", "--grid", "objective.l2=0,1"],
-            &["--data flowers.csv --set data.label=COLUMN trains on it\n"],
+            &["--data flowers.csv --label COLUMN trains on it\n"],
         ),
         (&["reproduce", "flowers.csv"], &["this is a table"]),
         (
@@ -179,13 +179,10 @@ fn files_of_the_wrong_kind_are_identified() {
             &["runs: expected a file of weights (safetensors, npz or exported JSON), but this is a folder"],
         ),
         (&["train", "--data", "t.json"], &["t.json: expected a table (CSV), found JSON"]),
-        (&["train", "--data", "t.html"], &["t.html: this is an HTML page"]),
+        (&["train", "--data", "t.html"], &["t.html: expected a table (CSV), found an HTML page"]),
         (&["train", "--data", "t.tar"], &["t.tar: expected a table (CSV), found a tar archive"]),
         (&["train", "--data", "configs/softmax.toml"], &["found a TOML file, such as an experiment"]),
-        (
-            &["train", "--data", "flowers.csv"],
-            &["data.label is missing", "length, 2024; name it with --set data.label="],
-        ),
+        (&["train", "--data", "flowers.csv"], &["data.label is missing", "length, 2024; name it with --label"]),
     ]);
 }
 

@@ -40,7 +40,8 @@ impl Repeated {
             (0..rows.len()).flat_map(|row| std::iter::repeat_n(row, [3, 1, 2][usize::from(rows.label(row))])).collect();
         // The logistic model uses the last two classes, as with data.classes.
         let is_logistic = kind == ModelKind::Logistic;
-        let classes: &[Option<u8>] = if is_logistic { &[None, Some(0), Some(1)] } else { &[Some(0), Some(1), Some(2)] };
+        let classes: &[Option<u16>] =
+            if is_logistic { &[None, Some(0), Some(1)] } else { &[Some(0), Some(1), Some(2)] };
         let only = |all: &Rows, rows: &[usize]| all.select(rows).with_classes(classes);
         let all = |rows: &Rows| (0..rows.len()).collect::<Vec<_>>();
         let (once, duplicated) = (only(&rows, &all(&rows)), only(&rows, &again));

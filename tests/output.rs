@@ -230,7 +230,7 @@ const ANSWERS: [&[&str]; 16] = [
         "--set",
         "descent.batch_size=2",
         "--grid",
-        "objective.l2=0,1",
+        "objective.l2=0.1,1",
     ],
 ];
 
@@ -316,7 +316,7 @@ fn control_characters_in_names_are_escaped() {
         assert_eq!(code(&output), Some(expected), "{arguments:?}: {}", text(&output.stderr));
         is_plain(&output, arguments);
     }
-    let sweep = [&["sweep", "--data", &table, "--grid", "objective.l2=0,1"], &small[..]].concat();
+    let sweep = [&["sweep", "--data", &table, "--grid", "objective.l2=0.1,1"], &small[..]].concat();
     let output = call(folder.path(), &sweep);
     assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
     is_plain(&output, &sweep);

@@ -178,7 +178,7 @@ fn bad_files_do_not_stop_the_others() {
         ("huge.png", "100000 x 100000 pixels exceed the limit of 64 megapixels"),
         ("empty.png", "it is empty"),
         ("text.png", "neither a PNG, a JPEG nor an IDX file"),
-        ("small", "images of 8 x 8 pixels, and the model takes 28 x 28"),
+        ("small", "images of 8 x 8 pixels, but the model expects 28 x 28"),
         ("void", "no PNG, JPEG or IDX file of images in this folder"),
         ("absent.png", "no such file"),
     ];

@@ -245,6 +245,7 @@ fn training_job(bench: &Bench, config: &TrainConfig, precision: Precision, folde
 pub(crate) fn write(folder: &Path, name: &str, rows: &Rows) -> Result<(String, String)> {
     let [pixels, labels] = ["pixels", "labels"].map(|what| folder.join(format!("{name}.{what}")));
     std::fs::write(&pixels, crate::pixels(rows)?)?;
-    std::fs::write(&labels, rows.labels())?;
+    let bytes: Vec<u8> = rows.labels().into_iter().map(u8::try_from).collect::<Result<_, _>>()?;
+    std::fs::write(&labels, bytes)?;
     Ok((pixels.display().to_string(), labels.display().to_string()))
 }

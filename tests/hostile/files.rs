@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use chainrule_core::{Parameters, Precision, Preprocessing, TrainConfig};
 use chainrule_data::idx::{IdxImages, images_header, labels_header, write_images, write_labels};
-use chainrule_data::{Counts, Holdout, Request, TableRequest, Tables, find_within, inspect_source};
+use chainrule_data::{
+    Counts, Holdout, RecipeOptions, RecipeSource, Request, TableRequest, Tables, find_within, inspect_source,
+};
 use chainrule_records::{ConfigFile, RunFolder, write_weights};
 use chainrule_tests_macros::test;
 use flate2::Compression;
@@ -45,7 +47,8 @@ fn read(what: &str, path: &Path) -> Result<(), String> {
             let request = TableRequest {
                 label: Some("y".to_owned()),
                 ignored: Vec::new(),
-                features: None,
+                group: None,
+                recipe: RecipeSource::Learn(RecipeOptions::default()),
                 classes: None,
                 holdout: Some(Holdout { fraction: 0.2, seed: 0 }),
                 resident_bytes: 1 << 30,
@@ -364,8 +367,8 @@ fn inconsistent_or_non_finite_runs_are_refused() {
         ("model.safetensors", model(6, 3, f64::INFINITY), "number 0 of linear.weight is inf"),
         ("model.safetensors", model(6, 0, 0.0), "linear.weight has the shape [6, 0], which has no number"),
         ("model.safetensors", model(0, 3, 0.0), "linear.weight has the shape [0, 3], which has no number"),
-        ("model.safetensors", model(3, 6, 0.0), "images of 2 x 3 and of 3 classes"),
-        ("summary.json", summary("[2, 3]", "[3, 3]"), "images of 3 x 3 and of 3 classes"),
+        ("model.safetensors", model(3, 6, 0.0), "images of 2 x 3 and 3 classes"),
+        ("summary.json", summary("[2, 3]", "[3, 3]"), "images of 3 x 3 and 3 classes"),
         ("summary.json", summary("[2, 3]", "[9223372036854775807, 3]"), "images of 9223372036854775807 x 3"),
         ("summary.json", summary("\"softmax\", \"backend\"", "\"logistic\", \"backend\""), "config.toml says Softmax"),
         ("summary.json", summary("\"steps_per_epoch\": 2", "\"steps_per_epoch\": 0"), "steps_per_epoch is 0"),

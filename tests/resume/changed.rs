@@ -31,7 +31,8 @@ fn resuming_a_finished_run_does_nothing() {
     std::fs::remove_file(folder.join("run/model.safetensors")).unwrap();
     refuses(folder, &["evaluate", "run"], "run/model.safetensors: it is gone; ");
     std::fs::remove_file(folder.join("run/summary.json")).unwrap();
-    let error = refuses(folder, &["evaluate", "run"], "run/summary.json: it is not there, as in a run that has not ended");
+    let error =
+        refuses(folder, &["evaluate", "run"], "run/summary.json: it is not there, as in a run that has not ended");
     assert!(error.contains("train --resume run") && !error.contains("os error"), "{error}");
 }
 

@@ -127,6 +127,7 @@ const BACKEND_INDEPENDENT: &[&str] = &[
     "output::",
     "page::",
     "picture::",
+    "reference_tables::",
     // Other modules test its trainings. It tests processes and files.
     "resume::report::",
     "sweep::",

@@ -323,7 +323,7 @@ fn differences_find_every_changed_number() {
         ("steps", |story| story.run("softmax").summary.steps += 1),
         ("stop epoch", |story| story.run("logistic").summary.stop_epoch += 1),
         ("correct validation rows", |story| {
-            story.run("logistic").summary.final_metrics.validation_accuracy -= 3.0 / 2042.0
+            story.run("logistic").summary.final_metrics.validation_accuracy -= 3.0 / 2042.0;
         }),
         ("spectral", |story| story.run("softmax-l2-1").summary.weight_norm.spectral *= 1.01),
         ("validation loss", |story| story.run("softmax").summary.final_metrics.validation_loss = f64::NAN),

@@ -276,6 +276,7 @@ impl Estimator {
         if validation.is_empty() {
             return Err(SamplesError::NoValidationRow.into());
         }
+        let train = &train.with_learnt_recipe()?;
         let machine = self.machine()?;
         let config = self.resolved(train, &machine)?;
         let validation = validation.aligned_to(&train.schema)?;
@@ -316,6 +317,8 @@ impl Estimator {
             rows: samples.aligned_to(fitted.schema())?,
             schema: fitted.schema().clone(),
             labels: fitted.classes().to_vec(),
+            // The recipe is the model's.
+            recipe_options: None,
             source: samples.source.clone(),
         };
         let mut one_pass = self.clone();
@@ -330,6 +333,7 @@ impl Estimator {
         if train.is_empty() {
             return Err(SamplesError::NoTrainingRow.into());
         }
+        let train = &train.with_learnt_recipe()?;
         let machine = self.machine()?;
         let config = self.resolved(train, &machine)?;
         let stopping = config.early_stopping();

@@ -200,6 +200,7 @@ impl<L: Label> Fitted<L> {
             kind: DataKind::Table,
             image_size: [1, d],
             features: numbered_columns(d),
+            recipe: None,
             classes: Class::from_names(DataKind::Table, &names).map_err(SamplesError::ClassNames)?,
         };
         let norm = WeightNorms::of(&parameters).ok_or_else(overflow)?;
@@ -212,6 +213,8 @@ impl<L: Label> Fitted<L> {
     /// As [`Samples::with_columns`].
     pub fn with_columns<N: ToString>(mut self, names: &[N]) -> Result<Self, Error> {
         self.schema.features = column_names(&self.schema, names)?;
+        // The names are those of features now, and no longer those of a file's columns.
+        self.schema.recipe = None;
         Ok(self)
     }
 
@@ -304,8 +307,8 @@ impl<L: Label> Fitted<L> {
         let path = &Path::new(".").join(path);
         let wrong = |problem| SamplesError::File { file: path.clone(), problem };
         if self.schema.kind == DataKind::Table {
-            let table = input_files::read_table(path, &self.schema.features).map_err(wrong)?;
-            return (0..table.len()).map(|row| Ok(self.predictor.predict(&table.row(row))?)).collect();
+            let table = input_files::read_table(path, &self.schema.recipe_of_columns()).map_err(wrong)?;
+            return self.map_predictions(&table.rows, |_, prediction| prediction);
         }
         let images =
             input_files::read(path, self.schema.image_size, PictureMode::of(self.schema.kind)).map_err(wrong)?;

@@ -3,14 +3,14 @@ use std::fmt::Display;
 use std::path::Path;
 
 use chainrule_core::{
-    Class, DataConfig, DataFile, DataKind, MAX_ABS_VALUE, MAX_CLASSES, ModelKind, Schema, Settings, TrainConfig,
-    UnusedFiles, name_problem, pluralize,
+    Class, DataConfig, DataFile, DataKind, MAX_ABS_VALUE, MAX_CLASSES, ModelKind, Recipe, Schema, Settings,
+    TrainConfig, UnusedFiles, name_problem, pluralize,
 };
 use chainrule_data::digits::draw_both;
 use chainrule_data::table::sorted_labels;
 use chainrule_data::{
-    Counts, Data, DataError, Dataset, Holdout, Origin, Provenance, RowBuffer, Rows, TableRequest, Tables, Values,
-    names, schema_of_images, schema_of_tables, sha256,
+    Counts, Data, DataError, Dataset, Holdout, Origin, Provenance, RecipeOptions, RecipeSource, RowBuffer, Rows,
+    TableRequest, Tables, Values, names, schema_of_images, schema_of_tables, sha256,
 };
 
 use crate::{Error, SamplesError};
@@ -33,6 +33,8 @@ pub struct Samples<L = Class> {
     /// One label per class, in the order of the schema's classes. A class's name is its label as
     /// text.
     pub(crate) labels: Vec<L>,
+    /// How a recipe is learnt from the rows, for rows of a file.
+    pub(crate) recipe_options: Option<RecipeOptions>,
     pub(crate) source: Provenance,
 }
 
@@ -45,7 +47,12 @@ impl<L: Clone + Display + PartialEq> Label for L {}
 impl Samples {
     /// Reads a table: a CSV file or another format of
     /// [`READERS`](chainrule_data::readers::READERS), plain or gzipped. The first line holds the
-    /// column names. All columns except the label column hold numbers.
+    /// column names.
+    ///
+    /// Numbers, texts and ISO dates become features by a [`Recipe`]. These samples show the recipe
+    /// that is learnt from all rows. [`Estimator::fit`](crate::Estimator::fit) learns it anew, from
+    /// the rows that it is fitted to, and a model applies its own recipe to the rows that it
+    /// predicts.
     ///
     /// The classes are the labels that occur. They are sorted by value if all are numbers,
     /// otherwise by character. [`split`](Self::split) separates a validation set.
@@ -60,7 +67,8 @@ impl Samples {
         let request = TableRequest {
             label: Some(label.to_owned()),
             ignored: Vec::new(),
-            features: None,
+            group: None,
+            recipe: RecipeSource::Learn(RecipeOptions::default()),
             classes: None,
             holdout: None,
             resident_bytes: DataConfig::default().resident_bytes,
@@ -77,7 +85,11 @@ impl Samples {
     /// As [`Tables::read`].
     pub fn tables(path: impl AsRef<Path>, request: &TableRequest) -> Result<[Self; 2], Error> {
         let tables = Tables::read(path.as_ref(), request)?;
-        Ok(Self::of_tables(tables))
+        let options = match &request.recipe {
+            RecipeSource::Learn(options) => Some(options),
+            RecipeSource::Model(_) => None,
+        };
+        Ok(Self::of_tables(tables, options))
     }
 
     /// Loads the data that `train --data` loads: `auto`, `mnist`, `embedded`, a folder of IDX
@@ -94,7 +106,7 @@ impl Samples {
         // Progress messages are discarded: a library has no console.
         match Dataset::find(&config, &mut |_| ()) {
             Ok(Dataset::Images(data)) => Self::of_images(&data, config.data().resident_bytes),
-            Ok(Dataset::Tables(tables)) => Ok(Self::of_tables(tables)),
+            Ok(Dataset::Tables(tables)) => Ok(Self::of_tables(tables, Some(&RecipeOptions::default()))),
             Err(DataError::NoLabel { path, columns }) => Err(SamplesError::Table { path, columns }.into()),
             Err(error) => Err(error.into()),
         }
@@ -111,6 +123,7 @@ impl Samples {
             kind: DataKind::Images,
             image_size: [images.size().0, images.size().1],
             features: Vec::new(),
+            recipe: None,
             classes: (0..10).map(Class::Number).collect(),
         };
         Self::of_schema(images.into(), &schema, &source)
@@ -187,8 +200,14 @@ impl Samples<()> {
             return Err(SamplesError::RowLength { row, found, expected: d }.into());
         }
         let rows = Rows::of_pixels(size, pixels.to_vec(), vec![0; pixels.len() / d]);
-        let schema = Schema { kind: DataKind::Images, image_size: size, features: Vec::new(), classes: Vec::new() };
-        Ok(Self { rows, schema, labels: Vec::new(), source: in_memory(sha256([])) })
+        let schema = Schema {
+            kind: DataKind::Images,
+            image_size: size,
+            features: Vec::new(),
+            recipe: None,
+            classes: Vec::new(),
+        };
+        Ok(Self { rows, schema, labels: Vec::new(), recipe_options: None, source: in_memory(sha256([])) })
     }
 
     /// Creates samples from the rows of a matrix.
@@ -202,9 +221,14 @@ impl Samples<()> {
 
     fn of_numbers(rows: Rows) -> Self {
         let d = rows.n_features();
-        let schema =
-            Schema { kind: DataKind::Table, image_size: [1, d], features: numbered_columns(d), classes: Vec::new() };
-        Self { rows, schema, labels: Vec::new(), source: in_memory(sha256([])) }
+        let schema = Schema {
+            kind: DataKind::Table,
+            image_size: [1, d],
+            features: numbered_columns(d),
+            recipe: None,
+            classes: Vec::new(),
+        };
+        Self { rows, schema, labels: Vec::new(), recipe_options: None, source: in_memory(sha256([])) }
     }
 
     /// Adds one label per row. The classes are the labels that occur. They are sorted by value if
@@ -240,14 +264,14 @@ impl Samples<()> {
         }
         let classes = sorted_labels(found.keys().cloned().collect());
         let mut position_of = vec![0; classes.len()];
-        for (position, name) in (0..=u8::MAX).zip(&classes) {
+        for (position, name) in (0..).zip(&classes) {
             position_of[found[name]] = position;
         }
         let mut own: Vec<Option<L>> = vec![None; classes.len()];
         for (&position, label) in position_of.iter().zip(distinct_labels) {
             own[usize::from(position)] = Some(label.clone());
         }
-        let positions: Vec<u8> = class_of_row.into_iter().map(|class| position_of[usize::from(class)]).collect();
+        let positions: Vec<u16> = class_of_row.into_iter().map(|class| position_of[usize::from(class)]).collect();
         let rows = self.rows.with_labels(&positions);
         self.schema.classes = if self.schema.kind == DataKind::Table {
             classes.into_iter().map(Class::Name).collect()
@@ -255,7 +279,8 @@ impl Samples<()> {
             Class::from_names(self.schema.kind, &classes).map_err(SamplesError::ClassNames)?
         };
         let source = in_memory(rows.sha256()?);
-        Ok(Samples { rows, schema: self.schema, labels: own.into_iter().flatten().collect(), source })
+        let labels = own.into_iter().flatten().collect();
+        Ok(Samples { rows, schema: self.schema, labels, recipe_options: self.recipe_options, source })
     }
 }
 
@@ -311,7 +336,7 @@ impl<L: Label> Samples<L> {
     pub fn with_classes<N: ToString>(&self, names: &[N]) -> Result<Self, Error> {
         let mut positions = vec![None; self.schema.classes.len()];
         let (mut classes, mut labels) = (Vec::new(), Vec::new());
-        for (position, name) in (0..=u8::MAX).zip(names) {
+        for (position, name) in (0..).zip(names) {
             let name = name.to_string();
             let Some(found) = self.schema.classes.iter().position(|class| class.has_name(&name)) else {
                 return Err(
@@ -335,7 +360,7 @@ impl<L: Label> Samples<L> {
     }
 
     /// Returns each row's class, as a position in [`classes`](Self::classes).
-    pub fn labels(&self) -> Vec<u8> {
+    pub fn labels(&self) -> Vec<u16> {
         self.rows.labels()
     }
 
@@ -347,13 +372,13 @@ impl<L: Label> Samples<L> {
     /// is missing, or if a row's class is unknown to the schema.
     pub(crate) fn aligned_to(&self, schema: &Schema) -> Result<Rows, Error> {
         let rows = self.rows_aligned_to(schema)?;
-        let positions: Vec<Option<u8>> = self
+        let positions: Vec<Option<u16>> = self
             .schema
             .classes
             .iter()
             .map(|class| {
                 let name = class.to_string();
-                schema.classes.iter().position(|own| own.has_name(&name)).map(|position| position as u8)
+                schema.classes.iter().position(|own| own.has_name(&name)).map(|position| position as u16)
             })
             .collect();
         let is_unknown = |&row: &usize| positions[usize::from(rows.label(row))].is_none();
@@ -373,6 +398,8 @@ impl<L: Clone> Samples<L> {
     /// or if the samples are images.
     pub fn with_columns<N: ToString>(mut self, names: &[N]) -> Result<Self, Error> {
         self.schema.features = column_names(&self.schema, names)?;
+        // The names are those of features now, and no longer those of a file's columns.
+        (self.schema.recipe, self.recipe_options) = (None, None);
         Ok(self)
     }
 
@@ -424,6 +451,14 @@ impl<L: Clone> Samples<L> {
         if !is_table(schema) {
             return Ok(self.rows.clone());
         }
+        // Rows of a file keep its columns, so any recipe can be applied to them.
+        let by_recipe = |recipe: &Recipe| {
+            let encoded = self.rows.with_recipe(recipe).map(|(rows, _)| rows);
+            encoded.map_err(|problem| Error::from(SamplesError::Recipe(problem)))
+        };
+        if let (Some(_), Some(recipe)) = (&self.schema.recipe, &schema.recipe) {
+            return by_recipe(recipe);
+        }
         let own: HashMap<&str, usize> =
             self.schema.features.iter().enumerate().map(|(place, name)| (name.as_str(), place)).collect();
         let place = |name: &String| {
@@ -432,24 +467,56 @@ impl<L: Clone> Samples<L> {
                 Error::from(SamplesError::NoColumn { column: name.clone(), columns })
             })
         };
-        let places = schema.features.iter().map(place).collect::<Result<Vec<usize>, _>>()?;
+        let places = match schema.features.iter().map(place).collect::<Result<Vec<usize>, _>>() {
+            // The model may take a column that these rows would leave out.
+            Err(error) if self.schema.recipe.is_some() => {
+                return by_recipe(&schema.recipe_of_columns()).map_err(|_| error);
+            }
+            places => places?,
+        };
         Ok(self.rows.clone().with_columns(&places))
     }
 
     fn with_rows(&self, rows: Rows) -> Self {
-        Self { rows, schema: self.schema.clone(), labels: self.labels.clone(), source: self.source.clone() }
+        Self {
+            rows,
+            schema: self.schema.clone(),
+            labels: self.labels.clone(),
+            recipe_options: self.recipe_options.clone(),
+            source: self.source.clone(),
+        }
+    }
+
+    /// Returns the samples with a recipe that is learnt from these rows alone. Rows from memory are
+    /// returned as they are.
+    ///
+    /// # Errors
+    /// Returns an error if no column is left.
+    pub(crate) fn with_learnt_recipe(&self) -> Result<Self, Error> {
+        let Some(options) = &self.recipe_options else { return Ok(self.clone()) };
+        let recipe = self.rows.learn_recipe(options).map_err(SamplesError::Recipe)?;
+        let (rows, _) = self.rows.with_recipe(&recipe).map_err(SamplesError::Recipe)?;
+        let mut samples = self.with_rows(rows);
+        samples.schema.image_size = [1, recipe.n_features()];
+        samples.schema.features = recipe.feature_names();
+        samples.schema.recipe = Some(recipe);
+        Ok(samples)
     }
 }
 
 impl Samples {
     fn of_schema(rows: Rows, schema: &Schema, source: &Provenance) -> Self {
-        Self { rows, schema: schema.clone(), labels: schema.classes.clone(), source: source.clone() }
+        let (schema, labels) = (schema.clone(), schema.classes.clone());
+        Self { rows, schema, labels, recipe_options: None, source: source.clone() }
     }
 
-    fn of_tables(tables: Tables) -> [Self; 2] {
+    fn of_tables(tables: Tables, options: Option<&RecipeOptions>) -> [Self; 2] {
         let source = Provenance::of_tables(&tables);
         let schema = schema_of_tables(&tables);
-        tables.parts.map(|part| Self::of_schema(part.rows.clone(), &schema, &source))
+        tables.parts.map(|part| {
+            let samples = Self::of_schema(part.rows.clone(), &schema, &source);
+            Self { recipe_options: options.cloned(), ..samples }
+        })
     }
 
     fn of_images(data: &Data, resident_bytes: u64) -> Result<[Self; 2], Error> {

@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use chainrule_core::{ContentError, MAX_ABS_VALUE, pluralize};
+use chainrule_core::{ContentError, MAX_ABS_VALUE, MAX_CLASSES, pluralize};
 use chainrule_data::readers;
 
 /// An error of [`Samples`](crate::Samples): rows, labels or names that are invalid or do not fit.
@@ -49,8 +49,11 @@ pub enum SamplesError {
         /// What is wrong with it.
         problem: &'static str,
     },
-    /// More than 256 different labels.
-    #[error("{0} different labels; at most 256 classes are told apart")]
+    /// The columns of a file do not become features, or not those of a model.
+    #[error("{0}")]
+    Recipe(ContentError),
+    /// More different labels than classes are told apart.
+    #[error("{0} different labels; at most {MAX_CLASSES} classes are told apart")]
     ManyClasses(usize),
     /// An unknown class.
     #[error("no class {class:?}; the classes are {classes}")]

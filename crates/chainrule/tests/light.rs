@@ -194,11 +194,16 @@ fn an_observer_can_stop_after_an_evaluation() {
 
 #[test]
 fn more_classes_than_labels_can_count_are_refused() {
-    let classes: Vec<u32> = (0..257).collect();
+    use chainrule::core::MAX_CLASSES;
+
+    let classes: Vec<u32> = (0..=MAX_CLASSES as u32).collect();
     let parameters = |k: usize| Parameters::zeros(1, k);
-    assert!(Fitted::of_weights(chainrule::core::LinkKind::Softmax, parameters(256), &classes[..256]).is_ok());
-    let error = Fitted::of_weights(chainrule::core::LinkKind::Softmax, parameters(257), &classes).err();
-    assert!(error.is_some_and(|error| error.to_string().contains("257 classes; at most 256")));
+    assert!(
+        Fitted::of_weights(chainrule::core::LinkKind::Softmax, parameters(MAX_CLASSES), &classes[..MAX_CLASSES])
+            .is_ok()
+    );
+    let error = Fitted::of_weights(chainrule::core::LinkKind::Softmax, parameters(MAX_CLASSES + 1), &classes).err();
+    assert!(error.is_some_and(|error| error.to_string().contains("65536 classes; at most 65535")));
     let huge = Parameters { n_features: usize::MAX / 2, columns: 2, weight: vec![0.0; 2], bias: vec![0.0; 2] };
     assert!(Fitted::of_weights(chainrule::core::LinkKind::Softmax, huge, &classes[..2]).is_err());
 }

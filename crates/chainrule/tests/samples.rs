@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 
 use chainrule::backend::Backend;
 use chainrule::core::{Class, ClassWeights, GradientSource};
-use chainrule::data::{Counts, Data, Request, TableRequest};
+use chainrule::data::{Counts, Data, RecipeOptions, RecipeSource, Request, TableRequest};
 use chainrule::formats::Weights;
 use chainrule::solve::{Ending, Observer};
 use chainrule::{Error, Estimator, Fitted, Samples};
@@ -40,7 +40,7 @@ fn digits_are_those_of_the_program() {
     let samples = Samples::digits(20, chainrule::data::digits::SEED);
     for row in 0..20 {
         let pixels: Vec<f64> = train.pixels(row).iter().map(|&pixel| pixel.into()).collect();
-        assert_eq!((samples.row(row), samples.labels()[row]), (pixels, train.labels()[row]));
+        assert_eq!((samples.row(row), samples.labels()[row]), (pixels, train.labels()[row].into()));
     }
     assert_ne!(Samples::digits(20, 3).row(0), samples.row(0));
 }
@@ -66,7 +66,10 @@ fn columns_are_matched_by_name() {
     assert_eq!(actual, fitted.predict_proba(&samples).unwrap());
 
     let narrow = table(folder.path(), "narrow.csv", &["species", "width", "length"]);
-    assert_error(fitted.predict(&narrow), &["no column \"weight\"", "the columns are width, length"]);
+    assert_error(
+        fitted.predict(&narrow),
+        &["no column \"weight\", which the model needs; the columns are width, length"],
+    );
     assert_error(softmax().fit_validated(&samples, &narrow), &["no column \"weight\""]);
     assert_error(fitted.predict_file(folder.path().join("narrow.csv")), &["narrow.csv", "weight"]);
     assert_error(fitted.predict(&Samples::digits(2, 0)), &["images of 28 x 28", "table of 3 columns"]);
@@ -160,8 +163,8 @@ fn invalid_rows_are_refused() {
         assert_error(Samples::from_rows(&[[1.0, 0.0], [2.0, number]], &["a", "b"]), &["row 1, number 1"]);
     }
     assert_error(Samples::from_rows(&[[1.0], [2.0]], &["a", ""]), &["row 1: the label is empty"]);
-    let many: Vec<usize> = (0..257).collect();
-    assert_error(Samples::from_rows(&vec![[1.0]; 257], &many), &["257 different labels"]);
+    let many: Vec<usize> = (0..65_536).collect();
+    assert_error(Samples::from_rows(&vec![[1.0]; many.len()], &many), &["65536 different labels"]);
 }
 
 #[test]
@@ -232,7 +235,8 @@ fn a_table_respects_its_memory_limit() {
     let request = TableRequest {
         label: Some("species".to_owned()),
         ignored: Vec::new(),
-        features: None,
+        group: None,
+        recipe: RecipeSource::Learn(RecipeOptions::default()),
         classes: None,
         holdout: None,
         resident_bytes: 5000,
@@ -242,7 +246,7 @@ fn a_table_respects_its_memory_limit() {
         Samples::tables(folder.path().join("flowers.csv"), &TableRequest { resident_bytes: 50_000, ..request })
             .unwrap();
     assert_eq!([train.len(), validation.len()], [120, 120]);
-    assert_error(Samples::csv(folder.path().join("flowers.csv"), "colour"), &["no column \"colour\" of labels"]);
+    assert_error(Samples::csv(folder.path().join("flowers.csv"), "colour"), &["no column \"colour\" for the label"]);
     assert_error(Samples::csv(folder.path(), "species"), &["a folder", "Samples::tables"]);
     assert_error(
         Samples::load(folder.path().join("flowers.csv").to_str().unwrap()),

@@ -98,7 +98,7 @@ fn samples_are_built_from_matrix_rows() {
 fn images_from_memory_equal_files() {
     let drawn = Samples::digits(60, 3);
     let pixels: Vec<u8> = (0..60).flat_map(|row| drawn.row(row)).map(|pixel| pixel as u8).collect();
-    let labels: Vec<u8> = drawn.labels().to_vec();
+    let labels: Vec<u16> = drawn.labels();
     let samples = Samples::images(&pixels, [28, 28]).and_then(|samples| samples.with_labels(&labels)).expect("samples");
     let [from_memory, from_files] = [softmax().epochs(2).fit(&samples).map(|fitted| fitted.parameters().clone()), {
         softmax().epochs(2).fit(&drawn).map(|fitted| fitted.parameters().clone())

@@ -51,7 +51,7 @@ Examples:
   chainrule train
   chainrule train logistic --gradient autodiff --precision f64
   chainrule train softmax --set objective.l2=0.1 --set descent.epochs=10 --out runs/penalised
-  chainrule train --data flowers.csv --set data.label=species --set data.standardize=true
+  chainrule train --data flowers.csv --label species
   chainrule train --data photographs --set data.validation_fraction=0.3 --set objective.class_weights=balanced
   chainrule train --resume runs/softmax-1
   chainrule train --data embedded --quiet --json | jq .final.validation_accuracy")]

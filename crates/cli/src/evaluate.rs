@@ -9,9 +9,9 @@ use chainrule::machine::all_threads;
 use chainrule_core::{Class, DataConfig, Features, LinkKind, UnusedFiles, align_right, display_width, pluralize};
 use chainrule_data::readers;
 use chainrule_data::{
-    DIGITS, Data, DataError, Holdout, PictureRequest, Prefetcher, Provenance, Request, RowBuffer, Rows, Split,
-    TableRequest, TableSplit, Tables, digits_to_draw, find_tables, find_with, holdout, names, resolve_source,
-    unused_message,
+    DIGITS, Data, DataError, Holdout, PictureRequest, Prefetcher, Provenance, RecipeSource, Request, RowBuffer, Rows,
+    Split, TableRequest, TableSplit, Tables, Unseen, digits_to_draw, find_tables, find_with, holdout, names,
+    resolve_source, unused_message,
 };
 use chainrule_evaluate::{Misclassified, Scores, Tally};
 use chainrule_report::{Tile, contact_sheet};
@@ -25,6 +25,7 @@ use crate::missing::check_folder_exists;
 use crate::model::{Model, Origin as ModelOrigin, RunRecords};
 use crate::options::{DataSource, OutputOptions};
 use crate::output::{Lines, print_json, print_message};
+use crate::table::warnings;
 
 #[derive(Args, Debug)]
 pub(crate) struct EvaluateOptions {
@@ -113,8 +114,8 @@ struct LabelledRows {
     rows: Rows,
     /// The number of rows of each other class.
     left_out: BTreeMap<String, usize>,
-    /// The line of each row, for a table.
-    lines: Option<Vec<u32>>,
+    /// Whether the rows are those of a table, and not images.
+    is_table: bool,
 }
 
 /// Evaluates a model on labelled rows.
@@ -141,10 +142,10 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
             let (rows, left_out) = select_rows(&model, &data, options)?;
             let uses_all_rows =
                 data_option.is_some() && data.pictures.as_ref().is_some_and(|pictures| !pictures.has_parts);
-            (LabelledRows { rows, left_out, lines: None }, Provenance::of_images(&data), uses_all_rows)
+            (LabelledRows { rows, left_out, is_table: false }, Provenance::of_images(&data), uses_all_rows)
         }
-        Some(features) => {
-            let tables = find_table(&model, features, options)?;
+        Some(_) => {
+            let tables = find_table(&model, options)?;
             unused_message(&tables.unused, false).iter().for_each(|message| log(&format!("note: {message}")));
             let source = Provenance::of_tables(&tables);
             let [train, validation] = tables.parts;
@@ -152,9 +153,15 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
                 SplitOption::Train => train,
                 SplitOption::Validation => validation,
             };
-            let uses_all_rows = data_option.is_some_and(|path| Path::new(path).is_file());
-            let TableSplit { rows, lines, left_out } = Arc::unwrap_or_clone(part);
-            (LabelledRows { rows, left_out, lines: Some(lines) }, source, uses_all_rows)
+            // Without held-out rows the run was validated on its training rows, which are all rows.
+            let uses_all_rows =
+                tables.is_validated_on_training || data_option.is_some_and(|path| Path::new(path).is_file());
+            let TableSplit { rows, left_out, unlabelled, unseen } = Arc::unwrap_or_clone(part);
+            if unlabelled > 0 {
+                log(&format!("note: {} without a label left out", pluralize(unlabelled, "row")));
+            }
+            unseen.iter().filter_map(Unseen::message).for_each(|message| log(&format!("note: {message}")));
+            (LabelledRows { rows, left_out, is_table: true }, source, uses_all_rows)
         }
     };
     let is_the_runs_own = model.run_records().is_some_and(|run| source.files == run.manifest.data_files);
@@ -164,11 +171,13 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
     }
     let noun = labelled.noun();
     if is_the_runs_own && uses_all_rows {
-        log(&format!(
-            "note: this data includes the {noun}s that the run was trained on; without --data, only its validation {noun}s are used"
-        ));
+        let advice = match data_option {
+            Some(_) => format!("; without --data, only its validation {noun}s are used"),
+            None => String::new(),
+        };
+        log(&format!("note: this data includes the {noun}s that the run was trained on{advice}"));
     }
-    let LabelledRows { rows, left_out, lines } = &labelled;
+    let LabelledRows { rows, left_out, is_table } = &labelled;
     let count: usize = left_out.values().sum();
     let may_leave_out = options.known_classes_only || has_chosen_classes(&model);
     if count > 0 && !rows.is_empty() && !may_leave_out {
@@ -188,9 +197,9 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
         file.write(&draw_wrong_images(&model, rows, &scores)?)?;
     }
     let wrong = scores.most_confidently_wrong.iter().map(|wrong| wrong.row);
-    let (images, lines) = match lines {
-        None => (Some(wrong.map(|row| rows.stored_index(row)).collect()), None),
-        Some(lines) => (None, Some(wrong.map(|row| lines[row]).collect())),
+    let (images, lines) = match is_table {
+        false => (Some(wrong.map(|row| rows.stored_index(row)).collect()), None),
+        true => (None, Some(wrong.filter_map(|row| rows.line(row)).collect())),
     };
     let answer = Answer {
         run: model.folder.display().to_string(),
@@ -213,6 +222,9 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
         most_confidently_wrong_images: images,
         most_confidently_wrong_lines: lines,
     };
+    if let Some(RunRecords { summary, config, .. }) = model.run_records() {
+        warnings(summary, config).iter().for_each(|warning| log(&format!("note: in its training, {warning}")));
+    }
     if options.output.json {
         print_json(&answer)?;
     } else {
@@ -241,8 +253,8 @@ fn find_images(model: &Model, data_option: Option<&str>, log: &mut dyn FnMut(&st
     Ok(data)
 }
 
-/// Like [`find`] for a table. Columns are matched by name.
-fn find_table(model: &Model, features: &[String], options: &EvaluateOptions) -> Result<Tables> {
+/// Like [`find_images`] for a table. Columns are matched by name.
+fn find_table(model: &Model, options: &EvaluateOptions) -> Result<Tables> {
     let (data_option, label) = (options.data.source.as_deref(), options.label.as_deref());
     let label = label.map(str::to_owned).or_else(|| model.run_records()?.config.data().label.clone());
     if let (None, ModelOrigin::Imported(imported)) = (&label, &model.origin) {
@@ -251,7 +263,8 @@ fn find_table(model: &Model, features: &[String], options: &EvaluateOptions) -> 
     let table_request = TableRequest {
         label,
         ignored: Vec::new(),
-        features: Some(features.to_vec()),
+        group: model.run_records().filter(|_| data_option.is_none()).and_then(|run| run.config.data().group.clone()),
+        recipe: RecipeSource::Model(model.schema.recipe_of_columns()),
         classes: Some(names(model.classes())),
         holdout: run_holdout(model, data_option),
         resident_bytes: resident_bytes(model),
@@ -267,7 +280,11 @@ fn find_table(model: &Model, features: &[String], options: &EvaluateOptions) -> 
         Some(tables) => Ok(tables),
         None => bail!(
             "{}: expected a {} file or a folder with {}, because the model was trained on a table",
-            data_option.unwrap_or("the run's data"),
+            match (data_option, model.run_records()) {
+                (Some(path), _) => path,
+                (None, Some(run)) => run.config.data().source.as_str(),
+                (None, None) => "the data",
+            },
             readers::names(readers::TABLES, "or"),
             readers::train_tables()
         ),
@@ -293,17 +310,20 @@ fn request(model: &Model, data_option: Option<&str>) -> Result<Request> {
 
 /// Returns the run's holdout for its own data. Other data is used whole.
 fn run_holdout(model: &Model, data_option: Option<&str>) -> Option<Holdout> {
-    model.run_records().filter(|_| data_option.is_none()).map(|run| holdout(&run.config))
+    model.run_records().filter(|_| data_option.is_none()).and_then(|run| holdout(&run.config))
 }
 
 fn resident_bytes(model: &Model) -> u64 {
     model.run_records().map_or_else(|| DataConfig::default().resident_bytes, |run| run.config.data().resident_bytes)
 }
 
-/// Whether the run's config chose classes. If so, rows of other classes are left out without an
-/// error.
+/// Whether the run's config left out rows of other classes. If so, such rows are left out without
+/// an error. A config that names all classes of its table, as the defaults do, leaves out none.
 fn has_chosen_classes(model: &Model) -> bool {
-    model.run_records().is_some_and(|run| run.config.data().classes.is_some())
+    model.run_records().is_some_and(|run| match run.summary.data.rows_of_other_classes {
+        Some(rows) => rows > 0,
+        None => run.config.data().classes.is_some(),
+    })
 }
 
 /// Lists a few classes with their numbers of rows.
@@ -346,7 +366,7 @@ const CHUNK: usize = 1 << 19;
 
 impl LabelledRows {
     fn noun(&self) -> &'static str {
-        if self.lines.is_some() { "row" } else { "image" }
+        if self.is_table { "row" } else { "image" }
     }
 }
 

@@ -9,13 +9,13 @@ use clap::ValueEnum;
 
 use crate::builtin;
 use crate::missing::{ConfigKind, check_config_exists};
-use crate::options::{OverrideOptions, TrainOptions};
+use crate::options::{OverrideOptions, TableOptions, TrainOptions};
 
 /// Returns the checked config: the experiment's file, or the config of the resumed run, with the
 /// command line's overrides.
 pub(crate) fn config(options: &TrainOptions, resumed: Option<&RunFolder>) -> Result<TrainConfig> {
     check_overrides(&options.override_options, options.config.as_deref())?;
-    let overrides = overrides(&options.override_options);
+    let overrides = overrides(&options.override_options, &options.table);
     if let (None, Some(run)) = (&options.config, resumed) {
         let name = run.path().join("config.toml").display().to_string();
         return Ok(TrainConfig::parse(&name, &run.config().to_toml(), &overrides)?);
@@ -56,10 +56,15 @@ pub(crate) fn check_overrides(override_options: &OverrideOptions, config: Option
 }
 
 /// Returns all overrides: `--set` in order, then the named options.
-pub(crate) fn overrides(override_options: &OverrideOptions) -> Vec<String> {
+pub(crate) fn overrides(override_options: &OverrideOptions, table: &TableOptions) -> Vec<String> {
     let quoted = |text: &str| toml::Value::from(text).to_string();
     let data = override_options.data.source.as_deref().map(|source| format!("data.source={}", quoted(source)));
-    overrides_without_data(override_options).into_iter().chain(data).collect()
+    let label = table.label.as_deref().map(|label| format!("data.label={}", quoted(label)));
+    let validation = table.validation.map(|fraction| format!("data.validation_fraction={fraction:?}"));
+    overrides_without_data(override_options)
+        .into_iter()
+        .chain([data, label, validation].into_iter().flatten())
+        .collect()
 }
 
 /// Like [`overrides`] without the source of the data.

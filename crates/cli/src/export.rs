@@ -15,7 +15,7 @@ use crate::exit;
 use crate::missing::check_folder_exists;
 use crate::model::{Model, Origin};
 use crate::options::OutputOptions;
-use crate::output::{print_json, print_line};
+use crate::output::{print_json, print_line, print_message};
 
 #[derive(Args, Debug)]
 pub(crate) struct ExportOptions {
@@ -59,6 +59,12 @@ pub(crate) fn export(options: &ExportOptions) -> Result<u8> {
     let file = destination(&out, options.force, "--out")?;
     let bytes = to_portable(&model).to_bytes(format);
     file.write(&bytes)?;
+    if model.schema.recipe.as_ref().is_some_and(|recipe| !recipe.are_numbers()) && !options.output.quiet {
+        let n = model.schema.features.len();
+        print_message(&format!(
+            "note: the file takes the {n} features in the order of its names, not the columns; encode rows as `inspect` lists them"
+        ));
+    }
     if options.output.json {
         print_json(
             &json!({ "run": model.folder.display().to_string(), "file": out.display().to_string(), "format": format.name(), "bytes": bytes.len() }),

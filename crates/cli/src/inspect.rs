@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow, bail};
-use chainrule_core::{Class, LinkKind, WeightNorms, align_left, align_right, display_width, pluralize};
+use chainrule_core::{Class, LinkKind, Recipe, WeightNorms, align_left, align_right, display_width, pluralize};
 use chainrule_data::picture::Treatment;
 use chainrule_data::readers::{self, IMAGES};
 use chainrule_data::{input_files, names};
@@ -18,6 +18,7 @@ use crate::missing::check_folder_exists;
 use crate::model::Model;
 use crate::options::OutputOptions;
 use crate::output::{Lines, print_json, print_message};
+use crate::table_defaults;
 
 #[derive(Args, Debug)]
 pub(crate) struct InspectOptions {
@@ -60,6 +61,9 @@ struct Answer<'a> {
     /// For a model of a table: one entry for each feature, the largest weight first.
     #[serde(skip_serializing_if = "Option::is_none")]
     features: Option<Vec<FeatureSummary>>,
+    /// How a table's columns become features.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recipe: Option<&'a Recipe>,
     #[serde(skip_serializing_if = "Option::is_none")]
     image: Option<ImageExplanation>,
 }
@@ -146,6 +150,7 @@ pub(crate) fn inspect(options: &InspectOptions) -> Result<u8> {
         classes: model.classes(),
         weight_norm: model.weight_norm,
         weights: weighted_classes(&model).map(|class| class_summary(&model, class)).collect(),
+        recipe: model.schema.recipe.as_ref(),
         features: model.features().map(|names| feature_summaries(&model, names)),
         image,
     };
@@ -316,6 +321,10 @@ fn describe(answer: &Answer, kind: &str) -> Lines {
         for ClassSummary { class, frobenius, bias, smallest, largest } in &answer.weights {
             let class = align_right(class, first);
             lines.add(format!("{class} {frobenius:>10.4} {bias:>10.4} {smallest:>10.4} {largest:>10.4}"));
+        }
+        if let Some(recipe) = answer.recipe {
+            lines.empty_line();
+            table_defaults::describe(recipe, None).into_iter().for_each(|line| lines.add(line));
         }
         if let Some(features) = &answer.features {
             let names: Vec<String> = features.iter().map(|feature| feature.name.clone()).collect();

@@ -35,6 +35,7 @@ mod serve;
 mod show_data;
 mod sweep;
 mod table;
+mod table_defaults;
 mod train;
 mod usage;
 

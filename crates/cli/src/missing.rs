@@ -41,7 +41,7 @@ pub(crate) fn check_config_exists(path: &Path, kind: ConfigKind) -> Result<()> {
         return match is_table(path) {
             false => Ok(()),
             true => bail!(
-                "{shown}: expected the TOML file of an experiment, but this is a table; --data {shown} --set data.label=COLUMN trains on it"
+                "{shown}: expected the TOML file of an experiment, but this is a table; --data {shown} --label COLUMN trains on it"
             ),
         };
     }

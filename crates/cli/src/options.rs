@@ -27,6 +27,8 @@ pub(crate) struct TrainOptions {
     #[command(flatten)]
     pub(crate) override_options: OverrideOptions,
     #[command(flatten)]
+    pub(crate) table: TableOptions,
+    #[command(flatten)]
     pub(crate) backend_options: BackendOptions,
     /// Number of threads of the fused kernels [default: all that this machine runs in parallel].
     /// It changes the results only by rounding.
@@ -50,6 +52,19 @@ pub(crate) struct TrainOptions {
     pub(crate) output: OutputOptions,
 }
 
+/// Shortcuts for data that has one part or a label column.
+#[derive(Args, Debug)]
+pub(crate) struct TableOptions {
+    /// The label column of a table (data.label). Without CONFIG, the defaults suit tables then: the
+    /// minimum by L-BFGS, standardised numbers, lambda = 1/n.
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) label: Option<String>,
+    /// The fraction of the rows to hold out for validation (`data.validation_fraction`); 0 trains
+    /// on all rows [default: 0.2, or the data's own validation part].
+    #[arg(long, value_name = "FRACTION")]
+    pub(crate) validation: Option<f64>,
+}
+
 #[derive(Args, Debug)]
 pub(crate) struct SweepOptions {
     /// Experiment config: a TOML file or a built-in experiment (softmax, softmax-optimum, logistic,
@@ -63,6 +78,8 @@ pub(crate) struct SweepOptions {
     pub(crate) grid: Vec<String>,
     #[command(flatten)]
     pub(crate) override_options: OverrideOptions,
+    #[command(flatten)]
+    pub(crate) table: TableOptions,
     #[command(flatten)]
     pub(crate) backend_options: BackendOptions,
     /// Number of parallel trainings [default: as many as the cores allow; 1 on a GPU]. It does not
@@ -94,7 +111,7 @@ pub(crate) struct SweepOptions {
 
 #[derive(Args, Debug)]
 pub(crate) struct BackendOptions {
-    /// Backend to compute on: cuda, wgpu, flex, ndarray or remote:HOST:PORT
+    /// Backend to compute on: cuda, wgpu, flex, ndarray, cpu or remote:HOST:PORT
     /// [default: the first local one in this build].
     #[arg(long, value_name = "BACKEND")]
     pub(crate) backend: Option<Backend>,
@@ -155,6 +172,9 @@ pub(crate) struct ReproduceOptions {
 pub(crate) struct DataOptions {
     #[command(flatten)]
     pub(crate) data: DataSource,
+    /// The label column of a table, which is no feature.
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) label: Option<String>,
     /// Download MNIST into burn-dataset's cache folder and verify it, unless it is already there.
     #[arg(long, conflicts_with = "write_idx")]
     pub(crate) fetch: bool,

@@ -119,7 +119,7 @@ pub(crate) fn with_advice(error: &anyhow::Error) -> String {
 fn option_for(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     if let Some(error) = error.downcast_ref::<DataError>() {
         return match error {
-            DataError::NoLabel { .. } => Some("name it with --set data.label=COLUMN".to_owned()),
+            DataError::NoLabel { .. } => Some("name it with --label COLUMN".to_owned()),
             DataError::ManyDigits { .. } => Some(
                 "write them with chainrule data --write-idx DIR --train-images N, and use them with --data DIR"
                     .to_owned(),

@@ -8,6 +8,7 @@ use chainrule_core::{Class, ContentError, LinkKind, align_right, display_width};
 use chainrule_data::input_files::{self, ImageInput};
 use chainrule_data::picture::Treatment;
 use chainrule_data::readers::{self, IMAGES, PICTURES, READERS, TABLES};
+use chainrule_data::{RowBuffer, Unseen};
 use chainrule_solve::Prediction;
 use clap::Args;
 use serde::Serialize;
@@ -139,7 +140,7 @@ pub(crate) fn predict(options: &PredictOptions) -> Result<u8> {
             }
         };
         for file in files {
-            let predictions = match predict_file(&model, &file) {
+            let predictions = match predict_file(&model, &file, &mut log) {
                 Ok(predictions) => predictions,
                 Err(problem) => {
                     report_problem(&file, problem);
@@ -169,14 +170,19 @@ pub(crate) fn predict(options: &PredictOptions) -> Result<u8> {
 }
 
 /// Returns the predictions for a file's images or rows.
-fn predict_file(model: &Model, file: &Path) -> Result<Vec<Predicted>, ContentError> {
-    let Some(features) = model.features() else {
+fn predict_file(model: &Model, file: &Path, log: &mut dyn FnMut(&str)) -> Result<Vec<Predicted>, ContentError> {
+    if model.features().is_none() {
         let images = input_files::read(file, model.image_size(), model.picture_mode())?;
         return images.into_iter().map(|image| predicted(model, file, image)).collect();
-    };
-    let table = input_files::read_table(file, features)?;
-    let rows = (0..table.len()).map(|row| {
-        let prediction = model.predictor.predict(&table.row(row)).map_err(|error| error.to_string())?;
+    }
+    let table = input_files::read_table(file, &model.schema.recipe_of_columns())?;
+    for message in table.unseen.iter().filter_map(Unseen::message) {
+        log(&format!("note: {}: {message}", file.display()));
+    }
+    let mut buffer = RowBuffer::default();
+    let rows = (0..table.rows.len()).map(|row| {
+        let features = table.rows.row(row, &mut buffer).map_err(|error| error.to_string())?;
+        let prediction = model.predictor.predict(features).map_err(|error| error.to_string())?;
         let Prediction { class, probabilities, .. } = prediction;
         let (file, class) = (file.display().to_string(), model.classes()[class].clone());
         Ok(Predicted { file, number: Some(row), class, probabilities, treatment: None })

@@ -4,11 +4,15 @@ use std::path::Path;
 
 use anyhow::Result;
 use chainrule::machine::{Machine, Prepared};
-use chainrule_core::{Generator, Preprocessing, Schema, Solver, TrainConfig};
-use chainrule_data::{Dataset, Provenance, Rows};
+use chainrule_core::{
+    DataKind, FinalMetrics, Generator, LinkKind, Parameters, Preprocessing, Schema, Solver, TrainConfig,
+};
+use chainrule_data::{DataError, Dataset, HeldOut, Provenance, Rows};
 use chainrule_kernels::{Isa, PackedRows};
 use chainrule_records::DataSummary;
-use chainrule_solve::{Observer, TrainError, Trained, TrainingStatistics, dropped_rows};
+use chainrule_solve::{
+    FurtherDecrease, Observer, TrainError, Trained, TrainingStatistics, constant_model, dropped_rows, further_decrease,
+};
 
 use crate::table;
 
@@ -17,6 +21,8 @@ pub(crate) struct SelectedRows {
     rows: [Rows; 2],
     statistics: TrainingStatistics,
     about: DataSummary,
+    held_out: Option<HeldOut>,
+    constant: FinalMetrics,
 }
 
 /// Validation rows of up to this many bytes are kept in memory whatever `data.resident_bytes` says,
@@ -43,6 +49,9 @@ pub(crate) fn dropped_rows_note(config: &TrainConfig, rows: usize) -> Option<Str
 impl SelectedRows {
     /// Selects the rows and classes that a config names.
     pub(crate) fn of(data: Dataset, config: &TrainConfig, source: &Provenance, machine: &Machine) -> Result<Self> {
+        let held_out = data.held_out();
+        let is_validated_on_training = data.is_validated_on_training();
+        let rows_of_other_classes = data.rows_of_other_classes();
         let ([train, validation], schema) = data.into_rows(config)?;
         let resident_bytes = config.data().resident_bytes;
         let rows = [
@@ -52,10 +61,26 @@ impl SelectedRows {
         machine.engine(config, rows[0].kind(), rows.iter().find(|rows| rows.file().is_some()))?;
         let statistics = TrainingStatistics::of(config, &rows[0], &schema)?;
         let [train, validation] = rows.each_ref().map(Rows::len);
-        let Schema { kind, image_size, features, classes } = schema;
+        let Schema { kind, image_size, features, recipe, classes } = schema;
         let (unused, sha256, source) = (source.unused.clone(), source.sha256(), source.name.clone());
-        let about = DataSummary { source, kind, sha256, train, validation, image_size, features, classes, unused };
-        Ok(Self { rows, statistics, about })
+        let [train_labels, validation_labels] = rows.each_ref().map(Rows::labels);
+        let weights = statistics.class_weights.as_deref();
+        let constant = constant_model([&train_labels, &validation_labels], classes.len(), weights);
+        let about = DataSummary {
+            source,
+            kind,
+            sha256,
+            train,
+            validation,
+            image_size,
+            features,
+            recipe,
+            rows_of_other_classes,
+            is_validated_on_training,
+            classes,
+            unused,
+        };
+        Ok(Self { rows, statistics, about, held_out, constant })
     }
 
     /// Formats the class weights for a person.
@@ -81,22 +106,30 @@ impl SelectedRows {
     }
 
     /// Returns the labels of the training rows.
-    pub(crate) fn train_labels(&self) -> Vec<u8> {
+    pub(crate) fn train_labels(&self) -> Vec<u16> {
         self.rows[0].labels()
     }
 
     /// Prepares the rows for the engine of a config.
     pub(crate) fn load(self, config: &TrainConfig, machine: &Machine) -> Result<PreparedRows> {
+        // A view of the same rows.
+        let is_table = self.about.kind == DataKind::Table;
+        let train = (is_table && config.descent().solver == Solver::Sgd).then(|| self.rows[0].clone());
         let rows = machine.prepare(self.rows, &self.statistics.preprocessing, config)?;
-        Ok(PreparedRows { rows, statistics: self.statistics, about: self.about })
+        let Self { statistics, about, held_out, constant, .. } = self;
+        Ok(PreparedRows { rows, train, statistics, about, held_out, constant })
     }
 }
 
 /// The rows of a run, prepared for an engine.
 pub(crate) struct PreparedRows {
     rows: Prepared,
+    /// The training rows, if [`further_decrease`](Self::further_decrease) needs them.
+    train: Option<Rows>,
     statistics: TrainingStatistics,
     about: DataSummary,
+    held_out: Option<HeldOut>,
+    constant: FinalMetrics,
 }
 
 impl PreparedRows {
@@ -114,6 +147,27 @@ impl PreparedRows {
     /// Returns the summary of the data.
     pub(crate) fn about(&self) -> &DataSummary {
         &self.about
+    }
+
+    /// Returns the rows that were held out from the file of the training rows.
+    pub(crate) fn held_out(&self) -> Option<&HeldOut> {
+        self.held_out.as_ref()
+    }
+
+    /// Returns the metrics of the constant model.
+    pub(crate) fn constant(&self) -> FinalMetrics {
+        self.constant
+    }
+
+    /// Measures how much further J falls from these parameters, as a fraction of J. `None` for
+    /// images, and for solvers with a certificate.
+    pub(crate) fn further_decrease(&self, config: &TrainConfig, at: &Parameters) -> Result<Option<f64>, DataError> {
+        let Some(rows) = &self.train else { return Ok(None) };
+        let link = LinkKind::from(config.model().kind).link(self.about.classes.len());
+        let TrainingStatistics { preprocessing, class_weights } = &self.statistics;
+        let FurtherDecrease { before, after } =
+            further_decrease(&link, config, rows, preprocessing, class_weights.as_deref(), at)?;
+        Ok(Some(if before > 0.0 { (before - after) / before } else { 0.0 }))
     }
 
     /// Returns the preprocessing of the features.

@@ -143,6 +143,9 @@ impl Run<'_> {
             }
         };
         let folder = self.folder.path().display();
+        if let Some(held_out) = self.rows.held_out() {
+            self.folder.write_held_out(held_out.rows())?;
+        }
         let summary = self.summary(&trained, norm, observer.seconds())?;
         let summary = self
             .folder
@@ -195,6 +198,8 @@ impl Run<'_> {
             best_step,
             best_validation_loss,
             final_metrics: trained.final_metrics,
+            constant: Some(self.rows.constant()),
+            further_decrease: self.rows.further_decrease(self.config, &trained.parameters)?,
             weight_norm: norm,
             seconds,
             files: BTreeMap::new(),

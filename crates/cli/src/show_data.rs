@@ -4,7 +4,7 @@ use std::iter::repeat;
 use std::path::Path;
 
 use anyhow::Result;
-use chainrule_core::{UnusedFile, UnusedFiles, align_left, display_width};
+use chainrule_core::{DataConfig, Recipe, UnusedFile, UnusedFiles, align_left, display_width};
 use chainrule_data::table::{ColumnSummary, TableSummary};
 use chainrule_data::{
     Counts, Data, DataError, Images, Request, digits, inspect_source, mnist, sha256_of_files, unused_message,
@@ -14,6 +14,7 @@ use serde::Serialize;
 use crate::exit;
 use crate::options::DataOptions;
 use crate::output::{Lines, print_json, print_message};
+use crate::table_defaults;
 
 /// What `chainrule data` reports for images.
 #[derive(Serialize)]
@@ -43,6 +44,9 @@ struct AboutFile {
 #[derive(Serialize)]
 struct AboutTables {
     tables: Vec<AboutTableFile>,
+    /// What the columns become in a training on all rows of the first table.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recipe: Option<Recipe>,
     /// Files of the folder that are not used.
     unused: Vec<UnusedFile>,
     /// The number of further unused files.
@@ -70,11 +74,20 @@ pub(crate) fn data(options: &DataOptions) -> Result<u8> {
     if let Some(inspected) = request.summarize_tables()? {
         let tables = inspected.files.into_iter().map(|(file, about)| AboutTableFile { file, about }).collect();
         let UnusedFiles { files, left_out } = inspected.unused.clone();
-        let about = AboutTables { tables, unused: files, unused_left_out: left_out };
+        let resident_bytes = DataConfig::default().resident_bytes;
+        // A summary can be made of any table, a recipe only of one that fits into memory.
+        let recipe = request.learn_recipe(options.label.as_deref(), resident_bytes);
+        let (recipe, problem) = match recipe {
+            Ok(recipe) => (recipe, None),
+            // A label that is not there is a mistake of the command line.
+            Err(problem) if options.label.is_some() => return Err(problem.into()),
+            Err(problem) => (None, Some(problem.to_string())),
+        };
+        let about = AboutTables { tables, recipe, unused: files, unused_left_out: left_out };
         if options.output.json {
             print_json(&about)?;
         } else {
-            describe_tables(&about, &inspected.unused).print()?;
+            describe_tables(&about, problem.as_deref(), &inspected.unused, options.label.as_deref()).print()?;
         }
         return Ok(exit::SUCCESS);
     }
@@ -161,7 +174,7 @@ fn describe(about: &About, data: &Data) -> Lines {
     lines
 }
 
-fn describe_tables(about: &AboutTables, unused: &UnusedFiles) -> Lines {
+fn describe_tables(about: &AboutTables, problem: Option<&str>, unused: &UnusedFiles, label: Option<&str>) -> Lines {
     let mut lines = Lines::default();
     for AboutTableFile { file, about } in &about.tables {
         lines.add(format!("source  {file}"));
@@ -184,7 +197,17 @@ fn describe_tables(about: &AboutTables, unused: &UnusedFiles) -> Lines {
     if let Some(message) = unused_message(unused, false) {
         lines.add(message);
     }
-    lines.add("Name the label column with train --set data.label=COLUMN. All other columns are features, except those in data.ignore.");
+    if let Some(recipe) = &about.recipe {
+        lines.empty_line();
+        lines.add("Features of a training on all rows:");
+        table_defaults::describe(recipe, None).into_iter().for_each(|line| lines.add(line));
+    }
+    if let Some(problem) = problem {
+        lines.add(format!("No features: {problem}"));
+    }
+    if label.is_none() {
+        lines.add("Name the label column with --label COLUMN, here and for train. All other columns become features, except those in data.ignore.");
+    }
     lines
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use chainrule_core::{
-    Certificate, Class, DataKind, GradientSource, LinkKind, Precision, SearchEnd, TrainConfig, pluralize,
+    Certificate, Class, DataKind, FinalMetrics, GradientSource, LinkKind, Precision, SearchEnd, TrainConfig, pluralize,
 };
 use chainrule_records::Summary;
 
@@ -38,9 +38,14 @@ pub(crate) fn closing_table(summary: &Summary, config: &TrainConfig, folder: &Pa
     let (last, norm, seconds) = (&summary.final_metrics, &summary.weight_norm, &summary.seconds);
     let weights = summary.class_weights.as_ref();
     let loss = if weights.is_some() { "weighted loss" } else { "cross-entropy" };
+    let rows = if summary.data.is_validated_on_training {
+        format!("{} rows, none held out", summary.data.train)
+    } else {
+        format!("{} + {} rows", summary.data.train, summary.data.validation)
+    };
     let rows = [
         ("experiment", format!("{}: {model}, {gradient}, {} {precision}", summary.experiment, summary.backend)),
-        ("data", format!("{} ({} + {} rows)", summary.data.source, summary.data.train, summary.data.validation)),
+        ("data", format!("{} ({rows})", summary.data.source)),
         ("class weights", weights.map(|weights| class_weights(&summary.data.classes, weights)).unwrap_or_default()),
         ("ended", ended),
         ("minimum", minimum(summary, config).unwrap_or_default()),
@@ -49,6 +54,7 @@ pub(crate) fn closing_table(summary: &Summary, config: &TrainConfig, folder: &Pa
         ("", "      training  validation".to_owned()),
         (loss, format!("{:>14.6} {:>11.6}", last.train_loss, last.validation_loss)),
         ("accuracy", format!("{:>12.2} %{:>10.2} %", 100.0 * last.train_accuracy, 100.0 * last.validation_accuracy)),
+        ("constant model", constant(summary).unwrap_or_default()),
         ("", String::new()),
         (
             "weight norm",
@@ -69,7 +75,69 @@ pub(crate) fn closing_table(summary: &Summary, config: &TrainConfig, folder: &Pa
     for (name, value) in rows.iter().filter(|(name, value)| name.is_empty() || !value.is_empty()) {
         lines.add(format!("{name:<16} {value}"));
     }
+    warnings(summary, config).iter().for_each(|warning| lines.add(format!("note: {warning}")));
     lines
+}
+
+/// Describes the constant model of a table on the validation rows.
+fn constant(summary: &Summary) -> Option<String> {
+    let FinalMetrics { validation_loss, validation_accuracy, .. } = summary.constant?;
+    let accuracy = 100.0 * validation_accuracy;
+    (summary.data.kind == DataKind::Table).then(|| {
+        format!("{accuracy:.2} % and {validation_loss:.6} on the validation rows, by the class frequencies alone")
+    })
+}
+
+/// J falls by more than this fraction where a training stopped far from the minimum.
+const FAR: f64 = 0.01;
+
+/// Returns what is wrong with a model that was trained, and what to do.
+pub(crate) fn warnings(summary: &Summary, config: &TrainConfig) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if summary.data.is_validated_on_training {
+        warnings.push("no rows were held out; the validation figures are those of the training rows".to_owned());
+    }
+    let to_the_minimum =
+        "--set data.standardize=true --set descent.solver=lbfgs --set objective.l2=1e-3 goes to the minimum";
+    let last = &summary.final_metrics;
+    if let Some(constant) = &summary.constant {
+        let worse = [
+            (last.validation_accuracy < constant.validation_accuracy).then_some("accuracy"),
+            (last.validation_loss > constant.validation_loss).then_some("loss"),
+        ];
+        let worse: Vec<&str> = worse.into_iter().flatten().collect();
+        if !worse.is_empty() {
+            let advice = if summary.certificate.is_some_and(|certificate| certificate.holds()) {
+                "the features may say little about the label; a higher objective.l2 brings the loss back to the constant model's"
+            } else {
+                to_the_minimum
+            };
+            warnings.push(format!(
+                "the validation {} {} worse than the constant model's; {advice}",
+                worse.join(" and "),
+                if worse.len() == 1 { "is" } else { "are" }
+            ));
+        }
+    }
+    if let Some(constant) = summary.constant.filter(|constant| last.train_loss > constant.train_loss) {
+        let (loss, of_constant) = (last.train_loss, constant.train_loss);
+        warnings.push(format!(
+            "the training did not converge: its training loss {loss:.3e} is above {of_constant:.3e} of the constant model"
+        ));
+    }
+    if let Some(decrease) = summary.further_decrease.filter(|decrease| *decrease > FAR && !summary.interrupted) {
+        let more = match config.data().standardize {
+            true => {
+                "more epochs or another learning rate come closer, and --set descent.solver=lbfgs goes to the minimum"
+            }
+            false => to_the_minimum,
+        };
+        warnings.push(format!(
+            "the training stopped far from the minimum: ten more steps of L-BFGS lower J by {:.0} %; {more}",
+            100.0 * decrease
+        ));
+    }
+    warnings
 }
 
 /// Lists classes with their weights.
@@ -111,9 +179,16 @@ fn minimum(summary: &Summary, config: &TrainConfig) -> Option<String> {
         format!("J = {objective:.9} is at most {bound:.1e} above the minimum (gradient norm {gradient_norm:.1e})");
     if !certificate.holds() {
         text += &format!("; the tolerance is {tolerance:e}");
-        if *ended == SearchEnd::Rounding {
-            text += "; ";
-            text += rounding_advice(summary, config);
+        match ended {
+            SearchEnd::Rounding => {
+                text += "; ";
+                text += rounding_advice(summary, config);
+            }
+            SearchEnd::IterationsUsedUp => {
+                let more = 10 * config.optimum().max_iterations;
+                text += &format!("; a training with --set optimum.max_iterations={more} may go there");
+            }
+            _ => {}
         }
     }
     Some(text)

@@ -4,7 +4,7 @@ use std::num::NonZero;
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use chainrule::machine::{Machine, all_threads};
 use chainrule_data::Dataset;
 use chainrule_records::{ConfigFile, Manifest, RunFolder, Summary};
@@ -12,13 +12,14 @@ use chainrule_solve::{Ending, max_steps};
 
 use crate::checkpoints::CheckpointObserver;
 use crate::destination::explain_existing_folder;
+use crate::experiment::check_overrides;
 use crate::missing::check_folder_exists;
 use crate::options::TrainOptions;
 use crate::output::{print_json, print_message, with_advice};
 use crate::progress::{Progress, catch_interrupts, stderr_is_terminal};
 use crate::rows::{SelectedRows, dropped_rows_note};
 use crate::run::{self, is_interruption, machine_for_resume, manifest, run};
-use crate::{exit, experiment, table};
+use crate::{exit, experiment, table, table_defaults};
 
 /// Trains the experiment of the options, or resumes a run. Validation is complete before a file is
 /// written.
@@ -32,7 +33,23 @@ pub(crate) fn train(options: &TrainOptions) -> Result<u8> {
     options.resume.as_deref().map_or(Ok(()), check_folder_exists)?;
     let resumed = options.resume.as_deref().map(RunFolder::open).transpose()?;
     let machine = machine(options, resumed.as_ref().map(RunFolder::manifest))?;
-    let config = machine.resolve_defaults(experiment::config(options, resumed.as_ref())?)?;
+    let table = match (&options.config, &resumed) {
+        (None, None) => {
+            check_overrides(&options.override_options, None)?;
+            let table = table_defaults::find(&options.override_options, &options.table)?;
+            if let (None, Some(label), None) = (&table, &options.table.label, &options.override_options.data.source) {
+                bail!("--label {label}: it names a column of a table; name the table with --data FILE");
+            }
+            table
+        }
+        _ => None,
+    };
+    let config = match &table {
+        Some(table) => table.config(&experiment::overrides(&options.override_options, &options.table))?,
+        None => experiment::config(options, resumed.as_ref())?,
+    };
+    let config = machine.resolve_defaults(config)?;
+    let table_notes = table.as_ref().map(|table| table.notes(&config)).unwrap_or_default();
     if let Some(folder) = &resumed {
         // The data may lie elsewhere. The manifest identifies it.
         let differences = config.differences(folder.config()).into_iter().filter(|key| !key.starts_with("data.source"));
@@ -46,8 +63,12 @@ pub(crate) fn train(options: &TrainOptions) -> Result<u8> {
         return report_finished(options, folder, summary, &mut log);
     }
     let summary = finished.map(|(_, summary)| summary);
-    let data = Dataset::find(&config, &mut log)?;
-    let (source, subset_message) = (data.provenance(), data.subset_message(&config));
+    let data = match table {
+        Some(table) => Dataset::of_tables(table.tables, &config, &mut log)?,
+        None => Dataset::find(&config, &mut log)?,
+    };
+    let option_note = table_defaults::check_options(&options.table, &data)?;
+    let (source, subset_message, notes) = (data.provenance(), data.subset_message(&config), data.notes());
     // The bytes of the files can be freed after this, since the rows go to the device.
     let rows = SelectedRows::of(data, &config, &source, &machine)?;
     let about = rows.about().clone();
@@ -68,11 +89,20 @@ pub(crate) fn train(options: &TrainOptions) -> Result<u8> {
         (None, None) => RunFolder::create_numbered(Path::new("runs"), &config, &manifest)?,
     };
     log(&format!("data: {}, {} training and {} validation rows", about.source, about.train, about.validation));
-
-    for line in
-        [subset_message, dropped_rows_note(&config, about.train), rows.class_weights_note(), rows.scale_note(&config)?]
-            .into_iter()
-            .flatten()
+    if let Some(recipe) = &about.recipe {
+        table_defaults::describe(recipe, Some(config.data())).iter().for_each(|line| log(line));
+    }
+    table_notes.iter().for_each(|line| log(line));
+    notes.iter().for_each(|note| log(&format!("note: {note}")));
+    for line in [
+        option_note,
+        subset_message,
+        dropped_rows_note(&config, about.train),
+        rows.class_weights_note(),
+        rows.scale_note(&config)?,
+    ]
+    .into_iter()
+    .flatten()
     {
         log(&line);
     }
@@ -140,6 +170,11 @@ fn report_finished(
 /// Prints a run's result and returns the exit code.
 fn print_result(options: &TrainOptions, folder: &RunFolder, summary: &Summary) -> Result<u8> {
     if options.output.json {
+        if !options.output.quiet {
+            table::warnings(summary, folder.config())
+                .iter()
+                .for_each(|warning| print_message(&format!("note: {warning}")));
+        }
         print_json(summary)?;
     } else {
         table::closing_table(summary, folder.config(), folder.path()).print()?;

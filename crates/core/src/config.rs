@@ -3,9 +3,11 @@
 //!
 //! [`TrainConfig`]: crate::TrainConfig
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use crate::{Class, ClassWeights};
+use crate::{Class, ClassWeights, ColumnKind};
 
 /// `[data]`: the data source and its preparation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,8 +31,27 @@ pub struct DataConfig {
     /// Columns of a table to ignore.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ignore: Vec<String>,
+    /// The kinds of some columns of a table. The kinds of all others follow from their values. A
+    /// column that is named here is never left out.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub columns: BTreeMap<String, ColumnKind>,
+    /// Texts of a table that mark a missing value, besides the empty field, `NA`, `NaN`, `null`,
+    /// `?`, `.`, `-` and the like.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
+    /// The largest number of levels of a category. The most frequent ones have a weight each, all
+    /// others share that of `(other)`.
+    #[serde(default = "a_thousand", skip_serializing_if = "is_a_thousand")]
+    pub max_categories: usize,
+    /// The number of training rows that a level of a category needs for a weight of its own.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub min_rows: usize,
+    /// The column of a table whose values group the rows, such as a person's number. Rows of one
+    /// group are held out together. The column is no feature.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
     /// The fraction of each class's rows held out for validation. Used only if the data has no
-    /// validation set.
+    /// validation set. With 0 all rows are training rows, and validation uses these, too.
     #[serde(default = "one_fifth")]
     pub validation_fraction: f64,
     /// Height and width, in pixels, to which each picture of a folder is scaled.
@@ -282,6 +303,24 @@ fn mnist_size() -> [usize; 2] {
     [28, 28]
 }
 
+fn a_thousand() -> usize {
+    1000
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_a_thousand(count: &usize) -> bool {
+    *count == a_thousand()
+}
+
+fn one() -> usize {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_one(count: &usize) -> bool {
+    *count == one()
+}
+
 fn one_fifth() -> f64 {
     0.2
 }
@@ -294,6 +333,11 @@ impl Default for DataConfig {
             validation_images: None,
             label: None,
             ignore: Vec::new(),
+            columns: BTreeMap::new(),
+            missing: Vec::new(),
+            max_categories: a_thousand(),
+            min_rows: one(),
+            group: None,
             validation_fraction: one_fifth(),
             image_size: mnist_size(),
             classes: None,

@@ -5,7 +5,8 @@
 //! - [`Settings`]: an experiment's configuration. [`TrainConfig`] holds the same after validation.
 //!   Only a `TrainConfig` can train.
 //! - [`Parameters`]: the trained weights. [`Preprocessing`] turns stored numbers into features.
-//!   [`Schema`] describes the model's inputs and classes.
+//!   [`Schema`] describes the model's inputs and classes. [`Recipe`] turns a table's columns into
+//!   stored numbers.
 //! - [`Link`]: the loss of a row's logits and the prediction from them. Models differ only in their
 //!   link.
 //! - [`Features`]: a chunk of stored rows. [`EngineKind`] lists the engines and what each can
@@ -37,6 +38,7 @@ mod norms;
 mod parameters;
 mod preprocessing;
 mod ranges;
+mod recipe;
 mod schema;
 mod text;
 mod train_config;
@@ -63,6 +65,9 @@ pub use norms::WeightNorms;
 pub use parameters::Parameters;
 pub use preprocessing::{MAX_ABS_VALUE, Preprocessing, Standardization};
 pub use ranges::{IMAGE_SIZE_KEY, IMAGE_SIZE_MESSAGE, INTEGER_RANGES, range_message, range_of};
+pub use recipe::{
+    ABSENT, Categorical, ColumnKind, ColumnRecipe, Encoding, LeftOut, Numeric, Recipe, WhyLeftOut, mixed,
+};
 pub use schema::{DataKind, MAX_CLASSES, Schema};
 pub use text::{
     align_left, align_right, display_width, edit_distance_within, escape_controls, is_control_like, max_typos, nearest,

@@ -6,10 +6,12 @@ use std::ops::RangeInclusive;
 const MAX_INTEGER: u64 = i64::MAX as u64;
 
 /// The keys of the integer settings, with their ranges.
-pub const INTEGER_RANGES: [(&str, RangeInclusive<u64>); 13] = [
+pub const INTEGER_RANGES: [(&str, RangeInclusive<u64>); 15] = [
     ("data.train_images", 1..=u32::MAX as u64),
     ("data.validation_images", 1..=u32::MAX as u64),
     ("data.resident_bytes", 0..=MAX_INTEGER),
+    ("data.max_categories", 1..=1_000_000),
+    ("data.min_rows", 1..=u32::MAX as u64),
     ("descent.step_epochs", 1..=1_000_000),
     ("descent.batch_size", 1..=u32::MAX as u64),
     ("descent.epochs", 1..=1_000_000),

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::class::name_problem;
 use crate::text::pluralize;
-use crate::{Class, LinkKind, Parameters, Preprocessing, Standardization};
+use crate::{Class, LinkKind, Parameters, Preprocessing, Recipe, Standardization};
 
 /// The kind of data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,13 +31,17 @@ pub struct Schema {
     /// The names of the features, for a table.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub features: Vec<String>,
+    /// How the columns of a table became these features. Without it each feature is a column of
+    /// numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipe: Option<Recipe>,
     /// The classes as the data names them, in the order of the model's outputs. The logistic model
     /// lists its negative class first.
     pub classes: Vec<Class>,
 }
 
-/// The maximum number of classes, because a label is a byte.
-pub const MAX_CLASSES: usize = 256;
+/// The maximum number of classes, because a label is a `u16`.
+pub const MAX_CLASSES: usize = 65_535;
 
 impl Schema {
     /// Returns the first error in this schema, if there is one.
@@ -46,7 +50,17 @@ impl Schema {
         if k > MAX_CLASSES {
             return Some(format!("{}; at most {MAX_CLASSES} are supported", pluralize(k, "class")));
         }
-        if let Some(problem) = self.features.iter().find_map(|name| name_problem(name)) {
+        if let Some(recipe) = &self.recipe {
+            if recipe.feature_names() != self.features {
+                return Some("its features are not those of its recipe".to_owned());
+            }
+            if let Some(problem) = recipe.problem() {
+                return Some(problem);
+            }
+        }
+        // The name of a level's feature may be long.
+        let columns = self.recipe.as_ref().map(Recipe::column_names);
+        if let Some(problem) = columns.as_ref().unwrap_or(&self.features).iter().find_map(|name| name_problem(name)) {
             return Some(format!("the name of a feature {problem}"));
         }
         let (mut names, mut classes) = (HashSet::new(), HashSet::new());
@@ -55,6 +69,11 @@ impl Schema {
         }
         let duplicate = self.classes.iter().map(ToString::to_string).find(|class| !classes.insert(class.clone()))?;
         Some(format!("two classes are called {duplicate:?}"))
+    }
+
+    /// Returns how the columns of a table become features: the recipe, or numbers in columns.
+    pub fn recipe_of_columns(&self) -> Recipe {
+        self.recipe.clone().unwrap_or_else(|| Recipe::of_numbers(&self.features))
     }
 
     /// Returns the first contradiction between a model's weights and this schema, if there is one.

@@ -208,7 +208,16 @@ fn check(config: &TrainConfig) -> Result<(), (&'static str, String)> {
     let is_in_range = data.image_size.iter().all(|side| (1..=4096).contains(side));
     ensure(IMAGE_SIZE_KEY, is_in_range, IMAGE_SIZE_MESSAGE)?;
     let fraction = data.validation_fraction;
-    ensure("data.validation_fraction", fraction > 0.0 && fraction < 1.0, "expected a number between 0 and 1")?;
+    ensure(
+        "data.validation_fraction",
+        (0.0..1.0).contains(&fraction),
+        "expected a number from 0 (train on all rows) to below 1",
+    )?;
+    if let Some(label) = &data.label {
+        ensure("data.ignore", !data.ignore.contains(label), "it names the label column, which cannot be left out")?;
+    }
+    check_count("data.max_categories", data.max_categories)?;
+    check_count("data.min_rows", data.min_rows)?;
     check_count("data.train_images", data.train_images.unwrap_or(1))?;
     check_count("data.validation_images", data.validation_images.unwrap_or(1))?;
     if let Some(classes) = &data.classes {

@@ -7,12 +7,11 @@ use std::iter::repeat_n;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use chainrule_core::{DataKind, UnusedFiles};
+use chainrule_core::{DataKind, UnusedFiles, name_problem};
 
 use crate::idx::{self, IdxImages, KeepPixels};
 use crate::input::BEGINNING;
 use crate::readers::{self, PICTURES};
-use crate::table::name_problem;
 use crate::tables::{TRAIN, VALIDATION};
 use crate::{DataError, Holdout, Images, picture, sha256};
 
@@ -184,9 +183,9 @@ pub(crate) fn read(parts: &[PathBuf], request: PictureRequest, keep: KeepPixels)
     // For each picture, whether it is a validation picture. Only used for a single part.
     let validation_mask = match (parts, request.holdout) {
         ([all], Some(holdout)) => {
-            let labels: Vec<u8> =
-                (0..=u8::MAX).zip(by_part[0].values()).flat_map(|(label, of)| repeat_n(label, of.len())).collect();
-            let validation_mask = holdout.validation_mask(&labels).map_err(|class| {
+            let labels: Vec<u16> =
+                (0..).zip(by_part[0].values()).flat_map(|(label, of)| repeat_n(label, of.len())).collect();
+            let validation_mask = holdout.validation_mask(&labels, None).map_err(|class| {
                 let path = all.join(&classes[usize::from(class)]);
                 let problem =
                     "the only picture of its class; a class needs at least two: one for training, one for validation"

@@ -6,9 +6,21 @@ use chainrule_core::{Class, Schema, TrainConfig};
 
 use crate::provenance::{schema_of_images, schema_of_tables, unused_message};
 use crate::{
-    Counts, Data, DataError, Holdout, Images, Origin, PictureMode, PictureRequest, Provenance, Request, Rows,
-    TableRequest, Tables, find_tables, find_with,
+    Counts, Data, DataError, Holdout, Images, Origin, PictureMode, PictureRequest, Provenance, RawTables,
+    RecipeOptions, RecipeSource, Request, Rows, TableRequest, Tables, find_tables, find_with,
 };
+
+/// The validation rows that were held out from a table.
+#[derive(Clone, Debug)]
+pub struct HeldOut(Rows);
+
+impl HeldOut {
+    /// Iterates over the rows: the number of each row in its file, from 0 and without the header,
+    /// and its line, from 2.
+    pub fn rows(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+        (0..self.0.len()).map(|row| (self.0.stored_index(row) as u32, self.0.line(row).unwrap_or_default()))
+    }
+}
 
 /// The data that a run is trained on.
 #[derive(Clone)]
@@ -31,12 +43,24 @@ impl Dataset {
         let data = match find_tables(request, &table_request(config))? {
             Some(tables) => Self::Tables(tables),
             None => {
-                let (size, holdout) = (requested.image_size, Some(holdout(config)));
+                let (size, holdout) = (requested.image_size, holdout(config));
                 let pictures = PictureRequest { size, mode: PictureMode::AsWhole, holdout };
                 let digits = digits_to_draw(config);
                 Self::Images(find_with(request, digits, pictures, requested.resident_bytes, log)?)
             }
         };
+        if let Some(what) = data.unused_message() {
+            log(&format!("note: {what}"));
+        }
+        Ok(data)
+    }
+
+    /// Prepares tables that were read already. `log` receives messages.
+    ///
+    /// # Errors
+    /// See [`RawTables::into_tables`].
+    pub fn of_tables(tables: RawTables, config: &TrainConfig, log: &mut dyn FnMut(&str)) -> Result<Self, DataError> {
+        let data = Self::Tables(tables.into_tables(&table_request(config))?);
         if let Some(what) = data.unused_message() {
             log(&format!("note: {what}"));
         }
@@ -66,6 +90,43 @@ impl Dataset {
         };
         let parts: Vec<String> = parts.into_iter().filter_map(part).collect();
         (!parts.is_empty()).then(|| format!("note: only {} are used", parts.join(" and ")))
+    }
+
+    /// Returns the rows that were held out from the file of the training rows.
+    pub fn held_out(&self) -> Option<HeldOut> {
+        match self {
+            Self::Tables(tables) if tables.is_held_out => Some(HeldOut(tables.parts[1].rows.clone())),
+            _ => None,
+        }
+    }
+
+    /// Returns the number of a table's rows that were left out because the config does not have
+    /// their class.
+    pub fn rows_of_other_classes(&self) -> Option<usize> {
+        let Self::Tables(tables) = self else { return None };
+        let parts = if tables.is_validated_on_training { &tables.parts[..1] } else { &tables.parts[..] };
+        Some(parts.iter().flat_map(|part| part.left_out.values()).sum())
+    }
+
+    /// Returns whether the validation rows were held out from the training data.
+    pub fn has_holdout(&self) -> bool {
+        match self {
+            Self::Images(data) => data.pictures.as_ref().is_some_and(|pictures| !pictures.has_parts),
+            Self::Tables(tables) => tables.is_held_out,
+        }
+    }
+
+    /// Returns whether the validation rows are the training rows.
+    pub fn is_validated_on_training(&self) -> bool {
+        matches!(self, Self::Tables(tables) if tables.is_validated_on_training)
+    }
+
+    /// Returns notes for people about the rows and values of tables.
+    pub fn notes(&self) -> Vec<String> {
+        match self {
+            Self::Images(_) => Vec::new(),
+            Self::Tables(tables) => tables.notes(),
+        }
     }
 
     /// Returns the training rows and the validation rows of the config, and their schema. The rows
@@ -154,21 +215,29 @@ pub fn resolve_source(requested: &str, resolved: &str) -> Request {
 }
 
 /// Returns the table options of a config.
-fn table_request(config: &TrainConfig) -> TableRequest {
+pub fn table_request(config: &TrainConfig) -> TableRequest {
     let requested = config.data();
+    let options = RecipeOptions {
+        kinds: requested.columns.clone(),
+        missing: requested.missing.clone(),
+        max_categories: requested.max_categories,
+        min_rows: requested.min_rows,
+    };
     TableRequest {
         label: requested.label.clone(),
         ignored: requested.ignore.clone(),
-        features: None,
+        group: requested.group.clone(),
+        recipe: RecipeSource::Learn(options),
         classes: config.classes_by_label().map(|classes| names(&classes)),
-        holdout: Some(holdout(config)),
+        holdout: holdout(config),
         resident_bytes: requested.resident_bytes,
     }
 }
 
-/// Returns the holdout that a run takes from a single file or folder.
-pub fn holdout(config: &TrainConfig) -> Holdout {
-    Holdout { fraction: config.data().validation_fraction, seed: config.descent().shuffle.seed }
+/// Returns the holdout that a run takes from a single file or folder, if any.
+pub fn holdout(config: &TrainConfig) -> Option<Holdout> {
+    let fraction = config.data().validation_fraction;
+    (fraction > 0.0).then_some(Holdout { fraction, seed: config.descent().shuffle.seed })
 }
 
 /// Returns the class names.

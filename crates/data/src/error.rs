@@ -41,7 +41,7 @@ pub enum DataError {
         problem: String,
     },
     /// The label column is not specified.
-    #[error("{}: data.label is missing: name the label column; the columns are {columns}", .path.display())]
+    #[error("{}: data.label is missing, the column of the labels; the columns are {columns}", .path.display())]
     NoLabel {
         /// The file.
         path: PathBuf,

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use chacha20::ChaCha8Rng;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -17,10 +19,9 @@ impl Holdout {
     ///
     /// # Errors
     /// Returns a class that has only one row.
-    pub fn split(&self, labels: &[u8]) -> Result<[Vec<usize>; 2], u8> {
-        let validation_mask = self.validation_mask(labels)?;
-        Ok([false, true]
-            .map(|is_validation| (0..labels.len()).filter(|&row| validation_mask[row] == is_validation).collect()))
+    pub fn split(&self, labels: &[u16]) -> Result<[Vec<usize>; 2], u16> {
+        let validation_mask = self.validation_mask(labels, None)?;
+        Ok([false, true].map(|is_kept| (0..labels.len()).filter(|&row| validation_mask[row] == is_kept).collect()))
     }
 
     /// Returns for each row whether it is a validation row.
@@ -29,29 +30,87 @@ impl Holdout {
     /// class become validation rows. Their number is the class's rows times the fraction, rounded,
     /// at least one and at most all but one.
     ///
+    /// With `groups`, the group of each row, rows of one group stay together. Whole groups become
+    /// validation rows, in shuffled order, each if that brings the classes' numbers of rows closer
+    /// to those above.
+    ///
     /// # Errors
-    /// Returns a class that has only one row.
+    /// Returns a class that has only one row, or rows in one group only.
     ///
     /// # Panics
     /// Panics if there are 2^32 rows or more.
-    pub fn validation_mask(&self, labels: &[u8]) -> Result<Vec<bool>, u8> {
-        let mut counts = [0usize; 256];
+    pub fn validation_mask(&self, labels: &[u16], groups: Option<&[u32]>) -> Result<Vec<bool>, u16> {
+        let mut counts = vec![0usize; labels.iter().max().map_or(0, |&largest| usize::from(largest) + 1)];
         labels.iter().for_each(|&label| counts[usize::from(label)] += 1);
-        if let Some(class) = (0..=u8::MAX).find(|&class| counts[usize::from(class)] == 1) {
-            return Err(class);
+        if let Some(class) = counts.iter().position(|&count| count == 1) {
+            return Err(class as u16);
         }
-        let mut remaining = counts.map(|count| {
-            let requested = (count as f64 * self.fraction).round() as usize;
-            if count == 0 { 0 } else { requested.clamp(1, count - 1) }
+        let quotas = counts.iter().map(|&count| {
+            let quota = (count as f64 * self.fraction).round() as usize;
+            if count == 0 { 0 } else { quota.clamp(1, count - 1) }
         });
+        let mut left: Vec<usize> = quotas.collect();
+        let mut generator = ChaCha8Rng::seed_from_u64(self.seed);
+        if let Some(groups) = groups {
+            return mask_of_groups(labels, groups, &counts, left, &mut generator);
+        }
         let mut rows: Vec<u32> = (0..u32::try_from(labels.len()).expect("fewer than 2^32 rows")).collect();
-        rows.shuffle(&mut ChaCha8Rng::seed_from_u64(self.seed));
+        rows.shuffle(&mut generator);
         let mut validation_mask = vec![false; labels.len()];
         for row in rows.into_iter().map(|row| row as usize) {
-            let remaining = &mut remaining[usize::from(labels[row])];
-            validation_mask[row] = *remaining > 0;
-            *remaining = remaining.saturating_sub(1);
+            let left = &mut left[usize::from(labels[row])];
+            validation_mask[row] = *left > 0;
+            *left = left.saturating_sub(1);
         }
         Ok(validation_mask)
     }
+}
+
+fn mask_of_groups(
+    labels: &[u16],
+    groups: &[u32],
+    counts: &[usize],
+    mut left: Vec<usize>,
+    generator: &mut ChaCha8Rng,
+) -> Result<Vec<bool>, u16> {
+    let n_groups = groups.iter().max().map_or(0, |&largest| largest as usize + 1);
+    let mut rows_of: Vec<Vec<usize>> = vec![Vec::new(); n_groups];
+    groups.iter().enumerate().for_each(|(row, &group)| rows_of[group as usize].push(row));
+    let mut order: Vec<usize> = (0..n_groups).collect();
+    order.shuffle(generator);
+    let mut in_training = counts.to_vec();
+    let mut validation_mask = vec![false; labels.len()];
+    let of_class = |group: usize| {
+        let mut rows = BTreeMap::<usize, usize>::new();
+        rows_of[group].iter().for_each(|&row| *rows.entry(usize::from(labels[row])).or_default() += 1);
+        rows
+    };
+    for &group in &order {
+        let of_class = of_class(group);
+        // A class needs training rows, too.
+        let takes_all = of_class.iter().any(|(&class, &rows)| rows == in_training[class]);
+        let closer: isize = of_class
+            .iter()
+            .map(|(&class, &rows)| rows.min(left[class]) as isize - rows.saturating_sub(left[class]) as isize)
+            .sum();
+        if takes_all || closer <= 0 {
+            continue;
+        }
+        for (class, rows) in of_class {
+            left[class] = left[class].saturating_sub(rows);
+            in_training[class] -= rows;
+        }
+        rows_of[group].iter().for_each(|&row| validation_mask[row] = true);
+    }
+    // A class whose groups are all large gets its smallest one.
+    let lacks = |class: usize, in_training: &[usize]| counts[class] > 0 && in_training[class] == counts[class];
+    while let Some(class) = (0..counts.len()).find(|&class| lacks(class, &in_training)) {
+        let has_class = |group: &&usize| rows_of[**group].iter().any(|&row| usize::from(labels[row]) == class);
+        let leaves_rows = |group: &&usize| of_class(**group).iter().all(|(&class, &rows)| rows < in_training[class]);
+        let fits = order.iter().filter(has_class).filter(leaves_rows);
+        let smallest = fits.min_by_key(|group| rows_of[**group].len()).ok_or(class as u16)?;
+        of_class(*smallest).into_iter().for_each(|(class, rows)| in_training[class] -= rows);
+        rows_of[*smallest].iter().for_each(|&row| validation_mask[row] = true);
+    }
+    Ok(validation_mask)
 }

@@ -118,11 +118,6 @@ impl Images {
         &self.labels
     }
 
-    /// Returns the labels, shared.
-    pub(crate) fn shared_labels(&self) -> Arc<[u8]> {
-        Arc::clone(&self.labels)
-    }
-
     /// Returns the pixels of consecutive images, if they are in memory.
     pub(crate) fn resident(&self, images: Range<usize>) -> Option<&[u8]> {
         let Pixels::Resident(IdxImages { height, width, pixels }) = &self.images else { return None };

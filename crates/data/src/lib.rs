@@ -18,12 +18,15 @@
 //! - [`BatchOrder`]: the order of the rows in each epoch
 //! - [`Prefetcher`]: reads or draws data on other threads while the caller computes
 
+mod cells;
 mod checksum;
 mod class_folders;
 mod dataset;
+mod days;
 pub mod digits;
 #[cfg(feature = "download")]
 pub mod download;
+mod encode;
 mod error;
 mod foreign;
 mod holdout;
@@ -32,6 +35,7 @@ mod image_file;
 mod images;
 mod input;
 pub mod input_files;
+mod learn;
 pub mod mnist;
 mod numbers;
 mod order;
@@ -46,12 +50,17 @@ pub mod table;
 mod tables;
 mod unused;
 
+pub use cells::MISSING;
 pub use checksum::sha256;
 pub use class_folders::{PictureMode, PictureRequest};
-pub use dataset::{DIGITS, Dataset, DatasetKind, digits_to_draw, holdout, names, resolve_source};
+pub use dataset::{
+    DIGITS, Dataset, DatasetKind, HeldOut, digits_to_draw, holdout, names, resolve_source, table_request,
+};
+pub use encode::Unseen;
 pub use error::DataError;
 pub use holdout::Holdout;
 pub use images::Images;
+pub use learn::RecipeOptions;
 pub use numbers::Values;
 pub use order::{BatchOrder, Order, Shuffle};
 pub use prefetcher::Prefetcher;
@@ -61,7 +70,7 @@ pub use source::{
     Counts, Data, Origin, Pictures, Request, Split, find, find_tables, find_with, find_within, inspect_source,
     is_mnist, read_folder, sha256_of_files,
 };
-pub use tables::{TableRequest, TableSplit, TableSummaries, Tables};
+pub use tables::{InputTable, LabelCounts, RawTables, RecipeSource, TableRequest, TableSplit, TableSummaries, Tables};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

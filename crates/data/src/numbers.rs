@@ -1,14 +1,5 @@
 use std::ops::Range;
 
-/// The numbers of a table's rows.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Numbers {
-    /// The number of features, d.
-    pub(crate) n_features: usize,
-    /// `n * d` numbers, row by row.
-    pub(crate) values: Values,
-}
-
 /// A compact sequence of exact numbers.
 ///
 /// Numbers are stored in blocks. A block uses four bytes per number if f32 represents all of them

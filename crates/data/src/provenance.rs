@@ -48,15 +48,16 @@ pub fn schema_of_images(data: &Data, labels: Vec<u8>) -> Schema {
         None => (DataKind::Images, &Class::Number),
     };
     let classes = labels.into_iter().map(class).collect();
-    Schema { kind, image_size: [height, width], features: Vec::new(), classes }
+    Schema { kind, image_size: [height, width], features: Vec::new(), recipe: None, classes }
 }
 
 /// Returns the schema of a table.
 pub fn schema_of_tables(tables: &Tables) -> Schema {
     Schema {
         kind: DataKind::Table,
-        image_size: [1, tables.columns.len()],
-        features: tables.columns.clone(),
+        image_size: [1, tables.recipe.n_features()],
+        features: tables.recipe.feature_names(),
+        recipe: Some(tables.recipe.clone()),
         classes: tables.classes.iter().cloned().map(Class::Name).collect(),
     }
 }

@@ -3,11 +3,14 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use chainrule_core::{FeatureKind, Features, Preprocessing, Standardization};
+use chainrule_core::{ContentError, FeatureKind, Features, Preprocessing, Recipe, Standardization};
 
+use crate::cells::Cells;
 use crate::checksum::Checksum;
+use crate::encode::{Encoder, Unseen};
 use crate::idx::IdxImages;
-use crate::numbers::{Numbers, Values};
+use crate::learn::{RecipeOptions, learn};
+use crate::numbers::Values;
 use crate::{DataError, Images};
 
 /// Rows, each with its class position: images in memory or in their file, or the numbers of a
@@ -23,17 +26,19 @@ pub struct Rows {
     /// The selected columns in their order; `None` means all columns as stored.
     columns: Option<Arc<[usize]>>,
     /// The label of each stored row.
-    labels: Arc<[u8]>,
-    /// The class position of each label; `None` for labels outside the classes.
-    positions: Arc<[Option<u8>; 256]>,
+    labels: Arc<[u16]>,
+    /// The class position of each label; `None` for labels outside the classes. Without positions,
+    /// each label is a class position.
+    positions: Option<Arc<[Option<u16>]>>,
     /// The class position of each chosen row, if the rows were given other labels.
-    relabelled: Option<Arc<[u8]>>,
+    relabelled: Option<Arc<[u16]>>,
 }
 
 #[derive(Clone, Debug)]
 enum Store {
     Images(Arc<Images>),
-    Numbers(Arc<Numbers>),
+    /// A table. Without an encoder its cells are the features.
+    Table(Arc<Cells>, Option<Arc<Encoder>>),
 }
 
 /// The selected stored rows.
@@ -69,13 +74,13 @@ impl Rows {
         classes: impl IntoIterator<Item = Option<u8>>,
     ) -> Self {
         let mut positions = [None; 256];
-        for (position, class) in (0..=u8::MAX).zip(classes) {
+        for (position, class) in (0..).zip(classes) {
             if let Some(label) = class {
                 positions[usize::from(label)] = Some(position);
             }
         }
-        let labels = images.shared_labels();
-        Self::with_known_labels(Store::Images(Arc::clone(images)), RowIndices::All(range), labels, positions)
+        let labels = images.labels().iter().copied().map(u16::from).collect();
+        Self::with_known_labels(Store::Images(Arc::clone(images)), RowIndices::All(range), labels, &positions)
     }
 
     /// Creates rows from images with `height` lines and `width` columns. The pixels are `[n *
@@ -91,26 +96,33 @@ impl Rows {
     ///
     /// # Panics
     /// Panics if the numbers of rows and labels differ.
-    pub fn of_numbers(n_features: usize, values: impl Into<Values>, labels: Vec<u8>) -> Self {
+    pub fn of_numbers(n_features: usize, values: impl Into<Values>, labels: Vec<u16>) -> Self {
         let (n, values) = (labels.len(), values.into());
         assert_eq!(values.len(), n * n_features, "expected {n_features} numbers for each of {n} rows");
-        let store = Store::Numbers(Arc::new(Numbers { n_features, values }));
-        let columns = None;
-        Self {
-            store,
-            selected: RowIndices::All(0..n),
-            columns,
-            labels: labels.into(),
-            positions: identity_positions(),
-            relabelled: None,
-        }
+        // The names are not used: nothing encodes these rows.
+        let columns = vec![String::new(); n_features];
+        let cells = Cells { columns, values, ..Cells::default() };
+        Self::of_cells(Arc::new(cells), None, None, labels.into())
+    }
+
+    /// Creates rows from chosen cells of a table, all if `None`. Each label is a class position.
+    pub(crate) fn of_cells(
+        cells: Arc<Cells>,
+        encoder: Option<Arc<Encoder>>,
+        chosen: Option<Arc<[u32]>>,
+        labels: Arc<[u16]>,
+    ) -> Self {
+        let selected = chosen.map_or(RowIndices::All(0..labels.len()), RowIndices::Some);
+        let store = Store::Table(cells, encoder);
+        Self { store, selected, columns: None, labels, positions: None, relabelled: None }
     }
 
     /// Keeps the chosen rows with a label of one of the classes.
-    fn with_known_labels(store: Store, selected: RowIndices, labels: Arc<[u8]>, positions: [Option<u8>; 256]) -> Self {
+    fn with_known_labels(store: Store, selected: RowIndices, labels: Arc<[u16]>, positions: &[Option<u16>]) -> Self {
         let mut rows =
-            Self { store, selected, columns: None, labels, positions: Arc::new(positions), relabelled: None };
-        let is_known = |row| rows.positions[usize::from(rows.labels[rows.stored_index(row)])].is_some();
+            Self { store, selected, columns: None, labels, positions: Some(positions.into()), relabelled: None };
+        let is_known =
+            |row| positions.get(usize::from(rows.labels[rows.stored_index(row)])).copied().flatten().is_some();
         if !(0..rows.len()).all(is_known) {
             let kept = (0..rows.len()).filter(|&row| is_known(row)).map(|row| rows.stored_index(row) as u32).collect();
             rows.selected = RowIndices::Some(kept);
@@ -135,7 +147,9 @@ impl Rows {
     pub fn size(&self) -> [usize; 2] {
         match &self.store {
             Store::Images(images) => images.size().into(),
-            Store::Numbers(numbers) => [1, self.columns.as_ref().map_or(numbers.n_features, |indices| indices.len())],
+            Store::Table(..) => {
+                [1, self.columns.as_ref().map_or_else(|| self.stored_columns(), |indices| indices.len())]
+            }
         }
     }
 
@@ -148,7 +162,7 @@ impl Rows {
     pub fn kind(&self) -> FeatureKind {
         match self.store {
             Store::Images(_) => FeatureKind::Bytes,
-            Store::Numbers(_) => FeatureKind::Numbers,
+            Store::Table(..) => FeatureKind::Numbers,
         }
     }
 
@@ -156,7 +170,7 @@ impl Rows {
     pub fn file(&self) -> Option<&Path> {
         match &self.store {
             Store::Images(images) => images.file(),
-            Store::Numbers(_) => None,
+            Store::Table(..) => None,
         }
     }
 
@@ -173,24 +187,27 @@ impl Rows {
     ///
     /// # Panics
     /// Panics if `row` is past the end.
-    pub fn label(&self, row: usize) -> u8 {
+    pub fn label(&self, row: usize) -> u16 {
         if let Some(labels) = &self.relabelled {
             return labels[row];
         }
         let label = self.labels[self.stored_index(row)];
-        self.positions[usize::from(label)].expect("rows of other classes are not chosen")
+        match &self.positions {
+            None => label,
+            Some(positions) => positions[usize::from(label)].expect("rows of other classes are not chosen"),
+        }
     }
 
     /// Returns the class position of each row.
-    pub fn labels(&self) -> Vec<u8> {
+    pub fn labels(&self) -> Vec<u16> {
         (0..self.len()).map(|row| self.label(row)).collect()
     }
 
-    /// Returns the position of the first class without rows.
-    pub(crate) fn empty_class(&self) -> Option<usize> {
-        let mut seen = [false; 256];
-        (0..self.len()).for_each(|row| seen[usize::from(self.label(row))] = true);
-        self.positions.iter().flatten().map(|&position| usize::from(position)).filter(|&position| !seen[position]).min()
+    /// Returns the position of the first class without rows, of n classes.
+    pub(crate) fn empty_class(&self, n_classes: usize) -> Option<usize> {
+        let mut has_rows = vec![false; n_classes];
+        (0..self.len()).for_each(|row| has_rows[usize::from(self.label(row))] = true);
+        has_rows.iter().position(|has_rows| !has_rows)
     }
 
     /// Returns the index of a row among the stored rows, from 0. For images in a file, this is the
@@ -205,6 +222,17 @@ impl Rows {
                 range.start + row
             }
             RowIndices::Some(rows) => rows[row] as usize,
+        }
+    }
+
+    /// Returns the line of a row in its file, from 1. `None` for images and for rows from memory.
+    ///
+    /// # Panics
+    /// Panics if `row` is past the end.
+    pub fn line(&self, row: usize) -> Option<u32> {
+        match &self.store {
+            Store::Images(_) => None,
+            Store::Table(cells, _) => cells.lines.get(self.stored_index(row)).copied(),
         }
     }
 
@@ -225,9 +253,9 @@ impl Rows {
     ) -> Result<Features<'a>, DataError> {
         let stored = rows.map(|row| self.stored_index(row));
         match &self.store {
-            Store::Numbers(numbers) => {
+            Store::Table(cells, encoder) => {
                 buffer.numbers.clear();
-                stored.for_each(|row| self.append(numbers, row, &mut buffer.numbers));
+                stored.for_each(|row| self.append(cells, encoder.as_deref(), row, &mut buffer.numbers));
                 Ok(Features::Numbers(&buffer.numbers))
             }
             Store::Images(images) => {
@@ -256,7 +284,7 @@ impl Rows {
         let RowBuffer { bytes, numbers } = buffer;
         numbers.clear();
         match &self.store {
-            Store::Numbers(stored) => self.append(stored, self.stored_index(row), numbers),
+            Store::Table(cells, encoder) => self.append(cells, encoder.as_deref(), self.stored_index(row), numbers),
             Store::Images(images) => {
                 bytes.resize(self.n_features(), 0);
                 images.read_pixels(self.stored_index(row), bytes)?;
@@ -266,12 +294,18 @@ impl Rows {
         Ok(numbers)
     }
 
-    /// Appends the selected columns of a stored row.
-    fn append(&self, stored: &Numbers, row: usize, numbers: &mut Vec<f64>) {
-        let start = row * stored.n_features;
-        match &self.columns {
-            None => stored.values.append_to(start..start + stored.n_features, numbers),
-            Some(indices) => numbers.extend(indices.iter().map(|index| stored.values.get(start + index))),
+    /// Appends the selected features of a stored row.
+    fn append(&self, cells: &Cells, encoder: Option<&Encoder>, row: usize, features: &mut Vec<f64>) {
+        let start = row * cells.n_columns();
+        match (encoder, &self.columns) {
+            (None, None) => cells.values.append_to(start..start + cells.n_columns(), features),
+            (None, Some(indices)) => features.extend(indices.iter().map(|index| cells.values.get(start + index))),
+            (Some(encoder), None) => encoder.append_row(cells, row, features),
+            (Some(encoder), Some(places)) => {
+                let mut all = Vec::new();
+                encoder.append_row(cells, row, &mut all);
+                features.extend(places.iter().map(|&place| all[place]));
+            }
         }
     }
 
@@ -343,7 +377,14 @@ impl Rows {
                 Features::Numbers(numbers) => numbers.iter().for_each(|x| checksum.update(x.to_le_bytes())),
             }
         }
-        checksum.update(self.labels());
+        // A label of up to 255 is one byte, so that older records stay valid.
+        for row in 0..self.len() {
+            let label = self.label(row);
+            match u8::try_from(label) {
+                Ok(byte) => checksum.update([byte]),
+                Err(_) => checksum.update(label.to_le_bytes()),
+            }
+        }
         Ok(checksum.finish())
     }
 
@@ -360,8 +401,8 @@ impl Rows {
         let (n, d) = (self.len(), self.n_features());
         let mut features = Vec::with_capacity(n * d);
         let are_all = matches!(&self.selected, RowIndices::All(range) if *range == (0..self.labels.len()));
-        if let (Store::Numbers(numbers), None, true) = (&mut self.store, &self.columns, are_all)
-            && let Some(own) = Arc::get_mut(numbers)
+        if let (Store::Table(cells, None), None, true) = (&mut self.store, &self.columns, are_all)
+            && let Some(own) = Arc::get_mut(cells)
         {
             let all = std::mem::take(&mut own.values).into_iter().zip((0..d).cycle());
             features.extend(all.map(|(raw, j)| round(preprocessing.value(j, raw))));
@@ -407,7 +448,9 @@ impl Rows {
         }
         let (n, mut pixels) = (self.len(), Vec::new());
         read(images, n, ContiguousRanges((0..n).map(|row| self.stored_index(row)).peekable()), &mut pixels)?;
-        Ok(Self::of_pixels(self.size(), pixels, self.labels()))
+        let images = Images::new(IdxImages { height: self.size()[0], width: self.size()[1], pixels }, vec![0; n]);
+        let labels = self.labels();
+        Ok(Self { relabelled: None, positions: None, labels: labels.into(), ..Self::from(images) })
     }
 
     /// Selects these rows, in this order.
@@ -423,16 +466,19 @@ impl Rows {
 
     /// Keeps the rows whose class has a position in `positions`, and gives them that position.
     #[must_use]
-    pub fn with_classes(&self, positions: &[Option<u8>]) -> Self {
-        let position = |own: u8| positions.get(usize::from(own)).copied().flatten();
+    pub fn with_classes(&self, positions: &[Option<u16>]) -> Self {
+        let position = |own: u16| positions.get(usize::from(own)).copied().flatten();
         if self.relabelled.is_some() {
             let known: Vec<usize> = (0..self.len()).filter(|&row| position(self.label(row)).is_some()).collect();
-            let labels: Vec<u8> = known.iter().filter_map(|&row| position(self.label(row))).collect();
+            let labels: Vec<u16> = known.iter().filter_map(|&row| position(self.label(row))).collect();
             return self.select(&known).with_labels(&labels);
         }
-        let composed = self.positions.map(|own| own.and_then(position));
+        let composed: Vec<Option<u16>> = match &self.positions {
+            None => positions.to_vec(),
+            Some(own) => own.iter().map(|own| own.and_then(position)).collect(),
+        };
         let rows =
-            Self::with_known_labels(self.store.clone(), self.selected.clone(), Arc::clone(&self.labels), composed);
+            Self::with_known_labels(self.store.clone(), self.selected.clone(), Arc::clone(&self.labels), &composed);
         Self { columns: self.columns.clone(), ..rows }
     }
 
@@ -441,7 +487,7 @@ impl Rows {
     /// # Panics
     /// Panics if the numbers of rows and labels differ.
     #[must_use]
-    pub fn with_labels(self, labels: &[u8]) -> Self {
+    pub fn with_labels(self, labels: &[u16]) -> Self {
         assert_eq!(labels.len(), self.len(), "one label per row");
         Self { relabelled: Some(labels.into()), ..self }
     }
@@ -462,10 +508,39 @@ impl Rows {
         Self { columns: (!are_all).then(|| own.into()), ..self }
     }
 
+    /// Encodes the rows of a table by another recipe. Returns the values that the recipe's training
+    /// rows did not have.
+    ///
+    /// # Errors
+    /// Returns an error if the rows are no table, if a column is missing, or if a value does not
+    /// fit its column.
+    pub fn with_recipe(&self, recipe: &Recipe) -> Result<(Self, Vec<Unseen>), ContentError> {
+        let Store::Table(cells, _) = &self.store else { return Err(ContentError::new("the rows are images")) };
+        let encoder = Encoder::new(cells, recipe).map_err(|missing| {
+            let (missing, columns) = (crate::table::quoted(&missing), crate::table::listed(&cells.columns));
+            format!("no column {missing}, which the model needs; the columns are {columns}")
+        })?;
+        let unseen = encoder.check(cells, (0..self.len()).map(|row| self.stored_index(row)))?;
+        let store = Store::Table(Arc::clone(cells), Some(Arc::new(encoder)));
+        Ok((Self { store, columns: None, ..self.clone() }, unseen))
+    }
+
+    /// Learns from these rows of a table how its columns become features.
+    ///
+    /// # Errors
+    /// Returns an error if the rows are no table of named columns, if no column is left, or if a
+    /// value does not fit the kind of its column.
+    pub fn learn_recipe(&self, options: &RecipeOptions) -> Result<Recipe, ContentError> {
+        let Store::Table(cells, _) = &self.store else { return Err(ContentError::new("the rows are images")) };
+        let rows: Vec<u32> = (0..self.len()).map(|row| self.stored_index(row) as u32).collect();
+        Ok(learn(cells, &rows, options)?)
+    }
+
     fn stored_columns(&self) -> usize {
         match &self.store {
             Store::Images(_) => self.n_features(),
-            Store::Numbers(numbers) => numbers.n_features,
+            Store::Table(cells, None) => cells.n_columns(),
+            Store::Table(_, Some(encoder)) => encoder.recipe().n_features(),
         }
     }
 }
@@ -511,9 +586,4 @@ fn read(
         filled = next;
     }
     Ok(())
-}
-
-/// Maps each label to itself as a class position.
-fn identity_positions() -> Arc<[Option<u8>; 256]> {
-    Arc::new(std::array::from_fn(|label| u8::try_from(label).ok()))
 }

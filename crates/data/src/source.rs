@@ -42,6 +42,12 @@ impl Request {
         }
     }
 
+    /// Returns the file or folder of tables that the request names, if it names tables. The
+    /// decision uses file names only.
+    pub fn table(&self) -> Option<PathBuf> {
+        self.path().filter(|path| are_tables(path))
+    }
+
     /// Returns whether the request names tables. The decision uses file names only.
     pub fn is_table(&self) -> bool {
         self.path().is_some_and(|path| are_tables(&path))
@@ -212,7 +218,7 @@ impl Data {
         let select = |images, range: Range<usize>, what| {
             let rows = range.len();
             let selection = Rows::of_images(images, range, classes.iter().copied().map(Some));
-            match selection.empty_class() {
+            match selection.empty_class(classes.len()) {
                 Some(position) => Err(DataError::EmptyClass { class: self.class_name(classes[position]), rows, what }),
                 None => Ok(selection),
             }

@@ -1,9 +1,10 @@
-//! Tables: a header of names, rows of numbers, and one label column. The file may have any table
+//! Tables: a header of names, rows of fields, and one label column. The file may have any table
 //! format of the [`readers`](crate::readers).
 //!
-//! White space around a field is ignored. A name that may have white space inside quotes is
-//! refused. Rows are identified by their lines in the file; the header is line 1. A field that is
-//! not a number is an error; nothing is guessed.
+//! White space around a field is ignored. A column or a label whose name may have white space
+//! inside quotes is refused. Rows are identified by their lines in the file; the header is line 1.
+//! A table stores its fields as they were read. A recipe, which is learnt from training rows, turns
+//! them into features.
 //!
 //! A table needs up to 4 times as much memory as its file has bytes, decompressed. [`TableSummary`]
 //! needs at most that much and at most 2 KiB a column. Both need at most 100 MB more for the header
@@ -15,42 +16,43 @@ use std::io::Read;
 
 use serde::Serialize;
 
+use chainrule_core::{ContentError, MAX_ABS_VALUE, MAX_CLASSES, name_problem};
+
+use crate::cells::{Cell, Cells, MISSING, Texts};
 use crate::numbers::Values;
 use crate::readers::{Record, Records, records};
-use chainrule_core::{ContentError, MAX_ABS_VALUE, MAX_CLASSES};
 
 /// The selection of columns.
-#[derive(Clone, Copy, Debug)]
-pub enum Columns<'a> {
-    /// All columns except the label and the ignored columns are features.
-    AllBut {
-        /// The label column.
-        label: &'a str,
-        /// The ignored columns.
-        ignored: &'a [String],
-    },
-    /// These feature columns, in this order. All other columns are ignored.
-    Named {
-        /// The feature columns.
-        features: &'a [String],
-        /// The label column, if labels are needed.
-        label: Option<&'a str>,
-    },
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Columns<'a> {
+    /// The feature columns, in this order. `None` means all columns that nothing else names.
+    pub features: Option<&'a [String]>,
+    /// The ignored columns.
+    pub ignored: &'a [String],
+    /// The label column, if labels are needed.
+    pub label: Option<&'a str>,
+    /// The column whose values group the rows, if any. It is no feature.
+    pub group: Option<&'a str>,
+    /// Feature columns whose fields are all read as texts, even if they look like numbers.
+    pub texts: &'a [String],
 }
 
-/// A table in memory.
-#[derive(Clone, Debug, PartialEq)]
+/// A table in memory. Its fields are stored as they were read. A [`Recipe`] turns them into
+/// features.
+///
+/// [`Recipe`]: chainrule_core::Recipe
+#[derive(Clone, Debug)]
 pub struct Table {
-    /// The feature names.
-    pub columns: Vec<String>,
-    /// `n * d` numbers, row by row.
-    pub values: Values,
+    /// The feature columns.
+    pub(crate) cells: Cells,
+    /// The names of all columns of the file.
+    header: Vec<String>,
     /// The position of each row's label in `classes`. Empty if no labels were requested.
-    pub labels: Vec<u8>,
-    /// The labels that occur, in numeric order if all are numbers, else in character order.
+    pub labels: Vec<u16>,
+    /// The labels that occur, also marks of missing ones, in the order of their first rows.
     pub classes: Vec<String>,
-    /// The line of each row, from 2.
-    pub lines: Vec<u32>,
+    /// The group of each row, from 0. Empty if no groups were requested.
+    pub(crate) groups: Vec<u32>,
     /// The SHA-256 of the file, decompressed.
     pub sha256: String,
 }
@@ -59,8 +61,6 @@ pub struct Table {
 pub const MAX_COLUMNS: usize = 100_000;
 /// The largest number of bytes in a row, including all line breaks.
 pub const MAX_ROW_LENGTH: u64 = 4 << 20;
-/// The largest number of characters in a name.
-const MAX_NAME_LENGTH: usize = 100;
 /// An error stops listing names after this many bytes.
 const MAX_LIST_LENGTH: usize = 250;
 
@@ -83,27 +83,29 @@ impl Table {
         Ok(header(&mut *records(reader, max_bytes)?)?)
     }
 
-    /// Returns the number of features, d.
-    pub fn n_features(&self) -> usize {
-        self.columns.len()
-    }
-
     /// Returns the number of rows.
     pub fn len(&self) -> usize {
-        self.lines.len()
+        self.cells.lines.len()
     }
 
     /// Returns whether there are no rows.
     pub fn is_empty(&self) -> bool {
-        self.lines.is_empty()
+        self.cells.lines.is_empty()
     }
 
-    /// Returns the numbers of a row.
-    ///
-    /// # Panics
-    /// Panics if `row` is past the end.
-    pub fn row(&self, row: usize) -> Vec<f64> {
-        self.values.row(self.n_features(), row)
+    /// Returns the names of the feature columns.
+    pub fn columns(&self) -> &[String] {
+        &self.cells.columns
+    }
+
+    /// Returns whether the file has a column with this name.
+    pub(crate) fn knows(&self, name: &str) -> bool {
+        self.header.iter().any(|column| column == name)
+    }
+
+    /// Lists the columns of the file for an error.
+    pub(crate) fn known(&self) -> String {
+        format!("its columns are {}", listed(&self.header))
     }
 }
 
@@ -114,7 +116,7 @@ pub struct ColumnSummary {
     pub name: String,
     /// The number of fields that are numbers.
     pub numbers: u64,
-    /// The number of empty fields.
+    /// The number of empty fields and of the usual [marks of missing values](crate::MISSING).
     pub missing: u64,
     /// The number of other fields.
     pub texts: u64,
@@ -122,7 +124,7 @@ pub struct ColumnSummary {
     pub smallest: Option<f64>,
     /// The largest number.
     pub largest: Option<f64>,
-    /// The number of distinct fields; `None` if there are too many for classes.
+    /// The number of distinct fields; `None` if there are more than 256.
     pub different: Option<usize>,
 }
 
@@ -166,8 +168,11 @@ impl TableSummary {
     }
 }
 
-/// The sorted hashes of distinct fields; `None` once there are too many for classes. So few 64-bit
-/// hashes do not collide in practice.
+/// The largest number of distinct fields that are counted.
+const MAX_DISTINCT: usize = 256;
+
+/// The sorted hashes of distinct fields; `None` once there are more than [`MAX_DISTINCT`]. So few
+/// 64-bit hashes do not collide in practice.
 struct DistinctValues(Option<Vec<u64>>);
 
 impl Default for DistinctValues {
@@ -181,8 +186,8 @@ impl DistinctValues {
         let Some(hashes) = &mut self.0 else { return };
         let mut hasher = DefaultHasher::new();
         hasher.write(field);
-        let Err(index) = hashes.binary_search(&hasher.finish()) else { return };
-        if hashes.len() == MAX_CLASSES {
+        let Err(place) = hashes.binary_search(&hasher.finish()) else { return };
+        if hashes.len() == MAX_DISTINCT {
             self.0 = None;
             return;
         }
@@ -190,7 +195,7 @@ impl DistinctValues {
         if hashes.len() == hashes.capacity() {
             hashes.reserve_exact(4.max(hashes.len() / 4));
         }
-        hashes.insert(index, hasher.finish());
+        hashes.insert(place, hasher.finish());
     }
 }
 
@@ -202,13 +207,13 @@ impl ColumnSummary {
 
     fn add(&mut self, field: &[u8]) {
         match number(field) {
-            Ok(number) => {
+            Some(number) => {
                 self.numbers += 1;
                 self.smallest = Some(self.smallest.map_or(number, |smallest| smallest.min(number)));
                 self.largest = Some(self.largest.map_or(number, |largest| largest.max(number)));
             }
-            Err(_) if field.is_empty() => self.missing += 1,
-            Err(_) => self.texts += 1,
+            None if field.is_empty() || MISSING.iter().any(|mark| mark.as_bytes() == field) => self.missing += 1,
+            None => self.texts += 1,
         }
     }
 }
@@ -236,31 +241,28 @@ fn name(field: &[u8], has_quotes: bool) -> Result<&str, &'static str> {
 
 fn parse(mut records: Box<dyn Records + '_>, columns: Columns, max_bytes: u64) -> Result<Table, String> {
     let header = header(&mut *records)?;
-    let selected = ColumnIndices::new(&header, columns)?;
-    let mut rows = TableBuilder::default();
+    let chosen = ColumnIndices::new(&header, columns)?;
+    let mut rows =
+        TableBuilder { texts: chosen.features.iter().map(|_| Texts::default()).collect(), ..TableBuilder::default() };
     let mut record = Record::default();
     while records.next(&mut record)? {
         let line = records.line(&record)?;
-        rows.add(&record, line, &header, &selected).map_err(|problem| format!("line {line}{problem}"))?;
-        if rows.values.bytes() > max_bytes {
+        rows.add(&record, line, &header, &chosen).map_err(|problem| format!("line {line}{problem}"))?;
+        if rows.bytes() > max_bytes {
             return Err(format!(
-                "line {line}: its numbers so far take {} bytes, more than data.resident_bytes = {max_bytes} allows in memory",
-                rows.values.bytes()
+                "line {line}: its rows so far take {} bytes, more than data.resident_bytes = {max_bytes} allows in memory",
+                rows.bytes()
             ));
         }
     }
     if rows.lines.is_empty() {
         return Err("it has no rows below its header".to_owned());
     }
-    let names: Vec<String> = selected.features.iter().map(|&column| header[column].clone()).collect();
-    if let (Columns::AllBut { .. }, Some(j)) = (columns, rows.constant(names.len())) {
-        let (name, value) = (&names[j], rows.values.get(j));
-        return Err(format!(
-            "column {name:?} is {value} in every row, so it cannot distinguish classes; exclude it with data.ignore = [{name:?}]"
-        ));
-    }
-    let (labels, classes) = rows.with_sorted_classes();
-    Ok(Table { columns: names, values: rows.values, labels, classes, lines: rows.lines, sha256: records.sha256() })
+    let TableBuilder { values, texts, labels, classes, groups, lines, .. } = rows;
+    let columns = chosen.features.iter().map(|&column| header[column].clone()).collect();
+    let classes = classes.iter().map(str::to_owned).collect();
+    let cells = Cells { columns, values, texts, lines };
+    Ok(Table { cells, header, labels, classes, groups, sha256: records.sha256() })
 }
 
 /// Reads the column names from the first record.
@@ -276,9 +278,18 @@ fn header(records: &mut dyn Records) -> Result<Vec<String>, String> {
         let column = i + 1;
         let name =
             self::name(name, has_quotes).map_err(|problem| format!("line 1: the name of column {column} {problem}"))?;
+        // As pandas names them. It writes its index without a name.
+        if name.is_empty() {
+            let is_taken = |name: &String| {
+                fields.iter().any(|field| field.trim_ascii() == name.as_bytes()) || header.contains(name)
+            };
+            let again = (1..).map(|times| format!("Unnamed: {i}.{times}"));
+            let free = std::iter::once(format!("Unnamed: {i}")).chain(again).find(|name| !is_taken(name));
+            header.push(free.expect("some number is free"));
+            continue;
+        }
         if let Some(problem) = name_problem(name) {
-            let hint = if name.is_empty() { "; pandas writes a column without a name unless index=False" } else { "" };
-            return Err(format!("line 1: the name of column {column} {problem}{hint}"));
+            return Err(format!("line 1: the name of column {column} {problem}"));
         }
         header.push(name.to_owned());
     }
@@ -296,14 +307,9 @@ fn header(records: &mut dyn Records) -> Result<Vec<String>, String> {
     }
 }
 
-/// Returns why this is not a valid name.
-pub(crate) fn name_problem(name: &str) -> Option<&'static str> {
-    match name {
-        "" => Some("is empty"),
-        name if name.chars().count() > MAX_NAME_LENGTH => Some("has more than 100 characters"),
-        name if name.chars().any(char::is_control) => Some("has a control character"),
-        _ => None,
-    }
+/// Lists some names in quotes for an error.
+pub(crate) fn quoted(names: &[String]) -> String {
+    listed(&names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>())
 }
 
 /// Lists some names for an error.
@@ -322,40 +328,45 @@ pub(crate) fn listed(names: &[String]) -> String {
 /// The indices of the selected columns in a record.
 struct ColumnIndices {
     features: Vec<usize>,
+    /// Whether all fields of a feature column are texts.
+    are_texts: Vec<bool>,
     label: Option<usize>,
+    group: Option<usize>,
 }
 
 impl ColumnIndices {
     fn new(header: &[String], columns: Columns) -> Result<Self, String> {
-        let index = |name: &str| header.iter().position(|column| column == name);
-        let column_list = || format!("its columns are {}", listed(header));
-        let label_index =
-            |label: &str| index(label).ok_or_else(|| format!("no label column {label:?}; {}", column_list()));
-        match columns {
-            Columns::AllBut { label, ignored } => {
-                let label = label_index(label)?;
-                if let Some(unknown) = ignored.iter().find(|name| index(name).is_none()) {
-                    return Err(format!("no column {unknown:?}, which data.ignore names; {}", column_list()));
-                }
-                let features: Vec<usize> =
-                    (0..header.len()).filter(|&i| i != label && !ignored.contains(&header[i])).collect();
-                if features.is_empty() {
-                    return Err(format!("no feature column is left; {}", column_list()));
-                }
-                Ok(Self { features, label: Some(label) })
+        let Columns { features, ignored, label, group, texts } = columns;
+        let places: BTreeMap<&str, usize> = header.iter().enumerate().map(|(i, name)| (name.as_str(), i)).collect();
+        let place = |name: &str, what: &str| {
+            places
+                .get(name)
+                .copied()
+                .ok_or_else(|| format!("no column {name:?}{what}; its columns are {}", listed(header)))
+        };
+        let label = label.map(|label| place(label, " for the label")).transpose()?;
+        let group = group.map(|group| place(group, ", by which data.group groups the rows")).transpose()?;
+        ignored.iter().try_for_each(|name| place(name, ", which data.ignore names").map(drop))?;
+        let features: Vec<usize> = match features {
+            None => {
+                let is_feature = |i: &usize| Some(*i) != label && Some(*i) != group && !ignored.contains(&header[*i]);
+                (0..header.len()).filter(is_feature).collect()
             }
-            Columns::Named { features, label } => {
-                let indices: BTreeMap<&str, usize> =
-                    header.iter().enumerate().map(|(i, name)| (name.as_str(), i)).collect();
+            Some(features) => {
                 let missing: Vec<String> =
-                    features.iter().filter(|name| !indices.contains_key(name.as_str())).cloned().collect();
+                    features.iter().filter(|name| !places.contains_key(name.as_str())).cloned().collect();
                 if !missing.is_empty() {
-                    return Err(format!("no column {}, which the model needs; {}", listed(&missing), column_list()));
+                    let (missing, known) = (listed(&missing), listed(header));
+                    return Err(format!("no column {missing}, which the model needs; its columns are {known}"));
                 }
-                let features = features.iter().map(|name| indices[name.as_str()]).collect();
-                Ok(Self { features, label: label.map(label_index).transpose()? })
+                features.iter().map(|name| places[name.as_str()]).collect()
             }
+        };
+        if features.is_empty() {
+            return Err(format!("no feature column is left; its columns are {}", listed(header)));
         }
+        let are_texts = features.iter().map(|&i| texts.contains(&header[i])).collect();
+        Ok(Self { features, are_texts, label, group })
     }
 }
 
@@ -363,73 +374,80 @@ impl ColumnIndices {
 #[derive(Default)]
 struct TableBuilder {
     values: Values,
-    /// Label positions in the order of first occurrence.
-    labels: Vec<u8>,
-    classes: BTreeMap<String, u8>,
+    texts: Vec<Texts>,
+    labels: Vec<u16>,
+    classes: Texts,
+    groups: Vec<u32>,
+    of_group: Texts,
     lines: Vec<u32>,
 }
 
 impl TableBuilder {
-    fn add(&mut self, record: &Record, line: u64, header: &[String], selected: &ColumnIndices) -> Result<(), String> {
+    fn add(&mut self, record: &Record, line: u64, header: &[String], chosen: &ColumnIndices) -> Result<(), String> {
         let Record { fields, has_quotes } = record;
         if fields.len() != header.len() {
             return Err(wrong_field_count(record, header));
         }
-        for &column in &selected.features {
-            let value = number(fields[column].trim_ascii())
-                .map_err(|problem| format!(", column {:?}: {problem}", header[column]))?;
-            self.values.push(value);
+        let at = |column: usize, problem: &str| format!(", column {:?}: {problem}", header[column]);
+        for ((&column, &is_text), texts) in chosen.features.iter().zip(&chosen.are_texts).zip(&mut self.texts) {
+            let cell = cell(&fields[column], is_text, texts).map_err(|problem| at(column, problem))?;
+            self.values.push(cell.to_stored());
         }
-        if let Some(column) = selected.label {
-            let wrong = |problem: &str| format!(", column {:?}: the label {problem}", header[column]);
+        if let Some(column) = chosen.label {
+            let wrong = |problem: &str| at(column, &format!("the label {problem}"));
             let label = name(&fields[column], *has_quotes).map_err(wrong)?;
-            if let Some(problem) = name_problem(label) {
+            // An empty label is a missing one.
+            if let Some(problem) = name_problem(label).filter(|_| !label.is_empty()) {
                 return Err(wrong(problem));
             }
-            let found = self.classes.len();
-            let position = match self.classes.get(label) {
-                Some(&position) => position,
-                None if found == MAX_CLASSES => {
-                    return Err(format!(
-                        ", column {:?}: this is the {}th different label; at most {MAX_CLASSES} classes are supported; is this the right column (data.label)?",
-                        header[column],
-                        found + 1
-                    ));
-                }
-                None => {
-                    self.classes.insert(label.to_owned(), found as u8);
-                    found as u8
-                }
-            };
-            self.labels.push(position);
+            if self.classes.len() == MAX_CLASSES && !self.classes.has(label) {
+                return Err(at(
+                    column,
+                    &format!(
+                        "this is the {}th different label; at most {MAX_CLASSES} classes are supported; is this the right column (data.label)?",
+                        MAX_CLASSES + 1
+                    ),
+                ));
+            }
+            self.labels.push(self.classes.position(label) as u16);
+        }
+        if let Some(column) = chosen.group {
+            let group = text(&fields[column]).map_err(|problem| at(column, problem))?;
+            if group.is_empty() {
+                return Err(at(column, "the group is missing; leave out the row, or data.group"));
+            }
+            self.groups.push(self.of_group.position(group));
         }
         self.lines.push(u32::try_from(line).map_err(|_| ": lines after line 4294967295 cannot be read".to_owned())?);
         Ok(())
     }
 
-    /// Returns the first of d features that has the same value in all rows. Returns `None` for a
-    /// single row.
-    fn constant(&self, d: usize) -> Option<usize> {
-        let value = |row: usize, j: usize| self.values.get(row * d + j);
-        let is_constant = |&j: &usize| (1..self.lines.len()).all(|row| value(row, j) == value(0, j));
-        (0..d).filter(|_| self.lines.len() > 1).find(is_constant)
+    /// Returns the memory that the fields take, in bytes.
+    fn bytes(&self) -> u64 {
+        let texts = self.texts.iter().chain([&self.classes, &self.of_group]);
+        self.values.bytes() + texts.map(Texts::bytes).sum::<u64>()
     }
+}
 
-    /// Returns the labels as positions among the sorted classes, and the classes. See
-    /// [`sorted_labels`].
-    fn with_sorted_classes(&self) -> (Vec<u8>, Vec<String>) {
-        let classes = sorted_labels(self.classes.keys().cloned().collect());
-        let mut position = [0; MAX_CLASSES];
-        for (i, name) in (0..=u8::MAX).zip(&classes) {
-            position[usize::from(self.classes[name])] = i;
-        }
-        (self.labels.iter().map(|&first| position[usize::from(first)]).collect(), classes)
+/// Returns the cell of a field.
+fn cell(field: &[u8], is_text: bool, texts: &mut Texts) -> Result<Cell, &'static str> {
+    let text = text(field)?;
+    if text.is_empty() {
+        return Ok(Cell::Empty);
     }
+    // Numbers that are too large or not finite are texts here. The recipe refuses them.
+    let number = if is_text { None } else { text.parse::<f64>().ok().filter(|number| number.abs() <= MAX_ABS_VALUE) };
+    Ok(number.map_or_else(|| Cell::Text(texts.position(text)), Cell::Number))
+}
+
+/// Returns a field's text without the white space around it.
+fn text(field: &[u8]) -> Result<&str, &'static str> {
+    std::str::from_utf8(field.trim_ascii()).map_err(|_| "not UTF-8")
 }
 
 /// Sorts labels: in numeric order if all are numbers, else in character order.
 pub fn sorted_labels(labels: BTreeSet<String>) -> Vec<String> {
-    let sizes: Option<Vec<f64>> = labels.iter().map(|label| number(label.as_bytes()).ok()).collect();
+    let sizes: Option<Vec<f64>> = labels.iter().map(|label| number(label.as_bytes())).collect();
     let labels: Vec<String> = labels.into_iter().collect();
     let Some(sizes) = sizes else { return labels };
     let mut by_size: Vec<usize> = (0..sizes.len()).collect();
@@ -437,18 +455,27 @@ pub fn sorted_labels(labels: BTreeSet<String>) -> Vec<String> {
     by_size.into_iter().map(|i| labels[i].clone()).collect()
 }
 
-pub(crate) fn number(field: &[u8]) -> Result<f64, String> {
-    let advice = "fill it in, remove the row, or ignore the column (data.ignore)";
-    if field.is_empty() {
-        return Err(format!("a value is missing; {advice}"));
-    }
-    let text = std::str::from_utf8(field).map_err(|_| "not UTF-8".to_owned())?;
+/// Parses a number of at most [`MAX_ABS_VALUE`].
+pub(crate) fn number(field: &[u8]) -> Option<f64> {
+    let number = std::str::from_utf8(field).ok()?.parse::<f64>().ok()?;
+    (number.abs() <= MAX_ABS_VALUE).then_some(number)
+}
+
+/// What to do about a field that is not a number.
+const ADVICE: &str = "correct it or remove the row; in a training, data.missing names marks of missing values, data.ignore leaves the column out, and data.columns makes it a category";
+
+/// The problem of a text in a column of numbers.
+pub(crate) fn no_number(text: &str) -> String {
     match text.parse::<f64>() {
-        Ok(number) if number.is_finite() && number.abs() <= MAX_ABS_VALUE => Ok(number),
-        Ok(number) if number.is_finite() => Err(format!("{number:e} is not between ±{MAX_ABS_VALUE:e}")),
+        Ok(number) if number.is_finite() => format!("{number:e} is not between ±{MAX_ABS_VALUE:e}"),
         _ => {
             let shown: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(40).collect();
-            Err(format!("{shown:?} is not a number; {advice}"))
+            format!("{shown:?} is not a number; {ADVICE}")
         }
     }
+}
+
+/// The problem of a missing number.
+pub(crate) fn missing_value() -> String {
+    format!("a value is missing; {ADVICE}")
 }

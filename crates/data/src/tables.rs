@@ -2,13 +2,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use chainrule_core::UnusedFiles;
+use chainrule_core::{ColumnKind, ColumnRecipe, ContentError, Recipe, UnusedFiles, pluralize};
 
+use crate::cells::{Cell, Cells, are_missing};
 use crate::class_folders::file_name;
+use crate::encode::{Encoder, Unseen};
+use crate::learn::{RecipeOptions, learn};
 use crate::readers::{part_files, table_extensions};
-use crate::table::{Columns, Table, TableSummary, number};
+use crate::table::{Columns, Table, TableSummary, number, sorted_labels};
 use crate::unused::unused;
-use crate::{DataError, Holdout, Origin, Request, Rows, Values, idx};
+use crate::{DataError, Holdout, Origin, Request, Rows, idx};
 
 /// The options for reading tables.
 #[derive(Clone, Debug)]
@@ -17,20 +20,31 @@ pub struct TableRequest {
     pub label: Option<String>,
     /// The columns to ignore.
     pub ignored: Vec<String>,
-    /// The feature columns in a model's order; `None` means all remaining columns.
-    pub features: Option<Vec<String>>,
+    /// The column whose values group the rows. Rows of one group are held out together.
+    pub group: Option<String>,
+    /// How the columns become features.
+    pub recipe: RecipeSource,
     /// The labels to use as classes, in the order of their positions; `None` means all labels.
     pub classes: Option<Vec<String>>,
     /// The holdout for a single file; `None` uses all rows for training and validation.
     pub holdout: Option<Holdout>,
-    /// The largest number of bytes of a file, and of its numbers, in memory.
+    /// The largest number of bytes of a file, and of its rows, in memory.
     pub resident_bytes: u64,
+}
+
+/// Where the recipe of a table's features comes from.
+#[derive(Clone, Debug)]
+pub enum RecipeSource {
+    /// It is learnt from the training rows.
+    Learn(RecipeOptions),
+    /// It is a model's recipe. Classes without rows are allowed then.
+    Model(Recipe),
 }
 
 impl TableRequest {
     /// Returns why no table can be read so.
     fn problem(&self) -> Option<String> {
-        let duplicate = |names: &[String]| {
+        let twice = |names: &[String]| {
             let mut seen = BTreeSet::new();
             names.iter().find(|name| !seen.insert(name.to_owned())).cloned()
         };
@@ -39,33 +53,90 @@ impl TableRequest {
         {
             return Some(format!("the validation fraction {} is not between 0 and 1", holdout.fraction));
         }
-        if let Some(features) = &self.features {
-            if features.is_empty() {
+        if self.label.is_some() && self.label == self.group {
+            return Some("data.group and data.label are the same column".to_owned());
+        }
+        if let RecipeSource::Model(recipe) = &self.recipe {
+            if recipe.columns.is_empty() {
                 return Some("the list of features is empty".to_owned());
             }
-            if let Some(name) = duplicate(features) {
+            if let Some(name) = twice(&recipe.column_names()) {
                 return Some(format!("the feature {name:?} is named twice"));
             }
         }
-        let name = duplicate(self.classes.as_deref()?)?;
+        let name = twice(self.classes.as_deref()?)?;
         Some(format!("the class {name:?} is named twice"))
+    }
+
+    /// Returns the columns that are read as texts: those that are categories in any case.
+    fn texts(&self) -> Vec<String> {
+        match &self.recipe {
+            RecipeSource::Learn(options) => {
+                let is_category =
+                    |(name, kind): (&String, &ColumnKind)| (*kind != ColumnKind::Number).then(|| name.clone());
+                options.kinds.iter().filter_map(is_category).collect()
+            }
+            RecipeSource::Model(recipe) => categories(recipe),
+        }
+    }
+
+    /// Texts that mark a missing value, besides the usual ones.
+    fn missing(&self) -> &[String] {
+        match &self.recipe {
+            RecipeSource::Learn(options) => &options.missing,
+            RecipeSource::Model(recipe) => &recipe.missing,
+        }
     }
 }
 
-/// The training rows and validation rows of tables.
+/// Returns the columns of a recipe that are categories.
+pub(crate) fn categories(recipe: &Recipe) -> Vec<String> {
+    let is_category = |column: &&ColumnRecipe| column.encoding.kind() == ColumnKind::Category;
+    recipe.columns.iter().filter(is_category).map(|column| column.name.clone()).collect()
+}
+
+/// The tables of a training as they were read: one file, or one for training and one for
+/// validation. Labels are known, features are not yet.
+#[derive(Clone, Debug)]
+pub struct RawTables {
+    path: PathBuf,
+    train: (PathBuf, Table),
+    /// The table for validation. It is read when the recipe is known.
+    validation: Option<PathBuf>,
+    unused: UnusedFiles,
+}
+
+/// The labels of the training rows.
+#[derive(Clone, Debug)]
+pub struct LabelCounts {
+    /// The classes in the order of their positions, each with its number of rows in the table.
+    pub classes: Vec<(String, usize)>,
+    /// The number of training rows, without held-out rows.
+    pub n_train: usize,
+}
+
+/// The training rows and validation rows of tables, as features.
 #[derive(Clone, Debug)]
 pub struct Tables {
     /// The origin.
     pub origin: Origin,
     /// The names and checksums of the files.
     pub files: Vec<(String, String)>,
-    /// The feature names.
-    pub columns: Vec<String>,
+    /// How the columns became features.
+    pub recipe: Recipe,
     /// The labels, in the order of their positions.
     pub classes: Vec<String>,
     /// The training rows and the validation rows. Without a holdout, a single file is used for
     /// both.
     pub parts: [Arc<TableSplit>; 2],
+    /// Whether the validation rows are the training rows.
+    pub is_validated_on_training: bool,
+    /// The marks of missing labels that occur.
+    unlabelled_marks: Vec<String>,
+    /// Whether a column groups the rows.
+    has_groups: bool,
+    /// Whether the validation rows were held out from the file of the training rows.
+    pub is_held_out: bool,
     /// The files of the data folder that are not used.
     pub unused: UnusedFiles,
 }
@@ -73,12 +144,45 @@ pub struct Tables {
 /// The rows of one part.
 #[derive(Clone, Debug)]
 pub struct TableSplit {
-    /// The numbers and labels.
+    /// The features and labels. [`Rows::stored_index`] is the number of a row in its file, from 0,
+    /// and [`Rows::line`] its line.
     pub rows: Rows,
-    /// The line of each row in its file, from 2.
-    pub lines: Vec<u32>,
     /// The numbers of rows with other labels, by label. These rows are not in `rows`.
     pub left_out: BTreeMap<String, usize>,
+    /// The number of rows without a label. These rows are not in `rows`.
+    pub unlabelled: usize,
+    /// Values that no training row has.
+    pub unseen: Vec<Unseen>,
+}
+
+impl Tables {
+    /// Returns notes for people about rows and values.
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        let parts = if self.is_validated_on_training { &self.parts[..1] } else { &self.parts[..] };
+        let unlabelled: usize = parts.iter().map(|part| part.unlabelled).sum();
+        let are = |rows: usize| if rows == 1 { "is" } else { "are" };
+        if unlabelled > 0 {
+            let marks: Vec<String> = self.unlabelled_marks.iter().map(|mark| format!("{mark:?}")).collect();
+            let (rows, are, marks) = (pluralize(unlabelled, "row"), are(unlabelled), marks.join(", "));
+            notes.push(format!("{rows} without a label ({marks}) {are} left out"));
+        }
+        let other: usize = parts.iter().flat_map(|part| part.left_out.values()).sum();
+        if other > 0 {
+            let (rows, are) = (pluralize(other, "row"), are(other));
+            notes.push(format!("{rows} of other classes than those of data.classes {are} left out"));
+        }
+        if self.has_groups && !self.is_held_out {
+            notes.push("data.group holds no rows out here; it is only left out of the features".to_owned());
+        }
+        if self.is_validated_on_training {
+            notes.push("no rows are held out; validation figures are those of the training rows".to_owned());
+        } else {
+            let of_validation = self.parts[1].unseen.iter().filter_map(Unseen::message);
+            notes.extend(of_validation.map(|message| format!("validation rows, {message}")));
+        }
+        notes
+    }
 }
 
 /// A summary of the contents of tables, whether or not they can be used for training.
@@ -97,7 +201,7 @@ pub(crate) const VALIDATION: [&str; 4] = ["validation", "valid", "val", "test"];
 
 /// Returns the path of the table with this name in a folder, plain or gzipped.
 fn in_folder(folder: &Path, name: &str) -> Option<PathBuf> {
-    table_extensions().map(|extension| folder.join(format!("{name}{extension}"))).find(|path| path.is_file())
+    table_extensions().map(|ending| folder.join(format!("{name}{ending}"))).find(|path| path.is_file())
 }
 
 /// Returns whether a path names tables: any file, or a folder with a training table.
@@ -110,7 +214,7 @@ fn unused_tables(folder: &Path, used: impl IntoIterator<Item = PathBuf>) -> Unus
     unused(folder, used, |path| {
         let is_part = [TRAIN].iter().chain(&VALIDATION).any(|part| {
             let name = file_name(path);
-            table_extensions().any(|extension| name == format!("{part}{extension}"))
+            table_extensions().any(|ending| name == format!("{part}{ending}"))
         });
         is_part.then(|| "another table is used for this part".to_owned())
     })
@@ -143,191 +247,397 @@ impl Request {
     }
 }
 
-impl Tables {
-    /// Reads a file, or a folder with `train.csv` and `validation.csv`, `valid.csv`, `val.csv` or
-    /// `test.csv`.
+impl Request {
+    /// Learns the recipe of the table that the request names from all its rows, or of the training
+    /// table of a folder. `label` is no feature. Returns `None` if the request names no table.
     ///
     /// # Errors
-    /// Fails if a file cannot be read or has invalid content; the error gives line and column.
-    /// Without `features` in the request, also fails if a class has no training row or no
-    /// validation row.
+    /// As [`RawTables::read`] and [`RawTables::into_tables`].
+    pub fn learn_recipe(&self, label: Option<&str>, resident_bytes: u64) -> Result<Option<Recipe>, DataError> {
+        let Some(path) = self.table() else { return Ok(None) };
+        let path = if path.is_file() { path } else { in_folder(&path, TRAIN).unwrap_or(path) };
+        let columns = Columns { label, ..Columns::default() };
+        let recipe = Table::read(idx::open(&path)?, columns, resident_bytes)
+            .and_then(|table| table.learn_recipe(&RecipeOptions::default()));
+        recipe.map(Some).map_err(|problem| DataError::Table { path, problem: problem.to_string() })
+    }
+}
+
+impl RawTables {
+    /// Reads a file, or the training table of a folder with `train.csv` and `validation.csv`,
+    /// `valid.csv`, `val.csv` or `test.csv`.
+    ///
+    /// # Errors
+    /// Returns an error if a file cannot be read or has invalid content; it gives line and column.
     pub fn read(path: &Path, request: &TableRequest) -> Result<Self, DataError> {
         if let Some(problem) = request.problem() {
             return Err(DataError::Table { path: path.to_owned(), problem });
         }
-        if path.is_file() {
-            return Self::of_file(path, request);
-        }
-        std::fs::metadata(path).map_err(|problem| DataError::Read { path: path.to_owned(), problem })?;
-        let of_part = |names: &[&str]| {
-            let found = names.iter().find_map(|name| in_folder(path, name));
-            found.ok_or_else(|| DataError::NoTable { folder: path.to_owned(), names: part_files(names) })
+        let (train, validation, unused) = if path.is_file() {
+            (path.to_owned(), None, UnusedFiles::default())
+        } else {
+            std::fs::metadata(path).map_err(|problem| DataError::Read { path: path.to_owned(), problem })?;
+            let of_part = |names: &[&str]| {
+                let existing = names.iter().find_map(|name| in_folder(path, name));
+                existing.ok_or_else(|| DataError::NoTable { folder: path.to_owned(), names: part_files(names) })
+            };
+            let (train, validation) = (of_part(&[TRAIN])?, of_part(&VALIDATION)?);
+            let unused = unused_tables(path, [train.clone(), validation.clone()]);
+            (train, Some(validation), unused)
         };
-        let (train_path, validation_path) = (of_part(&[TRAIN])?, of_part(&VALIDATION)?);
-        let train = read(&train_path, columns(&train_path, request)?, request.resident_bytes)?;
-        // The columns of the validation table may be in another order.
-        let named = Columns::Named { features: &train.columns, label: request.label.as_deref() };
-        let validation = read(&validation_path, named, request.resident_bytes)?;
-        let classes = classes(&train_path, &train, request)?;
-        let unused = unused_tables(path, [train_path.clone(), validation_path.clone()]);
-        let files = [(&train_path, &train), (&validation_path, &validation)];
-        let files = files.map(|(path, table)| (file_name(path), table.sha256.clone())).into();
-        if request.classes.is_none() {
-            let unknown = (0..validation.len()).find(|&row| !classes.contains(label(&validation, row)));
-            if let Some(row) = unknown {
-                let problem = format!(
-                    "line {}: the label {:?} occurs in no row of {}",
-                    validation.lines[row],
-                    label(&validation, row),
-                    train_path.display()
-                );
-                return Err(DataError::Table { path: validation_path, problem });
-            }
-        }
-        let columns = train.columns.clone();
-        let parts = [train, validation].map(|table| {
-            let [part, _] = parts(table, &classes, |_| false);
-            Arc::new(part)
-        });
-        let origin = Origin::Folder(path.to_owned());
-        Self { origin, files, columns, classes, parts, unused }.has_every_class(request)
+        let table = read(&train, request, None)?;
+        Ok(Self { path: path.to_owned(), train: (train, table), validation, unused })
     }
 
-    fn of_file(path: &Path, request: &TableRequest) -> Result<Self, DataError> {
-        let table = read(path, columns(path, request)?, request.resident_bytes)?;
-        let classes = classes(path, &table, request)?;
-        let (columns, files) = (table.columns.clone(), vec![(file_name(path), table.sha256.clone())]);
-        let parts = match &request.holdout {
-            None => {
-                let [all_rows, _] = parts(table, &classes, |_| false);
-                let all_rows = Arc::new(all_rows);
-                [Arc::clone(&all_rows), all_rows]
-            }
-            Some(holdout) => {
-                // The holdout counts only the rows of these classes.
-                let positions = positions(&table, &classes);
-                let of_row = |&label: &u8| positions[usize::from(label)];
-                let labels: Vec<u8> = table.labels.iter().filter_map(of_row).collect();
-                let kept = holdout.validation_mask(&labels).map_err(|class| {
-                    let row = table.labels.iter().position(|label| of_row(label) == Some(class)).unwrap_or_default();
-                    let (class, line) = (&classes[usize::from(class)], table.lines[row]);
-                    let problem = format!(
-                        "line {line}: the only row of the label {class:?}; a class needs at least two: one for training, one for validation; add a row, or list other classes in data.classes"
-                    );
-                    DataError::Table { path: path.to_owned(), problem }
-                })?;
-                parts(table, &classes, |row| kept[row]).map(Arc::new)
-            }
-        };
-        let origin = Origin::Folder(path.to_owned());
-        Self { origin, files, columns, classes, parts, unused: UnusedFiles::default() }.has_every_class(request)
+    /// Counts the labels that a training with this request would use.
+    ///
+    /// # Errors
+    /// As [`into_tables`](Self::into_tables).
+    pub fn label_counts(&self, request: &TableRequest) -> Result<LabelCounts, DataError> {
+        let labels = self.labels(request)?;
+        let mask = self.validation_mask(&labels, request)?;
+        let n_train = labels.known().filter(|&(index, _)| !mask.as_ref().is_some_and(|mask| mask[index])).count();
+        let mut rows = vec![0; labels.classes.len()];
+        labels.known().for_each(|(_, class)| rows[usize::from(class)] += 1);
+        Ok(LabelCounts { classes: labels.classes.iter().cloned().zip(rows).collect(), n_train })
     }
 
-    /// Fails if a class has no rows. A request with `features` is for evaluation and is not
-    /// checked.
-    fn has_every_class(self, request: &TableRequest) -> Result<Self, DataError> {
-        if request.features.is_some() {
+    /// Returns the number of columns that may become features.
+    pub fn n_columns(&self) -> usize {
+        self.train.1.cells.n_columns()
+    }
+
+    fn labels(&self, request: &TableRequest) -> Result<Labels, DataError> {
+        let (path, table) = &self.train;
+        Labels::of_training(table, request).map_err(|problem| DataError::Table { path: path.clone(), problem })
+    }
+
+    /// Returns for each row with a known label whether it is held out. `None` if the rows are not
+    /// split.
+    fn validation_mask(&self, labels: &Labels, request: &TableRequest) -> Result<Option<Vec<bool>>, DataError> {
+        let (None, Some(holdout)) = (&self.validation, &request.holdout) else { return Ok(None) };
+        let (path, table) = &self.train;
+        let known: Vec<u16> = labels.known().map(|(_, class)| class).collect();
+        let groups: Option<Vec<u32>> =
+            (!table.groups.is_empty()).then(|| labels.known_rows().map(|row| table.groups[row]).collect());
+        holdout.validation_mask(&known, groups.as_deref()).map(Some).map_err(|class| {
+            let row = labels.of_row.iter().position(|&label| label == class).unwrap_or_default();
+            let (class, line) = (&labels.classes[usize::from(class)], table.cells.lines[row]);
+            let problem = match &request.group {
+                None => format!(
+                    "line {line}: the only row of the label {class:?}; a class needs at least two: one for training, one for validation; add a row, list other classes in data.classes, or hold out no rows (data.validation_fraction = 0)"
+                ),
+                Some(group) => format!(
+                    "line {line}: training and validation need rows of the label {class:?}, and no choice of whole groups of {group:?} gives them to both"
+                ),
+            };
+            DataError::Table { path: path.clone(), problem }
+        })
+    }
+
+    /// Splits the rows, learns the recipe from the training rows, and encodes all rows by it.
+    ///
+    /// # Errors
+    /// Returns an error, with line and column, if a value does not fit its column. With a recipe
+    /// to learn, also returns an error if a class has no training row or no validation row.
+    pub fn into_tables(self, request: &TableRequest) -> Result<Tables, DataError> {
+        let labels = self.labels(request)?;
+        let mask = self.validation_mask(&labels, request)?;
+        let Self { path, train: (train_path, train), validation, unused } = self;
+        let wrong = |path: &Path, problem: String| DataError::Table { path: path.to_owned(), problem };
+        let is_held_out = mask.is_some();
+        let (left_out, unlabelled) = labels.left_out(&train, request.missing());
+        let are_marks = are_missing(train.classes.iter().map(String::as_str), request.missing(), has_plus(&train));
+        let marks = train.classes.iter().zip(are_marks).filter(|(label, is_mark)| *is_mark || label.is_empty());
+        let unlabelled_marks =
+            marks.map(|(label, _)| label.clone()).filter(|label| !labels.classes.contains(label)).collect();
+        if let RecipeSource::Learn(options) = &request.recipe
+            && let Some(unknown) = options.kinds.keys().find(|name| !train.knows(name))
+        {
+            let problem = format!("no column {unknown:?}, which data.columns names; {}", train.known());
+            return Err(wrong(&train_path, problem));
+        }
+        let Table { cells, sha256, .. } = train;
+        let mut files = vec![(file_name(&train_path), sha256)];
+        // The rows of each part.
+        let n_held_out = mask.iter().flatten().filter(|is_held_out| **is_held_out).count();
+        let mut rows = [labels.known_rows().count() - n_held_out, n_held_out].map(Vec::with_capacity);
+        for (index, row) in labels.known_rows().enumerate() {
+            rows[usize::from(mask.as_ref().is_some_and(|mask| mask[index]))].push(row as u32);
+        }
+        let recipe = match &request.recipe {
+            RecipeSource::Model(recipe) => recipe.clone(),
+            RecipeSource::Learn(options) => {
+                learn(&cells, &rows[0], options).map_err(|problem| wrong(&train_path, problem))?
+            }
+        };
+        let Labels { classes, of_row } = labels;
+        let shared = SharedTable::new(cells, of_row, &recipe);
+        let [train, held_out] = rows.map(|rows| shared.part(rows));
+        let train = train.map_err(|problem| wrong(&train_path, problem))?;
+        let train = Arc::new(TableSplit { left_out, unlabelled, ..train });
+        let (second, is_validated_on_training) = match validation {
+            None if is_held_out => (Arc::new(held_out.map_err(|problem| wrong(&train_path, problem))?), false),
+            None => (Arc::clone(&train), true),
+            Some(path) => {
+                let table = read(&path, request, Some(&recipe))?;
+                files.push((file_name(&path), table.sha256.clone()));
+                let has_other_labels = !train.left_out.is_empty();
+                let labels = Labels::of_validation(&table, &classes, request, &train_path, has_other_labels)
+                    .map_err(|problem| wrong(&path, problem))?;
+                let (left_out, unlabelled) = labels.left_out(&table, &recipe.missing);
+                let rows = labels.known_rows().map(|row| row as u32).collect();
+                let part = SharedTable::new(table.cells, labels.of_row, &recipe).part(rows);
+                let part = part.map_err(|problem| wrong(&path, problem))?;
+                (Arc::new(TableSplit { left_out, unlabelled, ..part }), false)
+            }
+        };
+        let parts = [train, second];
+        let origin = Origin::Folder(path);
+        let tables = Tables {
+            origin,
+            files,
+            recipe,
+            classes,
+            parts,
+            is_validated_on_training,
+            unlabelled_marks,
+            has_groups: request.group.is_some(),
+            is_held_out,
+            unused,
+        };
+        tables.check_every_class(request)
+    }
+}
+
+impl Tables {
+    /// Reads the tables at a path. See [`RawTables::read`] and [`RawTables::into_tables`].
+    ///
+    /// # Errors
+    /// As these.
+    pub fn read(path: &Path, request: &TableRequest) -> Result<Self, DataError> {
+        RawTables::read(path, request)?.into_tables(request)
+    }
+
+    /// Fails if a class has no rows. A model's recipe is for evaluation, which needs no rows of a
+    /// class.
+    fn check_every_class(self, request: &TableRequest) -> Result<Self, DataError> {
+        if matches!(request.recipe, RecipeSource::Model(_)) {
             return Ok(self);
         }
         for (part, what) in self.parts.iter().zip(["training rows", "validation rows"]) {
-            let labels = part.rows.labels();
-            let empty = (0..self.classes.len()).find(|&class| !labels.iter().any(|&label| usize::from(label) == class));
-            if let Some(class) = empty {
+            let mut has_rows = vec![false; self.classes.len()];
+            (0..part.rows.len()).for_each(|row| has_rows[usize::from(part.rows.label(row))] = true);
+            if let Some(class) = has_rows.iter().position(|has_rows| !has_rows) {
                 let class = self.classes[class].clone();
-                return Err(DataError::EmptyClass { class, rows: labels.len(), what });
+                return Err(DataError::EmptyClass { class, rows: part.rows.len(), what });
             }
         }
         Ok(self)
     }
 }
 
-/// Returns the columns to read from the file at `path`.
-fn columns<'a>(path: &Path, request: &'a TableRequest) -> Result<Columns<'a>, DataError> {
-    let label = request.label.as_deref();
-    if let Some(features) = &request.features {
-        return Ok(Columns::Named { features, label });
-    }
-    match label {
-        Some(label) => Ok(Columns::AllBut { label, ignored: &request.ignored }),
-        None => {
-            // Read only the header, to list the columns in the error.
-            let file = idx::open(path)?;
-            let columns = Table::header(file, request.resident_bytes)
-                .map_err(|problem| DataError::Table { path: path.to_owned(), problem: problem.to_string() })?;
-            Err(DataError::NoLabel { path: path.to_owned(), columns: crate::table::listed(&columns) })
-        }
-    }
-}
-
-fn read(path: &Path, columns: Columns, resident_bytes: u64) -> Result<Table, DataError> {
+/// Reads a table with the columns of a request, or with those of a recipe.
+fn read(path: &Path, request: &TableRequest, recipe: Option<&Recipe>) -> Result<Table, DataError> {
     let problem = |problem| DataError::Table { path: path.to_owned(), problem };
+    let Some(label) = request.label.as_deref() else {
+        // Read the header, to list the columns in the error.
+        let columns =
+            Table::header(idx::open(path)?, request.resident_bytes).map_err(|error| problem(error.to_string()))?;
+        return Err(DataError::NoLabel { path: path.to_owned(), columns: crate::table::listed(&columns) });
+    };
+    let named = match (&request.recipe, recipe) {
+        (_, Some(recipe)) | (RecipeSource::Model(recipe), None) => Some(recipe.column_names()),
+        (RecipeSource::Learn(_), None) => None,
+    };
+    let texts = recipe.map_or_else(|| request.texts(), categories);
+    let columns = Columns {
+        features: named.as_deref(),
+        ignored: if named.is_some() { &[] } else { &request.ignored },
+        label: Some(label),
+        // A table for validation needs no groups.
+        group: request.group.as_deref().filter(|_| recipe.is_none() && (named.is_none() || request.holdout.is_some())),
+        texts: &texts,
+    };
     let file = idx::open(path)?;
     let bytes = file.metadata().map_err(|problem| DataError::Read { path: path.to_owned(), problem })?.len();
-    if bytes > resident_bytes {
+    if bytes > request.resident_bytes {
         return Err(problem(format!(
-            "its {bytes} bytes are more than data.resident_bytes = {resident_bytes} allows in memory"
+            "its {bytes} bytes are more than data.resident_bytes = {} allows in memory",
+            request.resident_bytes
         )));
     }
-    Table::read(file, columns, resident_bytes).map_err(|error| problem(error.to_string()))
+    Table::read(file, columns, request.resident_bytes).map_err(|error| problem(error.to_string()))
 }
 
-/// Returns the classes of a training table.
-///
-/// Requested classes must occur, unless the request is for evaluation (`features`). Without
-/// requested classes, the table needs at least two labels, and none may look like a mistake.
-fn classes(path: &Path, table: &Table, request: &TableRequest) -> Result<Vec<String>, DataError> {
-    let Some(classes) = &request.classes else {
-        if let [only] = &table.classes[..] {
-            let problem = format!("the label is {only:?} in every row; a model needs at least two classes");
-            return Err(DataError::Table { path: path.to_owned(), problem });
-        }
-        return match suspicious_label(table) {
-            Some(problem) => Err(DataError::Table { path: path.to_owned(), problem }),
-            None => Ok(table.classes.clone()),
+/// The most different numbers in a label column that are taken for classes without being asked.
+const MAX_NUMERIC_CLASSES: usize = 20;
+
+/// Stands for no class. A class has a position below [`MAX_CLASSES`](chainrule_core::MAX_CLASSES).
+const NO_CLASS: u16 = u16::MAX;
+
+/// The labels of a table's rows.
+struct Labels {
+    /// The classes, in the order of their positions.
+    classes: Vec<String>,
+    /// The class position of each row. [`NO_CLASS`] for a row without a label, or with one of
+    /// another class.
+    of_row: Vec<u16>,
+}
+
+impl Labels {
+    /// Returns the labels of a training table.
+    ///
+    /// Requested classes must occur, unless the recipe is a model's. Without requested classes, the
+    /// table needs at least two labels, and none may look like a mistake.
+    fn of_training(table: &Table, request: &TableRequest) -> Result<Self, String> {
+        let Some(classes) = &request.classes else {
+            let occurring = occurring(table, request.missing());
+            let label = request.label.as_deref().unwrap_or_default();
+            if let [only] = &occurring[..] {
+                let missing: Vec<&String> =
+                    table.classes.iter().filter(|class| *class != only && !class.is_empty()).collect();
+                let hint = match missing.first() {
+                    Some(mark) => format!(
+                        " ({mark:?} counts as missing; if it is a class, write data.classes = [{only:?}, {mark:?}])"
+                    ),
+                    None => String::new(),
+                };
+                return Err(format!("the label is {only:?} in every row; a model needs at least two classes{hint}"));
+            }
+            if occurring.is_empty() {
+                return Err(format!("column {label:?}: no row has a label"));
+            }
+            let is_category = matches!(
+                &request.recipe,
+                RecipeSource::Learn(options) if options.kinds.get(label) == Some(&ColumnKind::Category)
+            );
+            let numbers = occurring.iter().filter(|class| number(class.as_bytes()).is_some()).count();
+            if 2 * numbers > occurring.len() && numbers > MAX_NUMERIC_CLASSES && !is_category {
+                return Err(format!(
+                    "column {label:?}: it has {numbers} different numbers, and a classifier learns classes; if each number is a class, say so with --set 'data.columns={{ {label:?} = \"category\" }}'"
+                ));
+            }
+            if let Some(problem) = repeated_number(table, &occurring) {
+                return Err(problem);
+            }
+            return Ok(Self::of_classes(table, occurring));
         };
-    };
-    match classes.iter().find(|class| request.features.is_none() && !table.classes.contains(class)) {
-        Some(class) => Err(DataError::EmptyClass { class: class.clone(), rows: table.len(), what: "training rows" }),
-        None => Ok(classes.clone()),
+        let labels = Self::of_classes(table, classes.clone());
+        if matches!(request.recipe, RecipeSource::Learn(_))
+            && let Some(class) = classes.iter().find(|class| !table.classes.contains(class))
+        {
+            return Err(format!(
+                "no row has the class {class:?} of data.classes; the labels are {}",
+                crate::table::listed(&occurring(table, request.missing()))
+            ));
+        }
+        Ok(labels)
+    }
+
+    /// Returns the labels of a validation table, whose classes are those of the training table.
+    ///
+    /// Rows of other labels are left out only if the training table has rows of other labels, too.
+    fn of_validation(
+        table: &Table,
+        classes: &[String],
+        request: &TableRequest,
+        train: &Path,
+        has_other_labels: bool,
+    ) -> Result<Self, String> {
+        let labels = Self::of_classes(table, classes.to_vec());
+        let unknown = occurring(table, request.missing()).into_iter().find(|label| !classes.contains(label));
+        match unknown.filter(|_| !has_other_labels) {
+            Some(label) => {
+                let line = first_line(table, &label);
+                Err(format!("line {line}: the label {label:?} occurs in no row of {}", train.display()))
+            }
+            None => Ok(labels),
+        }
+    }
+
+    fn of_classes(table: &Table, classes: Vec<String>) -> Self {
+        let positions: BTreeMap<&str, u16> = classes.iter().map(String::as_str).zip(0..).collect();
+        let position = |label: &String| positions.get(label.as_str()).copied().unwrap_or(NO_CLASS);
+        let of_label: Vec<u16> = table.classes.iter().map(position).collect();
+        let of_row = table.labels.iter().map(|&label| of_label[usize::from(label)]).collect();
+        Self { classes, of_row }
+    }
+
+    /// Iterates over the rows with a known class: their index among such rows, and their class.
+    fn known(&self) -> impl Iterator<Item = (usize, u16)> + '_ {
+        self.of_row.iter().copied().filter(|&class| class != NO_CLASS).enumerate()
+    }
+
+    /// Iterates over the rows with a known class.
+    fn known_rows(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.of_row.len()).filter(|&row| self.of_row[row] != NO_CLASS)
+    }
+
+    /// Counts the rows of each other label, and the rows without a label.
+    fn left_out(&self, table: &Table, missing: &[String]) -> (BTreeMap<String, usize>, usize) {
+        let are_missing = are_missing(table.classes.iter().map(String::as_str), missing, has_plus(table));
+        let (mut left_out, mut unlabelled) = (BTreeMap::<String, usize>::new(), 0);
+        for row in (0..self.of_row.len()).filter(|&row| self.of_row[row] == NO_CLASS) {
+            let label = usize::from(table.labels[row]);
+            if are_missing[label] || table.classes[label].is_empty() {
+                unlabelled += 1;
+            } else {
+                *left_out.entry(table.classes[label].clone()).or_default() += 1;
+            }
+        }
+        (left_out, unlabelled)
     }
 }
 
-/// The missing-value markers of R, NumPy, pandas and spreadsheets.
-const MISSING: [&str; 10] = ["NA", "<NA>", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null", "None"];
+/// Returns the labels that occur, without marks of missing ones, in the order of classes.
+fn occurring(table: &Table, missing: &[String]) -> Vec<String> {
+    let are_missing = are_missing(table.classes.iter().map(String::as_str), missing, has_plus(table));
+    let labels = table.classes.iter().zip(are_missing);
+    sorted_labels(
+        labels.filter(|(label, is_missing)| !is_missing && !label.is_empty()).map(|(label, _)| label.clone()).collect(),
+    )
+}
 
-/// Returns the problem if a label looks like a mistake: a missing-value marker, or two labels that
-/// are the same number.
-fn suspicious_label(table: &Table) -> Option<String> {
-    let line = |class: usize| {
-        let row = table.labels.iter().position(|&label| usize::from(label) == class).unwrap_or_default();
-        table.lines[row]
-    };
-    if let Some(class) = table.classes.iter().position(|class| MISSING.contains(&class.as_str())) {
-        return Some(format!(
-            "line {}: the label is {:?}, which stands for a missing value; remove such rows, or list all classes in data.classes",
-            line(class),
-            table.classes[class]
-        ));
-    }
-    let values_of_labels: Vec<Option<f64>> = table.classes.iter().map(|class| number(class.as_bytes()).ok()).collect();
-    let whole_numbers: Vec<Option<(bool, &str)>> = table.classes.iter().map(|class| whole_number(class)).collect();
-    let are_same = |i: usize, j: usize| match (whole_numbers[i], whole_numbers[j]) {
+/// Returns whether `+` is a label, so that `-` is one, too.
+fn has_plus(table: &Table) -> bool {
+    table.classes.iter().any(|label| label == "+")
+}
+
+/// Returns the line of the first row with a label.
+fn first_line(table: &Table, label: &str) -> u32 {
+    let is_label = |&&of_row: &&u16| table.classes[usize::from(of_row)] == label;
+    let row = table.labels.iter().position(|of_row| is_label(&of_row)).unwrap_or_default();
+    table.cells.lines[row]
+}
+
+/// Returns the problem if two labels are the same number.
+fn repeated_number(table: &Table, classes: &[String]) -> Option<String> {
+    let mut seen = BTreeMap::<String, &String>::new();
+    for class in classes {
         // Long numbers may round to the same f64.
-        (Some(one), Some(other)) => one == other,
-        _ => values_of_labels[i].is_some() && values_of_labels[i] == values_of_labels[j],
-    };
-    let same = (0..values_of_labels.len()).find_map(|i| {
-        let other = (0..i).find(|&j| are_same(i, j))?;
-        Some(if line(other) < line(i) { [other, i] } else { [i, other] })
-    });
-    let [first, second] = same?;
-    Some(format!(
-        "line {}: the label {:?} is the same number as {:?} in line {}; write each class in one way, or list all classes in data.classes",
-        line(second),
-        table.classes[second],
-        table.classes[first],
-        line(first)
-    ))
+        let key = match (whole_number(class), number(class.as_bytes())) {
+            (Some((is_negative, digits)), _) => format!("{}{digits}", if is_negative { "-" } else { "" }),
+            (None, Some(number)) if number.fract() == 0.0 && number.abs() < 1e15 => {
+                let digits = format!("{}", number.abs());
+                format!("{}{}", if number < 0.0 { "-" } else { "" }, digits.trim_start_matches('0'))
+            }
+            (None, Some(number)) => format!("{number:?}"),
+            (None, None) => continue,
+        };
+        if let Some(other) = seen.insert(key, class) {
+            let (mut first, mut second) = (other, class);
+            if first_line(table, second) < first_line(table, first) {
+                (first, second) = (second, first);
+            }
+            return Some(format!(
+                "line {}: the label {second:?} is the same number as {first:?} in line {}; write each class in one way, or list all classes in data.classes",
+                first_line(table, second),
+                first_line(table, first)
+            ));
+        }
+    }
+    None
 }
 
 /// Returns the sign and the digits of a whole number, without leading zeros; `None` for other text.
@@ -343,51 +653,70 @@ fn whole_number(text: &str) -> Option<(bool, &str)> {
     Some((is_negative && !digits.is_empty(), digits))
 }
 
-fn label(table: &Table, row: usize) -> &String {
-    &table.classes[usize::from(table.labels[row])]
+/// A table with its recipe, of which the parts are views.
+struct SharedTable {
+    cells: Arc<Cells>,
+    encoder: Arc<Encoder>,
+    /// The class position of each row.
+    labels: Arc<[u16]>,
 }
 
-/// Returns the class position of each table label; `None` for labels outside the classes.
-fn positions(table: &Table, classes: &[String]) -> Vec<Option<u8>> {
-    let position = |label| classes.iter().position(|class| class == label).map(|position| position as u8);
-    table.classes.iter().map(position).collect()
-}
-
-/// Splits the rows of these classes into two parts and frees the table on the way. `is_second`
-/// receives the index of a row among them.
-fn parts(table: Table, classes: &[String], is_second: impl Fn(usize) -> bool) -> [TableSplit; 2] {
-    let (positions, d) = (positions(&table, classes), table.n_features());
-    let mut left_out = BTreeMap::<String, usize>::new();
-    let mut parts = [SplitBuilder::default(), SplitBuilder::default()];
-    let (mut values, mut count) = (table.values.into_iter(), 0);
-    for (label, line) in table.labels.into_iter().zip(table.lines) {
-        let row = values.by_ref().take(d);
-        match positions[usize::from(label)] {
-            None => {
-                row.for_each(drop);
-                *left_out.entry(table.classes[usize::from(label)].clone()).or_default() += 1;
-            }
-            Some(position) => {
-                let part = &mut parts[usize::from(is_second(count))];
-                count += 1;
-                row.for_each(|value| part.values.push(value));
-                part.labels.push(position);
-                part.lines.push(line);
-            }
-        }
+impl SharedTable {
+    /// The table must have all columns of the recipe.
+    fn new(cells: Cells, labels: Vec<u16>, recipe: &Recipe) -> Self {
+        let encoder = Encoder::new(&cells, recipe).expect("the columns were read by their names");
+        Self { cells: Arc::new(cells), encoder: Arc::new(encoder), labels: labels.into() }
     }
-    let [first, second] = parts.map(|SplitBuilder { values, labels, lines }| TableSplit {
-        rows: Rows::of_numbers(d, values, labels),
-        lines,
-        left_out: BTreeMap::new(),
-    });
-    [TableSplit { left_out, ..first }, second]
+
+    /// Returns a part, or what is wrong with a value, with line and column.
+    fn part(&self, rows: Vec<u32>) -> Result<TableSplit, String> {
+        let unseen = self.encoder.check(&self.cells, rows.iter().map(|&row| row as usize))?;
+        // Cells that are the features themselves need no encoder, and are read faster.
+        let recipe = self.encoder.recipe();
+        let are_features = recipe.are_numbers() && recipe.column_names() == self.cells.columns;
+        let has_gaps = || {
+            !recipe.missing.is_empty()
+                || rows.iter().any(|&row| {
+                    (0..self.cells.n_columns()).any(|j| !matches!(self.cells.cell(row as usize, j), Cell::Number(_)))
+                })
+        };
+        let encoder = (!are_features || has_gaps()).then(|| Arc::clone(&self.encoder));
+        let chosen = (rows.len() < self.labels.len()).then(|| rows.into());
+        let rows = Rows::of_cells(Arc::clone(&self.cells), encoder, chosen, Arc::clone(&self.labels));
+        Ok(TableSplit { rows, left_out: BTreeMap::new(), unlabelled: 0, unseen })
+    }
 }
 
-/// The rows of a part during the split.
-#[derive(Default)]
-struct SplitBuilder {
-    values: Values,
-    labels: Vec<u8>,
-    lines: Vec<u32>,
+/// The rows of a table without labels, as features of a model.
+#[derive(Clone, Debug)]
+pub struct InputTable {
+    /// The features. All labels are 0.
+    pub rows: Rows,
+    /// Values that no training row has.
+    pub unseen: Vec<Unseen>,
+}
+
+impl Table {
+    /// Learns from all rows how the columns become features.
+    ///
+    /// # Errors
+    /// Returns an error if no column is left, or if a value does not fit the kind of its column.
+    pub fn learn_recipe(&self, options: &RecipeOptions) -> Result<Recipe, ContentError> {
+        let rows: Vec<u32> = (0..self.len() as u32).collect();
+        Ok(learn(&self.cells, &rows, options)?)
+    }
+
+    /// Encodes all rows by a recipe, without their labels.
+    ///
+    /// # Errors
+    /// Returns an error, with line and column, if a value does not fit its column.
+    ///
+    /// # Panics
+    /// Panics if the table lacks a column of the recipe.
+    pub fn encode(self, recipe: &Recipe) -> Result<InputTable, ContentError> {
+        let n = self.len();
+        let shared = SharedTable::new(self.cells, vec![0; n], recipe);
+        let TableSplit { rows, unseen, .. } = shared.part((0..n as u32).collect())?;
+        Ok(InputTable { rows, unseen })
+    }
 }

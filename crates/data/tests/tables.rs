@@ -4,14 +4,32 @@
 
 use std::io::Write;
 
-use chainrule_data::table::{Columns, Table, TableSummary};
-use chainrule_data::{Holdout, TableRequest, Tables, sha256};
+use chainrule_core::{Preprocessing, Recipe};
+use chainrule_data::table::{Columns, Table, TableSummary, sorted_labels};
+use chainrule_data::{Holdout, RecipeOptions, RecipeSource, TableRequest, Tables, sha256};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
 fn read(content: impl AsRef<[u8]>) -> Result<Table, String> {
-    Table::read(content.as_ref(), Columns::AllBut { label: "y", ignored: &["id".to_owned()] }, 1 << 20)
-        .map_err(|problem| problem.to_string())
+    let ignored = ["id".to_owned()];
+    let columns = Columns { label: Some("y"), ignored: &ignored, ..Columns::default() };
+    Table::read(content.as_ref(), columns, 1 << 20).map_err(|problem| problem.to_string())
+}
+
+/// Reads a table whose columns are numbers. Returns the table, its numbers row by row, and its
+/// lines.
+fn read_numbers(content: impl AsRef<[u8]>) -> Result<(Table, Vec<f64>, Vec<u32>), String> {
+    let table = read(content)?;
+    let recipe = Recipe::of_numbers(table.columns());
+    let input = table.clone().encode(&recipe).map_err(|problem| problem.to_string())?;
+    let lines = (0..input.rows.len()).filter_map(|row| input.rows.line(row)).collect();
+    let numbers = input.rows.into_features(&Preprocessing::Raw, |x| x).unwrap();
+    Ok((table, numbers, lines))
+}
+
+/// Returns the label of each row.
+fn labels(table: &Table) -> Vec<&str> {
+    table.labels.iter().map(|&label| table.classes[usize::from(label)].as_str()).collect()
 }
 
 #[test]
@@ -30,25 +48,22 @@ fn invalid_values_name_line_and_column() {
         ("a,id,y\n1,7,u\n2,v\n", "line 3: 2 fields, but the header has 3"),
         ("a,id,y\n1,7,u\n2,7,v,\n", "line 3: 4 fields, but the header has 3"),
         ("a,id,y\r\n1,7,u\r\n\r\n2,v\r\n", "line 4: 2 fields"),
-        ("a,id,y\n1,7,u\n2,7,\n", "line 3, column \"y\": the label is empty"),
         ("a,id,y\n1,7,u\n\n2,7,\"v\n3,7,u\n", "line 4: a quote is not closed"),
         ("a,a,id,y\n1,2,3,u\n", "line 1: two columns are named \"a\""),
-        (",a,id,y\n0,1,2,u\n", "line 1: the name of column 1 is empty; pandas"),
         ("a;id;y\n1;2;u\n", "line 1: its columns seem to be separated by ';'"),
         ("1,2,3\n1,2,3\n", "line 1: it has only numbers"),
-        ("a,b,id,y\n1,5,7,u\n2,5,8,v\n", "column \"b\" is 5 in every row"),
         ("id,y\n7,u\n8,v\n", "no feature column is left"),
         ("a,y\n7,u\n8,v\n", "no column \"id\", which data.ignore names"),
         ("a,id,y\n1,7,\"u\u{7}\"\n", "line 2, column \"y\": the label has a control character"),
     ] {
-        let problem = read(content).map(|table| format!("{table:?}")).unwrap_err();
+        let problem = read_numbers(content).map(|table| format!("{table:?}")).unwrap_err();
         assert!(problem.contains(expected) && problem.lines().count() == 1, "{content:?}: {problem:?}");
     }
-    let many: String = (0..300).map(|i| format!("{i},0,{i}\n")).collect();
-    let problem = read(format!("a,id,y\n{many}")).unwrap_err();
-    assert!(problem.starts_with("line 258, column \"y\": this is the 257th different label"), "{problem}");
-    let problem = Table::read(&b"a,y\n1,u\n2,v\n"[..], Columns::AllBut { label: "y", ignored: &[] }, 11);
-    let problem = problem.unwrap_err().to_string();
+    let many: String = (0..70_000).map(|i| format!("0,{i}\n")).collect();
+    let columns = Columns { label: Some("y"), ..Columns::default() };
+    let problem = Table::read(format!("a,y\n{many}").as_bytes(), columns, 1 << 24).unwrap_err().to_string();
+    assert!(problem.contains("column \"y\": this is the 65536th different label"), "{problem}");
+    let problem = Table::read(&b"a,y\n1,u\n2,v\n"[..], columns, 11).unwrap_err().to_string();
     assert!(problem.contains("more than the 11 bytes"), "{problem}");
 }
 
@@ -57,8 +72,7 @@ fn names_with_outer_blanks_are_refused() {
     let texts = ["null", "NULL", "NA", "N/A", "nan", "NaN", "None", "none", "inf", "true", "~"];
     let rows: String = texts.iter().enumerate().map(|(i, name)| format!("{i},0,{name}\n")).collect();
     let table = read(format!("a,id,y\n{rows}")).unwrap();
-    let actual: Vec<&str> = table.labels.iter().map(|&label| table.classes[usize::from(label)].as_str()).collect();
-    assert_eq!((actual.as_slice(), table.classes.len()), (&texts[..], texts.len()));
+    assert_eq!((labels(&table).as_slice(), table.classes.len()), (&texts[..], texts.len()));
 
     // White space around an unquoted field is ignored.
     for rows in
@@ -85,26 +99,29 @@ fn names_with_outer_blanks_are_refused() {
 #[test]
 fn names_and_numbers_are_parsed() {
     let plain = "\u{feff}id, a ,y\r\n0, 1e3 ,10\r\n1,-.5,9\r\n\r\n2,+7,10\r\n";
-    let table = read(plain).unwrap();
-    assert_eq!((table.columns, table.values), (vec!["a".to_owned()], vec![1000.0, -0.5, 7.0].into()));
-    // Numeric labels are sorted as numbers.
-    assert_eq!(
-        (table.classes, table.labels, table.lines),
-        (vec!["9".to_owned(), "10".to_owned()], vec![1, 0, 1], vec![2, 3, 5])
-    );
+    let (table, numbers, lines) = read_numbers(plain).unwrap();
+    assert_eq!((table.columns(), numbers), (&["a".to_owned()][..], vec![1000.0, -0.5, 7.0]));
+    assert_eq!((labels(&table), lines), (vec!["10", "9", "10"], vec![2, 3, 5]));
     assert_eq!(table.sha256, sha256([plain.as_bytes()]));
     let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
     gzip.write_all(plain.as_bytes()).unwrap();
-    assert_eq!(read(gzip.finish().unwrap()), read(plain));
-    let texts = read("id,a,y\n0,1,b\n1,2,a\n2,3,10\n").unwrap();
-    assert_eq!((texts.classes, texts.labels), (vec!["10".to_owned(), "a".to_owned(), "b".to_owned()], vec![2, 1, 0]));
+    let (packed, numbers, _) = read_numbers(gzip.finish().unwrap()).unwrap();
+    assert_eq!((packed.sha256, numbers), (table.sha256, vec![1000.0, -0.5, 7.0]));
+    // Labels are sorted as numbers if all are numbers, else by their characters.
+    let sorted = |labels: &[&str]| sorted_labels(labels.iter().map(ToString::to_string).collect());
+    assert_eq!(
+        (sorted(&["10", "9"]), sorted(&["b", "a", "10"])),
+        (vec!["9".into(), "10".into()], vec!["10".into(), "a".into(), "b".into()] as Vec<String>)
+    );
     // A line break in quotes does not end the row.
-    assert_eq!(read("a,id,y\n1,0,\"u\"\n2,\"x\ny\",v\n3,4,u\n").unwrap().lines, [2, 3, 5]);
+    assert_eq!(read_numbers("a,id,y\n1,0,\"u\"\n2,\"x\ny\",v\n3,4,u\n").unwrap().2, [2, 3, 5]);
+    // A column without a name is called as pandas calls it.
+    assert_eq!(read(",a,id,y\n0,1,2,u\n").unwrap().columns(), ["Unnamed: 0", "a"]);
 }
 
 #[test]
 fn the_holdout_is_stratified_and_seeded() {
-    let labels: Vec<u8> = (0..200)
+    let labels: Vec<u16> = (0..200)
         .map(|row| {
             if row < 150 {
                 3
@@ -178,7 +195,8 @@ fn the_error_of_a_missing_label_names_no_option() {
     let no_label = TableRequest {
         label: None,
         ignored: Vec::new(),
-        features: None,
+        group: None,
+        recipe: RecipeSource::Learn(RecipeOptions::default()),
         classes: None,
         holdout: None,
         resident_bytes: u64::MAX,

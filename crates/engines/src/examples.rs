@@ -97,7 +97,7 @@ impl Examples {
 }
 
 /// Copies labels to a device, `[n]`.
-fn label_tensor(labels: &[u8], device: &Device) -> Tensor<1, Int> {
+fn label_tensor(labels: &[u16], device: &Device) -> Tensor<1, Int> {
     let labels: Vec<i32> = labels.iter().copied().map(i32::from).collect();
     let rows = labels.len();
     Tensor::from_data(TensorData::new(labels, [rows]), device)

@@ -62,7 +62,7 @@ impl ClassWeights {
         let [_, columns] = model.linear().weight.dims();
         let k = if config.model().kind == ModelKind::Logistic { 2 } else { columns };
         let read = |examples: &Examples| {
-            let labels = examples.labels.clone().try_into_vec_as::<u8>();
+            let labels = examples.labels.clone().try_into_vec_as::<u16>();
             labels.map_err(|error| device_error(error).into_train_error(History::default(), None))
         };
         let labels = [read(splits[0])?, read(splits[1])?];
@@ -124,7 +124,7 @@ impl<'a, M: Classifier> TensorEngine<'a, M> {
         let mut sums = GradientSums::new(&*self.link, parameters);
         for Examples { features, labels } in self.examples.chunks(ROWS_PER_CHUNK) {
             let rows = features.flatten::<1>(0, 1).try_into_vec_as::<f64>()?;
-            let labels = labels.try_into_vec_as::<u8>()?;
+            let labels = labels.try_into_vec_as::<u16>()?;
             let weight = |label: usize| self.class_weights.as_ref().map_or(1.0, |weights| weights.per_class[label]);
             sums.add(&rows, labels.into_iter().map(|label| (f64::from(label), weight(label.into()))));
         }

@@ -231,7 +231,7 @@ fn schema(
             return Err(format!("two columns are called {duplicate:?}, and columns are found by their names").into());
         }
         let kind = DataKind::Table;
-        return Ok(Schema { kind, image_size: [1, d], features, classes: classes(kind)? });
+        return Ok(Schema { kind, image_size: [1, d], features, recipe: None, classes: classes(kind)? });
     }
     let side = d.isqrt();
     let image_size = match (hints.image_size, &about.row) {
@@ -246,5 +246,5 @@ fn schema(
         return Err(format!("it has {}, and an image of {height} x {width} has others", pluralize(d, "feature")).into());
     }
     let kind = if matches!(about.row, Some(Row::Picture { .. })) { DataKind::Pictures } else { DataKind::Images };
-    Ok(Schema { kind, image_size, features: Vec::new(), classes: classes(kind)? })
+    Ok(Schema { kind, image_size, features: Vec::new(), recipe: None, classes: classes(kind)? })
 }

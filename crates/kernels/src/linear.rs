@@ -274,9 +274,9 @@ impl<T: Real, const C: usize> Pass<'_, T, C> {
     #[inline(always)]
     fn backward<const FMA: bool>(&mut self, is_first_chunk: bool) {
         if C > 2 {
-            self.accumulate_by_blocks::<FMA>(is_first_chunk)
+            self.accumulate_by_blocks::<FMA>(is_first_chunk);
         } else {
-            self.accumulate_by_rows::<FMA>(is_first_chunk)
+            self.accumulate_by_rows::<FMA>(is_first_chunk);
         }
     }
 

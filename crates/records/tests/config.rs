@@ -163,7 +163,7 @@ fn classes_that_do_not_fit_the_model_are_rejected() {
     );
     assert_rejected(SMALLEST, &["data.classes=[\"rose\", \"\"]"], "the name of a class is empty");
     assert_rejected(SMALLEST, &["data.classes=[1, 1.5]"], "a label from 0 to 255, or a name in quotes");
-    assert_rejected(SMALLEST, &["data.validation_fraction=1.0"], "expected a number between 0 and 1");
+    assert_rejected(SMALLEST, &["data.validation_fraction=1.0"], "expected a number from 0");
     assert_rejected(SMALLEST, &["data.image_size=[28, 5000]"], "expected rows and columns from 1 to 4096");
 }
 

@@ -39,7 +39,7 @@ pub fn class_names(config: &TrainConfig, k: usize) -> Vec<String> {
 pub fn class_weights(
     config: &TrainConfig,
     classes: &[impl ToString],
-    labels: &[u8],
+    labels: &[u16],
 ) -> Result<Option<Vec<f64>>, TrainError> {
     let Some(setting) = &config.objective().class_weights else { return Ok(None) };
     let k = classes.len();

@@ -9,16 +9,20 @@
 //! - [`train_by_loops()`] uses plain loops, on any rows.
 //! - [`find_optimum()`] minimises the objective by L-BFGS with the fused kernels, without
 //!   evaluations.
+//! - [`constant_model()`] and [`further_decrease()`] judge a result: is it better than no model,
+//!   and is it near the minimum?
 //! - A [`Predictor`] predicts with a trained model.
 //! - An [`Observer`] receives the events of a training and may stop it.
 //!
 //! This crate uses no tensor library, no clock and no console, and it opens no files.
 
+mod baseline;
 mod bound;
 mod checkpoint;
 mod class_weights;
 mod coordinates;
 mod engine;
+mod further;
 mod fused;
 mod fused_rows;
 mod host;
@@ -31,9 +35,11 @@ mod schedule;
 mod train;
 mod training_statistics;
 
+pub use baseline::constant_model;
 pub use checkpoint::{Checkpoint, OPTIMIZER_MISMATCH, OptimizerState};
 pub use class_weights::{class_names, class_weights};
 pub use engine::{Engine, EngineError, EvaluationResult};
+pub use further::{FurtherDecrease, further_decrease};
 pub use fused_rows::FusedRows;
 pub use host::GradientSums;
 pub use inference::{Prediction, Predictor, RowError};

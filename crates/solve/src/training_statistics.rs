@@ -1,4 +1,4 @@
-use chainrule_core::{Preprocessing, Schema, TrainConfig};
+use chainrule_core::{Preprocessing, Recipe, Schema, Standardization, TrainConfig};
 use chainrule_data::Rows;
 
 use crate::{TrainError, class_weights};
@@ -12,6 +12,16 @@ pub struct TrainingStatistics {
     pub class_weights: Option<Vec<f64>>,
 }
 
+/// Returns the moments of the rows. Features that are 0 or 1 by their nature keep these values.
+fn standardization(rows: &Rows, schema: &Schema) -> Result<Standardization, TrainError> {
+    let Standardization { mut mean, mut scale } = rows.moments()?;
+    let are_indicators = schema.recipe.as_ref().map(Recipe::are_indicators).unwrap_or_default();
+    for j in (0..are_indicators.len()).filter(|&j| are_indicators[j]) {
+        (mean[j], scale[j]) = (0.0, 1.0);
+    }
+    Ok(Standardization { mean, scale })
+}
+
 impl TrainingStatistics {
     /// Computes the statistics of the training rows.
     ///
@@ -19,7 +29,7 @@ impl TrainingStatistics {
     /// As [`class_weights()`], and if the rows can no longer be read.
     pub fn of(config: &TrainConfig, rows: &Rows, schema: &Schema) -> Result<Self, TrainError> {
         let preprocessing = match config.data().standardize {
-            true => Preprocessing::Standardized(rows.moments()?),
+            true => Preprocessing::Standardized(standardization(rows, schema)?),
             false => Preprocessing::unstandardized(schema.kind),
         };
         Ok(Self { preprocessing, class_weights: class_weights(config, &schema.classes, &rows.labels())? })

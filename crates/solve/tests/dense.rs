@@ -97,9 +97,9 @@ fn f32_parameters_are_rounded_and_close_to_f64() {
 
 /// Returns numbers in three columns, with each row of class 0 `times` times.
 fn table(times: usize) -> Rows {
-    let rows: Vec<([f64; 3], u8)> = (0..60)
+    let rows: Vec<([f64; 3], u16)> = (0..60)
         .flat_map(|i| {
-            let (class, x) = ((i % 3 == 0) as u8, f64::from(i));
+            let (class, x) = ((i % 3 == 0) as u16, f64::from(i));
             let row = ([x.sin() + f64::from(class), (2.0 * x).cos(), x % 7.0], class);
             std::iter::repeat_n(row, if class == 0 { times } else { 1 })
         })

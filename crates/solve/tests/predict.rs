@@ -12,7 +12,7 @@ use chainrule_solve::{FusedRows, Predictor};
 fn a_tie_predicts_the_first_class() {
     let [_, digits] = draw_both(0, Counts { train: 10, validation: 100 });
     let chosen: Vec<usize> = (0..100).filter(|&row| [2, 3].contains(&digits.labels()[row])).collect();
-    let labels: Vec<u8> = chosen.iter().map(|&row| u8::from(digits.labels()[row] == 2)).collect();
+    let labels: Vec<u16> = chosen.iter().map(|&row| u16::from(digits.labels()[row] == 2)).collect();
     let rows = Rows::from(digits.clone()).select(&chosen).with_labels(&labels);
     let rows = FusedRows::new(rows, &Preprocessing::Pixels).unwrap();
     for (kind, columns) in [(ModelKind::Softmax, 2), (ModelKind::Logistic, 1)] {

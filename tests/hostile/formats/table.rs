@@ -1,6 +1,7 @@
 //! CSV.
 
 use chainrule_data::table::{Columns, Table, TableSummary};
+use chainrule_data::{InputTable, RecipeOptions, RowBuffer};
 
 use super::assert_one_line;
 
@@ -18,12 +19,12 @@ pub fn seeds() -> Vec<Vec<u8>> {
 pub fn check(bytes: &[u8]) {
     let named = ["c".to_owned(), "a".to_owned()];
     for columns in [
-        Columns::AllBut { label: "y", ignored: &[] },
-        Columns::AllBut { label: "y", ignored: &named[..1] },
-        Columns::Named { features: &named, label: None },
+        Columns { label: Some("y"), ..Columns::default() },
+        Columns { label: Some("y"), ignored: &named[..1], group: Some("a"), ..Columns::default() },
+        Columns { features: Some(&named), texts: &named[..1], ..Columns::default() },
     ] {
         match Table::read(bytes, columns, 1 << 20) {
-            Ok(table) => is_whole(&table, columns),
+            Ok(table) => is_whole(table, columns),
             Err(problem) => assert_one_line(&problem.to_string()),
         }
     }
@@ -36,14 +37,26 @@ pub fn check(bytes: &[u8]) {
     }
 }
 
-/// Asserts that every field has a number, every row a label, and every class a row.
-fn is_whole(table: &Table, columns: Columns) {
-    assert!(!table.is_empty() && table.values.len() == table.len() * table.n_features());
-    assert!(table.values.iter().all(f64::is_finite));
-    assert!(table.lines.is_sorted() && table.lines.iter().all(|&line| line >= 2));
-    let has_labels = matches!(columns, Columns::AllBut { .. });
-    assert_eq!(table.labels.len(), if has_labels { table.len() } else { 0 });
+/// Asserts that every row has a label and every class a row, and that each row becomes finite
+/// features by the recipe of all rows.
+fn is_whole(table: Table, columns: Columns) {
+    assert!(!table.is_empty());
+    assert_eq!(table.labels.len(), if columns.label.is_some() { table.len() } else { 0 });
     for class in 0..table.classes.len() {
         assert!(table.labels.iter().any(|&label| usize::from(label) == class), "{:?}", table.classes);
+    }
+    let recipe = match table.learn_recipe(&RecipeOptions::default()) {
+        Ok(recipe) => recipe,
+        Err(problem) => return assert_one_line(&problem.to_string()),
+    };
+    assert_eq!((recipe.problem(), recipe.feature_names().len()), (None, recipe.n_features()));
+    let n = table.len();
+    let InputTable { rows, unseen } = table.encode(&recipe).expect("the recipe was learnt from these rows");
+    assert_eq!((rows.len(), rows.n_features(), unseen), (n, recipe.n_features(), Vec::new()));
+    let lines: Vec<u32> = (0..n).filter_map(|row| rows.line(row)).collect();
+    assert!(lines.len() == n && lines.is_sorted() && lines.iter().all(|&line| line >= 2));
+    let mut buffer = RowBuffer::default();
+    for row in 0..n {
+        assert!(rows.row(row, &mut buffer).expect("rows in memory").iter().all(|x| x.is_finite()));
     }
 }

@@ -137,8 +137,8 @@ impl Rows {
     }
 }
 
-/// Returns `max(z, 0) - y z + ln(1 + e^-|z|)`. candle's loss takes the logarithm of a sigmoid, which
-/// is not finite if the sigmoid is 0.
+/// Returns `max(z, 0) - y z + ln(1 + e^-|z|)`. candle's loss takes the logarithm of a sigmoid,
+/// which is not finite if the sigmoid is 0.
 fn cross_entropy_of_two(logits: &Tensor, y: &Tensor) -> Result<Tensor> {
     let tail = (logits.abs()?.neg()?.exp()? + 1.0)?.log()?;
     (logits.relu()? - (logits * y)?)? + tail

@@ -161,6 +161,8 @@ fn run(
         best_step: best.step,
         best_validation_loss: best.validation_loss,
         final_metrics: last,
+        constant: None,
+        further_decrease: None,
         weight_norm: WeightNorms { frobenius: frobenius_squared.sqrt(), frobenius_squared, spectral },
         seconds: Seconds::default(),
         files: BTreeMap::new(),
@@ -201,6 +203,9 @@ fn data(train: usize, validation: usize, classes: Vec<u8>) -> DataSummary {
         validation,
         image_size: [28, 28],
         features: Vec::new(),
+        recipe: None,
+        rows_of_other_classes: None,
+        is_validated_on_training: false,
         classes: classes.into_iter().map(Class::Number).collect(),
         unused: UnusedFiles::default(),
     }

@@ -154,8 +154,8 @@ impl ReportRunner<'_> {
 
     /// Returns the gradient checks of this build on this machine.
     fn checks(&self) -> Result<GradientChecks> {
-        // The checks depend on the training code and on the checker, which `NUMERICS_VERSION` does not
-        // cover. So their key has the git revision.
+        // The checks depend on the training code and on the checker, which `NUMERICS_VERSION` does
+        // not cover. So their key has the git revision.
         let revision = env!("CHAINRULE_REVISION");
         let build = format!("gradcheck {CHECK_SEED} {} {revision}", env!("CARGO_PKG_VERSION"));
         let path = self.folder.join(format!("gradcheck-{}.json", self.key(&build)));

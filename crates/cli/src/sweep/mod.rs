@@ -22,7 +22,8 @@ use crate::output::{Lines, print_json, print_message, with_advice};
 use crate::progress::{catch_interrupts, stderr_is_terminal};
 use crate::rows::dropped_rows_note;
 use crate::run::{self, Diverged, machine_for_resume, manifest};
-use crate::{exit, experiment};
+use crate::table::warnings;
+use crate::{exit, experiment, table_defaults};
 use sweep_data::SweepData;
 
 /// The most rows of the table on a terminal.
@@ -88,6 +89,12 @@ pub(crate) fn sweep(options: &SweepOptions) -> Result<u8> {
     let sweep = Sweep::new(&plan, outcomes);
     let json = serde_json::to_string_pretty(&sweep.json()).context("a sweep as JSON")?;
     folder.write_tables(&json, &sweep.files())?;
+    if let (Some(summary), false) = (sweep.best().and_then(|point| point.summary()), options.output.quiet) {
+        let config = &configs[sweep.best().map_or(0, |point| point.number)];
+        warnings(summary, config)
+            .iter()
+            .for_each(|warning| print_message(&format!("note: of the best point, {warning}")));
+    }
     print_result(options, &sweep, folder.path(), is_interrupted)
 }
 
@@ -120,7 +127,14 @@ fn plan(
         (Some(previous), None) => (previous.config.clone(), previous.text.clone(), previous.set.clone()),
         (_, named) => {
             experiment::check_overrides(&options.override_options, named.as_deref())?;
-            let read = experiment::read(named.as_deref());
+            let of_table = match named {
+                None => table_defaults::find(&options.override_options, &options.table)?,
+                Some(_) => None,
+            };
+            let read = match of_table {
+                Some(table) => Ok(table.experiment),
+                None => experiment::read(named.as_deref()),
+            };
             let experiment::Experiment { file, text } = read.map_err(|error| match named {
                 Some(path) if !path.exists() && !error.to_string().ends_with('?') => {
                     anyhow!("{error}; separate the values of --grid by commas, without spaces")
@@ -130,7 +144,7 @@ fn plan(
             (file, text, Vec::new())
         }
     };
-    set.extend(experiment::overrides(&options.override_options));
+    set.extend(experiment::overrides(&options.override_options, &options.table));
     let plan = SweepPlan { config, text, set, threads: machine.threads().get(), grid, manifests: Vec::new() };
     let configs = resolved_configs(&plan, machine)?;
     let mut points: HashMap<String, usize> = HashMap::new();

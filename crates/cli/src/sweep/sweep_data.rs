@@ -14,6 +14,7 @@ use chainrule_solve::max_steps;
 
 use crate::jobs::JobPool;
 use crate::rows::{PreparedRows, SelectedRows};
+use crate::table_defaults::describe;
 
 /// The data of all points of a sweep.
 pub(super) struct SweepData {
@@ -86,6 +87,14 @@ impl SweepData {
                 let source = &sweep_data.datasets[number].source;
                 let rows =
                     SelectedRows::of(data.clone(), config, source, machine).with_context(|| grid.describe(point))?;
+                if sweep_data.shared_rows.is_empty()
+                    && let Some(recipe) = &rows.about().recipe
+                {
+                    describe(recipe, Some(config.data())).iter().for_each(|line| log(line));
+                }
+                if sweep_data.shared_rows.values().all(|shared| shared.about != *rows.about()) {
+                    data.notes().iter().for_each(|note| log(&format!("note: {note}")));
+                }
                 rows.scale_note(config)?.iter().for_each(|note| log(note));
                 sweep_data
                     .shared_rows

@@ -6,12 +6,17 @@ use toml::{Table, Value};
 use crate::{CLASS_WEIGHTS, ConfigError};
 
 /// Every key, in the order of a config file.
-pub(crate) const KEYS: [&str; 45] = [
+pub(crate) const KEYS: [&str; 50] = [
     "data.source",
     "data.train_images",
     "data.validation_images",
     "data.label",
     "data.ignore",
+    "data.columns",
+    "data.missing",
+    "data.max_categories",
+    "data.min_rows",
+    "data.group",
     "data.validation_fraction",
     "data.image_size",
     "data.classes",
@@ -55,7 +60,7 @@ pub(crate) const KEYS: [&str; 45] = [
 ];
 
 /// The keys with text values: `data.label=2024` names a column and is not a number.
-const TEXT_KEYS: [&str; 3] = ["data.source", "data.label", "experiment"];
+const TEXT_KEYS: [&str; 4] = ["data.source", "data.label", "data.group", "experiment"];
 
 /// The optional keys. The value `none` on the command line removes a setting of the file.
 pub(crate) const OPTIONAL: [&str; 16] = [
@@ -113,7 +118,7 @@ fn unknown(file: String, key: &str) -> ConfigError {
 }
 
 /// The names of keys in other programs, with `_` between words.
-const ALIASES: [(&str, &[&str]); 13] = [
+const ALIASES: [(&str, &[&str]); 15] = [
     ("descent.learning_rate", &["lr", "eta", "eta0", "rate", "step_size"]),
     ("descent.batch_size", &["batch", "minibatch", "batch_rows"]),
     ("descent.epochs", &["n_epochs", "num_epochs", "n_iter"]),
@@ -123,6 +128,8 @@ const ALIASES: [(&str, &[&str]); 13] = [
     ("objective.penalize_bias", &["penalise_bias"]),
     ("model.kind", &["type", "model", "name"]),
     ("data.source", &["path", "file", "folder", "dataset"]),
+    ("data.missing", &["na_values", "na", "missing_values"]),
+    ("data.group", &["groups", "by"]),
     ("data.label", &["target", "labels", "y"]),
     ("data.validation_fraction", &["test_size", "split", "validation_split", "val_split"]),
     ("data.standardize", &["normalize", "normalise", "scale"]),
@@ -402,7 +409,7 @@ mod tests {
 
     #[test]
     fn the_key_list_matches_a_full_config() {
-        let text = "[model]\nkind = 'softmax'\n[data]\ntrain_images = 2\nvalidation_images = 2\nlabel = 'a'\nignore = ['b']\nclasses = [0, 1]\n[objective]\nclass_weights = 'balanced'\n[early_stopping]\npatience = 1";
+        let text = "[model]\nkind = 'softmax'\n[data]\ntrain_images = 2\nvalidation_images = 2\nlabel = 'a'\nignore = ['b']\ncolumns = { c = 'date' }\nmissing = ['x']\nmax_categories = 9\nmin_rows = 2\ngroup = 'g'\nclasses = [0, 1]\n[objective]\nclass_weights = 'balanced'\n[early_stopping]\npatience = 1";
         // No single optimizer or schedule has every key.
         let descents = ["sgd\nmomentum=0.5", "adamw\nschedule=linear", "rmsprop\nschedule=step"];
         let mut written = Vec::new();
@@ -442,7 +449,9 @@ mod tests {
         let is_empty_list =
             |key: &str| with(key, &Value::Array(Vec::new())).is_some_and(|written| get(&written, key).is_none());
         let absent = KEYS.into_iter().filter(|key| get(&defaults, key).is_none());
-        let optional = absent.filter(|key| !TEXT_KEYS.contains(key) && !is_empty_list(key));
+        // These are written only if they differ from their defaults.
+        let has_default = |key: &str| ["data.columns", "data.max_categories", "data.min_rows"].contains(&key);
+        let optional = absent.filter(|key| !TEXT_KEYS.contains(key) && !is_empty_list(key) && !has_default(key));
         assert_eq!(optional.collect::<Vec<_>>(), OPTIONAL.to_vec());
     }
 

@@ -1,3 +1,4 @@
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use chainrule_core::{ContentError, History, Parameters, Preprocessing, TrainConfig, one_line};
@@ -22,8 +23,12 @@ pub struct RunFolder {
 }
 
 /// The files of a run, besides its checkpoints.
-const FILES: [&str; 5] = [CONFIG, MANIFEST, HISTORY, MODEL, SUMMARY];
+const FILES: [&str; 6] = [CONFIG, MANIFEST, HISTORY, MODEL, HELD_OUT, SUMMARY];
 const HISTORY: &str = "history.json";
+/// The rows of a table that were held out for validation.
+const HELD_OUT: &str = "held_out.csv";
+/// The first line of [`HELD_OUT`].
+const HELD_OUT_HEADER: &str = "row,line\n";
 /// The file that a diverged training leaves instead of a model and a summary.
 const DIVERGED: &str = "diverged.json";
 
@@ -181,6 +186,20 @@ impl RunFolder {
         self.write(MODEL, &write_weights(parameters, self.config().descent().precision, preprocessing))
     }
 
+    /// Writes `held_out.csv`, which lists the rows of a table that are held out for validation: the
+    /// number of each row from 0, not counting the header, and its line in the file.
+    /// [`finish`](Self::finish) seals it.
+    ///
+    /// # Errors
+    /// Fails if the file cannot be written.
+    pub fn write_held_out(&self, rows: impl IntoIterator<Item = (u32, u32)>) -> Result<(), RunError> {
+        let mut text = HELD_OUT_HEADER.to_owned();
+        for (row, line) in rows {
+            writeln!(text, "{row},{line}").expect("writing to a String cannot fail");
+        }
+        self.write(HELD_OUT, text.as_bytes())
+    }
+
     /// Writes the results of a training. The summary is written last, with the checksums of the
     /// other files, and is sealed.
     ///
@@ -211,6 +230,10 @@ impl RunFolder {
             }
         }
         summary.files = files.map(|(name, content)| (name.to_owned(), sha256(&content))).into();
+        let held_out = self.path().join(HELD_OUT);
+        if inside::is_there(&held_out) {
+            summary.files.insert(HELD_OUT.to_owned(), sha256(&read(&held_out)?));
+        }
         self.write(SUMMARY, &sealed(&summary))?;
         Ok(summary)
     }
@@ -245,6 +268,9 @@ impl RunFolder {
         check(CONFIG, run_start.text.as_bytes())?;
         if !run_start.has_config(folder)? {
             return Err(damaged(folder.join(CONFIG), "it is gone"));
+        }
+        if summary.files.contains_key(HELD_OUT) {
+            check(HELD_OUT, &read_existing(&folder.join(HELD_OUT), "it is gone")?)?;
         }
         let history_bytes = read_existing(&history, "it is gone")?;
         check(HISTORY, &history_bytes)?;
@@ -366,12 +392,13 @@ pub(crate) fn deletable_files(folder: &Path) -> Result<Vec<PathBuf>, RunError> {
     let is_sealed = |name: &str, bytes: &[u8]| match &summary {
         Some(summary) => summary.files.get(name) == Some(&sha256(bytes)),
         None if name == MODEL => read_parameters(bytes).is_ok(),
+        None if name == HELD_OUT => bytes.starts_with(HELD_OUT_HEADER.as_bytes()),
         None => serde_json::from_slice::<History>(bytes).is_ok(),
     };
     let belongs = |name: &str, bytes: &[u8]| match name {
         MANIFEST => true,
         CONFIG => bytes == run_start.text.as_bytes(),
-        HISTORY | MODEL => is_sealed(name, bytes),
+        HISTORY | MODEL | HELD_OUT => is_sealed(name, bytes),
         SUMMARY => summary.is_some(),
         DIVERGED => unsealed::<Divergence>(bytes).is_ok(),
         _ => false,
@@ -388,7 +415,8 @@ pub(crate) fn deletable_files(folder: &Path) -> Result<Vec<PathBuf>, RunError> {
         checkpoints::deletable_files(folder).map_err(|path| RunError::Foreign { path, kind: RUN.name })?;
     let named = |names: &[&str]| names.iter().map(|name| folder.join(name)).collect::<Vec<_>>();
     leftovers.retain(|path| !path.ends_with(LOCK));
-    Ok([leftovers, named(&[SUMMARY, DIVERGED, HISTORY, MODEL]), checkpoints, named(&[CONFIG, MANIFEST])].concat())
+    Ok([leftovers, named(&[SUMMARY, DIVERGED, HISTORY, MODEL, HELD_OUT]), checkpoints, named(&[CONFIG, MANIFEST])]
+        .concat())
 }
 
 /// Deletes all files with the names of a run's files.

@@ -1,7 +1,8 @@
 use std::collections::BTreeMap;
 
 use chainrule_core::{
-    Certificate, Class, DataKind, FinalMetrics, GradientSource, ModelKind, Precision, Schema, UnusedFiles, WeightNorms,
+    Certificate, Class, DataKind, FinalMetrics, GradientSource, ModelKind, Precision, Recipe, Schema, UnusedFiles,
+    WeightNorms,
 };
 use serde::{Deserialize, Serialize};
 
@@ -59,6 +60,14 @@ pub struct Summary {
     /// The metrics of the saved weights, measured after the training.
     #[serde(rename = "final")]
     pub final_metrics: FinalMetrics,
+    /// The metrics of the constant model, which predicts the class frequencies of the training rows
+    /// for every row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub constant: Option<FinalMetrics>,
+    /// How much more `J` falls within ten iterations of L-BFGS from the saved weights, as a
+    /// fraction of `J`. Measured on tables, for solvers without a certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub further_decrease: Option<f64>,
     /// The norms of the saved weights.
     pub weight_norm: WeightNorms,
     /// The wall-clock time.
@@ -71,8 +80,8 @@ pub struct Summary {
 impl DataSummary {
     /// Returns the part of the summary that defines the model's input and classes.
     pub fn schema(&self) -> Schema {
-        let Self { kind, image_size, features, classes, .. } = self.clone();
-        Schema { kind, image_size, features, classes }
+        let Self { kind, image_size, features, recipe, classes, .. } = self.clone();
+        Schema { kind, image_size, features, recipe, classes }
     }
 }
 
@@ -96,6 +105,15 @@ pub struct DataSummary {
     /// The feature names of a table.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub features: Vec<String>,
+    /// How the columns of a table became these features.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipe: Option<Recipe>,
+    /// The rows of a table that were left out because `data.classes` does not have their class.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows_of_other_classes: Option<usize>,
+    /// Whether the validation rows are the training rows, since none were held out.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_validated_on_training: bool,
     /// The class names in the order of the model's outputs; for the logistic model the negative
     /// class comes first.
     pub classes: Vec<Class>,

@@ -39,6 +39,10 @@ pub(crate) fn problem(key: &str, value: Option<&Value>, message: &str) -> String
         Some("a sequence") if key == "data.ignore" => {
             "expected a list of the names of columns, as in [\"id\", \"date\"]".to_owned()
         }
+        Some("a sequence") if key == "data.missing" => {
+            "expected a list of texts that mark a missing value, as in [\"unknown\", \"-9\"]".to_owned()
+        }
+        Some(_) if key == "data.columns" => COLUMNS_MESSAGE.to_owned(),
         Some(expected) => expectation(expected),
         None => message.to_owned(),
     };
@@ -50,6 +54,10 @@ pub(crate) fn problem(key: &str, value: Option<&Value>, message: &str) -> String
         _ => expected,
     }
 }
+
+/// What `data.columns` accepts.
+const COLUMNS_MESSAGE: &str =
+    "expected the kinds of columns, number, date or category, as in { zip = \"category\", age = \"number\" }";
 
 /// Translates serde's expectation into terms of a config file.
 pub(crate) fn expectation(expected: &str) -> String {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use chainrule_core::History;
 use chainrule_records::{RunError, RunFolder, SweepFolder, read_sealed, sealed};
 
-use crate::{assert_one_line, imported, make_model, make_run, make_sweep, small};
+use crate::{assert_one_line, imported, tiny_run, write_model_folder, write_run, write_sweep};
 
 /// Whether to run all cases, which takes minutes.
 fn is_exhaustive() -> bool {

@@ -6,8 +6,8 @@ use std::path::Path;
 use chainrule_records::{RunError, RunFolder, SweepFolder};
 
 use crate::{
-    Attempt, Make, assert_one_line, contents, copy, import, imported, make_model, make_run, make_sweep, names, plan,
-    small,
+    Attempt, Make, assert_one_line, contents, copy, import, imported, names, plan, tiny_run, write_model_folder,
+    write_run, write_sweep,
 };
 
 fn train(path: &Path) -> Result<(), RunError> {

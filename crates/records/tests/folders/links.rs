@@ -10,8 +10,8 @@ use chainrule_records::{RunError, RunFolder, SweepFolder};
 use tempfile::TempDir;
 
 use crate::{
-    Attempt, Make, POINT, assert_one_line, contents, copy, finish, import, imported, make_model, make_run, make_sweep,
-    names, plan, small, write_tables,
+    Attempt, Make, POINT, assert_one_line, contents, copy, finish, import, imported, names, plan, tiny_run,
+    write_model_folder, write_run, write_sweep, write_tables,
 };
 
 /// Files outside the folders that must not change.

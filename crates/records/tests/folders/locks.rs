@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use chainrule_records::{RunError, RunFolder};
 use sha2::{Digest, Sha256};
 
-use crate::{assert_one_line, contents, finish, make_run, names, small};
+use crate::{assert_one_line, contents, finish, names, tiny_run, write_run};
 
 fn create(path: &Path) -> Result<RunFolder, RunError> {
     let run = tiny_run();

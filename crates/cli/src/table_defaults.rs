@@ -1,0 +1,234 @@
+//! The experiment of a table without a config: defaults that suit tables, and that depend on what
+//! the table holds.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use anyhow::{Result, bail};
+use chainrule_core::{
+    ColumnRecipe, DataConfig, LeftOut, ModelKind, Recipe, TrainConfig, align_left, display_width, pluralize,
+};
+use chainrule_data::{Dataset, LabelCounts, RawTables, Request, table_request};
+use chainrule_records::ConfigFile;
+
+use crate::experiment::{Experiment, overrides};
+use crate::options::{OverrideOptions, TableOptions};
+
+/// A table that was read, with the experiment that suits it.
+pub(crate) struct TableExperiment {
+    pub(crate) experiment: Experiment,
+    pub(crate) tables: RawTables,
+    counts: LabelCounts,
+    label: String,
+}
+
+/// The settings that do not depend on the table.
+const SETTINGS: &str = "[data]\nstandardize = true\n";
+
+/// Reads the table that the options name, and derives an experiment from it. Returns `None` if they
+/// name no table.
+pub(crate) fn find(override_options: &OverrideOptions, table: &TableOptions) -> Result<Option<TableExperiment>> {
+    let overrides = overrides(override_options, table);
+    let name = "the defaults for tables";
+    let parse = |text: &str, overrides: &[String]| TrainConfig::parse_overridden(name, text, overrides);
+    // The model's kind and the penalty are not known yet, and other keys may depend on them.
+    let of_data = |set: &&String| set.starts_with("data.") || set.starts_with("descent.shuffle.seed");
+    let of_data: Vec<String> = overrides.iter().filter(of_data).cloned().collect();
+    let of_source: Vec<String> = of_data.iter().filter(|set| set.starts_with("data.source")).cloned().collect();
+    let provisional = |overrides: &[String]| {
+        parse(&format!("experiment = \"table\"\n{SETTINGS}[model]\nkind = \"softmax\"\n"), overrides)
+    };
+    let source = Request::from(provisional(&of_source)?.data().source.as_str());
+    let Some(path) = source.table() else { return Ok(None) };
+    let config = provisional(&of_data)?;
+    let request = table_request(&config);
+    let tables = RawTables::read(&path, &request)?;
+    let counts = tables.label_counts(&request)?;
+    let label = config.data().label.clone().unwrap_or_default();
+    let text = text(&path, &config, &counts, is_sgd(&overrides), tables.n_columns());
+    let experiment = Experiment { file: name.to_owned(), text };
+    Ok(Some(TableExperiment { experiment, tables, counts, label }))
+}
+
+/// Whether the overrides ask for gradient descent.
+fn is_sgd(overrides: &[String]) -> bool {
+    let value = overrides.iter().filter_map(|set| set.strip_prefix("descent.solver=")).next_back();
+    value.is_some_and(|value| value.trim_matches(['"', '\'']) == "sgd")
+}
+
+/// Returns the text of the experiment.
+fn text(path: &Path, config: &TrainConfig, counts: &LabelCounts, is_sgd: bool, n_columns: usize) -> String {
+    let mut text = format!("experiment = \"{}\"\n\n{SETTINGS}", experiment_name(path));
+    let mut line = |arguments: std::fmt::Arguments| {
+        writeln!(text, "{arguments}").expect("writing to a String cannot fail");
+    };
+    let kind = match &counts.classes[..] {
+        [_, _] => ModelKind::Logistic,
+        _ => ModelKind::Softmax,
+    };
+    // Classes that the user names stay in that order.
+    if let ([first, second], None) = (&counts.classes[..], &config.data().classes) {
+        let [positive, negative] = positive_first(first, second);
+        let [positive, negative] = [positive, negative].map(|class| toml::Value::from(class.as_str()));
+        line(format_args!("# The positive class first.\nclasses = [{positive}, {negative}]"));
+    }
+    let name = if kind == ModelKind::Logistic { "logistic" } else { "softmax" };
+    line(format_args!("\n[model]\nkind = \"{name}\""));
+    let n = counts.n_train;
+    line(format_args!(
+        "\n[objective]\n# 1/n for n = {n} training rows: scikit-learn's C = 1.\nl2 = {:e}",
+        1.0 / n as f64
+    ));
+    if is_sgd {
+        let Descent { batch_size, epochs, learning_rate } = Descent::of(n, n_columns);
+        line(format_args!(
+            "\n[descent]\nsolver = \"sgd\"\nbatch_size = {batch_size}\nepochs = {epochs}\nlearning_rate = {learning_rate}\nschedule = \"cosine\""
+        ));
+    } else {
+        line(format_args!("\n[descent]\nsolver = \"lbfgs\"\nprecision = \"f64\""));
+    }
+    text
+}
+
+/// Settings of gradient descent on n standardised rows of d columns.
+struct Descent {
+    batch_size: usize,
+    epochs: usize,
+    learning_rate: f64,
+}
+
+impl Descent {
+    fn of(n: usize, d: usize) -> Self {
+        /// The number of steps that come close to the minimum on standardised columns.
+        const STEPS: usize = 5000;
+        let batch_size = (n / 40).clamp(8, 256).min(n);
+        let epochs = (STEPS * batch_size).div_ceil(n).clamp(20, 500);
+        // The curvature of the cross-entropy is at most a quarter of the mean square of a row.
+        let learning_rate = (2.0 / (1.0 + d as f64)).clamp(0.01, 0.5);
+        Self { batch_size, epochs, learning_rate: (learning_rate * 1000.0).round() / 1000.0 }
+    }
+}
+
+/// The positive class: the one that is called yes, true or 1, else the rarer one, else the second.
+fn positive_first<'a>(first: &'a (String, usize), second: &'a (String, usize)) -> [&'a String; 2] {
+    let is_affirmative =
+        |class: &String| ["yes", "true", "+"].contains(&class.to_lowercase().as_str()) || class.parse() == Ok(1.0);
+    let is_first = match (is_affirmative(&first.0), is_affirmative(&second.0)) {
+        (is_first, is_second) if is_first != is_second => is_first,
+        _ => first.1 < second.1,
+    };
+    if is_first { [&first.0, &second.0] } else { [&second.0, &first.0] }
+}
+
+/// Returns an experiment's name that resembles the name of the file or folder.
+fn experiment_name(path: &Path) -> String {
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let stem = name.split('.').find(|part| !part.is_empty()).unwrap_or_default();
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "-_".contains(c) { c } else { '-' };
+    let name: String = stem.chars().map(plain).take(50).collect();
+    if name.trim_matches('-').is_empty() { "table".to_owned() } else { name }
+}
+
+impl TableExperiment {
+    /// Returns the checked config, with the command line's overrides.
+    pub(crate) fn config(&self, overrides: &[String]) -> Result<TrainConfig> {
+        Ok(TrainConfig::parse_overridden(&self.experiment.file, &self.experiment.text, overrides)?)
+    }
+
+    /// Describes the labels and the model, for people.
+    pub(crate) fn notes(&self, config: &TrainConfig) -> Vec<String> {
+        /// How many classes are shown.
+        const SHOWN: usize = 8;
+        let shown = self.counts.classes.iter().take(SHOWN).map(|(class, rows)| format!("{class} ({rows})"));
+        let mut classes = shown.collect::<Vec<_>>().join(", ");
+        if self.counts.classes.len() > SHOWN {
+            write!(classes, " and {} more", self.counts.classes.len() - SHOWN)
+                .expect("writing to a String cannot fail");
+        }
+        let model = match (config.model().kind, config.classes_by_label()) {
+            (ModelKind::Logistic, Some(classes)) => {
+                format!("logistic regression; the positive class is {:?}", classes[1].to_string())
+            }
+            _ => format!("softmax regression of {}", pluralize(self.counts.classes.len(), "class")),
+        };
+        vec![format!("label {:?}: {classes}; {model}", self.label)]
+    }
+}
+
+/// Returns notes on options for tables that have no effect, or an error for a label of other data.
+pub(crate) fn check_options(options: &TableOptions, data: &Dataset) -> Result<Option<String>> {
+    if let (Some(label), false) = (&options.label, matches!(data, Dataset::Tables(_))) {
+        bail!("--label {label}: it names a column of a table, and {} is no table", data.provenance().name);
+    }
+    let has_own_part = !data.is_validated_on_training() && !data.has_holdout();
+    Ok(options
+        .validation
+        .filter(|_| has_own_part)
+        .map(|_| "note: --validation has no effect, since the data has its own validation part".to_owned()))
+}
+
+/// How many columns are listed.
+const MOST_COLUMNS: usize = 40;
+
+/// Describes in a table what each column becomes. `data` names the columns that the config leaves
+/// out.
+pub(crate) fn describe(recipe: &Recipe, data: Option<&DataConfig>) -> Vec<String> {
+    let of_column = |column: &ColumnRecipe| {
+        let note = column.note.as_ref().map(|note| format!(" ({note})")).unwrap_or_default();
+        (column.name.clone(), format!("{}{note}", column.encoding))
+    };
+    let (noted, plain): (Vec<&ColumnRecipe>, Vec<&ColumnRecipe>) =
+        recipe.columns.iter().partition(|column| column.note.is_some());
+    let left_out = recipe.left_out.iter().map(|LeftOut { name, why }| (name.clone(), format!("left out: {why}")));
+    let by_config = data.into_iter().flat_map(|data| {
+        let ignored = data.ignore.iter().map(|name| (name.clone(), "left out: data.ignore".to_owned()));
+        ignored.chain(data.group.iter().map(|name| (name.clone(), "left out: data.group".to_owned())))
+    });
+    // Whatever was left out, or looked odd, is always listed.
+    let special: Vec<(String, String)> =
+        noted.iter().copied().map(of_column).chain(left_out).chain(by_config).collect();
+    let shown = MOST_COLUMNS.saturating_sub(special.len()).max(MOST_COLUMNS / 4).min(plain.len());
+    let rows: Vec<(String, String)> = match shown == plain.len() {
+        // In the order of the features.
+        true => recipe.columns.iter().map(of_column).chain(special.into_iter().skip(noted.len())).collect(),
+        false => plain[..shown].iter().copied().map(of_column).chain(special).collect(),
+    };
+    let width = rows.iter().map(|(name, _)| display_width(name)).max().unwrap_or_default().max(6);
+    let mut lines = vec![format!("  {}  becomes", align_left("column", width))];
+    lines.extend(rows.iter().map(|(name, becomes)| format!("  {}  {becomes}", align_left(name, width))));
+    if shown < plain.len() {
+        lines.push(format!("  and {} that became features", pluralize(plain.len() - shown, "more column")));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_positive_class_follows_from_names_or_rows() {
+        let check = |first: (&str, usize), second: (&str, usize), expected: &str| {
+            let [first, second] = [first, second].map(|(class, rows)| (class.to_owned(), rows));
+            assert_eq!(positive_first(&first, &second)[0], expected);
+        };
+        check(("no", 1), ("yes", 9), "yes");
+        check(("TRUE", 9), ("false", 1), "TRUE");
+        check(("+1", 9), ("-1", 1), "+1");
+        check(("0", 1), ("1", 9), "1");
+        check(("1.0", 9), ("0.0", 1), "1.0");
+        check(("-", 1), ("+", 9), "+");
+        check(("cat", 3), ("dog", 9), "cat");
+        check(("cat", 9), ("dog", 3), "dog");
+        check(("cat", 3), ("dog", 3), "dog");
+    }
+
+    #[test]
+    fn an_experiment_is_named_after_its_file() {
+        let check = |path: &str, expected: &str| assert_eq!(experiment_name(Path::new(path)), expected);
+        check("data/people.csv", "people");
+        check("my table (2).csv.gz", "my-table--2-");
+        check("folder/", "folder");
+        check("中文.csv", "table");
+    }
+}

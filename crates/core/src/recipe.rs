@@ -1,0 +1,439 @@
+use std::collections::{HashMap, HashSet};
+use std::fmt::{self, Display, Formatter};
+
+use serde::{Deserialize, Serialize};
+
+use crate::text::{escape_controls, pluralize};
+
+/// The recipe that turns the columns of a table into features. It is learnt from the training rows
+/// and stored with the model, so every later row is encoded in the same way.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Recipe {
+    /// The columns that become features, in the order of their features.
+    pub columns: Vec<ColumnRecipe>,
+    /// The columns that were left out, except those of `data.ignore`.
+    #[serde(default)]
+    pub left_out: Vec<LeftOut>,
+    /// Texts that mark a missing value, besides the usual ones (`data.missing`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
+}
+
+/// How one column becomes features.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ColumnRecipe {
+    /// The column's name.
+    pub name: String,
+    /// How a value is encoded.
+    #[serde(flatten)]
+    pub encoding: Encoding,
+    /// What looked odd in the column, as a sentence for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// The kinds of columns (`data.columns`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ColumnKind {
+    /// Numbers: one feature.
+    Number,
+    /// ISO dates and times: one feature, the number of days since 1970-01-01.
+    Date,
+    /// Texts: one feature per level, 1 for the row's level and 0 for all others.
+    Category,
+}
+
+/// How a value of a column becomes features.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Encoding {
+    /// One feature: the number.
+    Number(Numeric),
+    /// One feature: days since 1970-01-01, with a fraction for the time.
+    Date(Numeric),
+    /// One feature per level.
+    Category(Categorical),
+}
+
+/// The encoding of a number that may be missing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Numeric {
+    /// The value that replaces a missing one: the mean over the training rows. Without it, a
+    /// missing value is an error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fill: Option<f64>,
+    /// Whether a second feature is 1 in rows where the value is missing. It exists if a value was
+    /// missing in a training row.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub missing_feature: bool,
+}
+
+/// The encoding of a category.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Categorical {
+    /// The levels, in the order of their features.
+    pub levels: Vec<String>,
+    /// Whether a feature stands for all rarer levels. Then a level that the training rows do not
+    /// have counts as one of them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub other: bool,
+    /// Whether the last feature stands for missing values. Without it, a missing value contributes
+    /// nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub missing: bool,
+}
+
+/// A column that was left out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// The column's name.
+    pub name: String,
+    /// Why it was left out.
+    pub why: WhyLeftOut,
+}
+
+/// Why a column is not a feature.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WhyLeftOut {
+    /// It has no value in any training row.
+    Empty,
+    /// It has the same value in all training rows.
+    Constant,
+    /// It numbers the rows.
+    RowNumber,
+    /// It is text with more than half as many different values as training rows.
+    Identifier {
+        /// The number of different values.
+        different: usize,
+    },
+    /// It has almost one value a row, most of them numbers, but some of them texts.
+    Mixed {
+        /// The number of numbers.
+        numbers: usize,
+        /// The number of texts.
+        texts: usize,
+        /// One of the texts.
+        example: String,
+    },
+    /// It has almost one value a row, most of them dates.
+    MixedDates {
+        /// The number of different dates.
+        dates: usize,
+        /// A text that is no date.
+        example: String,
+    },
+    /// It equals another column in all training rows.
+    Repeats(
+        /// The other column.
+        String,
+    ),
+}
+
+impl Display for WhyLeftOut {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("it is empty"),
+            Self::Constant => f.write_str("it is the same in every row"),
+            Self::RowNumber => f.write_str("it numbers the rows (data.columns keeps a column)"),
+            Self::Identifier { different } => write!(f, "a text with {different} different values, almost one a row"),
+            Self::Mixed { numbers, texts, example } => {
+                write!(f, "{}", mixed(*numbers, *texts, example))
+            }
+            Self::MixedDates { dates, example } => write!(
+                f,
+                "it has {} and texts such as {example:?}; if this marks a missing value, name it in data.missing",
+                pluralize(*dates, "date")
+            ),
+            Self::Repeats(other) => write!(f, "it repeats {other:?}"),
+        }
+    }
+}
+
+/// Describes a column with numbers and texts, and says what may be meant.
+pub fn mixed(numbers: usize, texts: usize, example: &str) -> String {
+    let [numbers, texts] = [pluralize(numbers, "number"), pluralize(texts, "text")];
+    format!("it has {numbers} and {texts} such as {example:?}; if this marks a missing value, name it in data.missing")
+}
+
+/// The stored code of a value that is missing, or of a level without a feature.
+pub const ABSENT: f64 = f64::INFINITY;
+
+impl Recipe {
+    /// Returns the recipe of columns that hold numbers only. Missing values are errors.
+    pub fn of_numbers(names: &[String]) -> Self {
+        let number = Encoding::Number(Numeric { fill: None, missing_feature: false });
+        let column = |name: &String| ColumnRecipe { name: name.clone(), encoding: number.clone(), note: None };
+        Self { columns: names.iter().map(column).collect(), ..Self::default() }
+    }
+
+    /// Returns whether each column is one feature, its number.
+    pub fn are_numbers(&self) -> bool {
+        let is_number = |column: &ColumnRecipe| {
+            matches!(&column.encoding, Encoding::Number(Numeric { missing_feature: false, .. }))
+        };
+        self.columns.iter().all(is_number)
+    }
+
+    /// Returns the number of features, d.
+    pub fn n_features(&self) -> usize {
+        self.columns.iter().map(|column| column.encoding.n_features()).sum()
+    }
+
+    /// Appends the features `[d]` of a row to `features`.
+    ///
+    /// `codes` has one number per column: the value of a number or a date, the position of a
+    /// level's feature, or [`ABSENT`].
+    pub fn expand(&self, codes: &[f64], features: &mut Vec<f64>) {
+        for (column, &code) in self.columns.iter().zip(codes) {
+            column.encoding.expand(code, features);
+        }
+    }
+
+    /// Returns the columns' names.
+    pub fn column_names(&self) -> Vec<String> {
+        self.columns.iter().map(|column| column.name.clone()).collect()
+    }
+
+    /// Returns a different name for each feature: the column's name, `column=level`,
+    /// `column=(other)` or `column=(missing)`.
+    pub fn feature_names(&self) -> Vec<String> {
+        let mut names = Vec::with_capacity(self.n_features());
+        for ColumnRecipe { name, encoding, .. } in &self.columns {
+            match encoding {
+                Encoding::Number(numeric) | Encoding::Date(numeric) => {
+                    names.push(name.clone());
+                    names.extend(numeric.missing_feature.then(|| format!("{name}=(missing)")));
+                }
+                Encoding::Category(Categorical { levels, other, missing }) => {
+                    names.extend(levels.iter().map(|level| format!("{name}={}", escape_controls(level))));
+                    names.extend(other.then(|| format!("{name}=(other)")));
+                    names.extend(missing.then(|| format!("{name}=(missing)")));
+                }
+            }
+        }
+        // A level may be called "(missing)", and a column "a=b".
+        let mut taken: HashSet<String> = names.iter().cloned().collect();
+        let mut seen = HashMap::<String, usize>::new();
+        for name in &mut names {
+            let times = seen.entry(name.clone()).or_default();
+            *times += 1;
+            if *times > 1 {
+                let next = (*times..).map(|i| format!("{name} ({i})")).find(|new| !taken.contains(new));
+                *name = next.expect("some number is free");
+                taken.insert(name.clone());
+            }
+        }
+        names
+    }
+
+    /// Returns for each feature whether it is 0 or 1 by its nature. Such features are not
+    /// standardised.
+    pub fn are_indicators(&self) -> Vec<bool> {
+        let mut are_indicators = Vec::with_capacity(self.n_features());
+        for ColumnRecipe { encoding, .. } in &self.columns {
+            let of_category = matches!(encoding, Encoding::Category(_));
+            are_indicators.extend((0..encoding.n_features()).map(|feature| of_category || feature > 0));
+        }
+        are_indicators
+    }
+
+    /// Returns why a recipe that was read from a file cannot be used.
+    pub fn problem(&self) -> Option<String> {
+        let mut names = HashSet::new();
+        for ColumnRecipe { name, encoding, .. } in &self.columns {
+            if !names.insert(name) {
+                return Some(format!("its recipe has the column {name:?} twice"));
+            }
+            match encoding {
+                Encoding::Number(Numeric { fill, .. }) | Encoding::Date(Numeric { fill, .. }) => {
+                    if fill.is_some_and(|fill| fill.is_nan() || fill.abs() > crate::MAX_ABS_VALUE) {
+                        return Some(format!("its recipe fills the column {name:?} with no number"));
+                    }
+                }
+                Encoding::Category(Categorical { levels, .. }) => {
+                    let mut seen = HashSet::new();
+                    if let Some(twice) = levels.iter().find(|level| !seen.insert(*level)) {
+                        return Some(format!("its recipe has the level {twice:?} of the column {name:?} twice"));
+                    }
+                }
+            }
+        }
+        None
+    }
+}
+
+impl Encoding {
+    /// Returns the number of features of the column.
+    pub fn n_features(&self) -> usize {
+        match self {
+            Self::Number(numeric) | Self::Date(numeric) => 1 + usize::from(numeric.missing_feature),
+            Self::Category(Categorical { levels, other, missing }) => {
+                levels.len() + usize::from(*other) + usize::from(*missing)
+            }
+        }
+    }
+
+    /// Appends the features of a value to `features`. See [`Recipe::expand`].
+    pub fn expand(&self, code: f64, features: &mut Vec<f64>) {
+        match self {
+            Self::Number(numeric) | Self::Date(numeric) => {
+                let is_missing = code == ABSENT;
+                features.push(if is_missing { numeric.fill.unwrap_or_default() } else { code });
+                if numeric.missing_feature {
+                    features.push(f64::from(u8::from(is_missing)));
+                }
+            }
+            Self::Category(_) => {
+                let first = features.len();
+                features.resize(first + self.n_features(), 0.0);
+                if code != ABSENT {
+                    features[first + code as usize] = 1.0;
+                }
+            }
+        }
+    }
+
+    /// Returns the kind of the column.
+    pub fn kind(&self) -> ColumnKind {
+        match self {
+            Self::Number(_) => ColumnKind::Number,
+            Self::Date(_) => ColumnKind::Date,
+            Self::Category(_) => ColumnKind::Category,
+        }
+    }
+}
+
+/// Describes the features, for a table of columns.
+impl Display for Encoding {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(numeric) | Self::Date(numeric) => {
+                f.write_str(if self.kind() == ColumnKind::Date { "days since 1970-01-01" } else { "a number" })?;
+                if let Numeric { fill: Some(fill), missing_feature: true } = numeric {
+                    write!(f, "; missing as the mean {}, and a feature for missing", rounded(*fill))?;
+                }
+                Ok(())
+            }
+            Self::Category(Categorical { levels, other, missing }) => {
+                /// How many levels are shown.
+                const SHOWN: usize = 4;
+                let shown: Vec<_> = levels.iter().take(SHOWN).map(|level| shortened(level)).collect();
+                write!(f, "{}: {}", pluralize(levels.len(), "level"), shown.join(", "))?;
+                if levels.len() > SHOWN {
+                    write!(f, ", …")?;
+                }
+                if *other {
+                    write!(f, "; (other) for the rarer ones")?;
+                }
+                if *missing {
+                    write!(f, "; missing as a level")?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Rounds to four digits for people.
+fn rounded(x: f64) -> String {
+    let digits = if x == 0.0 { 0.0 } else { x.abs().log10().floor() };
+    let decimals = (3.0 - digits).clamp(0.0, 12.0) as usize;
+    let text = format!("{x:.decimals$}");
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+}
+
+/// Shortens a level for people.
+fn shortened(level: &str) -> String {
+    const MOST: usize = 20;
+    let shown: String = level.chars().take(MOST).collect();
+    let shown = escape_controls(&shown).into_owned();
+    if level.chars().count() > MOST { shown + "…" } else { shown }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn category(name: &str, levels: &[&str], other: bool, missing: bool) -> ColumnRecipe {
+        let levels = levels.iter().map(ToString::to_string).collect();
+        let encoding = Encoding::Category(Categorical { levels, other, missing });
+        ColumnRecipe { name: name.to_owned(), encoding, note: None }
+    }
+
+    fn number(name: &str, missing_feature: bool) -> ColumnRecipe {
+        let encoding = Encoding::Number(Numeric { fill: Some(2.5), missing_feature });
+        ColumnRecipe { name: name.to_owned(), encoding, note: None }
+    }
+
+    fn recipe() -> Recipe {
+        let columns = vec![number("age", true), category("city", &["Rome", "Oslo"], true, true), number("fare", false)];
+        Recipe { columns, ..Recipe::default() }
+    }
+
+    #[test]
+    fn codes_expand_to_features() {
+        let recipe = recipe();
+        let check = |codes: [f64; 3], expected: [f64; 7]| {
+            let mut features = Vec::new();
+            recipe.expand(&codes, &mut features);
+            assert_eq!(features, expected, "{codes:?}");
+        };
+        check([30.0, 0.0, 7.0], [30.0, 0.0, 1.0, 0.0, 0.0, 0.0, 7.0]);
+        check([ABSENT, 3.0, ABSENT], [2.5, 1.0, 0.0, 0.0, 0.0, 1.0, 2.5]);
+        check([0.0, ABSENT, -1.0], [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -1.0]);
+        assert_eq!(recipe.n_features(), 7);
+        let names = ["age", "age=(missing)", "city=Rome", "city=Oslo", "city=(other)", "city=(missing)", "fare"];
+        assert_eq!(recipe.feature_names(), names);
+        assert_eq!(recipe.are_indicators(), [false, true, true, true, true, true, false]);
+    }
+
+    #[test]
+    fn feature_names_are_different() {
+        let columns = vec![
+            category("a", &["b", "(missing)", "(missing) (2)"], false, true),
+            number("a=b", false),
+            category("x", &["\n"], false, false),
+        ];
+        let recipe = Recipe { columns, ..Recipe::default() };
+        let names = ["a=b", "a=(missing)", "a=(missing) (2)", "a=(missing) (3)", "a=b (2)", "x=\\n"];
+        assert_eq!(recipe.feature_names(), names);
+    }
+
+    #[test]
+    fn a_recipe_is_read_as_it_was_written() {
+        let recipe = Recipe {
+            left_out: vec![
+                LeftOut { name: "id".to_owned(), why: WhyLeftOut::RowNumber },
+                LeftOut { name: "b".to_owned(), why: WhyLeftOut::Repeats("a".to_owned()) },
+                LeftOut { name: "c".to_owned(), why: WhyLeftOut::Identifier { different: 9 } },
+            ],
+            missing: vec!["unknown".to_owned()],
+            ..recipe()
+        };
+        let text = serde_json::to_string(&recipe).expect("JSON");
+        assert_eq!(serde_json::from_str::<Recipe>(&text).expect("JSON"), recipe, "{text}");
+    }
+
+    #[test]
+    fn a_recipe_that_contradicts_itself_is_refused() {
+        let twice = Recipe { columns: vec![number("a", false), number("a", true)], ..Recipe::default() };
+        assert!(twice.problem().is_some_and(|problem| problem.contains("\"a\" twice")));
+        let levels = Recipe { columns: vec![category("a", &["u", "u"], false, false)], ..Recipe::default() };
+        assert!(levels.problem().is_some_and(|problem| problem.contains("the level \"u\"")));
+        assert_eq!(recipe().problem(), None);
+    }
+
+    #[test]
+    fn an_encoding_is_described_in_words() {
+        let said = |column: ColumnRecipe| column.encoding.to_string();
+        assert_eq!(said(number("a", true)), "a number; missing as the mean 2.5, and a feature for missing");
+        assert_eq!(
+            said(category("a", &["u", "v", "w", "x", "y"], true, false)),
+            "5 levels: u, v, w, x, …; (other) for the rarer ones"
+        );
+        assert_eq!(rounded(1234.567), "1235");
+        assert_eq!(rounded(0.012_345), "0.01235");
+    }
+}

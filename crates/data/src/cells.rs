@@ -1,0 +1,182 @@
+//! The fields of a table, stored as they were read. Nothing about their use is decided here: that
+//! needs the training rows (see [`learn`](crate::learn)).
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use chainrule_core::{ABSENT, MAX_ABS_VALUE};
+
+use crate::numbers::Values;
+
+/// A field.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Cell {
+    /// An empty field.
+    Empty,
+    /// A number of at most [`MAX_ABS_VALUE`].
+    Number(f64),
+    /// The position of a text in its column's [`Texts`].
+    Text(u32),
+}
+
+/// The unit of stored text positions. The stored number of text i is `TEXT * (2^23 + i)`. It lies
+/// beyond all numbers, and `f32` represents it exactly for i < 2^23.
+const TEXT: f64 = (1u128 << 81) as f64;
+const FIRST: f64 = (1u32 << 23) as f64;
+const _: () = assert!(TEXT * FIRST > MAX_ABS_VALUE, "texts lie beyond all numbers");
+
+impl Cell {
+    /// Returns the number that is stored for the cell.
+    pub(crate) fn to_stored(self) -> f64 {
+        match self {
+            Self::Empty => ABSENT,
+            Self::Number(number) => number,
+            Self::Text(position) => TEXT * (FIRST + f64::from(position)),
+        }
+    }
+
+    /// Returns the cell of a stored number.
+    pub(crate) fn of_stored(stored: f64) -> Self {
+        if stored.abs() <= MAX_ABS_VALUE {
+            Self::Number(stored)
+        } else if stored == ABSENT {
+            Self::Empty
+        } else {
+            Self::Text((stored / TEXT - FIRST) as u32)
+        }
+    }
+}
+
+/// The different texts of a column, in the order of their first rows.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Texts {
+    positions: HashMap<Arc<str>, u32>,
+    texts: Vec<Arc<str>>,
+    bytes: u64,
+}
+
+/// The memory that a text takes besides its bytes.
+const OVERHEAD: u64 = 64;
+
+impl Texts {
+    /// Returns the position of a text, which is added if it is new.
+    pub(crate) fn position(&mut self, text: &str) -> u32 {
+        if let Some(&position) = self.positions.get(text) {
+            return position;
+        }
+        let (position, text) = (self.texts.len() as u32, Arc::<str>::from(text));
+        self.bytes += OVERHEAD + text.len() as u64;
+        self.texts.push(Arc::clone(&text));
+        self.positions.insert(text, position);
+        position
+    }
+
+    /// Returns the position of a text, if it is known.
+    pub(crate) fn find(&self, text: &str) -> Option<u32> {
+        self.positions.get(text).copied()
+    }
+
+    /// Returns whether the text is known.
+    pub(crate) fn has(&self, text: &str) -> bool {
+        self.positions.contains_key(text)
+    }
+
+    /// Returns the number of texts.
+    pub(crate) fn len(&self) -> usize {
+        self.texts.len()
+    }
+
+    /// Returns the text at a position.
+    pub(crate) fn get(&self, position: u32) -> &str {
+        &self.texts[position as usize]
+    }
+
+    /// Iterates over the texts.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &str> + Clone {
+        self.texts.iter().map(|text| &**text)
+    }
+
+    /// Returns the memory that the texts take, in bytes.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+/// The cells of a table, row by row.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Cells {
+    /// The names of the columns. Rows from memory have none.
+    pub(crate) columns: Vec<String>,
+    /// `n * c` stored cells. See [`Cell::to_stored`].
+    pub(crate) values: Values,
+    /// The texts of each column.
+    pub(crate) texts: Vec<Texts>,
+    /// The line of each row in its file, from 2.
+    pub(crate) lines: Vec<u32>,
+}
+
+impl Cells {
+    /// Returns the number of columns, c.
+    pub(crate) fn n_columns(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// Returns a cell.
+    pub(crate) fn cell(&self, row: usize, column: usize) -> Cell {
+        Cell::of_stored(self.values.get(row * self.n_columns() + column))
+    }
+
+    /// Returns where a row is, as the beginning of an error.
+    pub(crate) fn place(&self, row: usize) -> String {
+        self.lines.get(row).map_or_else(|| format!("row {row}, "), |line| format!("line {line}, "))
+    }
+}
+
+/// The texts that mark a missing value by default, besides the empty field.
+pub const MISSING: [&str; 12] = ["NA", "N/A", "n/a", "<NA>", "#N/A", "NaN", "nan", "NULL", "null", "?", ".", "-"];
+
+/// Returns for each of a column's texts whether it marks a missing value. `also` are further marks
+/// (`data.missing`). In a column that `has_plus`, the text `+`, the text `-` is a value.
+pub(crate) fn are_missing<'a>(texts: impl Iterator<Item = &'a str>, also: &[String], has_plus: bool) -> Vec<bool> {
+    let also: BTreeSet<&str> = also.iter().map(|mark| mark.trim()).collect();
+    let is_missing = |text: &str| also.contains(text) || (MISSING.contains(&text) && !(has_plus && text == "-"));
+    texts.map(is_missing).collect()
+}
+
+/// Returns the marks that are numbers, by their bits.
+pub(crate) fn missing_numbers(marks: &[String]) -> Vec<u64> {
+    let number = |mark: &String| Some((mark.trim().parse::<f64>().ok()? + 0.0).to_bits());
+    marks.iter().filter_map(number).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cell_is_stored_exactly() {
+        for number in [0.0, -0.0, 1.5, -1e30, 1e30, f64::MIN_POSITIVE, 0.1] {
+            let Cell::Number(stored) = Cell::of_stored(Cell::Number(number).to_stored()) else { panic!("{number}") };
+            assert_eq!(stored.to_bits(), number.to_bits());
+        }
+        for position in [0, 1, 77, (1 << 23) - 1, 1 << 23, 123_456_789, u32::MAX] {
+            let stored = Cell::Text(position).to_stored();
+            assert_eq!(Cell::of_stored(stored), Cell::Text(position));
+            // Blocks of numbers that f32 represents exactly take half the memory.
+            assert!(position >= 1 << 23 || f64::from(stored as f32) == stored, "{position}");
+        }
+        assert_eq!(Cell::of_stored(Cell::Empty.to_stored()), Cell::Empty);
+    }
+
+    #[test]
+    fn a_minus_is_a_value_beside_a_plus() {
+        let check = |texts: &[&str], also: &[&str], expected: &[bool]| {
+            let also: Vec<String> = also.iter().map(ToString::to_string).collect();
+            let has_plus = texts.contains(&"+");
+            assert_eq!(are_missing(texts.iter().copied(), &also, has_plus), expected, "{texts:?}");
+        };
+        check(&["-", "a", "NA", "na", "?"], &[], &[true, false, true, false, true]);
+        check(&["-", "+"], &[], &[false, false]);
+        check(&["-", "+", "unknown"], &["unknown", "-"], &[true, false, true]);
+    }
+}

@@ -1,0 +1,240 @@
+//! Applies a recipe to the cells of a table.
+
+use std::collections::HashMap;
+
+use chainrule_core::{ABSENT, Categorical, Encoding, Numeric, Recipe, pluralize};
+
+use crate::cells::{Cell, Cells, are_missing, missing_numbers};
+use crate::days::days;
+use crate::learn::{level_of_number, no_date};
+use crate::table::{missing_value, no_number};
+
+/// A recipe, prepared for the cells of one table.
+#[derive(Clone, Debug)]
+pub(crate) struct Encoder {
+    recipe: Recipe,
+    columns: Vec<ColumnEncoder>,
+}
+
+/// The codes of a column's values. See [`Recipe::expand`].
+#[derive(Clone, Debug)]
+struct ColumnEncoder {
+    /// The position of the column among the table's.
+    position: usize,
+    /// The code of each text.
+    of_text: Vec<Code>,
+    /// The codes of a category's numbers, by their bits.
+    of_number: HashMap<u64, f64>,
+    /// The numbers that mark a missing value, by their bits.
+    missing_numbers: Vec<u64>,
+    /// The code of a missing value.
+    missing: Code,
+    /// The code of a category's unknown levels.
+    unknown: Code,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Code {
+    /// A value that the training rows had.
+    Known(f64),
+    /// A level that no training row has.
+    NewLevel,
+    /// A missing value, if every training row has a value.
+    NewMissing,
+    /// No value of the column.
+    Invalid,
+}
+
+impl Code {
+    fn code(self) -> f64 {
+        if let Self::Known(code) = self { code } else { ABSENT }
+    }
+}
+
+/// The values of a column that no training row has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unseen {
+    /// The column's name.
+    pub column: String,
+    /// The rows with a level that no training row has.
+    pub rows: usize,
+    /// One of these levels.
+    pub example: String,
+    /// The rows without a value, if every training row has one.
+    pub missing: usize,
+    /// Whether a missing value is replaced by the mean.
+    pub is_filled: bool,
+}
+
+impl Unseen {
+    /// Describes the values for people. Returns `None` if there are none.
+    pub fn message(&self) -> Option<String> {
+        let Self { column, rows, example, missing, is_filled } = self;
+        let has = |rows: usize| format!("{} {}", pluralize(rows, "row"), if rows == 1 { "has" } else { "have" });
+        let mut parts = Vec::new();
+        if *rows > 0 {
+            let has = has(*rows);
+            parts.push(format!("{has} a level that no training row has, such as {example:?}; it contributes nothing"));
+        }
+        if *missing > 0 {
+            let outcome = match (*is_filled, *missing) {
+                (true, 1) => "takes the mean",
+                (true, _) => "take the mean",
+                (false, 1) => "contributes nothing",
+                (false, _) => "contribute nothing",
+            };
+            parts.push(format!("{} no value, unlike all training rows, and {outcome}", has(*missing)));
+        }
+        (!parts.is_empty()).then(|| format!("column {column:?}: {}", parts.join("; ")))
+    }
+}
+
+impl Encoder {
+    /// Prepares a recipe for these cells.
+    ///
+    /// # Errors
+    /// Returns the recipe's columns that the table lacks.
+    pub(crate) fn new(cells: &Cells, recipe: &Recipe) -> Result<Self, Vec<String>> {
+        let positions: HashMap<&str, usize> = cells.columns.iter().map(String::as_str).zip(0..).collect();
+        let missing = recipe.columns.iter().filter(|column| !positions.contains_key(column.name.as_str()));
+        let missing: Vec<String> = missing.map(|column| column.name.clone()).collect();
+        if !missing.is_empty() {
+            return Err(missing);
+        }
+        let columns = recipe.columns.iter().map(|column| {
+            let position = positions[column.name.as_str()];
+            ColumnEncoder::new(cells, position, &column.encoding, &recipe.missing)
+        });
+        Ok(Self { columns: columns.collect(), recipe: recipe.clone() })
+    }
+
+    /// Returns the recipe.
+    pub(crate) fn recipe(&self) -> &Recipe {
+        &self.recipe
+    }
+
+    /// Appends the features of a row to `features`.
+    pub(crate) fn append_row(&self, cells: &Cells, row: usize, features: &mut Vec<f64>) {
+        let first = row * cells.n_columns();
+        for (column, of) in self.columns.iter().zip(&self.recipe.columns) {
+            let stored = cells.values.get(first + column.position);
+            of.encoding.expand(column.code(&of.encoding, stored).code(), features);
+        }
+    }
+
+    /// Checks that every value of these rows fits its column, and counts those that no training row
+    /// has.
+    ///
+    /// # Errors
+    /// Returns line, column and what is wrong with the first value that does not fit.
+    pub(crate) fn check(&self, cells: &Cells, rows: impl Iterator<Item = usize>) -> Result<Vec<Unseen>, String> {
+        let unseen = self.recipe.columns.iter().map(|column| Unseen {
+            column: column.name.clone(),
+            is_filled: !matches!(column.encoding, Encoding::Category(_)),
+            ..Unseen::default()
+        });
+        let mut unseen: Vec<Unseen> = unseen.collect();
+        for row in rows {
+            let first = row * cells.n_columns();
+            for ((column, of), unseen) in self.columns.iter().zip(&self.recipe.columns).zip(&mut unseen) {
+                let stored = cells.values.get(first + column.position);
+                match column.code(&of.encoding, stored) {
+                    Code::Known(_) => {}
+                    Code::Invalid => {
+                        let problem = column.problem(cells, &of.encoding, stored);
+                        return Err(format!("{}column {:?}: {problem}", cells.place(row), of.name));
+                    }
+                    Code::NewMissing => unseen.missing += 1,
+                    Code::NewLevel => {
+                        if unseen.rows == 0 {
+                            unseen.example = column.level(cells, stored);
+                        }
+                        unseen.rows += 1;
+                    }
+                }
+            }
+        }
+        unseen.retain(|unseen| unseen.rows + unseen.missing > 0);
+        Ok(unseen)
+    }
+}
+
+impl ColumnEncoder {
+    fn new(cells: &Cells, position: usize, encoding: &Encoding, marks: &[String]) -> Self {
+        // Cells from memory have no texts.
+        let none = crate::cells::Texts::default();
+        let texts = cells.texts.get(position).unwrap_or(&none);
+        let are_missing = are_missing(texts.iter(), marks, false).into_iter();
+        let missing_numbers = missing_numbers(marks);
+        match encoding {
+            Encoding::Number(numeric) | Encoding::Date(numeric) => {
+                let missing = match numeric {
+                    Numeric { fill: None, .. } => Code::Invalid,
+                    Numeric { missing_feature: true, .. } => Code::Known(ABSENT),
+                    Numeric { .. } => Code::NewMissing,
+                };
+                let of_text = texts.iter().zip(are_missing).map(|(text, is_missing)| match encoding {
+                    _ if is_missing => missing,
+                    Encoding::Date(_) => days(text).map_or(Code::Invalid, Code::Known),
+                    _ => Code::Invalid,
+                });
+                let of_text = of_text.collect();
+                Self { position, of_text, of_number: HashMap::new(), missing_numbers, missing, unknown: Code::Invalid }
+            }
+            Encoding::Category(Categorical { levels, other, missing }) => {
+                let codes: HashMap<&str, f64> = levels.iter().map(String::as_str).zip((0..).map(f64::from)).collect();
+                let unknown = if *other { Code::Known(levels.len() as f64) } else { Code::NewLevel };
+                let last = (encoding.n_features().saturating_sub(1)) as f64;
+                let missing = if *missing { Code::Known(last) } else { Code::NewMissing };
+                let of_text = texts.iter().zip(are_missing).map(|(text, is_missing)| {
+                    // The training may have read 1.0 as a number, whose level is 1.
+                    let of_number = || codes.get(level_of_number(text.parse().ok()?).as_str());
+                    match codes.get(text) {
+                        Some(&code) => Code::Known(code),
+                        None if is_missing => missing,
+                        None => of_number().map_or(unknown, |&code| Code::Known(code)),
+                    }
+                });
+                let of_text = of_text.collect();
+                let number = |(level, &code): (&&str, &f64)| {
+                    let number = level.parse::<f64>().ok().filter(|number| level_of_number(*number) == **level)?;
+                    Some(((number + 0.0).to_bits(), code))
+                };
+                let of_number = codes.iter().filter_map(number).collect();
+                Self { position, of_text, of_number, missing_numbers, missing, unknown }
+            }
+        }
+    }
+
+    fn code(&self, encoding: &Encoding, stored: f64) -> Code {
+        match (Cell::of_stored(stored), encoding) {
+            (Cell::Empty, _) => self.missing,
+            (Cell::Text(text), _) => self.of_text[text as usize],
+            (Cell::Number(number), _) if self.missing_numbers.contains(&(number + 0.0).to_bits()) => self.missing,
+            (Cell::Number(number), Encoding::Number(_)) => Code::Known(number),
+            (Cell::Number(_), Encoding::Date(_)) => Code::Invalid,
+            (Cell::Number(number), Encoding::Category(_)) => {
+                self.of_number.get(&(number + 0.0).to_bits()).map_or(self.unknown, |&code| Code::Known(code))
+            }
+        }
+    }
+
+    /// Returns the level of a cell.
+    fn level(&self, cells: &Cells, stored: f64) -> String {
+        match Cell::of_stored(stored) {
+            Cell::Empty => String::new(),
+            Cell::Number(number) => level_of_number(number),
+            Cell::Text(text) => cells.texts[self.position].get(text).to_owned(),
+        }
+    }
+
+    /// Returns what is wrong with a value that does not fit.
+    fn problem(&self, cells: &Cells, encoding: &Encoding, stored: f64) -> String {
+        match (Cell::of_stored(stored), encoding) {
+            (Cell::Empty, _) => missing_value(),
+            (Cell::Number(number), _) => no_date(&number.to_string()),
+            (Cell::Text(text), Encoding::Date(_)) => no_date(cells.texts[self.position].get(text)),
+            (Cell::Text(text), _) => no_number(cells.texts[self.position].get(text)),
+        }
+    }
+}

@@ -1,0 +1,442 @@
+//! Learns from the training rows of a table how its columns become features.
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use chainrule_core::{
+    Categorical, ColumnKind, ColumnRecipe, DataConfig, Encoding, LeftOut, Numeric, Recipe, WhyLeftOut, mixed, pluralize,
+};
+
+use crate::cells::{Cell, Cells, are_missing, missing_numbers};
+use crate::days::days;
+use crate::table::sorted_labels;
+
+/// What a recipe may be told.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RecipeOptions {
+    /// The kinds of some columns. These columns are never left out.
+    pub kinds: BTreeMap<String, ColumnKind>,
+    /// Texts that mark a missing value, besides the [usual ones](crate::MISSING).
+    pub missing: Vec<String>,
+    /// The largest number of levels of a category. The most frequent ones are kept.
+    pub max_categories: usize,
+    /// The number of training rows that a level needs.
+    pub min_rows: usize,
+}
+
+impl Default for RecipeOptions {
+    fn default() -> Self {
+        let DataConfig { columns, missing, max_categories, min_rows, .. } = DataConfig::default();
+        Self { kinds: columns, missing, max_categories, min_rows }
+    }
+}
+
+/// The names of columns that number the rows, in lower case and without other characters than
+/// letters and digits. A column with such a name counts as one if its values are different whole
+/// numbers.
+const NAMES_OF_ROW_NUMBERS: [&str; 14] =
+    ["id", "index", "idx", "row", "rowid", "rowname", "rownames", "rownumber", "obs", "no", "nr", "", "level0", "1"];
+
+/// Returns whether a column's name says that it numbers the rows: `rownames`, `user_id`,
+/// `PassengerId`, `Unnamed: 0`, `...1`.
+fn is_name_of_row_numbers(name: &str) -> bool {
+    let letters: String = name.to_lowercase().chars().filter(char::is_ascii_alphanumeric).collect();
+    // "valid" is no identifier.
+    let ends_in_id = name.ends_with("Id")
+        || name.ends_with("ID")
+        || name.to_lowercase().strip_suffix("id").is_some_and(|rest| rest.ends_with(['_', '-', '.', ' ']));
+    NAMES_OF_ROW_NUMBERS.contains(&letters.as_str()) || letters.starts_with("unnamed") || ends_in_id
+}
+
+/// Returns whether a column's name says that its whole numbers are a quantity.
+fn is_name_of_quantity(name: &str) -> bool {
+    let name = name.to_lowercase();
+    ["year", "date", "time", "rank", "day", "month", "week", "age"].iter().any(|word| name.contains(word))
+}
+
+/// Learns the recipe of a table from some of its rows. The order of the rows does not matter.
+///
+/// # Errors
+/// Returns what is wrong with a column that has a given kind, with line and column. Returns an
+/// error if no column is left.
+pub(crate) fn learn(table: &Cells, rows: &[u32], options: &RecipeOptions) -> Result<Recipe, String> {
+    let mut recipe = Recipe { missing: options.missing.clone(), ..Recipe::default() };
+    let mut kept: Vec<(usize, u64)> = Vec::new();
+    for (j, statistics) in ColumnStatistics::of_all(table, rows, options).into_iter().enumerate() {
+        let name = &table.columns[j];
+        let column = Column { table, rows, j, statistics };
+        let decision = match options.kinds.get(name) {
+            Some(&kind) => column.as_kind(kind, options).map(Decision::Feature)?,
+            None => {
+                let repeated = kept.iter().find(|(i, hash)| *hash == column.statistics.hash && column.repeats(*i));
+                match repeated {
+                    Some((i, _)) => Decision::LeftOut(WhyLeftOut::Repeats(table.columns[*i].clone())),
+                    None => column.decide(options)?,
+                }
+            }
+        };
+        match decision {
+            Decision::LeftOut(why) => recipe.left_out.push(LeftOut { name: name.clone(), why }),
+            Decision::Feature((encoding, note)) => {
+                kept.push((j, column.statistics.hash));
+                recipe.columns.push(ColumnRecipe { name: name.clone(), encoding, note });
+            }
+        }
+    }
+    if recipe.columns.is_empty() {
+        let why: Vec<String> =
+            recipe.left_out.iter().map(|LeftOut { name, why }| format!("{name:?} is left out: {why}")).collect();
+        return Err(format!("no feature column is left; {}; data.columns can give a column its kind", why.join("; ")));
+    }
+    Ok(recipe)
+}
+
+/// What becomes of a column.
+enum Decision {
+    Feature((Encoding, Option<String>)),
+    LeftOut(WhyLeftOut),
+}
+
+/// A sum in twice the precision of `f64`: the rounded sum and the error of its rounding. So the
+/// order of the terms does not change the rounded result.
+#[derive(Clone, Copy, Default)]
+struct Sum {
+    sum: f64,
+    error: f64,
+}
+
+impl Sum {
+    /// Adds a term: D. E. Knuth, The Art of Computer Programming 2, section 4.2.2, Theorem B.
+    fn add(&mut self, term: f64) {
+        let sum = self.sum + term;
+        let of_term = sum - self.sum;
+        self.error += (self.sum - (sum - of_term)) + (term - of_term);
+        self.sum = sum;
+    }
+
+    fn value(self) -> f64 {
+        self.sum + self.error
+    }
+}
+
+/// The statistics of a column's training rows.
+struct ColumnStatistics {
+    numbers: usize,
+    missing: usize,
+    /// The rows of each text.
+    of_text: Vec<usize>,
+    /// Whether each text marks a missing value.
+    is_missing: Vec<bool>,
+    /// The numbers that mark a missing value, by their bits.
+    missing_numbers: Vec<u64>,
+    smallest: f64,
+    largest: f64,
+    sum: Sum,
+    are_whole: bool,
+    /// The first value, and whether all others are the same.
+    first: Option<f64>,
+    is_constant: bool,
+    /// A hash of the values in their order.
+    hash: u64,
+}
+
+impl ColumnStatistics {
+    fn of_all(table: &Cells, rows: &[u32], options: &RecipeOptions) -> Vec<Self> {
+        let d = table.n_columns();
+        let mut all: Vec<Self> = table
+            .texts
+            .iter()
+            .map(|texts| Self {
+                numbers: 0,
+                missing: 0,
+                of_text: vec![0; texts.len()],
+                is_missing: are_missing(texts.iter(), &options.missing, false),
+                missing_numbers: missing_numbers(&options.missing),
+                smallest: f64::INFINITY,
+                largest: f64::NEG_INFINITY,
+                sum: Sum::default(),
+                are_whole: true,
+                first: None,
+                is_constant: true,
+                hash: 0,
+            })
+            .collect();
+        // A minus is a value beside a plus, but only if a training row has one.
+        for (j, texts) in table.texts.iter().enumerate() {
+            let [plus, minus] = ["+", "-"].map(|sign| texts.find(sign));
+            if let (Some(plus), Some(minus)) = (plus, minus)
+                && rows.iter().any(|&row| table.cell(row as usize, j) == Cell::Text(plus))
+            {
+                all[j].is_missing[minus as usize] = options.missing.iter().any(|mark| mark.trim() == "-");
+            }
+        }
+        let hashes: Vec<Vec<u64>> = table.texts.iter().map(|texts| texts.iter().map(hash).collect()).collect();
+        let mut cells = Vec::with_capacity(d);
+        for row in rows.iter().map(|&row| row as usize) {
+            cells.clear();
+            table.values.append_to(row * d..(row + 1) * d, &mut cells);
+            for ((statistics, hashes), &stored) in all.iter_mut().zip(&hashes).zip(&cells) {
+                statistics.add(stored, hashes);
+            }
+        }
+        all
+    }
+
+    fn add(&mut self, stored: f64, hashes: &[u64]) {
+        let bits = match Cell::of_stored(stored) {
+            Cell::Empty => {
+                self.missing += 1;
+                u64::MAX
+            }
+            Cell::Number(number) if self.missing_numbers.contains(&(number + 0.0).to_bits()) => {
+                self.missing += 1;
+                (number + 0.0).to_bits()
+            }
+            Cell::Number(number) => {
+                self.numbers += 1;
+                self.smallest = self.smallest.min(number);
+                self.largest = self.largest.max(number);
+                self.sum.add(number);
+                self.are_whole &= number.fract() == 0.0;
+                self.see(stored);
+                // Zero has two signs.
+                (number + 0.0).to_bits()
+            }
+            Cell::Text(text) => {
+                let text = text as usize;
+                if self.is_missing[text] {
+                    self.missing += 1;
+                } else {
+                    self.of_text[text] += 1;
+                    self.see(stored);
+                }
+                hashes[text]
+            }
+        };
+        // As rustc's FxHasher.
+        self.hash = (self.hash.rotate_left(5) ^ bits).wrapping_mul(0x517c_c1b7_2722_0a95);
+    }
+
+    fn see(&mut self, stored: f64) {
+        self.is_constant &= *self.first.get_or_insert(stored) == stored;
+    }
+
+    /// The rows with a text that is not missing.
+    fn texts(&self) -> usize {
+        self.of_text.iter().sum()
+    }
+
+    /// The texts that occur, without missing ones.
+    fn present(&self) -> impl Iterator<Item = (u32, usize)> + '_ {
+        (0..).zip(self.of_text.iter().copied()).filter(|(_, rows)| *rows > 0)
+    }
+
+    fn mean(&self) -> f64 {
+        self.sum.value() / self.numbers as f64
+    }
+}
+
+fn hash(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// A column with its statistics.
+struct Column<'a> {
+    table: &'a Cells,
+    rows: &'a [u32],
+    j: usize,
+    statistics: ColumnStatistics,
+}
+
+impl Column<'_> {
+    fn rows(&self) -> impl Iterator<Item = usize> + '_ {
+        self.rows.iter().map(|&row| row as usize)
+    }
+
+    fn text(&self, position: u32) -> &str {
+        self.table.texts[self.j].get(position)
+    }
+
+    /// Returns whether the column has the same values as column i.
+    fn repeats(&self, i: usize) -> bool {
+        self.rows().all(|row| match (self.table.cell(row, i), self.table.cell(row, self.j)) {
+            (Cell::Text(of_i), Cell::Text(own)) => self.table.texts[i].get(of_i) == self.text(own),
+            (of_i, own) => of_i == own,
+        })
+    }
+
+    /// Decides what becomes of a column without a given kind.
+    fn decide(&self, options: &RecipeOptions) -> Result<Decision, String> {
+        let ColumnStatistics { numbers, missing, is_constant, .. } = self.statistics;
+        let texts = self.statistics.texts();
+        let left_out = |why| Ok(Decision::LeftOut(why));
+        let feature = |kind| self.as_kind(kind, options).map(Decision::Feature);
+        if numbers + texts == 0 {
+            return left_out(WhyLeftOut::Empty);
+        }
+        if is_constant && missing == 0 && self.rows.len() > 1 {
+            return left_out(WhyLeftOut::Constant);
+        }
+        if texts == 0 {
+            return if self.numbers_the_rows() { left_out(WhyLeftOut::RowNumber) } else { feature(ColumnKind::Number) };
+        }
+        let mut present = self.statistics.present();
+        if numbers == 0 && present.all(|(text, _)| days(self.text(text)).is_some()) {
+            return feature(ColumnKind::Date);
+        }
+        // Infinities and numbers beyond the limit are stored as texts.
+        if self.statistics.present().all(|(text, _)| self.text(text).parse::<f64>().is_ok()) {
+            return feature(ColumnKind::Number);
+        }
+        let different = self.levels().len();
+        // Held-out rows take repetitions away, so that half of the values look like more.
+        let rows = self.table.lines.len().min(self.rows.len() * 5 / 4).max(self.rows.len());
+        if 2 * different > rows {
+            let dates = self.statistics.present().filter(|(text, _)| days(self.text(*text)).is_some()).count();
+            return match numbers {
+                0 if 2 * dates > different => {
+                    let mut others = self.statistics.present().map(|(text, _)| self.text(text));
+                    let example = others.find(|text| days(text).is_none()).unwrap_or_default().to_owned();
+                    left_out(WhyLeftOut::MixedDates { dates, example })
+                }
+                0 => left_out(WhyLeftOut::Identifier { different }),
+                _ => left_out(WhyLeftOut::Mixed { numbers, texts, example: self.example() }),
+            };
+        }
+        feature(ColumnKind::Category)
+    }
+
+    /// The first text in the order of characters.
+    fn example(&self) -> String {
+        self.statistics.present().map(|(text, _)| self.text(text)).min().unwrap_or_default().to_owned()
+    }
+
+    /// Returns whether a column of numbers numbers the rows: all are different whole numbers, and
+    /// they begin at 0 or 1 and are so dense that different values would hardly occur by chance, or
+    /// the name says so.
+    ///
+    /// Of n values drawn from r, all are different with a probability of `r! / ((r - n)! r^n)` (the
+    /// birthday problem). Below 1e-3 it counts as no chance. Rows that are held out leave gaps.
+    fn numbers_the_rows(&self) -> bool {
+        let ColumnStatistics { numbers, smallest, largest, are_whole, .. } = self.statistics;
+        let (n, range) = (numbers as f64, largest - smallest + 1.0);
+        let name = &self.table.columns[self.j];
+        let is_called_so = numbers > 2 && is_name_of_row_numbers(name);
+        let is_dense = || {
+            let log_chance: f64 = (0..numbers).map(|i| (1.0 - i as f64 / range).ln()).sum();
+            [0.0, 1.0].contains(&smallest)
+                && range <= 2.0 * n
+                && log_chance < 1e-3_f64.ln()
+                && !is_name_of_quantity(name)
+        };
+        if !are_whole || n > range || !(is_called_so || is_dense()) {
+            return false;
+        }
+        let mut values: Vec<f64> = Vec::with_capacity(numbers);
+        values.extend(self.rows().filter_map(|row| match self.table.cell(row, self.j) {
+            Cell::Number(number) => Some(number),
+            Cell::Empty | Cell::Text(_) => None,
+        }));
+        values.sort_unstable_by(f64::total_cmp);
+        values.windows(2).all(|pair| pair[0] < pair[1])
+    }
+
+    /// The levels with their numbers of rows. The level of a number is its shortest decimal form.
+    fn levels(&self) -> BTreeMap<String, usize> {
+        let mut levels: BTreeMap<String, usize> =
+            self.statistics.present().map(|(text, rows)| (self.text(text).to_owned(), rows)).collect();
+        if self.statistics.numbers > 0 {
+            let mut numbers = HashMap::<u64, usize>::new();
+            for row in self.rows() {
+                if let Cell::Number(number) = self.table.cell(row, self.j)
+                    && !self.statistics.missing_numbers.contains(&(number + 0.0).to_bits())
+                {
+                    *numbers.entry((number + 0.0).to_bits()).or_default() += 1;
+                }
+            }
+            for (bits, rows) in numbers {
+                *levels.entry(level_of_number(f64::from_bits(bits))).or_default() += rows;
+            }
+        }
+        levels
+    }
+
+    /// Returns the encoding of the column as this kind.
+    fn as_kind(&self, kind: ColumnKind, options: &RecipeOptions) -> Result<(Encoding, Option<String>), String> {
+        let ColumnStatistics { numbers, missing, .. } = self.statistics;
+        let missing = missing > 0;
+        match kind {
+            ColumnKind::Number => {
+                if let Some((text, _)) = self.statistics.present().next() {
+                    return Err(self.problem(Cell::Text(text), &crate::table::no_number(self.text(text))));
+                }
+                let fill = if numbers > 0 { self.statistics.mean() } else { 0.0 };
+                Ok((Encoding::Number(Numeric { fill: Some(fill), missing_feature: missing }), None))
+            }
+            ColumnKind::Date => {
+                let mut sum = Sum::default();
+                for (text, rows) in self.statistics.present() {
+                    let Some(days) = days(self.text(text)) else {
+                        return Err(self.problem(Cell::Text(text), &no_date(self.text(text))));
+                    };
+                    sum.add(days * rows as f64);
+                }
+                if numbers > 0 {
+                    let is_number = |&row: &usize| matches!(self.table.cell(row, self.j), Cell::Number(_));
+                    let row = self.rows().find(is_number).expect("a number was counted");
+                    return Err(self.problem(self.table.cell(row, self.j), &no_date("a number")));
+                }
+                let texts = self.statistics.texts();
+                let fill = if texts > 0 { sum.value() / texts as f64 } else { 0.0 };
+                Ok((Encoding::Date(Numeric { fill: Some(fill), missing_feature: missing }), None))
+            }
+            ColumnKind::Category => {
+                let mut levels: Vec<(String, usize)> = self.levels().into_iter().collect();
+                let all = levels.len();
+                // The sort is stable: of equally frequent levels the first ones are kept.
+                levels.sort_by_key(|(_, rows)| std::cmp::Reverse(*rows));
+                levels.truncate(options.max_categories);
+                levels.retain(|(_, rows)| *rows >= options.min_rows);
+                let other = levels.len() < all;
+                if levels.is_empty() && all > 0 {
+                    let name = &self.table.columns[self.j];
+                    let min_rows = options.min_rows;
+                    return Err(format!("column {name:?}: no level has the {min_rows} rows of data.min_rows"));
+                }
+                let in_other: usize =
+                    self.levels().values().sum::<usize>() - levels.iter().map(|(_, rows)| rows).sum::<usize>();
+                let of_other = other.then(|| {
+                    format!(
+                        "{} in {} share (other): data.max_categories is {}, data.min_rows {}",
+                        pluralize(all - levels.len(), "level"),
+                        pluralize(in_other, "row"),
+                        options.max_categories,
+                        options.min_rows
+                    )
+                });
+                let levels = sorted_labels(levels.into_iter().map(|(level, _)| level).collect());
+                let is_guess = !options.kinds.contains_key(&self.table.columns[self.j]);
+                let note = (numbers > 0 && is_guess).then(|| mixed(numbers, self.statistics.texts(), &self.example()));
+                let note = [note, of_other].into_iter().flatten().reduce(|one, other| format!("{one}; {other}"));
+                Ok((Encoding::Category(Categorical { levels, other, missing }), note))
+            }
+        }
+    }
+
+    /// Returns an error at the first training row with this cell.
+    fn problem(&self, cell: Cell, problem: &str) -> String {
+        let row = self.rows().find(|&row| self.table.cell(row, self.j) == cell).unwrap_or_default();
+        format!("{}column {:?}: {problem}", self.table.place(row), self.table.columns[self.j])
+    }
+}
+
+/// Returns the level of a number in a column with texts.
+pub(crate) fn level_of_number(number: f64) -> String {
+    (number + 0.0).to_string()
+}
+
+pub(crate) fn no_date(text: &str) -> String {
+    format!("{text:?} is no ISO date such as 2026-11-29 or 2026-11-29T12:30:00")
+}

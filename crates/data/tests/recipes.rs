@@ -1,0 +1,385 @@
+//! How the columns of a table become features.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::collections::BTreeMap;
+
+use chainrule_core::{ColumnKind, Encoding, Recipe, Standardization, WhyLeftOut};
+use chainrule_data::{Holdout, RecipeOptions, RecipeSource, RowBuffer, Rows, TableRequest, Tables, Unseen};
+use rand::rngs::SmallRng;
+use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
+
+fn options() -> RecipeOptions {
+    RecipeOptions::default()
+}
+
+fn request(recipe: RecipeSource) -> TableRequest {
+    TableRequest {
+        label: Some("y".to_owned()),
+        ignored: Vec::new(),
+        group: None,
+        recipe,
+        classes: None,
+        holdout: None,
+        resident_bytes: 1 << 24,
+    }
+}
+
+fn read_with(content: &str, request: &TableRequest) -> Result<Tables, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("table.csv");
+    std::fs::write(&path, content).unwrap();
+    Tables::read(&path, request).map_err(|error| error.to_string())
+}
+
+fn read(content: &str, options: RecipeOptions) -> Tables {
+    read_with(content, &request(RecipeSource::Learn(options))).unwrap()
+}
+
+fn features(rows: &Rows) -> Vec<Vec<f64>> {
+    let mut buffer = RowBuffer::default();
+    (0..rows.len()).map(|row| rows.row(row, &mut buffer).unwrap().to_vec()).collect()
+}
+
+/// Returns the number of each row in its file.
+fn numbers(rows: &Rows) -> Vec<usize> {
+    (0..rows.len()).map(|row| rows.stored_index(row)).collect()
+}
+
+/// Describes what each column becomes.
+fn told(recipe: &Recipe) -> BTreeMap<String, String> {
+    let kept = recipe.columns.iter().map(|column| (column.name.clone(), column.encoding.to_string()));
+    let left_out = recipe.left_out.iter().map(|left_out| (left_out.name.clone(), left_out.why.to_string()));
+    kept.chain(left_out).collect()
+}
+
+/// A table of one column beside the label, with 8 rows or more.
+fn column(name: &str, values: &[&str]) -> String {
+    let rows = values.iter().enumerate().map(|(i, value)| format!("{value},{},{}\n", i % 3, ["a", "b"][i % 2]));
+    format!("{name},other,y\n{}", rows.collect::<String>())
+}
+
+fn becomes(name: &str, values: &[&str]) -> String {
+    told(&read(&column(name, values), options()).recipe)[name].clone()
+}
+
+#[test]
+fn values_decide_what_a_column_becomes() {
+    let check = |values: [&str; 8], expected: &str| assert_eq!(becomes("x", &values), expected, "{values:?}");
+    check(["1", "2", "2", "4", "1", "2", "3", "4"], "a number");
+    check(["1e3", "-.5", "+2", "0", "1", "1", "1", "1"], "a number");
+    check(["1", "NA", "?", "", "3", "2", "2", "null"], "a number; missing as the mean 2, and a feature for missing");
+    check(["a", "b", "a", "b", "a", "b", "c", "a"], "3 levels: a, b, c");
+    check(["true", "false", "true", "true", "true", "true", "true", "true"], "2 levels: false, true");
+    check(["a", "b", "", "b", "NA", "b", "a", "a"], "2 levels: a, b; missing as a level");
+    check(["a", "a", "1", "1", "1.0", "1", "1", "1"], "2 levels: 1, a");
+    check(["-", "+", "+", "-", "+", "+", "-", "-"], "2 levels: +, -");
+    let dates = ["2024-01-01", "2024-01-02", "2024-01-02", "2024-01-01", "", "2024-01-03", "2024-01-01", "2024-01-01"];
+    check(dates, "days since 1970-01-01; missing as the mean 19724, and a feature for missing");
+    // Left out.
+    check([""; 8], "it is empty");
+    check(["NA", "", "", "", "", "", "", ""], "it is empty");
+    check(["7"; 8], "it is the same in every row");
+    check(["s"; 8], "it is the same in every row");
+    check(["a", "b", "c", "d", "e", "f", "g", "h"], "a text with 8 different values, almost one a row");
+    check(
+        ["1.5", "2.25", "3.1", "4.7", "5.2", "6.3", "7.9", "oops"],
+        "it has 7 numbers and 1 text such as \"oops\"; if this marks a missing value, name it in data.missing",
+    );
+    // A column with one value and missing ones says something.
+    check(["7", "", "7", "7", "7", "7", "7", "7"], "a number; missing as the mean 7, and a feature for missing");
+}
+
+#[test]
+fn a_column_that_numbers_the_rows_is_left_out() {
+    let numbers = |first: usize, step: usize, n: usize| {
+        let mut numbers: Vec<String> = (0..n).map(|i| (first + step * i).to_string()).collect();
+        numbers.shuffle(&mut SmallRng::seed_from_u64(1));
+        numbers
+    };
+    let check = |name: &str, values: &[String], is_left_out: bool| {
+        let values: Vec<&str> = values.iter().map(String::as_str).collect();
+        let expected = if is_left_out { "it numbers the rows" } else { "a number" };
+        assert!(becomes(name, &values).starts_with(expected), "{name} {values:?}");
+    };
+    check("n", &numbers(1, 1, 60), true);
+    check("n", &numbers(0, 1, 60), true);
+    // Held-out rows and missing values leave gaps.
+    let kept: Vec<String> = numbers(1, 1, 60).into_iter().filter(|n| n.parse::<u32>().unwrap() % 5 != 2).collect();
+    check("n", &kept, true);
+    check("n", &[&numbers(1, 1, 60)[..], &[String::new()]].concat(), true);
+    // Other numbers without gaps are a quantity, and so is a year. A part of a file has a name.
+    check("n", &numbers(100, 1, 60), false);
+    check("n", &numbers(3, 5, 60), false);
+    check("year", &numbers(1, 1, 60), false);
+    for name in ["rownames", "Unnamed: 0.1", "user_id", "PassengerId", "...1", "obs", "row_names"] {
+        check(name, &numbers(3, 50, 60), true);
+    }
+    check("valid", &numbers(3, 50, 60), false);
+    // So few rows may have different small numbers by chance, unless the name says what they are.
+    check("n", &numbers(1, 1, 8), false);
+    check("rownames", &numbers(1, 1, 8), true);
+    check("ID", &numbers(1, 1, 8), true);
+    // Different numbers that are far apart are a measurement.
+    check("n", &numbers(1, 1000, 60), false);
+    let mut repeated = numbers(1, 1, 60);
+    repeated[0] = repeated[1].clone();
+    check("n", &repeated, false);
+    check("rownames", &repeated, false);
+    let halves: Vec<String> = (0..60).map(|i| format!("{i}.5")).collect();
+    check("n", &halves, false);
+    // An index without a name.
+    let rows: String = (0..9).map(|i| format!("{i},{},{}\n", i % 4, ["a", "b"][i % 2])).collect();
+    let recipe = read(&format!(",x,y\n{rows}"), options()).recipe;
+    assert_eq!((recipe.column_names(), &recipe.left_out[0].why), (vec!["x".to_owned()], &WhyLeftOut::RowNumber));
+}
+
+#[test]
+fn a_repeated_column_is_left_out_and_a_named_kind_overrules() {
+    let content = "a,b,c,d,y\n1,x,1.0,x,u\n2,z,2,z,v\n1,x,1,x,u\n2,z,2,z,v\n";
+    let recipe = read(content, options()).recipe;
+    let told = told(&recipe);
+    assert_eq!((told["c"].as_str(), told["d"].as_str()), ("it repeats \"a\"", "it repeats \"b\""));
+    assert_eq!(recipe.feature_names(), ["a", "b=x", "b=z"]);
+    let kinds = [("c".to_owned(), ColumnKind::Category), ("d".to_owned(), ColumnKind::Category)].into();
+    let recipe = read(content, RecipeOptions { kinds, ..options() }).recipe;
+    // A category keeps its texts as they are written.
+    assert_eq!(recipe.feature_names(), ["a", "b=x", "b=z", "c=1", "c=1.0", "c=2", "d=x", "d=z"]);
+
+    let wrong = |kind: ColumnKind, expected: &str| {
+        let kinds = [("b".to_owned(), kind)].into();
+        let problem = read_with(content, &request(RecipeSource::Learn(RecipeOptions { kinds, ..options() })));
+        assert!(problem.unwrap_err().contains(expected), "{expected}");
+    };
+    wrong(ColumnKind::Number, "line 2, column \"b\": \"x\" is not a number");
+    wrong(ColumnKind::Date, "line 2, column \"b\": \"x\" is no ISO date");
+    let kinds = [("e".to_owned(), ColumnKind::Number)].into();
+    let problem = read_with(content, &request(RecipeSource::Learn(RecipeOptions { kinds, ..options() })));
+    assert!(problem.unwrap_err().contains("no column \"e\", which data.columns names; its columns are a, b, c, d, y"));
+}
+
+#[test]
+fn rare_levels_share_a_feature() {
+    let levels = ["a", "a", "a", "b", "b", "c", "d", "a", "b", "c"];
+    let limited = |max_categories, min_rows| {
+        let recipe = read(&column("x", &levels), RecipeOptions { max_categories, min_rows, ..options() }).recipe;
+        recipe.feature_names().into_iter().filter(|name| name.starts_with("x")).collect::<Vec<_>>()
+    };
+    assert_eq!(limited(1000, 1), ["x=a", "x=b", "x=c", "x=d"]);
+    assert_eq!(limited(2, 1), ["x=a", "x=b", "x=(other)"]);
+    assert_eq!(limited(1000, 2), ["x=a", "x=b", "x=c", "x=(other)"]);
+    assert_eq!(limited(3, 3), ["x=a", "x=b", "x=(other)"]);
+}
+
+#[test]
+fn rows_become_features_by_the_recipe() {
+    let content = "x,city,when,y\n1,Rome,1970-01-02,a\n,Oslo,1970-01-01T12:00,b\n4,,1970-01-03,a\n1,Rome,,b\n1,Oslo,1970-01-04,b\n1,Rome,1970-01-05,b\n";
+    let tables = read(content, options());
+    let names = ["x", "x=(missing)", "city=Oslo", "city=Rome", "city=(missing)", "when", "when=(missing)"];
+    assert_eq!(tables.recipe.feature_names(), names);
+    let mean = (1.0 + 0.5 + 2.0 + 3.0 + 4.0) / 5.0;
+    let expected = [
+        [1.0, 0.0, 0.0, 1.0, 0.0, 1.0, 0.0],
+        [1.6, 1.0, 1.0, 0.0, 0.0, 0.5, 0.0],
+        [4.0, 0.0, 0.0, 0.0, 1.0, 2.0, 0.0],
+        [1.0, 0.0, 0.0, 1.0, 0.0, mean, 1.0],
+        [1.0, 0.0, 1.0, 0.0, 0.0, 3.0, 0.0],
+        [1.0, 0.0, 0.0, 1.0, 0.0, 4.0, 0.0],
+    ];
+    assert_eq!(features(&tables.parts[0].rows), expected);
+
+    // Rows of another file: an unknown level and a missing value that no training row has.
+    let model = Recipe {
+        columns: read("x,city,y\n1,Rome,a\n2,Oslo,b\n2,Rome,b\n1,Rome,a\n", options()).recipe.columns,
+        ..Recipe::default()
+    };
+    let other = "city,y,x\nParis,a,\nRome,b,7\n,a,1\n";
+    let tables = read_with(other, &request(RecipeSource::Model(model))).unwrap();
+    assert_eq!(features(&tables.parts[0].rows), [[1.5, 0.0, 0.0], [7.0, 0.0, 1.0], [1.0, 0.0, 0.0]]);
+    let messages: Vec<String> = tables.parts[0].unseen.iter().filter_map(Unseen::message).collect();
+    assert_eq!(
+        messages,
+        [
+            "column \"x\": 1 row has no value, unlike all training rows, and takes the mean",
+            "column \"city\": 1 row has a level that no training row has, such as \"Paris\"; it contributes nothing; 1 row has no value, unlike all training rows, and contributes nothing",
+        ]
+    );
+}
+
+#[test]
+fn marks_of_missing_values_can_be_named() {
+    let content = column("x", &["1", "2", "unknown", "2", "1", "5", "unknown", "3"]);
+    let missing = vec!["unknown".to_owned()];
+    let recipe = read(&content, RecipeOptions { missing, ..options() }).recipe;
+    assert!(matches!(&recipe.columns[0].encoding, Encoding::Number(numeric) if numeric.missing_feature));
+    // A number may be a mark, in a column of numbers and of texts.
+    let missing = vec!["-99".to_owned()];
+    for (values, expected) in [
+        (
+            ["1", "2", "-99", "2", "1", "5", "-99.0", "3"],
+            "a number; missing as the mean 2.333, and a feature for missing",
+        ),
+        (["a", "2", "-99", "2", "a", "2", "-99", "a"], "2 levels: 2, a; missing as a level"),
+    ] {
+        let tables = read(&column("x", &values), RecipeOptions { missing: missing.clone(), ..options() });
+        assert_eq!(told(&tables.recipe)["x"], expected);
+        let row = &features(&tables.parts[0].rows)[2];
+        assert!(!row.contains(&-99.0) && row.contains(&1.0), "{row:?}");
+    }
+    // In labels, too.
+    let content = "x,y\n1,a\n2,NA\n3,b\n1,a\n4,unknown\n2,\n5,b\n";
+    let missing = vec!["unknown".to_owned()];
+    let tables = read(content, RecipeOptions { missing, ..options() });
+    assert_eq!((tables.classes, tables.parts[0].unlabelled), (vec!["a".to_owned(), "b".to_owned()], 3));
+    assert_eq!(numbers(&tables.parts[0].rows), [0, 2, 3, 6]);
+}
+
+#[test]
+fn labels_that_are_measurements_are_refused() {
+    let rows = |n: usize| (0..n).map(|i| format!("{},{}\n", i % 3, i % 25)).collect::<String>();
+    let content = format!("x,y\n{}", rows(100));
+    let problem = read_with(&content, &request(RecipeSource::Learn(options()))).unwrap_err();
+    assert!(problem.contains("column \"y\": it has 25 different numbers") && problem.contains("category"), "{problem}");
+    let kinds = [("y".to_owned(), ColumnKind::Category)].into();
+    assert_eq!(read(&content, RecipeOptions { kinds, ..options() }).classes.len(), 25);
+    // Names are classes, however many they are.
+    let rows: String = (0..3000).map(|i| format!("{},n{}\n", i % 7, i % 1000)).collect();
+    assert_eq!(read(&format!("x,y\n{rows}"), options()).classes.len(), 1000);
+}
+
+/// Draws a table with columns of all kinds. Returns its header and its rows.
+fn drawn(n: usize, seed: u64) -> (String, Vec<String>) {
+    let mut random = SmallRng::seed_from_u64(seed);
+    let rows = (0..n).map(|i| {
+        let number =
+            if random.random_bool(0.1) { String::new() } else { format!("{}", random.random_range(-1e3..1e3)) };
+        let level = ["red", "green", "blue", "", "NA"][random.random_range(0..5)];
+        let mixed = if random.random_bool(0.1) { "none".to_owned() } else { random.random_range(0..4).to_string() };
+        let date = format!("2024-{:02}-{:02}", random.random_range(1..13), random.random_range(1..29));
+        let rare = format!("r{}", (random.random_range(0.0..1.0f64).powi(3) * 40.0) as usize);
+        format!("{i},{number},{level},{mixed},{date},{rare},{number},{}\n", ["u", "v"][i % 2])
+    });
+    ("id,number,level,mixed,date,rare,again,y\n".to_owned(), rows.collect())
+}
+
+#[test]
+fn the_order_of_rows_does_not_change_the_recipe() {
+    for seed in 0..20 {
+        let (header, mut rows) = drawn(200, seed);
+        let options = RecipeOptions { max_categories: 12, min_rows: 2, ..options() };
+        let recipe = read(&(header.clone() + &rows.concat()), options.clone()).recipe;
+        assert_eq!(recipe.left_out.len(), 2, "{:?}", told(&recipe));
+        rows.shuffle(&mut SmallRng::seed_from_u64(seed + 100));
+        assert_eq!(read(&(header + &rows.concat()), options).recipe, recipe, "seed {seed}");
+    }
+}
+
+#[test]
+fn validation_rows_do_not_change_the_recipe() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    let train = |request: &TableRequest| Tables::read(folder.path(), request).unwrap();
+    for seed in 0..10 {
+        let (header, rows) = drawn(120, seed);
+        let request = request(RecipeSource::Learn(options()));
+        write("train.csv", &(header.clone() + &rows[..80].concat()));
+        write("validation.csv", &(header.clone() + &rows[80..].concat()));
+        let recipe = train(&request).recipe;
+        // Other values, levels and missing ones.
+        write("validation.csv", &format!("{header}7,1e9,violet,zzz,1999-01-01,r99,5,u\n8,,,,,,,v\n"));
+        let tables = train(&request);
+        assert_eq!(tables.recipe, recipe, "seed {seed}");
+        assert!(!tables.notes().is_empty());
+
+        // The same for rows that are held out of one file.
+        let holdout = Some(Holdout { fraction: 0.25, seed });
+        let request = TableRequest { holdout, ..request };
+        let whole = folder.path().join("whole.csv");
+        std::fs::write(&whole, header.clone() + &rows.concat()).unwrap();
+        let tables = Tables::read(&whole, &request).unwrap();
+        let mut changed = rows.clone();
+        for row in numbers(&tables.parts[1].rows) {
+            changed[row] = format!("7,1e9,violet,zzz,1999-01-01,r99,5,{}\n", ["u", "v"][row % 2]);
+        }
+        std::fs::write(&whole, header + &changed.concat()).unwrap();
+        let other = Tables::read(&whole, &request).unwrap();
+        assert_eq!(other.recipe, tables.recipe, "seed {seed}");
+        assert_eq!(features(&other.parts[0].rows), features(&tables.parts[0].rows));
+    }
+}
+
+#[test]
+fn rows_of_a_group_stay_together() {
+    let mut random = SmallRng::seed_from_u64(3);
+    let people: Vec<usize> = (0..400).map(|_| random.random_range(0..60)).collect();
+    let rows = people.iter().enumerate().map(|(i, person)| format!("{},p{person},{}\n", i % 5, ["u", "v", "w"][i % 3]));
+    let content = format!("x,person,y\n{}", rows.collect::<String>());
+    for seed in 0..10 {
+        let request = TableRequest {
+            group: Some("person".to_owned()),
+            holdout: Some(Holdout { fraction: 0.2, seed }),
+            ..request(RecipeSource::Learn(options()))
+        };
+        let tables = read_with(&content, &request).unwrap();
+        assert_eq!(tables.recipe.column_names(), ["x"]);
+        let [train, validation] = &tables.parts;
+        let of =
+            |rows: &Rows| numbers(rows).into_iter().map(|row| people[row]).collect::<std::collections::BTreeSet<_>>();
+        assert!(of(&train.rows).is_disjoint(&of(&validation.rows)), "seed {seed}");
+        let share = validation.rows.len() as f64 / 400.0;
+        assert!((0.15..=0.25).contains(&share), "seed {seed}: {share}");
+    }
+    let content = "x,person,y\n1,p,u\n2,p,u\n3,q,v\n4,r,v\n";
+    let request = TableRequest {
+        group: Some("person".to_owned()),
+        holdout: Some(Holdout { fraction: 0.2, seed: 0 }),
+        ..request(RecipeSource::Learn(options()))
+    };
+    let problem = read_with(content, &request).unwrap_err();
+    assert!(problem.contains("line 2: training and validation need rows of the label \"u\""), "{problem}");
+}
+
+/// What `fixtures/sklearn_recipe.py` makes of a table.
+#[derive(serde::Deserialize)]
+struct Transformed {
+    train: String,
+    validation: String,
+    options: Limits,
+    /// The features of the training rows and of the validation rows.
+    features: [Vec<Vec<f64>>; 2],
+}
+
+#[derive(serde::Deserialize)]
+struct Limits {
+    max_categories: usize,
+    min_rows: usize,
+}
+
+#[test]
+fn features_are_those_of_scikit_learns_transformers() {
+    let fixture: serde_json::Value = serde_json::from_str(include_str!("fixtures/sklearn_recipe.json")).unwrap();
+    let cases: Vec<Transformed> = serde_json::from_value(fixture["cases"].clone()).unwrap();
+    assert_eq!(cases.len(), 4);
+    for Transformed { train, validation, options: Limits { max_categories, min_rows }, features: expected } in cases {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("train.csv"), train).unwrap();
+        std::fs::write(folder.path().join("validation.csv"), validation).unwrap();
+        let options = RecipeOptions { max_categories, min_rows, ..options() };
+        let tables = Tables::read(folder.path(), &request(RecipeSource::Learn(options))).unwrap();
+        // Only numbers are standardised; `solve` leaves features of 0 and 1 as they are.
+        let Standardization { mean, scale } = tables.parts[0].rows.moments().unwrap();
+        let are_indicators = tables.recipe.are_indicators();
+        for (part, expected) in tables.parts.iter().zip(&expected) {
+            let actual = features(&part.rows);
+            assert_eq!(actual.len(), expected.len());
+            for (row, expected) in actual.iter().zip(expected) {
+                assert_eq!(row.len(), expected.len(), "{:?}", tables.recipe.feature_names());
+                for (j, (x, expected)) in row.iter().zip(expected).enumerate() {
+                    let x = if are_indicators[j] { *x } else { (x - mean[j]) / scale[j] };
+                    assert!((x - expected).abs() < 1e-12, "{}: {x}, {expected}", tables.recipe.feature_names()[j]);
+                }
+            }
+        }
+    }
+}
