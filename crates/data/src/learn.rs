@@ -297,20 +297,19 @@ impl Column<'_> {
             let dates = self.statistics.present().filter(|(text, _)| days(self.text(*text)).is_some()).count();
             return match numbers {
                 0 if 2 * dates > different => {
-                    let mut others = self.statistics.present().map(|(text, _)| self.text(text));
-                    let example = others.find(|text| days(text).is_none()).unwrap_or_default().to_owned();
-                    left_out(WhyLeftOut::MixedDates { dates, example })
+                    left_out(WhyLeftOut::MixedDates { dates, example: self.example(|text| days(text).is_none()) })
                 }
                 0 => left_out(WhyLeftOut::Identifier { different }),
-                _ => left_out(WhyLeftOut::Mixed { numbers, texts, example: self.example() }),
+                _ => left_out(WhyLeftOut::Mixed { numbers, texts, example: self.example(|_| true) }),
             };
         }
         feature(ColumnKind::Category)
     }
 
-    /// The first text in the order of characters.
-    fn example(&self) -> String {
-        self.statistics.present().map(|(text, _)| self.text(text)).min().unwrap_or_default().to_owned()
+    /// The first of some texts in the order of characters, whatever the order of the rows.
+    fn example(&self, is_one: impl Fn(&str) -> bool) -> String {
+        let texts = self.statistics.present().map(|(text, _)| self.text(text));
+        texts.filter(|text| is_one(text)).min().unwrap_or_default().to_owned()
     }
 
     /// Returns whether a column of numbers numbers the rows: all are different whole numbers, and
@@ -405,8 +404,8 @@ impl Column<'_> {
                     let min_rows = options.min_rows;
                     return Err(format!("column {name:?}: no level has the {min_rows} rows of data.min_rows"));
                 }
-                let in_other: usize =
-                    self.levels().values().sum::<usize>() - levels.iter().map(|(_, rows)| rows).sum::<usize>();
+                let kept: usize = levels.iter().map(|(_, rows)| rows).sum();
+                let in_other = numbers + self.statistics.texts() - kept;
                 let of_other = other.then(|| {
                     format!(
                         "{} in {} share (other): data.max_categories is {}, data.min_rows {}",
@@ -418,7 +417,8 @@ impl Column<'_> {
                 });
                 let levels = sorted_labels(levels.into_iter().map(|(level, _)| level).collect());
                 let is_guess = !options.kinds.contains_key(&self.table.columns[self.j]);
-                let note = (numbers > 0 && is_guess).then(|| mixed(numbers, self.statistics.texts(), &self.example()));
+                let note =
+                    (numbers > 0 && is_guess).then(|| mixed(numbers, self.statistics.texts(), &self.example(|_| true)));
                 let note = [note, of_other].into_iter().flatten().reduce(|one, other| format!("{one}; {other}"));
                 Ok((Encoding::Category(Categorical { levels, other, missing }), note))
             }

@@ -264,6 +264,17 @@ fn drawn(n: usize, seed: u64) -> (String, Vec<String>) {
 }
 
 #[test]
+fn dates_with_other_texts_are_left_out_with_an_example() {
+    let mut values: Vec<String> = (1..=28).map(|day| format!("2024-02-{day:02}")).collect();
+    values.extend(["soon".to_owned(), "later".to_owned()]);
+    for seed in 0..4 {
+        values.shuffle(&mut SmallRng::seed_from_u64(seed));
+        let values: Vec<&str> = values.iter().map(String::as_str).collect();
+        assert!(becomes("x", &values).starts_with("it has 28 dates and texts such as \"later\""), "{values:?}");
+    }
+}
+
+#[test]
 fn the_order_of_rows_does_not_change_the_recipe() {
     for seed in 0..20 {
         let (header, mut rows) = drawn(200, seed);

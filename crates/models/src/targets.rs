@@ -19,7 +19,8 @@ use burn::tensor::{Int, Tensor};
 /// let labels = Tensor::from_data([0, 0, 1], &device); // [n]
 /// // Label 1 has one row. With these weights, it counts as much as the two rows of label 0.
 /// let weights = Tensor::from_data([0.75, 1.5], &device); // [k]
-/// let cost = closed_form(&model, x, Targets::with_class_weights(labels, weights), L2::NONE).cross_entropy;
+/// let targets = Targets::with_class_weights(labels, weights);
+/// let cost = closed_form(&model, x, targets, L2::NONE).cross_entropy;
 /// assert!((cost.into_scalar::<f64>() - std::f64::consts::LN_2).abs() < 1e-6);
 /// ```
 #[derive(Clone, Debug)]
