@@ -10,7 +10,7 @@ use chainrule_data::digits::draw_both;
 use chainrule_data::table::sorted_labels;
 use chainrule_data::{
     Counts, Data, DataError, Dataset, Holdout, Origin, Provenance, RecipeOptions, RecipeSource, RowBuffer, Rows,
-    TableRequest, Tables, Values, names, schema_of_images, schema_of_tables, sha256,
+    TableRequest, Tables, names, schema_of_images, schema_of_tables, sha256,
 };
 
 use crate::{Error, SamplesError};
@@ -138,7 +138,7 @@ impl Samples<()> {
     /// Returns an error if there is no row, if rows differ in length, or if a number is not finite
     /// or beyond ±1e30.
     pub fn rows<T: Copy + Into<f64>, R: AsRef<[T]>>(rows: impl IntoIterator<Item = R>) -> Result<Self, Error> {
-        let (mut values, mut d, mut n) = (Values::default(), 0, 0);
+        let (mut values, mut d, mut n) = (Vec::new(), 0, 0);
         for row in rows {
             let row = row.as_ref();
             if n == 0 {

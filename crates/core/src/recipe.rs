@@ -277,21 +277,27 @@ impl Encoding {
 
     /// Appends the features of a value to `features`. See [`Recipe::expand`].
     pub fn expand(&self, code: f64, features: &mut Vec<f64>) {
+        let first = features.len();
+        features.resize(first + self.n_features(), 0.0);
+        self.write(code, &mut features[first..]);
+    }
+
+    /// Writes the features of a value to `features`, `[n_features]`, which must be 0. See
+    /// [`Recipe::expand`].
+    ///
+    /// # Panics
+    /// Panics if `features` is too short.
+    pub fn write(&self, code: f64, features: &mut [f64]) {
         match self {
             Self::Number(numeric) | Self::Date(numeric) => {
                 let is_missing = code == ABSENT;
-                features.push(if is_missing { numeric.fill.unwrap_or_default() } else { code });
+                features[0] = if is_missing { numeric.fill.unwrap_or_default() } else { code };
                 if numeric.missing_feature {
-                    features.push(f64::from(u8::from(is_missing)));
+                    features[1] = f64::from(u8::from(is_missing));
                 }
             }
-            Self::Category(_) => {
-                let first = features.len();
-                features.resize(first + self.n_features(), 0.0);
-                if code != ABSENT {
-                    features[first + code as usize] = 1.0;
-                }
-            }
+            Self::Category(_) if code == ABSENT => {}
+            Self::Category(_) => features[code as usize] = 1.0,
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use chainrule_core::{ABSENT, MAX_ABS_VALUE};
 
-use crate::numbers::Values;
+use crate::column::Column;
 
 /// A field.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -23,7 +23,9 @@ pub(crate) enum Cell {
 /// beyond all numbers, and `f32` represents it exactly for i < 2^23.
 const TEXT: f64 = (1u128 << 81) as f64;
 const FIRST: f64 = (1u32 << 23) as f64;
-const _: () = assert!(TEXT * FIRST > MAX_ABS_VALUE, "texts lie beyond all numbers");
+/// The smallest stored number of a text.
+pub(crate) const TEXTS_FROM: f64 = TEXT * FIRST;
+const _: () = assert!(TEXTS_FROM > 2.0 * MAX_ABS_VALUE, "texts lie beyond all numbers, also centred ones");
 
 impl Cell {
     /// Returns the number that is stored for the cell.
@@ -102,28 +104,25 @@ impl Texts {
     }
 }
 
-/// The cells of a table, row by row.
+/// The cells of a table.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Cells {
     /// The names of the columns. Rows from memory have none.
-    pub(crate) columns: Vec<String>,
-    /// `n * c` stored cells. See [`Cell::to_stored`].
-    pub(crate) values: Values,
-    /// The texts of each column.
-    pub(crate) texts: Vec<Texts>,
-    /// The line of each row in its file, from 2.
+    pub(crate) names: Vec<String>,
+    pub(crate) columns: Vec<Column>,
+    /// The line of each row in its file, from 2. Rows from memory have none.
     pub(crate) lines: Vec<u32>,
 }
 
 impl Cells {
-    /// Returns the number of columns, c.
-    pub(crate) fn n_columns(&self) -> usize {
-        self.columns.len()
-    }
-
     /// Returns a cell.
     pub(crate) fn cell(&self, row: usize, column: usize) -> Cell {
-        Cell::of_stored(self.values.get(row * self.n_columns() + column))
+        self.columns[column].cell(row)
+    }
+
+    /// Frees a block of rows. They must not be read again.
+    pub(crate) fn free(&mut self, block: usize) {
+        self.columns.iter_mut().for_each(|column| column.free(block));
     }
 
     /// Returns where a row is, as the beginning of an error.

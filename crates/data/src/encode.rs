@@ -95,7 +95,7 @@ impl Encoder {
     /// # Errors
     /// Returns the recipe's columns that the table lacks.
     pub(crate) fn new(cells: &Cells, recipe: &Recipe) -> Result<Self, Vec<String>> {
-        let positions: HashMap<&str, usize> = cells.columns.iter().map(String::as_str).zip(0..).collect();
+        let positions: HashMap<&str, usize> = cells.names.iter().map(String::as_str).zip(0..).collect();
         let missing = recipe.columns.iter().filter(|column| !positions.contains_key(column.name.as_str()));
         let missing: Vec<String> = missing.map(|column| column.name.clone()).collect();
         if !missing.is_empty() {
@@ -113,12 +113,18 @@ impl Encoder {
         &self.recipe
     }
 
-    /// Appends the features of a row to `features`.
-    pub(crate) fn append_row(&self, cells: &Cells, row: usize, features: &mut Vec<f64>) {
-        let first = row * cells.n_columns();
+    /// Appends the features of these rows to `features`, one row after the other.
+    pub(crate) fn append(&self, cells: &Cells, rows: &[usize], features: &mut Vec<f64>) {
+        let (d, start) = (self.recipe.n_features(), features.len());
+        features.resize(start + rows.len() * d, 0.0);
+        let mut first = start;
         for (column, of) in self.columns.iter().zip(&self.recipe.columns) {
-            let stored = cells.values.get(first + column.position);
-            of.encoding.expand(column.code(&of.encoding, stored).code(), features);
+            let (stored, width) = (&cells.columns[column.position], of.encoding.n_features());
+            for (&row, place) in rows.iter().zip((first..).step_by(d)) {
+                let code = column.code(&of.encoding, stored.get(row)).code();
+                of.encoding.write(code, &mut features[place..place + width]);
+            }
+            first += width;
         }
     }
 
@@ -135,9 +141,8 @@ impl Encoder {
         });
         let mut unseen: Vec<Unseen> = unseen.collect();
         for row in rows {
-            let first = row * cells.n_columns();
             for ((column, of), unseen) in self.columns.iter().zip(&self.recipe.columns).zip(&mut unseen) {
-                let stored = cells.values.get(first + column.position);
+                let stored = cells.columns[column.position].get(row);
                 match column.code(&of.encoding, stored) {
                     Code::Known(_) => {}
                     Code::Invalid => {
@@ -161,9 +166,7 @@ impl Encoder {
 
 impl ColumnEncoder {
     fn new(cells: &Cells, position: usize, encoding: &Encoding, marks: &[String]) -> Self {
-        // Cells from memory have no texts.
-        let none = crate::cells::Texts::default();
-        let texts = cells.texts.get(position).unwrap_or(&none);
+        let texts = &cells.columns[position].texts;
         let are_missing = are_missing(texts.iter(), marks, false).into_iter();
         let missing_numbers = missing_numbers(marks);
         match encoding {
@@ -224,7 +227,7 @@ impl ColumnEncoder {
         match Cell::of_stored(stored) {
             Cell::Empty => String::new(),
             Cell::Number(number) => level_of_number(number),
-            Cell::Text(text) => cells.texts[self.position].get(text).to_owned(),
+            Cell::Text(text) => cells.columns[self.position].texts.get(text).to_owned(),
         }
     }
 
@@ -233,8 +236,8 @@ impl ColumnEncoder {
         match (Cell::of_stored(stored), encoding) {
             (Cell::Empty, _) => missing_value(),
             (Cell::Number(number), _) => no_date(&number.to_string()),
-            (Cell::Text(text), Encoding::Date(_)) => no_date(cells.texts[self.position].get(text)),
-            (Cell::Text(text), _) => no_number(cells.texts[self.position].get(text)),
+            (Cell::Text(text), Encoding::Date(_)) => no_date(cells.columns[self.position].texts.get(text)),
+            (Cell::Text(text), _) => no_number(cells.columns[self.position].texts.get(text)),
         }
     }
 }

@@ -8,6 +8,7 @@ use chainrule_core::{
 };
 
 use crate::cells::{Cell, Cells, are_missing, missing_numbers};
+use crate::column::Column as CellColumn;
 use crate::days::days;
 use crate::table::sorted_labels;
 
@@ -62,15 +63,15 @@ fn is_name_of_quantity(name: &str) -> bool {
 pub(crate) fn learn(table: &Cells, rows: &[u32], options: &RecipeOptions) -> Result<Recipe, String> {
     let mut recipe = Recipe { missing: options.missing.clone(), ..Recipe::default() };
     let mut kept: Vec<(usize, u64)> = Vec::new();
-    for (j, statistics) in ColumnStatistics::of_all(table, rows, options).into_iter().enumerate() {
-        let name = &table.columns[j];
+    for (j, (name, cells)) in table.names.iter().zip(&table.columns).enumerate() {
+        let statistics = ColumnStatistics::of(cells, rows, options);
         let column = Column { table, rows, j, statistics };
         let decision = match options.kinds.get(name) {
             Some(&kind) => column.as_kind(kind, options).map(Decision::Feature)?,
             None => {
                 let repeated = kept.iter().find(|(i, hash)| *hash == column.statistics.hash && column.repeats(*i));
                 match repeated {
-                    Some((i, _)) => Decision::LeftOut(WhyLeftOut::Repeats(table.columns[*i].clone())),
+                    Some((i, _)) => Decision::LeftOut(WhyLeftOut::Repeats(table.names[*i].clone())),
                     None => column.decide(options)?,
                 }
             }
@@ -141,45 +142,31 @@ struct ColumnStatistics {
 }
 
 impl ColumnStatistics {
-    fn of_all(table: &Cells, rows: &[u32], options: &RecipeOptions) -> Vec<Self> {
-        let d = table.n_columns();
-        let mut all: Vec<Self> = table
-            .texts
-            .iter()
-            .map(|texts| Self {
-                numbers: 0,
-                missing: 0,
-                of_text: vec![0; texts.len()],
-                is_missing: are_missing(texts.iter(), &options.missing, false),
-                missing_numbers: missing_numbers(&options.missing),
-                smallest: f64::INFINITY,
-                largest: f64::NEG_INFINITY,
-                sum: Sum::default(),
-                are_whole: true,
-                first: None,
-                is_constant: true,
-                hash: 0,
-            })
-            .collect();
+    fn of(column: &CellColumn, rows: &[u32], options: &RecipeOptions) -> Self {
+        let mut statistics = Self {
+            numbers: 0,
+            missing: 0,
+            of_text: vec![0; column.texts.len()],
+            is_missing: are_missing(column.texts.iter(), &options.missing, false),
+            missing_numbers: missing_numbers(&options.missing),
+            smallest: f64::INFINITY,
+            largest: f64::NEG_INFINITY,
+            sum: Sum::default(),
+            are_whole: true,
+            first: None,
+            is_constant: true,
+            hash: 0,
+        };
         // A minus is a value beside a plus, but only if a training row has one.
-        for (j, texts) in table.texts.iter().enumerate() {
-            let [plus, minus] = ["+", "-"].map(|sign| texts.find(sign));
-            if let (Some(plus), Some(minus)) = (plus, minus)
-                && rows.iter().any(|&row| table.cell(row as usize, j) == Cell::Text(plus))
-            {
-                all[j].is_missing[minus as usize] = options.missing.iter().any(|mark| mark.trim() == "-");
-            }
+        let [plus, minus] = ["+", "-"].map(|sign| column.texts.find(sign));
+        if let (Some(plus), Some(minus)) = (plus, minus)
+            && rows.iter().any(|&row| column.cell(row as usize) == Cell::Text(plus))
+        {
+            statistics.is_missing[minus as usize] = options.missing.iter().any(|mark| mark.trim() == "-");
         }
-        let hashes: Vec<Vec<u64>> = table.texts.iter().map(|texts| texts.iter().map(hash).collect()).collect();
-        let mut cells = Vec::with_capacity(d);
-        for row in rows.iter().map(|&row| row as usize) {
-            cells.clear();
-            table.values.append_to(row * d..(row + 1) * d, &mut cells);
-            for ((statistics, hashes), &stored) in all.iter_mut().zip(&hashes).zip(&cells) {
-                statistics.add(stored, hashes);
-            }
-        }
-        all
+        let hashes: Vec<u64> = column.texts.iter().map(hash).collect();
+        rows.iter().for_each(|&row| statistics.add(column.get(row as usize), &hashes));
+        statistics
     }
 
     fn add(&mut self, stored: f64, hashes: &[u64]) {
@@ -256,13 +243,13 @@ impl Column<'_> {
     }
 
     fn text(&self, position: u32) -> &str {
-        self.table.texts[self.j].get(position)
+        self.table.columns[self.j].texts.get(position)
     }
 
     /// Returns whether the column has the same values as column i.
     fn repeats(&self, i: usize) -> bool {
         self.rows().all(|row| match (self.table.cell(row, i), self.table.cell(row, self.j)) {
-            (Cell::Text(of_i), Cell::Text(own)) => self.table.texts[i].get(of_i) == self.text(own),
+            (Cell::Text(of_i), Cell::Text(own)) => self.table.columns[i].texts.get(of_i) == self.text(own),
             (of_i, own) => of_i == own,
         })
     }
@@ -321,7 +308,7 @@ impl Column<'_> {
     fn numbers_the_rows(&self) -> bool {
         let ColumnStatistics { numbers, smallest, largest, are_whole, .. } = self.statistics;
         let (n, range) = (numbers as f64, largest - smallest + 1.0);
-        let name = &self.table.columns[self.j];
+        let name = &self.table.names[self.j];
         let is_called_so = numbers > 2 && is_name_of_row_numbers(name);
         let is_dense = || {
             let log_chance: f64 = (0..numbers).map(|i| (1.0 - i as f64 / range).ln()).sum();
@@ -400,7 +387,7 @@ impl Column<'_> {
                 levels.retain(|(_, rows)| *rows >= options.min_rows);
                 let other = levels.len() < all;
                 if levels.is_empty() && all > 0 {
-                    let name = &self.table.columns[self.j];
+                    let name = &self.table.names[self.j];
                     let min_rows = options.min_rows;
                     return Err(format!("column {name:?}: no level has the {min_rows} rows of data.min_rows"));
                 }
@@ -416,7 +403,7 @@ impl Column<'_> {
                     )
                 });
                 let levels = sorted_labels(levels.into_iter().map(|(level, _)| level).collect());
-                let is_guess = !options.kinds.contains_key(&self.table.columns[self.j]);
+                let is_guess = !options.kinds.contains_key(&self.table.names[self.j]);
                 let note =
                     (numbers > 0 && is_guess).then(|| mixed(numbers, self.statistics.texts(), &self.example(|_| true)));
                 let note = [note, of_other].into_iter().flatten().reduce(|one, other| format!("{one}; {other}"));
@@ -428,7 +415,7 @@ impl Column<'_> {
     /// Returns an error at the first training row with this cell.
     fn problem(&self, cell: Cell, problem: &str) -> String {
         let row = self.rows().find(|&row| self.table.cell(row, self.j) == cell).unwrap_or_default();
-        format!("{}column {:?}: {problem}", self.table.place(row), self.table.columns[self.j])
+        format!("{}column {:?}: {problem}", self.table.place(row), self.table.names[self.j])
     }
 }
 

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use chainrule_core::{ContentError, FeatureKind, Features, Preprocessing, Recipe, Standardization};
 
-use crate::cells::Cells;
+use crate::cells::{Cell, Cells};
 use crate::checksum::Checksum;
+use crate::column::{BLOCK, Column};
 use crate::encode::{Encoder, Unseen};
 use crate::idx::IdxImages;
 use crate::learn::{RecipeOptions, learn};
-use crate::numbers::Values;
 use crate::{DataError, Images};
 
 /// Rows, each with its class position: images in memory or in their file, or the numbers of a
@@ -55,6 +55,10 @@ enum RowIndices {
 pub struct RowBuffer {
     bytes: Vec<u8>,
     numbers: Vec<f64>,
+    /// The stored rows of the chunk.
+    indices: Vec<usize>,
+    /// All features of the rows, if only some are selected.
+    all: Vec<f64>,
 }
 
 /// The number of rows converted to features at a time.
@@ -92,16 +96,21 @@ impl Rows {
         Images::new(IdxImages { height, width, pixels }, labels).into()
     }
 
-    /// Creates rows of d numbers from `[n * d]` values. Each label is a class position.
+    /// Creates rows of d numbers from `[n * d]` values, row by row. Each label is a class position.
     ///
     /// # Panics
     /// Panics if the numbers of rows and labels differ.
-    pub fn of_numbers(n_features: usize, values: impl Into<Values>, labels: Vec<u16>) -> Self {
-        let (n, values) = (labels.len(), values.into());
-        assert_eq!(values.len(), n * n_features, "expected {n_features} numbers for each of {n} rows");
+    pub fn of_numbers(n_features: usize, values: impl IntoIterator<Item = f64>, labels: Vec<u16>) -> Self {
+        let mut columns = vec![Column::default(); n_features];
+        let mut count = 0;
+        for value in values {
+            columns[count % n_features].push(Cell::Number(value));
+            count += 1;
+        }
+        let n = labels.len();
+        assert_eq!(count, n * n_features, "expected {n_features} numbers for each of {n} rows");
         // The names are not used: nothing encodes these rows.
-        let columns = vec![String::new(); n_features];
-        let cells = Cells { columns, values, ..Cells::default() };
+        let cells = Cells { names: vec![String::new(); n_features], columns, lines: Vec::new() };
         Self::of_cells(Arc::new(cells), None, None, labels.into())
     }
 
@@ -251,15 +260,15 @@ impl Rows {
         rows: impl ExactSizeIterator<Item = usize>,
         buffer: &'a mut RowBuffer,
     ) -> Result<Features<'a>, DataError> {
-        let stored = rows.map(|row| self.stored_index(row));
         match &self.store {
             Store::Table(cells, encoder) => {
                 buffer.numbers.clear();
-                stored.for_each(|row| self.append(cells, encoder.as_deref(), row, &mut buffer.numbers));
+                self.append(cells, encoder.as_deref(), rows, buffer);
                 Ok(Features::Numbers(&buffer.numbers))
             }
             Store::Images(images) => {
-                let n = stored.len();
+                let n = rows.len();
+                let stored = rows.map(|row| self.stored_index(row));
                 let mut ranges = ContiguousRanges(stored.peekable());
                 let first = ranges.next();
                 if let Some(pixels) =
@@ -281,41 +290,59 @@ impl Rows {
     /// # Panics
     /// Panics if `row` is past the end.
     pub fn row<'a>(&self, row: usize, buffer: &'a mut RowBuffer) -> Result<&'a [f64], DataError> {
-        let RowBuffer { bytes, numbers } = buffer;
-        numbers.clear();
+        buffer.numbers.clear();
         match &self.store {
-            Store::Table(cells, encoder) => self.append(cells, encoder.as_deref(), self.stored_index(row), numbers),
+            Store::Table(cells, encoder) => self.append(cells, encoder.as_deref(), std::iter::once(row), buffer),
             Store::Images(images) => {
-                bytes.resize(self.n_features(), 0);
-                images.read_pixels(self.stored_index(row), bytes)?;
-                numbers.extend(bytes.iter().copied().map(f64::from));
+                buffer.bytes.resize(self.n_features(), 0);
+                images.read_pixels(self.stored_index(row), &mut buffer.bytes)?;
+                buffer.numbers.extend(buffer.bytes.iter().copied().map(f64::from));
             }
         }
-        Ok(numbers)
+        Ok(&buffer.numbers)
     }
 
-    /// Appends the selected features of a stored row.
-    fn append(&self, cells: &Cells, encoder: Option<&Encoder>, row: usize, features: &mut Vec<f64>) {
-        let start = row * cells.n_columns();
+    /// Appends the selected features of these rows to the buffer's numbers.
+    fn append(
+        &self,
+        cells: &Cells,
+        encoder: Option<&Encoder>,
+        rows: impl Iterator<Item = usize>,
+        buffer: &mut RowBuffer,
+    ) {
+        let RowBuffer { numbers, indices, all, .. } = buffer;
+        indices.clear();
+        indices.extend(rows.map(|row| self.stored_index(row)));
         match (encoder, &self.columns) {
-            (None, None) => cells.values.append_to(start..start + cells.n_columns(), features),
-            (None, Some(indices)) => features.extend(indices.iter().map(|index| cells.values.get(start + index))),
-            (Some(encoder), None) => encoder.append_row(cells, row, features),
-            (Some(encoder), Some(places)) => {
-                let mut all = Vec::new();
-                encoder.append_row(cells, row, &mut all);
-                features.extend(places.iter().map(|&place| all[place]));
+            (None, None) => append_numbers(cells.columns.iter(), indices, numbers),
+            (None, Some(chosen)) => {
+                append_numbers(chosen.iter().map(|&column| &cells.columns[column]), indices, numbers);
+            }
+            (Some(encoder), None) => encoder.append(cells, indices, numbers),
+            (Some(encoder), Some(chosen)) => {
+                all.clear();
+                encoder.append(cells, indices, all);
+                let rows = all.chunks_exact(encoder.recipe().n_features());
+                numbers.extend(rows.flat_map(|row| chosen.iter().map(|&place| row[place])));
             }
         }
     }
 
     /// Calls `visit` with each row as numbers `[d]`.
     fn each(&self, mut visit: impl FnMut(&[f64])) -> Result<(), DataError> {
-        let mut buffer = RowBuffer::default();
-        (0..self.len()).try_for_each(|row| {
-            visit(self.row(row, &mut buffer)?);
-            Ok(())
-        })
+        let (mut buffer, mut row_numbers) = (RowBuffer::default(), Vec::new());
+        let (n, d) = (self.len(), self.n_features());
+        for first in (0..n).step_by(ROWS_AT_ONCE) {
+            match self.chunk(first..n.min(first + ROWS_AT_ONCE), &mut buffer)? {
+                Features::Numbers(numbers) => numbers.chunks_exact(d.max(1)).for_each(&mut visit),
+                Features::Bytes(bytes) => bytes.chunks_exact(d.max(1)).for_each(|row| {
+                    row_numbers.clear();
+                    row_numbers.extend(row.iter().copied().map(f64::from));
+                    visit(&row_numbers);
+                }),
+            }
+        }
+        Ok(())
     }
 
     /// Returns the mean and standard deviation of each feature.
@@ -401,13 +428,6 @@ impl Rows {
         let (n, d) = (self.len(), self.n_features());
         let mut features = Vec::with_capacity(n * d);
         let are_all = matches!(&self.selected, RowIndices::All(range) if *range == (0..self.labels.len()));
-        if let (Store::Table(cells, None), None, true) = (&mut self.store, &self.columns, are_all)
-            && let Some(own) = Arc::get_mut(cells)
-        {
-            let all = std::mem::take(&mut own.values).into_iter().zip((0..d).cycle());
-            features.extend(all.map(|(raw, j)| round(preprocessing.value(j, raw))));
-            return Ok(features);
-        }
         // Without standardisation all features share one scale, so a table of 256 values serves all
         // bytes.
         let feature_of_byte: Vec<T> = match preprocessing {
@@ -416,6 +436,14 @@ impl Rows {
         };
         let mut buffer = RowBuffer::default();
         for first in (0..n).step_by(ROWS_AT_ONCE) {
+            if are_all
+                && first > 0
+                && first.is_multiple_of(BLOCK)
+                && let Store::Table(cells, _) = &mut self.store
+                && let Some(own) = Arc::get_mut(cells)
+            {
+                own.free(first / BLOCK - 1);
+            }
             let feature = |(j, raw)| round(preprocessing.value(j, raw));
             match self.chunk(first..n.min(first + ROWS_AT_ONCE), &mut buffer)? {
                 Features::Bytes(bytes) if !feature_of_byte.is_empty() => {
@@ -517,7 +545,7 @@ impl Rows {
     pub fn with_recipe(&self, recipe: &Recipe) -> Result<(Self, Vec<Unseen>), ContentError> {
         let Store::Table(cells, _) = &self.store else { return Err(ContentError::new("the rows are images")) };
         let encoder = Encoder::new(cells, recipe).map_err(|missing| {
-            let (missing, columns) = (crate::table::quoted(&missing), crate::table::listed(&cells.columns));
+            let (missing, columns) = (crate::table::quoted(&missing), crate::table::listed(&cells.names));
             format!("no column {missing}, which the model needs; the columns are {columns}")
         })?;
         let unseen = encoder.check(cells, (0..self.len()).map(|row| self.stored_index(row)))?;
@@ -539,7 +567,7 @@ impl Rows {
     fn stored_columns(&self) -> usize {
         match &self.store {
             Store::Images(_) => self.n_features(),
-            Store::Table(cells, None) => cells.n_columns(),
+            Store::Table(cells, None) => cells.columns.len(),
             Store::Table(_, Some(encoder)) => encoder.recipe().n_features(),
         }
     }
@@ -550,6 +578,17 @@ impl From<Images> for Rows {
     fn from(images: Images) -> Self {
         let n = images.labels().len();
         Self::of_images(&Arc::new(images), 0..n, (0..=u8::MAX).map(Some))
+    }
+}
+
+/// Appends the numbers of these rows, one row after the other.
+fn append_numbers<'a>(columns: impl ExactSizeIterator<Item = &'a Column>, rows: &[usize], numbers: &mut Vec<f64>) {
+    let (d, start) = (columns.len(), numbers.len());
+    numbers.resize(start + rows.len() * d, 0.0);
+    for (first, column) in (start..).zip(columns) {
+        for (&row, place) in rows.iter().zip((first..).step_by(d)) {
+            numbers[place] = column.get(row);
+        }
     }
 }
 

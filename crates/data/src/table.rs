@@ -19,7 +19,7 @@ use serde::Serialize;
 use chainrule_core::{ContentError, MAX_ABS_VALUE, MAX_CLASSES, name_problem};
 
 use crate::cells::{Cell, Cells, MISSING, Texts};
-use crate::numbers::Values;
+use crate::column::{BLOCK, Column};
 use crate::readers::{Record, Records, records};
 
 /// The selection of columns.
@@ -95,7 +95,7 @@ impl Table {
 
     /// Returns the names of the feature columns.
     pub fn columns(&self) -> &[String] {
-        &self.cells.columns
+        &self.cells.names
     }
 
     /// Returns whether the file has a column with this name.
@@ -242,12 +242,11 @@ fn name(field: &[u8], has_quotes: bool) -> Result<&str, &'static str> {
 fn parse(mut records: Box<dyn Records + '_>, columns: Columns, max_bytes: u64) -> Result<Table, String> {
     let header = header(&mut *records)?;
     let chosen = ColumnIndices::new(&header, columns)?;
-    let mut rows =
-        TableBuilder { texts: chosen.features.iter().map(|_| Texts::default()).collect(), ..TableBuilder::default() };
+    let mut rows = TableBuilder::new(&header, &chosen);
     let mut record = Record::default();
     while records.next(&mut record)? {
         let line = records.line(&record)?;
-        rows.add(&record, line, &header, &chosen).map_err(|problem| format!("line {line}{problem}"))?;
+        rows.add(&record, line).map_err(|problem| format!("line {line}{problem}"))?;
         if rows.bytes() > max_bytes {
             return Err(format!(
                 "line {line}: its rows so far take {} bytes, more than data.resident_bytes = {max_bytes} allows in memory",
@@ -255,14 +254,12 @@ fn parse(mut records: Box<dyn Records + '_>, columns: Columns, max_bytes: u64) -
             ));
         }
     }
-    if rows.lines.is_empty() {
+    if rows.cells.lines.is_empty() {
         return Err("it has no rows below its header".to_owned());
     }
-    let TableBuilder { values, texts, labels, classes, groups, lines, .. } = rows;
-    let columns = chosen.features.iter().map(|&column| header[column].clone()).collect();
+    let TableBuilder { cells, labels, classes, groups, .. } = rows;
     let classes = classes.iter().map(str::to_owned).collect();
-    let cells = Cells { columns, values, texts, lines };
-    Ok(Table { cells, header, labels, classes, groups, sha256: records.sha256() })
+    Ok(Table { cells, labels, classes, groups, sha256: records.sha256(), header })
 }
 
 /// Reads the column names from the first record.
@@ -371,27 +368,40 @@ impl ColumnIndices {
 }
 
 /// The rows read so far.
-#[derive(Default)]
-struct TableBuilder {
-    values: Values,
-    texts: Vec<Texts>,
+struct TableBuilder<'a> {
+    header: &'a [String],
+    chosen: &'a ColumnIndices,
+    cells: Cells,
     labels: Vec<u16>,
     classes: Texts,
     groups: Vec<u32>,
     of_group: Texts,
-    lines: Vec<u32>,
 }
 
-impl TableBuilder {
-    fn add(&mut self, record: &Record, line: u64, header: &[String], chosen: &ColumnIndices) -> Result<(), String> {
+impl<'a> TableBuilder<'a> {
+    fn new(header: &'a [String], chosen: &'a ColumnIndices) -> Self {
+        let names = chosen.features.iter().map(|&column| header[column].clone()).collect();
+        let columns = chosen.features.iter().map(|_| Column::default()).collect();
+        Self {
+            header,
+            chosen,
+            cells: Cells { names, columns, lines: Vec::new() },
+            labels: Vec::new(),
+            classes: Texts::default(),
+            groups: Vec::new(),
+            of_group: Texts::default(),
+        }
+    }
+
+    fn add(&mut self, record: &Record, line: u64) -> Result<(), String> {
         let Record { fields, has_quotes } = record;
+        let Self { header, chosen, .. } = *self;
         if fields.len() != header.len() {
             return Err(wrong_field_count(record, header));
         }
         let at = |column: usize, problem: &str| format!(", column {:?}: {problem}", header[column]);
-        for ((&column, &is_text), texts) in chosen.features.iter().zip(&chosen.are_texts).zip(&mut self.texts) {
-            let cell = cell(&fields[column], is_text, texts).map_err(|problem| at(column, problem))?;
-            self.values.push(cell.to_stored());
+        for ((&column, &is_text), cells) in chosen.features.iter().zip(&chosen.are_texts).zip(&mut self.cells.columns) {
+            push_field(&fields[column], is_text, cells).map_err(|problem| at(column, problem))?;
         }
         if let Some(column) = chosen.label {
             let wrong = |problem: &str| at(column, &format!("the label {problem}"));
@@ -418,26 +428,35 @@ impl TableBuilder {
             }
             self.groups.push(self.of_group.position(group));
         }
-        self.lines.push(u32::try_from(line).map_err(|_| ": lines after line 4294967295 cannot be read".to_owned())?);
+        let lines = &mut self.cells.lines;
+        lines.push(u32::try_from(line).map_err(|_| ": lines after line 4294967295 cannot be read".to_owned())?);
+        if lines.len().is_multiple_of(BLOCK) {
+            self.cells.columns.iter_mut().for_each(Column::narrow);
+        }
         Ok(())
     }
 
     /// Returns the memory that the fields take, in bytes.
     fn bytes(&self) -> u64 {
-        let texts = self.texts.iter().chain([&self.classes, &self.of_group]);
-        self.values.bytes() + texts.map(Texts::bytes).sum::<u64>()
+        let columns = self.cells.columns.iter().map(Column::bytes).sum::<u64>();
+        columns + self.classes.bytes() + self.of_group.bytes()
     }
 }
 
-/// Returns the cell of a field.
-fn cell(field: &[u8], is_text: bool, texts: &mut Texts) -> Result<Cell, &'static str> {
+/// Appends a field to its column.
+fn push_field(field: &[u8], is_text: bool, cells: &mut Column) -> Result<(), &'static str> {
     let text = text(field)?;
     if text.is_empty() {
-        return Ok(Cell::Empty);
+        cells.push(Cell::Empty);
+        return Ok(());
     }
     // Numbers that are too large or not finite are texts here. The recipe refuses them.
     let number = if is_text { None } else { text.parse::<f64>().ok().filter(|number| number.abs() <= MAX_ABS_VALUE) };
-    Ok(number.map_or_else(|| Cell::Text(texts.position(text)), Cell::Number))
+    match number {
+        Some(number) => cells.push(Cell::Number(number)),
+        None => cells.push_text(text),
+    }
+    Ok(())
 }
 
 /// Returns a field's text without the white space around it.

@@ -304,7 +304,7 @@ impl RawTables {
 
     /// Returns the number of columns that may become features.
     pub fn n_columns(&self) -> usize {
-        self.train.1.cells.n_columns()
+        self.train.1.cells.columns.len()
     }
 
     fn labels(&self, request: &TableRequest) -> Result<Labels, DataError> {
@@ -673,11 +673,11 @@ impl SharedTable {
         let unseen = self.encoder.check(&self.cells, rows.iter().map(|&row| row as usize))?;
         // Cells that are the features themselves need no encoder, and are read faster.
         let recipe = self.encoder.recipe();
-        let are_features = recipe.are_numbers() && recipe.column_names() == self.cells.columns;
+        let are_features = recipe.are_numbers() && recipe.column_names() == self.cells.names;
         let has_gaps = || {
             !recipe.missing.is_empty()
                 || rows.iter().any(|&row| {
-                    (0..self.cells.n_columns()).any(|j| !matches!(self.cells.cell(row as usize, j), Cell::Number(_)))
+                    self.cells.columns.iter().any(|column| !matches!(column.cell(row as usize), Cell::Number(_)))
                 })
         };
         let encoder = (!are_features || has_gaps()).then(|| Arc::clone(&self.encoder));
