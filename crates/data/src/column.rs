@@ -26,6 +26,10 @@ pub(crate) struct Column {
     blocks: Vec<Block>,
     /// What to add to the numbers of centred blocks.
     centre: f64,
+    /// The bytes of all blocks but the last.
+    whole_bytes: u64,
+    /// Whether numbers are rounded if there are many.
+    is_narrowing: bool,
     /// The texts that occur.
     pub(crate) texts: Texts,
 }
@@ -114,22 +118,19 @@ fn uncentred(stored: f32, centre: f64) -> f64 {
 }
 
 impl Column {
+    /// Returns a column that rounds its numbers if it has many rows.
+    pub(crate) fn narrowing() -> Self {
+        Self { is_narrowing: true, ..Self::default() }
+    }
+
     /// Returns the memory that the cells and their texts take, in bytes.
     pub(crate) fn bytes(&self) -> u64 {
-        self.blocks.iter().map(Block::bytes).sum::<u64>() + self.texts.bytes()
+        self.whole_bytes + self.blocks.last().map_or(0, Block::bytes) + self.texts.bytes()
     }
 
     /// Appends a cell.
     pub(crate) fn push(&mut self, cell: Cell) {
-        let stored = cell.to_stored();
-        match self.blocks.last_mut() {
-            Some(last) if last.len() < BLOCK => last.push(stored),
-            _ => {
-                let mut block = Block::F32(Vec::new());
-                block.push(stored);
-                self.blocks.push(block);
-            }
-        }
+        self.push_stored(cell.to_stored());
     }
 
     /// Appends a text.
@@ -138,16 +139,41 @@ impl Column {
         self.push(Cell::Text(position));
     }
 
-    /// Rounds the cells to four bytes if there are many. Call it when a block is full.
-    pub(crate) fn narrow(&mut self) {
+    /// Appends the cells of another column, which was read from the rows that follow.
+    pub(crate) fn append(&mut self, part: &Self) {
+        let positions: Vec<u32> = part.texts.iter().map(|text| self.texts.position(text)).collect();
+        for stored in part.iter() {
+            match Cell::of_stored(stored) {
+                Cell::Text(position) => self.push(Cell::Text(positions[position as usize])),
+                Cell::Empty | Cell::Number(_) => self.push_stored(stored),
+            }
+        }
+    }
+
+    fn push_stored(&mut self, stored: f64) {
+        match self.blocks.last_mut() {
+            Some(last) if last.len() < BLOCK => last.push(stored),
+            _ => {
+                self.whole_bytes += self.blocks.last().map_or(0, Block::bytes);
+                let mut block = Block::F32(Vec::new());
+                block.push(stored);
+                self.blocks.push(block);
+            }
+        }
+        if self.is_narrowing && self.blocks.last().is_some_and(|last| last.len() == BLOCK) {
+            self.narrow();
+        }
+    }
+
+    /// Rounds the cells to four bytes if there are many. All blocks are full.
+    fn narrow(&mut self) {
         let n = self.blocks.len();
         if n == EXACT_BLOCKS {
             self.centre = self.find_centre();
             self.blocks.iter_mut().for_each(|block| block.narrow(self.centre));
-        } else if n > EXACT_BLOCKS
-            && let Some(last) = self.blocks.last_mut()
-        {
-            last.narrow(self.centre);
+            self.whole_bytes = self.blocks[..n - 1].iter().map(Block::bytes).sum();
+        } else if n > EXACT_BLOCKS {
+            self.blocks[n - 1].narrow(self.centre);
         }
     }
 

@@ -18,12 +18,14 @@
 //! - [`BatchOrder`]: the order of the rows in each epoch
 //! - [`Prefetcher`]: reads or draws data on other threads while the caller computes
 
+mod builder;
 mod cells;
 mod checksum;
 mod class_folders;
 mod column;
 mod dataset;
 mod days;
+mod decimal;
 pub mod digits;
 #[cfg(feature = "download")]
 pub mod download;
@@ -34,6 +36,7 @@ mod holdout;
 pub mod idx;
 mod image_file;
 mod images;
+mod in_order;
 mod input;
 pub mod input_files;
 mod learn;

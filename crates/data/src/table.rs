@@ -10,17 +10,19 @@
 //! needs at most that much and at most 2 KiB a column. Both need at most 100 MB more for the header
 //! and one line. [`MAX_COLUMNS`] and [`MAX_ROW_LENGTH`] limit these.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hasher};
 use std::io::Read;
 
 use serde::Serialize;
 
-use chainrule_core::{ContentError, MAX_ABS_VALUE, MAX_CLASSES, name_problem};
+use chainrule_core::{ContentError, MAX_ABS_VALUE, name_problem};
 
-use crate::cells::{Cell, Cells, MISSING, Texts};
-use crate::column::{BLOCK, Column};
-use crate::readers::{Record, Records, records};
+use crate::builder::{ColumnIndices, TableBuilder, TablePart};
+use crate::cells::{Cells, MISSING};
+use crate::decimal::decimal;
+use crate::in_order::convert_in_order;
+use crate::readers::{HowMany, Record, RecordBlock, Records, records};
 
 /// The selection of columns.
 #[derive(Clone, Copy, Debug, Default)]
@@ -149,17 +151,19 @@ impl TableSummary {
         let header = header(&mut *records)?;
         let mut columns: Vec<ColumnSummary> = header.iter().map(|name| ColumnSummary::new(name)).collect();
         let mut seen: Vec<DistinctValues> = header.iter().map(|_| DistinctValues::default()).collect();
-        let (mut rows, mut record) = (0, Record::default());
-        while records.next(&mut record)? {
-            if record.fields.len() != header.len() {
-                return Err(format!("line {}{}", records.line(&record)?, wrong_field_count(&record, &header)).into());
-            }
-            rows += 1;
-            for ((field, column), seen) in record.fields.iter().map(<[u8]>::trim_ascii).zip(&mut columns).zip(&mut seen)
-            {
-                column.add(field);
-                seen.add(field);
-            }
+        let (mut rows, mut block) = (0, RecordBlock::default());
+        while records.next(&mut block, HowMany::Some)? {
+            block.each(|record| {
+                if record.len() != header.len() {
+                    return Err(format!("line {}{}", record.line, wrong_field_count(&record, &header)));
+                }
+                rows += 1;
+                for ((field, column), seen) in record.iter().map(<[u8]>::trim_ascii).zip(&mut columns).zip(&mut seen) {
+                    column.add(field);
+                    seen.add(field);
+                }
+                Ok(())
+            })?;
         }
         for (column, seen) in columns.iter_mut().zip(seen) {
             column.different = seen.0.map(|hashes| hashes.len());
@@ -218,15 +222,15 @@ impl ColumnSummary {
     }
 }
 
-fn wrong_field_count(record: &Record, header: &[String]) -> String {
-    format!(": {} fields, but the header has {}", record.fields.len(), header.len())
+pub(crate) fn wrong_field_count(record: &Record, header: &[String]) -> String {
+    format!(": {} fields, but the header has {}", record.len(), header.len())
 }
 
 /// Returns a name without the white space around it.
 ///
 /// White space inside quotes belongs to the name, but csv does not distinguish it from white space
 /// around the name. Such a name is refused, so that two different names are never confused.
-fn name(field: &[u8], has_quotes: bool) -> Result<&str, &'static str> {
+pub(crate) fn name(field: &[u8], has_quotes: bool) -> Result<&str, &'static str> {
     let name = field.trim_ascii();
     if name.starts_with(b"\"") && !field.starts_with(b"\"") {
         return Err("begins with white space before a quote, so the quote would be part of it; remove the white space");
@@ -243,30 +247,40 @@ fn parse(mut records: Box<dyn Records + '_>, columns: Columns, max_bytes: u64) -
     let header = header(&mut *records)?;
     let chosen = ColumnIndices::new(&header, columns)?;
     let mut rows = TableBuilder::new(&header, &chosen);
-    let mut record = Record::default();
-    while records.next(&mut record)? {
-        let line = records.line(&record)?;
-        rows.add(&record, line).map_err(|problem| format!("line {line}{problem}"))?;
-        if rows.bytes() > max_bytes {
-            return Err(format!(
-                "line {line}: its rows so far take {} bytes, more than data.resident_bytes = {max_bytes} allows in memory",
-                rows.bytes()
-            ));
-        }
-    }
-    if rows.cells.lines.is_empty() {
-        return Err("it has no rows below its header".to_owned());
-    }
+    convert_in_order(
+        || {
+            let mut block = RecordBlock::default();
+            Ok(records.next(&mut block, HowMany::Some)?.then_some(block))
+        },
+        |block| TablePart::parse(&block, &header, &chosen),
+        |part| rows.append(part, max_bytes),
+    )?;
     let TableBuilder { cells, labels, classes, groups, .. } = rows;
     let classes = classes.iter().map(str::to_owned).collect();
+    if cells.lines.is_empty() {
+        return Err("it has no rows below its header".to_owned());
+    }
     Ok(Table { cells, labels, classes, groups, sha256: records.sha256(), header })
 }
 
 /// Reads the column names from the first record.
 fn header(records: &mut dyn Records) -> Result<Vec<String>, String> {
-    let mut record = Record::default();
-    records.next(&mut record)?;
-    let Record { fields, has_quotes } = record;
+    let mut block = RecordBlock::default();
+    records.next(&mut block, HowMany::One)?;
+    let mut header = Vec::new();
+    block.each(|record| {
+        header = names(&record)?;
+        Ok::<_, String>(())
+    })?;
+    if header.is_empty() {
+        return Err("it is empty; expected a header row of names".to_owned());
+    }
+    Ok(header)
+}
+
+/// Returns the column names of a record.
+fn names(record: &Record) -> Result<Vec<String>, String> {
+    let (fields, has_quotes) = (record, record.has_quotes);
     let mut header: Vec<String> = Vec::new();
     if fields.len() > MAX_COLUMNS {
         return Err(format!("line 1: it has {} columns; at most {MAX_COLUMNS} are supported", fields.len()));
@@ -289,9 +303,6 @@ fn header(records: &mut dyn Records) -> Result<Vec<String>, String> {
             return Err(format!("line 1: the name of column {column} {problem}"));
         }
         header.push(name.to_owned());
-    }
-    if header.is_empty() {
-        return Err("it is empty; expected a header row of names".to_owned());
     }
     if header.iter().all(|name| name.parse::<f64>().is_ok()) {
         return Err("line 1: it has only numbers; expected a header row of names".to_owned());
@@ -322,148 +333,6 @@ pub(crate) fn listed(names: &[String]) -> String {
     text
 }
 
-/// The indices of the selected columns in a record.
-struct ColumnIndices {
-    features: Vec<usize>,
-    /// Whether all fields of a feature column are texts.
-    are_texts: Vec<bool>,
-    label: Option<usize>,
-    group: Option<usize>,
-}
-
-impl ColumnIndices {
-    fn new(header: &[String], columns: Columns) -> Result<Self, String> {
-        let Columns { features, ignored, label, group, texts } = columns;
-        let places: BTreeMap<&str, usize> = header.iter().enumerate().map(|(i, name)| (name.as_str(), i)).collect();
-        let place = |name: &str, what: &str| {
-            places
-                .get(name)
-                .copied()
-                .ok_or_else(|| format!("no column {name:?}{what}; its columns are {}", listed(header)))
-        };
-        let label = label.map(|label| place(label, " for the label")).transpose()?;
-        let group = group.map(|group| place(group, ", by which data.group groups the rows")).transpose()?;
-        ignored.iter().try_for_each(|name| place(name, ", which data.ignore names").map(drop))?;
-        let features: Vec<usize> = match features {
-            None => {
-                let is_feature = |i: &usize| Some(*i) != label && Some(*i) != group && !ignored.contains(&header[*i]);
-                (0..header.len()).filter(is_feature).collect()
-            }
-            Some(features) => {
-                let missing: Vec<String> =
-                    features.iter().filter(|name| !places.contains_key(name.as_str())).cloned().collect();
-                if !missing.is_empty() {
-                    let (missing, known) = (listed(&missing), listed(header));
-                    return Err(format!("no column {missing}, which the model needs; its columns are {known}"));
-                }
-                features.iter().map(|name| places[name.as_str()]).collect()
-            }
-        };
-        if features.is_empty() {
-            return Err(format!("no feature column is left; its columns are {}", listed(header)));
-        }
-        let are_texts = features.iter().map(|&i| texts.contains(&header[i])).collect();
-        Ok(Self { features, are_texts, label, group })
-    }
-}
-
-/// The rows read so far.
-struct TableBuilder<'a> {
-    header: &'a [String],
-    chosen: &'a ColumnIndices,
-    cells: Cells,
-    labels: Vec<u16>,
-    classes: Texts,
-    groups: Vec<u32>,
-    of_group: Texts,
-}
-
-impl<'a> TableBuilder<'a> {
-    fn new(header: &'a [String], chosen: &'a ColumnIndices) -> Self {
-        let names = chosen.features.iter().map(|&column| header[column].clone()).collect();
-        let columns = chosen.features.iter().map(|_| Column::default()).collect();
-        Self {
-            header,
-            chosen,
-            cells: Cells { names, columns, lines: Vec::new() },
-            labels: Vec::new(),
-            classes: Texts::default(),
-            groups: Vec::new(),
-            of_group: Texts::default(),
-        }
-    }
-
-    fn add(&mut self, record: &Record, line: u64) -> Result<(), String> {
-        let Record { fields, has_quotes } = record;
-        let Self { header, chosen, .. } = *self;
-        if fields.len() != header.len() {
-            return Err(wrong_field_count(record, header));
-        }
-        let at = |column: usize, problem: &str| format!(", column {:?}: {problem}", header[column]);
-        for ((&column, &is_text), cells) in chosen.features.iter().zip(&chosen.are_texts).zip(&mut self.cells.columns) {
-            push_field(&fields[column], is_text, cells).map_err(|problem| at(column, problem))?;
-        }
-        if let Some(column) = chosen.label {
-            let wrong = |problem: &str| at(column, &format!("the label {problem}"));
-            let label = name(&fields[column], *has_quotes).map_err(wrong)?;
-            // An empty label is a missing one.
-            if let Some(problem) = name_problem(label).filter(|_| !label.is_empty()) {
-                return Err(wrong(problem));
-            }
-            if self.classes.len() == MAX_CLASSES && !self.classes.has(label) {
-                return Err(at(
-                    column,
-                    &format!(
-                        "this is the {}th different label; at most {MAX_CLASSES} classes are supported; is this the right column (data.label)?",
-                        MAX_CLASSES + 1
-                    ),
-                ));
-            }
-            self.labels.push(self.classes.position(label) as u16);
-        }
-        if let Some(column) = chosen.group {
-            let group = text(&fields[column]).map_err(|problem| at(column, problem))?;
-            if group.is_empty() {
-                return Err(at(column, "the group is missing; leave out the row, or data.group"));
-            }
-            self.groups.push(self.of_group.position(group));
-        }
-        let lines = &mut self.cells.lines;
-        lines.push(u32::try_from(line).map_err(|_| ": lines after line 4294967295 cannot be read".to_owned())?);
-        if lines.len().is_multiple_of(BLOCK) {
-            self.cells.columns.iter_mut().for_each(Column::narrow);
-        }
-        Ok(())
-    }
-
-    /// Returns the memory that the fields take, in bytes.
-    fn bytes(&self) -> u64 {
-        let columns = self.cells.columns.iter().map(Column::bytes).sum::<u64>();
-        columns + self.classes.bytes() + self.of_group.bytes()
-    }
-}
-
-/// Appends a field to its column.
-fn push_field(field: &[u8], is_text: bool, cells: &mut Column) -> Result<(), &'static str> {
-    let text = text(field)?;
-    if text.is_empty() {
-        cells.push(Cell::Empty);
-        return Ok(());
-    }
-    // Numbers that are too large or not finite are texts here. The recipe refuses them.
-    let number = if is_text { None } else { text.parse::<f64>().ok().filter(|number| number.abs() <= MAX_ABS_VALUE) };
-    match number {
-        Some(number) => cells.push(Cell::Number(number)),
-        None => cells.push_text(text),
-    }
-    Ok(())
-}
-
-/// Returns a field's text without the white space around it.
-fn text(field: &[u8]) -> Result<&str, &'static str> {
-    std::str::from_utf8(field.trim_ascii()).map_err(|_| "not UTF-8")
-}
-
 /// Sorts labels: in numeric order if all are numbers, else in character order.
 pub fn sorted_labels(labels: BTreeSet<String>) -> Vec<String> {
     let sizes: Option<Vec<f64>> = labels.iter().map(|label| number(label.as_bytes())).collect();
@@ -476,7 +345,7 @@ pub fn sorted_labels(labels: BTreeSet<String>) -> Vec<String> {
 
 /// Parses a number of at most [`MAX_ABS_VALUE`].
 pub(crate) fn number(field: &[u8]) -> Option<f64> {
-    let number = std::str::from_utf8(field).ok()?.parse::<f64>().ok()?;
+    let number = decimal(field)?;
     (number.abs() <= MAX_ABS_VALUE).then_some(number)
 }
 

@@ -14,9 +14,10 @@ use crate::picture::{Grey, PictureError};
 use crate::tables::{TRAIN, VALIDATION};
 
 pub use crate::input::Input;
-pub use records::{Record, Records};
+pub use records::{HowMany, Record, RecordBlock, Records};
 
 mod records;
+mod separated;
 
 /// A file format.
 pub trait Reader: Sync {

@@ -1,0 +1,207 @@
+//! Builds a table from blocks of records. Each block is parsed by itself, and the parts are then
+//! joined in their order.
+
+use std::collections::BTreeMap;
+
+use chainrule_core::{MAX_ABS_VALUE, MAX_CLASSES, name_problem};
+
+use crate::cells::{Cell, Cells, Texts};
+use crate::column::Column;
+use crate::decimal::decimal;
+use crate::readers::{Record, RecordBlock};
+use crate::table::{Columns, listed, name, wrong_field_count};
+
+/// The indices of the selected columns in a record.
+pub(crate) struct ColumnIndices {
+    features: Vec<usize>,
+    /// Whether all fields of a feature column are texts.
+    are_texts: Vec<bool>,
+    label: Option<usize>,
+    group: Option<usize>,
+}
+
+impl ColumnIndices {
+    pub(crate) fn new(header: &[String], columns: Columns) -> Result<Self, String> {
+        let Columns { features, ignored, label, group, texts } = columns;
+        let places: BTreeMap<&str, usize> = header.iter().enumerate().map(|(i, name)| (name.as_str(), i)).collect();
+        let place = |name: &str, what: &str| {
+            places
+                .get(name)
+                .copied()
+                .ok_or_else(|| format!("no column {name:?}{what}; its columns are {}", listed(header)))
+        };
+        let label = label.map(|label| place(label, " for the label")).transpose()?;
+        let group = group.map(|group| place(group, ", by which data.group groups the rows")).transpose()?;
+        ignored.iter().try_for_each(|name| place(name, ", which data.ignore names").map(drop))?;
+        let features: Vec<usize> = match features {
+            None => {
+                let is_feature = |i: &usize| Some(*i) != label && Some(*i) != group && !ignored.contains(&header[*i]);
+                (0..header.len()).filter(is_feature).collect()
+            }
+            Some(features) => {
+                let missing: Vec<String> =
+                    features.iter().filter(|name| !places.contains_key(name.as_str())).cloned().collect();
+                if !missing.is_empty() {
+                    let (missing, known) = (listed(&missing), listed(header));
+                    return Err(format!("no column {missing}, which the model needs; its columns are {known}"));
+                }
+                features.iter().map(|name| places[name.as_str()]).collect()
+            }
+        };
+        if features.is_empty() {
+            return Err(format!("no feature column is left; its columns are {}", listed(header)));
+        }
+        let are_texts = features.iter().map(|&i| texts.contains(&header[i])).collect();
+        Ok(Self { features, are_texts, label, group })
+    }
+}
+
+/// The positions of a column's texts, row by row.
+#[derive(Default)]
+struct Positions {
+    of_row: Vec<u32>,
+    texts: Texts,
+}
+
+impl Positions {
+    fn push(&mut self, text: &str) {
+        self.of_row.push(self.texts.position(text));
+    }
+}
+
+/// The parsed records of a block.
+pub(crate) struct TablePart {
+    columns: Vec<Column>,
+    labels: Positions,
+    groups: Positions,
+    lines: Vec<u32>,
+}
+
+impl TablePart {
+    /// Parses the fields of a block.
+    ///
+    /// # Errors
+    /// Returns what is wrong with a record, with line and column.
+    pub(crate) fn parse(block: &RecordBlock, header: &[String], chosen: &ColumnIndices) -> Result<Self, String> {
+        let columns = chosen.features.iter().map(|_| Column::default()).collect();
+        let mut part = Self { columns, labels: Positions::default(), groups: Positions::default(), lines: Vec::new() };
+        block.each(|record| {
+            part.add(&record, header, chosen).map_err(|problem| format!("line {}{problem}", record.line))
+        })?;
+        Ok(part)
+    }
+
+    fn add(&mut self, record: &Record, header: &[String], chosen: &ColumnIndices) -> Result<(), String> {
+        if record.len() != header.len() {
+            return Err(wrong_field_count(record, header));
+        }
+        let at = |column: usize, problem: &str| format!(", column {:?}: {problem}", header[column]);
+        for ((&column, &is_text), cells) in chosen.features.iter().zip(&chosen.are_texts).zip(&mut self.columns) {
+            push_field(record, column, is_text, cells).map_err(|problem| at(column, problem))?;
+        }
+        if let Some(column) = chosen.label {
+            let wrong = |problem: &str| at(column, &format!("the label {problem}"));
+            let label = name(record.field(column), record.has_quotes).map_err(wrong)?;
+            // An empty label is a missing one.
+            if let Some(problem) = name_problem(label).filter(|_| !label.is_empty()) {
+                return Err(wrong(problem));
+            }
+            self.labels.push(label);
+        }
+        if let Some(column) = chosen.group {
+            let group = record.trimmed(column).map_err(|problem| at(column, problem))?;
+            if group.is_empty() {
+                return Err(at(column, "the group is missing; leave out the row, or data.group"));
+            }
+            self.groups.push(group);
+        }
+        let line = u32::try_from(record.line).map_err(|_| ": lines after line 4294967295 cannot be read")?;
+        self.lines.push(line);
+        Ok(())
+    }
+}
+
+/// Appends a field to its column.
+fn push_field(record: &Record, field: usize, is_text: bool, cells: &mut Column) -> Result<(), &'static str> {
+    if !is_text && let Some(number) = decimal(record.field(field).trim_ascii()) {
+        // Numbers that are too large are texts here. The recipe refuses them.
+        if number.abs() <= MAX_ABS_VALUE {
+            cells.push(Cell::Number(number));
+            return Ok(());
+        }
+    }
+    match record.trimmed(field)? {
+        "" => cells.push(Cell::Empty),
+        text => cells.push_text(text),
+    }
+    Ok(())
+}
+
+/// The rows read so far.
+pub(crate) struct TableBuilder {
+    pub(crate) cells: Cells,
+    /// The position of each row's label in `classes`.
+    pub(crate) labels: Vec<u16>,
+    pub(crate) classes: Texts,
+    /// The position of each row's group.
+    pub(crate) groups: Vec<u32>,
+    of_group: Texts,
+    /// The label column's name.
+    label: String,
+}
+
+impl TableBuilder {
+    pub(crate) fn new(header: &[String], chosen: &ColumnIndices) -> Self {
+        let names = chosen.features.iter().map(|&column| header[column].clone()).collect();
+        let columns = chosen.features.iter().map(|_| Column::narrowing()).collect();
+        Self {
+            cells: Cells { names, columns, lines: Vec::new() },
+            labels: Vec::new(),
+            classes: Texts::default(),
+            groups: Vec::new(),
+            of_group: Texts::default(),
+            label: chosen.label.map(|column| header[column].clone()).unwrap_or_default(),
+        }
+    }
+
+    /// Appends the rows that follow.
+    ///
+    /// # Errors
+    /// Fails if there are too many classes, or if the rows take more than `max_bytes`.
+    pub(crate) fn append(&mut self, part: TablePart, max_bytes: u64) -> Result<(), String> {
+        let TablePart { columns, labels, groups, lines } = part;
+        self.cells.columns.iter_mut().zip(&columns).for_each(|(column, part)| column.append(part));
+        let mut positions = Vec::with_capacity(labels.texts.len());
+        for (own, label) in (0..).zip(labels.texts.iter()) {
+            if self.classes.len() == MAX_CLASSES && !self.classes.has(label) {
+                let row = labels.of_row.iter().position(|&label| label == own).unwrap_or_default();
+                return Err(format!(
+                    "line {}, column {:?}: this is the {}th different label; at most {MAX_CLASSES} classes are supported; is this the right column (data.label)?",
+                    lines[row],
+                    self.label,
+                    MAX_CLASSES + 1
+                ));
+            }
+            positions.push(self.classes.position(label) as u16);
+        }
+        self.labels.extend(labels.of_row.iter().map(|&label| positions[label as usize]));
+        let positions: Vec<u32> = groups.texts.iter().map(|group| self.of_group.position(group)).collect();
+        self.groups.extend(groups.of_row.iter().map(|&group| positions[group as usize]));
+        let bytes = self.bytes();
+        match lines.last().filter(|_| bytes > max_bytes) {
+            Some(line) => Err(format!(
+                "line {line}: its rows so far take {bytes} bytes, more than data.resident_bytes = {max_bytes} allows in memory"
+            )),
+            None => {
+                self.cells.lines.extend(lines);
+                Ok(())
+            }
+        }
+    }
+
+    /// Returns the memory that the fields take, in bytes.
+    fn bytes(&self) -> u64 {
+        let columns = self.cells.columns.iter().map(Column::bytes).sum::<u64>();
+        columns + self.classes.bytes() + self.of_group.bytes()
+    }
+}
