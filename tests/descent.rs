@@ -322,7 +322,7 @@ fn balanced_weights_match_scikit_learn() {
             assert!((ours / their - 1.0).abs() < 1e-15, "{weights:?} {theirs:?}");
         }
 
-        let numbers = Rows::of_numbers(5, values.concat(), labels.clone());
+        let numbers = Rows::of_values(5, &values.concat(), labels.clone());
         let preprocessing = Preprocessing::Standardized(numbers.moments().unwrap());
         let features: Vec<f64> =
             values.concat().iter().enumerate().map(|(i, &raw)| preprocessing.value(i % 5, raw)).collect();

@@ -125,7 +125,7 @@ fn on_a_table(config: &str, setting: &str, device: &Device) -> (History, Vec<f64
     let (n, d, k) = (300, 4, 3);
     let values: Vec<f64> =
         (0..n * d).zip(uniform(1, n * d)).map(|(i, x)| x * [1.0, 10.0, 100.0, 1000.0][i % d]).collect();
-    let rows = Rows::of_numbers(d, values, (0..n).map(|i| (i * i % k) as u16).collect());
+    let rows = Rows::of_values(d, &values, (0..n).map(|i| (i * i % k) as u16).collect());
     let config = experiment(config, &[setting, "data.standardize=true"]);
     let standardized = Preprocessing::Standardized(rows.moments().unwrap());
     let rows = Examples::new(rows, &standardized, config.descent().precision, device, Expansion::Host).unwrap();

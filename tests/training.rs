@@ -211,7 +211,7 @@ fn evaluations_follow_the_protocol() {
 #[test]
 fn training_learns_from_a_sorted_file() {
     let values: Vec<f64> = (0..20).map(|i| if i < 16 { -1.0 } else { 1.0 }).collect();
-    let rows = Rows::of_numbers(1, values, (0..20).map(|i| u16::from(i >= 16)).collect());
+    let rows = Rows::of_values(1, &values, (0..20).map(|i| u16::from(i >= 16)).collect());
     let rows = Examples::new(rows, &Preprocessing::Raw, Precision::F32, &device(), Expansion::Host).unwrap();
     let accuracy = |drop_last: &str| {
         let set = ["descent.batch_size=16", "descent.shuffle.generator=none", "descent.learning_rate=0.5", drop_last];

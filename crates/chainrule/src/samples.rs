@@ -9,8 +9,8 @@ use chainrule_core::{
 use chainrule_data::digits::draw_both;
 use chainrule_data::table::sorted_labels;
 use chainrule_data::{
-    Counts, Data, DataError, Dataset, Holdout, Origin, Provenance, RecipeOptions, RecipeSource, RowBuffer, Rows,
-    TableRequest, Tables, names, schema_of_images, schema_of_tables, sha256,
+    Counts, Data, DataError, Dataset, Holdout, Numbers, Origin, Provenance, RecipeOptions, RecipeSource, RowBuffer,
+    Rows, TableRequest, Tables, names, schema_of_images, schema_of_tables, sha256,
 };
 
 use crate::{Error, SamplesError};
@@ -138,7 +138,7 @@ impl Samples<()> {
     /// Returns an error if there is no row, if rows differ in length, or if a number is not finite
     /// or beyond ±1e30.
     pub fn rows<T: Copy + Into<f64>, R: AsRef<[T]>>(rows: impl IntoIterator<Item = R>) -> Result<Self, Error> {
-        let (mut values, mut d, mut n) = (Vec::new(), 0, 0);
+        let (mut numbers, mut d, mut n) = (Numbers::default(), 0, 0);
         for row in rows {
             let row = row.as_ref();
             if n == 0 {
@@ -152,8 +152,8 @@ impl Samples<()> {
                 if value.is_nan() || value.abs() > MAX_ABS_VALUE {
                     return Err(SamplesError::Number { row: n, column, value }.into());
                 }
-                values.push(value);
             }
+            numbers.push(row.iter().map(|&value| value.into()));
             n += 1;
         }
         if n == 0 {
@@ -162,7 +162,7 @@ impl Samples<()> {
         if d == 0 {
             return Err(SamplesError::NoFeature.into());
         }
-        Ok(Self::of_numbers(Rows::of_numbers(d, values, vec![0; n])))
+        Ok(Self::of_numbers(Rows::of_numbers(numbers, vec![0; n])))
     }
 
     /// Like [`rows`](Self::rows), from one slice `[n * d]` in row-major order, with d numbers per

@@ -5,7 +5,13 @@ fn main() {
     let before = peak();
     let columns = Columns { label: Some("y"), ..Columns::default() };
     let table = Table::read(std::fs::File::open(path).unwrap(), columns, u64::MAX).unwrap();
-    println!("{} rows {:.3} s, peak {:.1} MB above {:.1}", table.len(), start.elapsed().as_secs_f64(), (peak()-before) as f64/1e3, before as f64/1e3);
+    println!(
+        "{} rows {:.3} s, peak {:.1} MB above {:.1}",
+        table.len(),
+        start.elapsed().as_secs_f64(),
+        (peak() - before) as f64 / 1e3,
+        before as f64 / 1e3
+    );
 }
 fn peak() -> u64 {
     let s = std::fs::read_to_string("/proc/self/status").unwrap();

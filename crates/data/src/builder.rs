@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use chainrule_core::{MAX_ABS_VALUE, MAX_CLASSES, name_problem};
 
 use crate::cells::{Cell, Cells, Texts};
-use crate::column::Column;
+use crate::column::{Column, ColumnPart};
 use crate::decimal::decimal;
 use crate::readers::{Record, RecordBlock};
 use crate::table::{Columns, listed, name, wrong_field_count};
@@ -71,7 +71,7 @@ impl Positions {
 
 /// The parsed records of a block.
 pub(crate) struct TablePart {
-    columns: Vec<Column>,
+    columns: Vec<ColumnPart>,
     labels: Positions,
     groups: Positions,
     lines: Vec<u32>,
@@ -83,7 +83,7 @@ impl TablePart {
     /// # Errors
     /// Returns what is wrong with a record, with line and column.
     pub(crate) fn parse(block: &RecordBlock, header: &[String], chosen: &ColumnIndices) -> Result<Self, String> {
-        let columns = chosen.features.iter().map(|_| Column::default()).collect();
+        let columns = chosen.features.iter().map(|_| ColumnPart::default()).collect();
         let mut part = Self { columns, labels: Positions::default(), groups: Positions::default(), lines: Vec::new() };
         block.each(|record| {
             part.add(&record, header, chosen).map_err(|problem| format!("line {}{problem}", record.line))
@@ -122,7 +122,7 @@ impl TablePart {
 }
 
 /// Appends a field to its column.
-fn push_field(record: &Record, field: usize, is_text: bool, cells: &mut Column) -> Result<(), &'static str> {
+fn push_field(record: &Record, field: usize, is_text: bool, cells: &mut ColumnPart) -> Result<(), &'static str> {
     if !is_text && let Some(number) = decimal(record.field(field).trim_ascii()) {
         // Numbers that are too large are texts here. The recipe refuses them.
         if number.abs() <= MAX_ABS_VALUE {
@@ -153,7 +153,7 @@ pub(crate) struct TableBuilder {
 impl TableBuilder {
     pub(crate) fn new(header: &[String], chosen: &ColumnIndices) -> Self {
         let names = chosen.features.iter().map(|&column| header[column].clone()).collect();
-        let columns = chosen.features.iter().map(|_| Column::narrowing()).collect();
+        let columns = chosen.features.iter().map(|_| Column::default()).collect();
         Self {
             cells: Cells { names, columns, lines: Vec::new() },
             labels: Vec::new(),
@@ -170,7 +170,7 @@ impl TableBuilder {
     /// Fails if there are too many classes, or if the rows take more than `max_bytes`.
     pub(crate) fn append(&mut self, part: TablePart, max_bytes: u64) -> Result<(), String> {
         let TablePart { columns, labels, groups, lines } = part;
-        self.cells.columns.iter_mut().zip(&columns).for_each(|(column, part)| column.append(part));
+        self.cells.columns.iter_mut().zip(columns).for_each(|(column, part)| column.append(part));
         let mut positions = Vec::with_capacity(labels.texts.len());
         for (own, label) in (0..).zip(labels.texts.iter()) {
             if self.classes.len() == MAX_CLASSES && !self.classes.has(label) {

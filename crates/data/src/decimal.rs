@@ -21,21 +21,30 @@ pub(crate) fn decimal(text: &[u8]) -> Option<f64> {
         [b'+', digits @ ..] => (false, digits),
         digits => (false, digits),
     };
-    let (mut whole, mut count, mut point) = (0_u64, 0, None);
-    if digits.len() <= MAX_DIGITS + 1 {
-        for &byte in digits {
-            match byte {
-                b'0'..=b'9' => {
-                    whole = whole.wrapping_mul(10).wrapping_add(u64::from(byte - b'0'));
-                    count += 1;
-                }
-                b'.' if point.is_none() => point = Some(count),
-                _ => return slowly(text),
-            }
-        }
+    if digits.len() > MAX_DIGITS + 1 {
+        return slowly(text);
     }
-    let decimals = point.map_or(0, |point| count - point);
-    if count == 0 || count > MAX_DIGITS || whole > MAX_WHOLE {
+    let mut whole = 0_u64;
+    let mut count = |digits: &[u8]| {
+        let mut count = 0;
+        for byte in digits {
+            let digit = byte.wrapping_sub(b'0');
+            if digit > 9 {
+                break;
+            }
+            whole = whole.wrapping_mul(10).wrapping_add(digit.into());
+            count += 1;
+        }
+        count
+    };
+    let places = count(digits);
+    let decimals = match digits.get(places) {
+        Some(b'.') => count(&digits[places + 1..]),
+        _ => 0,
+    };
+    let has_point = usize::from(places < digits.len());
+    let n = places + decimals;
+    if n == 0 || n > MAX_DIGITS || n + has_point < digits.len() || whole > MAX_WHOLE {
         return slowly(text);
     }
     let size = whole as f64 / POWERS[decimals];
@@ -59,9 +68,18 @@ mod tests {
         for sign in ["", "-", "+", "--"] {
             let few = ["0", "1", ".", "1.", ".5", "0.1", "3.3", "1e5", "1.5e-7", "inf", "NaN", "1.2.3", "", "00.10"];
             let long = [
-                "9007199254740992", "9007199254740993", "9007199254740994", "0.9007199254740993",
-                "1234567890123456789", "12345678901234567890", "123456789.0123456789", "0.00000000000000000001",
-                ".0000000000000000001", "1.7976931348623157", "99999999999999999999", "18446744073709551616",
+                "9007199254740992",
+                "9007199254740993",
+                "9007199254740994",
+                "0.9007199254740993",
+                "1234567890123456789",
+                "12345678901234567890",
+                "123456789.0123456789",
+                "0.00000000000000000001",
+                ".0000000000000000001",
+                "1.7976931348623157",
+                "99999999999999999999",
+                "18446744073709551616",
                 "000000000000000000000001",
             ];
             few.iter().chain(&long).for_each(|text| check(&format!("{sign}{text}")));

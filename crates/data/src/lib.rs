@@ -56,6 +56,7 @@ mod unused;
 pub use cells::MISSING;
 pub use checksum::sha256;
 pub use class_folders::{PictureMode, PictureRequest};
+pub use column::Numbers;
 pub use dataset::{
     DIGITS, Dataset, DatasetKind, HeldOut, digits_to_draw, holdout, names, resolve_source, table_request,
 };

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use chainrule_core::{ContentError, FeatureKind, Features, Preprocessing, Recipe, Standardization};
 
-use crate::cells::{Cell, Cells};
+use crate::cells::Cells;
 use crate::checksum::Checksum;
-use crate::column::{BLOCK, Column};
+use crate::column::{BLOCK, Column, Numbers};
 use crate::encode::{Encoder, Unseen};
 use crate::idx::IdxImages;
 use crate::learn::{RecipeOptions, learn};
@@ -100,17 +100,21 @@ impl Rows {
     ///
     /// # Panics
     /// Panics if the numbers of rows and labels differ.
-    pub fn of_numbers(n_features: usize, values: impl IntoIterator<Item = f64>, labels: Vec<u16>) -> Self {
-        let mut columns = vec![Column::default(); n_features];
-        let mut count = 0;
-        for value in values {
-            columns[count % n_features].push(Cell::Number(value));
-            count += 1;
-        }
-        let n = labels.len();
-        assert_eq!(count, n * n_features, "expected {n_features} numbers for each of {n} rows");
+    pub fn of_values(n_features: usize, values: &[f64], labels: Vec<u16>) -> Self {
+        let mut numbers = Numbers::default();
+        values.chunks(n_features).for_each(|row| numbers.push(row.iter().copied()));
+        Self::of_numbers(numbers, labels)
+    }
+
+    /// Creates rows of numbers. Each label is a class position.
+    ///
+    /// # Panics
+    /// Panics if the numbers of rows and labels differ.
+    pub fn of_numbers(numbers: Numbers, labels: Vec<u16>) -> Self {
+        let (n, columns) = numbers.finish();
+        assert_eq!(n, labels.len(), "one label per row");
         // The names are not used: nothing encodes these rows.
-        let cells = Cells { names: vec![String::new(); n_features], columns, lines: Vec::new() };
+        let cells = Cells { names: vec![String::new(); columns.len()], columns, lines: Vec::new() };
         Self::of_cells(Arc::new(cells), None, None, labels.into())
     }
 

@@ -20,6 +20,7 @@ use chainrule_core::{ContentError, MAX_ABS_VALUE, name_problem};
 
 use crate::builder::{ColumnIndices, TableBuilder, TablePart};
 use crate::cells::{Cells, MISSING};
+use crate::column::Column;
 use crate::decimal::decimal;
 use crate::in_order::convert_in_order;
 use crate::readers::{HowMany, Record, RecordBlock, Records, records};
@@ -255,7 +256,8 @@ fn parse(mut records: Box<dyn Records + '_>, columns: Columns, max_bytes: u64) -
         |block| TablePart::parse(&block, &header, &chosen),
         |part| rows.append(part, max_bytes),
     )?;
-    let TableBuilder { cells, labels, classes, groups, .. } = rows;
+    let TableBuilder { mut cells, labels, classes, groups, .. } = rows;
+    cells.columns.iter_mut().for_each(Column::close);
     let classes = classes.iter().map(str::to_owned).collect();
     if cells.lines.is_empty() {
         return Err("it has no rows below its header".to_owned());

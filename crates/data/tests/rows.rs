@@ -9,7 +9,7 @@ use chainrule_data::{Counts, RowBuffer, Rows};
 /// Returns five rows of three columns, with the classes 0, 1, 2, 0, 1.
 fn table() -> Rows {
     let values: Vec<f64> = (0..15).map(|i| f64::from(i) + 0.1).collect();
-    Rows::of_numbers(3, values, vec![0, 1, 2, 0, 1])
+    Rows::of_values(3, &values, vec![0, 1, 2, 0, 1])
 }
 
 fn all(rows: &Rows) -> Vec<Vec<f64>> {
@@ -119,5 +119,5 @@ fn a_selection_frees_the_other_images() {
 #[test]
 #[should_panic(expected = "row 3 of 3")]
 fn a_row_past_the_end_is_refused() {
-    Rows::of_numbers(1, vec![1.0, 2.0, 3.0], vec![0; 3]).label(3);
+    Rows::of_values(1, &[1.0, 2.0, 3.0], vec![0; 3]).label(3);
 }

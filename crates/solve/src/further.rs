@@ -132,7 +132,7 @@ mod tests {
         // The second feature is ten times as large as the first.
         let x = |i: usize| [(i % 7) as f64 - 3.0, 10.0 * ((i * 5 % 11) as f64 - 5.0)];
         let labels: Vec<u16> = (0..60).map(|i| u16::from(x(i)[0] + x(i)[1] / 10.0 + (i % 3) as f64 > 1.0)).collect();
-        let rows = Rows::of_numbers(2, (0..60).flat_map(x).collect::<Vec<f64>>(), labels);
+        let rows = Rows::of_values(2, &(0..60).flat_map(x).collect::<Vec<f64>>(), labels);
         let classes = ["no", "yes"].map(|name| Class::Name(name.to_owned()));
         let mut settings = Settings::of(ModelKind::Logistic).with_classes(&classes);
         settings.objective.l2 = 0.01;

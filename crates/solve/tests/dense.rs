@@ -105,7 +105,7 @@ fn table(times: usize) -> Rows {
         })
         .collect();
     let values: Vec<f64> = rows.iter().flat_map(|(row, _)| *row).collect();
-    Rows::of_numbers(3, values, rows.iter().map(|(_, label)| *label).collect())
+    Rows::of_values(3, &values, rows.iter().map(|(_, label)| *label).collect())
 }
 
 #[test]

@@ -23,7 +23,7 @@ fn standardisation_equals_scikit_learn() {
     let expected = scikit_learn();
     let rows = matrix(&expected["rows"]);
     let (n_features, labels) = (rows[0].len(), vec![0; rows.len()]);
-    let moments = Rows::of_numbers(n_features, rows.concat(), labels).moments().unwrap();
+    let moments = Rows::of_values(n_features, &rows.concat(), labels).moments().unwrap();
     let preprocessing = Preprocessing::Standardized(moments.clone());
     for j in 0..n_features {
         for (actual, expected) in [(moments.mean[j], &expected["mean"][j]), (moments.scale[j], &expected["scale"][j])] {

@@ -120,21 +120,18 @@ impl RecordBlock {
             }
             BlockRecords::Lines { separator, first_line } => {
                 let (mut fields, mut start, mut line) = (Vec::new(), 0, *first_line);
-                for (position, &byte) in bytes.iter().enumerate() {
-                    if byte != *separator && byte != b'\n' {
-                        continue;
+                for end in memchr::memchr2_iter(*separator, b'\n', bytes) {
+                    let is_line_end = bytes[end] == b'\n';
+                    let is_blank = is_line_end && fields.is_empty() && start == end;
+                    if !is_blank {
+                        fields.push(start as u32..end as u32);
                     }
-                    if byte == b'\n' && fields.is_empty() && start == position {
-                        // A blank line.
-                        line += 1;
-                        start += 1;
-                        continue;
-                    }
-                    fields.push(start as u32..position as u32);
-                    start = position + 1;
-                    if byte == b'\n' {
-                        visit(Record { bytes, text, fields: &fields, line, has_quotes: false })?;
-                        fields.clear();
+                    start = end + 1;
+                    if is_line_end {
+                        if !is_blank {
+                            visit(Record { bytes, text, fields: &fields, line, has_quotes: false })?;
+                            fields.clear();
+                        }
                         line += 1;
                     }
                 }
