@@ -199,11 +199,13 @@ impl ColumnEncoder {
                     }
                 });
                 let of_text = of_text.collect();
-                let number = |(level, &code): (&&str, &f64)| {
-                    let number = level.parse::<f64>().ok().filter(|number| level_of_number(*number) == **level)?;
-                    Some(((number + 0.0).to_bits(), code))
+                // In a long table the number of a level may be rounded.
+                let numbers = |(level, &code): (&&str, &f64)| {
+                    let number = level.parse::<f64>().ok().filter(|&number| level_of_number(number) == **level);
+                    let both = number.into_iter().flat_map(|number| [number, f64::from(number as f32)]);
+                    both.map(|number| ((number + 0.0).to_bits(), code)).collect::<Vec<_>>()
                 };
-                let of_number = codes.iter().filter_map(number).collect();
+                let of_number = codes.iter().flat_map(numbers).collect();
                 Self { position, of_text, of_number, missing_numbers, missing, unknown }
             }
         }

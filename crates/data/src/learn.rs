@@ -419,9 +419,11 @@ impl Column<'_> {
     }
 }
 
-/// Returns the level of a number in a column with texts.
+/// Returns the level of a number in a column with texts: its shortest decimal form. A number that
+/// `f32` represents may have been rounded to it, so its form is the shortest for `f32`.
 pub(crate) fn level_of_number(number: f64) -> String {
-    (number + 0.0).to_string()
+    let narrow = number as f32;
+    if f64::from(narrow) == number { (narrow + 0.0).to_string() } else { number.to_string() }
 }
 
 pub(crate) fn no_date(text: &str) -> String {
