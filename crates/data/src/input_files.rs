@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-use chainrule_core::{ContentError, Recipe, nearest};
+use chainrule_core::{ContentError, Recipe, TextOptions, nearest};
 
 use crate::PictureMode;
 use crate::class_folders::MAX_BYTES as MAX_PICTURE_BYTES;
@@ -117,9 +117,9 @@ pub fn read(file: &Path, size: [usize; 2], mode: PictureMode) -> Result<Vec<Imag
 
 /// Reads the rows of a table, or of standard input, for a model with this recipe. All other
 /// columns, including the label, are ignored.
-pub fn read_table(file: &Path, recipe: &Recipe) -> Result<InputTable, ContentError> {
+pub fn read_table(file: &Path, recipe: &Recipe, text: TextOptions) -> Result<InputTable, ContentError> {
     let (columns, texts) = (recipe.column_names(), categories(recipe));
-    let columns = Columns { features: Some(&columns), texts: &texts, ..Columns::default() };
+    let columns = Columns { features: Some(&columns), texts: &texts, text, ..Columns::default() };
     let table = match file == Path::new(STANDARD_INPUT) {
         true => Table::read(std::io::stdin().lock(), columns, MAX_BYTES)?,
         false => Table::read(open(file)?, columns, MAX_BYTES)?,

@@ -16,10 +16,12 @@ use std::io::Read;
 
 use serde::Serialize;
 
-use chainrule_core::{ContentError, MAX_ABS_VALUE, MAX_CLASSES, name_problem};
+use chainrule_core::{ColumnKind, ContentError, MAX_ABS_VALUE, MAX_CLASSES, TextOptions, name_problem};
 
 use crate::cells::{Cell, Cells, MISSING, Texts};
+use crate::header::{Names, name};
 use crate::numbers::Values;
+use crate::read_as::ReadAs;
 use crate::readers::{Record, Records, records};
 
 /// The selection of columns.
@@ -35,6 +37,8 @@ pub struct Columns<'a> {
     pub group: Option<&'a str>,
     /// Feature columns whose fields are all read as texts, even if they look like numbers.
     pub texts: &'a [String],
+    /// How the text of the file is read.
+    pub text: TextOptions,
 }
 
 /// A table in memory. Its fields are stored as they were read. A [`Recipe`] turns them into
@@ -53,6 +57,10 @@ pub struct Table {
     pub classes: Vec<String>,
     /// The group of each row, from 0. Empty if no groups were requested.
     pub(crate) groups: Vec<u32>,
+    /// The kinds of columns that the file declares.
+    pub(crate) kinds: Vec<(String, ColumnKind)>,
+    /// What the file was taken for.
+    pub read_as: ReadAs,
     /// The SHA-256 of the file, decompressed.
     pub sha256: String,
 }
@@ -72,15 +80,15 @@ impl Table {
     /// # Errors
     /// Returns what is wrong, with line and column.
     pub fn read(reader: impl Read, columns: Columns, max_bytes: u64) -> Result<Self, ContentError> {
-        Ok(parse(records(reader, max_bytes)?, columns, max_bytes)?)
+        Ok(parse(records(reader, columns.text, max_bytes)?, columns, max_bytes)?)
     }
 
-    /// Returns the column names of the first line.
+    /// Returns the names of the columns.
     ///
     /// # Errors
     /// Fails if these are not valid names.
-    pub fn header(reader: impl Read, max_bytes: u64) -> Result<Vec<String>, ContentError> {
-        Ok(header(&mut *records(reader, max_bytes)?)?)
+    pub fn header(reader: impl Read, options: TextOptions, max_bytes: u64) -> Result<Vec<String>, ContentError> {
+        Ok(header(&mut *records(reader, options, max_bytes)?)?.names)
     }
 
     /// Returns the number of rows.
@@ -131,6 +139,8 @@ pub struct ColumnSummary {
 /// A summary of a table, whether or not it can be used for training.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TableSummary {
+    /// What the file was taken for, and why.
+    pub read_as: ReadAs,
     /// The number of rows below the header.
     pub rows: u64,
     /// The SHA-256 of the file, decompressed.
@@ -145,15 +155,20 @@ impl TableSummary {
     /// # Errors
     /// Fails if the table has no header, or if a row has a different number of fields.
     pub fn read(reader: impl Read) -> Result<Self, ContentError> {
-        let mut records = records(reader, u64::MAX)?;
-        let header = header(&mut *records)?;
+        Self::read_with(reader, TextOptions::default())
+    }
+
+    /// Like [`read`](Self::read), with what is known of the text.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_with(reader: impl Read, options: TextOptions) -> Result<Self, ContentError> {
+        let mut records = records(reader, options, u64::MAX)?;
+        let Names { names: header, notes } = header(&mut *records)?;
         let mut columns: Vec<ColumnSummary> = header.iter().map(|name| ColumnSummary::new(name)).collect();
         let mut seen: Vec<DistinctValues> = header.iter().map(|_| DistinctValues::default()).collect();
         let (mut rows, mut record) = (0, Record::default());
         while records.next(&mut record)? {
-            if record.fields.len() != header.len() {
-                return Err(format!("line {}{}", records.line(&record)?, wrong_field_count(&record, &header)).into());
-            }
             rows += 1;
             for ((field, column), seen) in record.fields.iter().map(<[u8]>::trim_ascii).zip(&mut columns).zip(&mut seen)
             {
@@ -164,7 +179,8 @@ impl TableSummary {
         for (column, seen) in columns.iter_mut().zip(seen) {
             column.different = seen.0.map(|hashes| hashes.len());
         }
-        Ok(Self { rows, sha256: records.sha256(), columns })
+        let read_as = ReadAs { notes, ..records.read_as() };
+        Ok(Self { read_as, rows, sha256: records.sha256(), columns })
     }
 }
 
@@ -218,35 +234,14 @@ impl ColumnSummary {
     }
 }
 
-fn wrong_field_count(record: &Record, header: &[String]) -> String {
-    format!(": {} fields, but the header has {}", record.fields.len(), header.len())
-}
-
-/// Returns a name without the white space around it.
-///
-/// White space inside quotes belongs to the name, but csv does not distinguish it from white space
-/// around the name. Such a name is refused, so that two different names are never confused.
-fn name(field: &[u8], has_quotes: bool) -> Result<&str, &'static str> {
-    let name = field.trim_ascii();
-    if name.starts_with(b"\"") && !field.starts_with(b"\"") {
-        return Err("begins with white space before a quote, so the quote would be part of it; remove the white space");
-    }
-    if has_quotes && name.len() < field.len() {
-        return Err(
-            "begins or ends with white space in a row with quotes, where it may be part of the name; remove the white space or the quotes",
-        );
-    }
-    std::str::from_utf8(name).map_err(|_| "is not UTF-8")
-}
-
 fn parse(mut records: Box<dyn Records + '_>, columns: Columns, max_bytes: u64) -> Result<Table, String> {
-    let header = header(&mut *records)?;
-    let chosen = ColumnIndices::new(&header, columns)?;
+    let Names { names: header, notes } = header(&mut *records)?;
+    let chosen = ColumnIndices::new(&header, columns, records.kinds())?;
     let mut rows =
         TableBuilder { texts: chosen.features.iter().map(|_| Texts::default()).collect(), ..TableBuilder::default() };
     let mut record = Record::default();
     while records.next(&mut record)? {
-        let line = records.line(&record)?;
+        let line = records.line();
         rows.add(&record, line, &header, &chosen).map_err(|problem| format!("line {line}{problem}"))?;
         if rows.bytes() > max_bytes {
             return Err(format!(
@@ -262,49 +257,15 @@ fn parse(mut records: Box<dyn Records + '_>, columns: Columns, max_bytes: u64) -
     let columns = chosen.features.iter().map(|&column| header[column].clone()).collect();
     let classes = classes.iter().map(str::to_owned).collect();
     let cells = Cells { columns, values, texts, lines };
-    Ok(Table { cells, header, labels, classes, groups, sha256: records.sha256() })
+    let (read_as, kinds) = (ReadAs { notes, ..records.read_as() }, records.kinds().to_vec());
+    Ok(Table { cells, header, labels, classes, groups, kinds, read_as, sha256: records.sha256() })
 }
 
 /// Reads the column names from the first record.
-fn header(records: &mut dyn Records) -> Result<Vec<String>, String> {
+fn header(records: &mut dyn Records) -> Result<Names, String> {
     let mut record = Record::default();
     records.next(&mut record)?;
-    let Record { fields, has_quotes } = record;
-    let mut header: Vec<String> = Vec::new();
-    if fields.len() > MAX_COLUMNS {
-        return Err(format!("line 1: it has {} columns; at most {MAX_COLUMNS} are supported", fields.len()));
-    }
-    for (i, name) in fields.iter().enumerate() {
-        let column = i + 1;
-        let name =
-            self::name(name, has_quotes).map_err(|problem| format!("line 1: the name of column {column} {problem}"))?;
-        // As pandas names them. It writes its index without a name.
-        if name.is_empty() {
-            let is_taken = |name: &String| {
-                fields.iter().any(|field| field.trim_ascii() == name.as_bytes()) || header.contains(name)
-            };
-            let again = (1..).map(|times| format!("Unnamed: {i}.{times}"));
-            let free = std::iter::once(format!("Unnamed: {i}")).chain(again).find(|name| !is_taken(name));
-            header.push(free.expect("some number is free"));
-            continue;
-        }
-        if let Some(problem) = name_problem(name) {
-            return Err(format!("line 1: the name of column {column} {problem}"));
-        }
-        header.push(name.to_owned());
-    }
-    if header.is_empty() {
-        return Err("it is empty; expected a header row of names".to_owned());
-    }
-    if header.iter().all(|name| name.parse::<f64>().is_ok()) {
-        return Err("line 1: it has only numbers; expected a header row of names".to_owned());
-    }
-    let mut sorted: Vec<&String> = header.iter().collect();
-    sorted.sort();
-    match sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(pair) => Err(format!("line 1: two columns are named {:?}", pair[0])),
-        None => Ok(header),
-    }
+    Names::of(&record.fields, record.has_quotes, records.line())
 }
 
 /// Lists some names in quotes for an error.
@@ -335,8 +296,8 @@ struct ColumnIndices {
 }
 
 impl ColumnIndices {
-    fn new(header: &[String], columns: Columns) -> Result<Self, String> {
-        let Columns { features, ignored, label, group, texts } = columns;
+    fn new(header: &[String], columns: Columns, kinds: &[(String, ColumnKind)]) -> Result<Self, String> {
+        let Columns { features, ignored, label, group, texts, .. } = columns;
         let places: BTreeMap<&str, usize> = header.iter().enumerate().map(|(i, name)| (name.as_str(), i)).collect();
         let place = |name: &str, what: &str| {
             places
@@ -365,7 +326,8 @@ impl ColumnIndices {
         if features.is_empty() {
             return Err(format!("no feature column is left; its columns are {}", listed(header)));
         }
-        let are_texts = features.iter().map(|&i| texts.contains(&header[i])).collect();
+        let is_category = |name: &String| kinds.iter().any(|(own, kind)| own == name && *kind == ColumnKind::Category);
+        let are_texts = features.iter().map(|&i| texts.contains(&header[i]) || is_category(&header[i])).collect();
         Ok(Self { features, are_texts, label, group })
     }
 }
@@ -385,9 +347,6 @@ struct TableBuilder {
 impl TableBuilder {
     fn add(&mut self, record: &Record, line: u64, header: &[String], chosen: &ColumnIndices) -> Result<(), String> {
         let Record { fields, has_quotes } = record;
-        if fields.len() != header.len() {
-            return Err(wrong_field_count(record, header));
-        }
         let at = |column: usize, problem: &str| format!(", column {:?}: {problem}", header[column]);
         for ((&column, &is_text), texts) in chosen.features.iter().zip(&chosen.are_texts).zip(&mut self.texts) {
             let cell = cell(&fields[column], is_text, texts).map_err(|problem| at(column, problem))?;

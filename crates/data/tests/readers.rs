@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::Path;
 
-use chainrule_core::DataKind;
+use chainrule_core::{DataKind, TextOptions};
 use chainrule_data::idx::images_header;
 use chainrule_data::picture::PictureError;
 use chainrule_data::readers::{IMAGES, Input, PICTURES, READERS, Reader, TABLES, names, of, sniff, table_extensions};
@@ -123,6 +123,7 @@ fn any() -> TableRequest {
         label: None,
         ignored: Vec::new(),
         group: None,
+        text: TextOptions::default(),
         recipe: RecipeSource::Learn(RecipeOptions::default()),
         classes: None,
         holdout: None,

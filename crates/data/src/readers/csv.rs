@@ -1,12 +1,20 @@
-//! CSV (RFC 4180), and other text formats with one separator character.
+//! CSV (RFC 4180) in all its dialects: commas, semicolons, tabs or bars, any of the usual encodings.
 
-use std::io;
+use std::borrow::Cow;
+use std::io::{self, Cursor, Read as _};
 
-use csv::{ByteRecord, ReaderBuilder};
+use chainrule_core::TextOptions;
+use csv::ReaderBuilder;
 
+use super::records::RowCheck;
 use super::{Input, READERS, Read, Reader, Record, Records};
 use crate::checksum::Checksum;
+use crate::decimal::NumberFormat;
+use crate::decode::Decoded;
+use crate::dialect::{Dialect, Sample, Shape};
 use crate::foreign::is_foreign;
+use crate::header::{ROW_NAMES, number_name};
+use crate::read_as::ReadAs;
 use crate::table::MAX_ROW_LENGTH;
 
 pub(super) const READER: Csv = Csv;
@@ -24,11 +32,11 @@ impl Reader for Csv {
     }
 
     fn extensions(&self) -> &'static [&'static str] {
-        &["csv"]
+        &["csv", "tsv", "txt"]
     }
 
     fn about(&self) -> &'static str {
-        "a table: a header of names, then rows of numbers and labels, separated by commas"
+        "a table of numbers and texts, separated by commas, semicolons, tabs or bars"
     }
 
     /// CSV has no magic bytes. A file counts as CSV if no other reader accepts it and it is not a
@@ -39,27 +47,85 @@ impl Reader for Csv {
     }
 
     fn read(&self) -> Read {
-        Read::Table(|input, max_bytes| separated(input, max_bytes, b','))
+        Read::Table(separated)
     }
 }
 
-/// Returns the records of a text of at most `max_bytes`. Fields are separated by `separator` and
-/// may be quoted.
-pub(super) fn separated<'a>(input: Input<'a>, max_bytes: u64, separator: u8) -> Box<dyn Records + 'a> {
-    let source = NormalizedSource::new(input, max_bytes);
-    // Accept ragged rows here; the caller reports them with their line.
+/// Returns the records of a text of at most `max_bytes`, as its dialect and the options say.
+pub(super) fn separated<'a>(
+    mut input: Input<'a>,
+    options: TextOptions,
+    max_bytes: u64,
+) -> Result<Box<dyn Records + 'a>, String> {
+    let Beginning { bytes, problem, is_whole } = Beginning::read(&mut input);
+    let dialect = Dialect::of(Sample { bytes: &bytes, is_whole }, &options)?;
+    let bytes = Rest { beginning: Cursor::new(bytes), problem, rest: input };
+    let source = NormalizedSource::new(Decoded::new(Checked::new(bytes, max_bytes), dialect.encoding));
+    // Accept ragged rows here; `Separated` reports them with their line.
     let mut builder = ReaderBuilder::new();
-    let reader = builder.has_headers(false).flexible(true).delimiter(separator).from_reader(source);
-    Box::new(Separated { reader, separator })
+    let delimiter = dialect.separator.byte();
+    let reader = builder.has_headers(false).flexible(true).delimiter(delimiter).from_reader(source);
+    let rows = RowCheck::new(dialect.encoding, options.bad_rows);
+    Ok(Box::new(Separated { reader, dialect, rows, line: 1, fields: None, held: None }))
 }
+
+/// The beginning of a file: 64 KiB, and more if these have fewer than three lines.
+struct Beginning {
+    bytes: Vec<u8>,
+    /// The error that cut the beginning short.
+    problem: Option<io::Error>,
+    /// Whether the file ends here.
+    is_whole: bool,
+}
+
+impl Beginning {
+    fn read(source: &mut impl io::Read) -> Self {
+        let (mut bytes, mut limit) = (Vec::new(), 1 << 16);
+        loop {
+            let problem = source.take(limit - bytes.len() as u64).read_to_end(&mut bytes).err();
+            let is_whole = (bytes.len() as u64) < limit && problem.is_none();
+            let lines = bytes.iter().filter(|byte| matches!(byte, b'\n' | b'\r')).count();
+            if problem.is_some() || is_whole || lines > 4 || limit > MAX_ROW_LENGTH {
+                return Self { bytes, problem, is_whole };
+            }
+            limit *= 2;
+        }
+    }
+}
+
+/// A file whose beginning was read already.
+struct Rest<R> {
+    beginning: Cursor<Vec<u8>>,
+    problem: Option<io::Error>,
+    rest: R,
+}
+
+impl<R: io::Read> io::Read for Rest<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.beginning.read(buffer)? {
+            0 if !buffer.is_empty() => self.problem.take().map_or_else(|| self.rest.read(buffer), Err),
+            count => Ok(count),
+        }
+    }
+}
+
+type Source<'a> = NormalizedSource<Decoded<Checked<Rest<Input<'a>>>>>;
 
 struct Separated<'a> {
-    reader: csv::Reader<NormalizedSource<Input<'a>>>,
-    separator: u8,
+    reader: csv::Reader<Source<'a>>,
+    dialect: Dialect,
+    rows: RowCheck,
+    /// The first line of the record that was returned last.
+    line: u64,
+    /// The number of fields of each row. It is known after the first record.
+    fields: Option<usize>,
+    /// The first row of a table without a header, and its line. It is returned after the names.
+    held: Option<(Record, u64)>,
 }
 
-impl Records for Separated<'_> {
-    fn next(&mut self, record: &mut Record) -> Result<bool, String> {
+impl Separated<'_> {
+    /// Reads the next record as it is in the file.
+    fn read(&mut self, record: &mut Record) -> Result<bool, String> {
         let Record { fields, has_quotes } = record;
         let start = self.reader.position().clone();
         let source = self.reader.get_mut();
@@ -73,40 +139,135 @@ impl Records for Separated<'_> {
         }
         let is_read = read.map_err(problem)?;
         let is_first = start.byte() == 0;
-        if let Some(other) = other_separator(fields, self.separator).filter(|_| is_first) {
-            let [name, supported] = [other, self.separator].map(separator_name);
-            return Err(format!(
-                "line 1: its columns seem to be separated by {name}; save it with {supported} instead"
-            ));
-        }
+        // csv's own position of a record is that of the blank lines before it. The reader's
+        // position is past the record's line end and past its line breaks in quotes.
+        let line_breaks = fields.as_slice().iter().filter(|&&byte| byte == b'\n').count() as u64;
+        let end = self.reader.position().line();
         // In a row without quotes each byte is part of a field, a separator or a line end, and
         // every line before it is blank. Only a byte order mark (3 bytes) is none of these.
-        let line_breaks = fields.as_slice().iter().filter(|&&byte| byte == b'\n').count() as u64;
-        let lines = (self.reader.position().line() - start.line()).saturating_sub(line_breaks);
+        let lines = (end - start.line()).saturating_sub(line_breaks);
         let plain = fields.as_slice().len() as u64 + (fields.len() as u64).saturating_sub(1) + lines;
         let extra_bytes = (self.reader.position().byte() - start.byte()).saturating_sub(plain);
         *has_quotes = extra_bytes > 0 && !(is_first && extra_bytes == 3);
+        self.line = end.saturating_sub(1 + line_breaks);
+        // An unclosed quote takes in the rest of the file with its last line end.
+        if fields.iter().next_back().is_some_and(|last| last.ends_with(b"\n")) {
+            let line = end.saturating_sub(line_breaks);
+            return Err(format!("line {line}: a quote is not closed, or closed only after a line break"));
+        }
         Ok(is_read)
     }
 
-    fn line(&self, record: &Record) -> Result<u64, String> {
-        let text = record.fields.as_slice();
-        // csv's own position of a record is that of the blank lines before it. The reader's
-        // position is past the record's line end and past its line breaks in quotes.
-        let inside = text.iter().filter(|&&byte| byte == b'\n').count() as u64;
-        let end = self.reader.position().line();
-        // An unclosed quote takes in the rest of the file with its last line end.
-        if text.ends_with(b"\n") {
-            return Err(format!(
-                "line {}: a quote is not closed, or closed only after a line break",
-                end.saturating_sub(inside)
-            ));
+    /// Reads the first record, which fixes the number of fields.
+    fn first(&mut self, record: &mut Record) -> Result<bool, String> {
+        if self.dialect.has_separator_line {
+            self.read(record)?;
         }
-        Ok(end.saturating_sub(1 + inside))
+        if !self.read(record)? {
+            return Ok(false);
+        }
+        self.rows.check_text(&record.fields).map_err(|problem| format!("line {}: {problem}", self.line))?;
+        let fields = record.fields.len();
+        if !self.dialect.has_header {
+            self.fields = Some(fields);
+            let names = fields - usize::from(self.dialect.shape != Shape::Plain);
+            let held = std::mem::take(record);
+            record.fields = (0..names).map(number_name).collect::<Vec<_>>().into();
+            self.held = Some((held, self.line));
+            return Ok(true);
+        }
+        self.fields = Some(match self.dialect.shape {
+            Shape::Plain => fields,
+            Shape::EmptyLast { in_header: true } => {
+                record.fields.truncate(fields - 1);
+                fields
+            }
+            Shape::EmptyLast { in_header: false } => fields + 1,
+            Shape::RowNames => {
+                let names = std::iter::once(ROW_NAMES.as_bytes()).chain(&record.fields);
+                record.fields = names.collect::<Vec<_>>().into();
+                fields + 1
+            }
+        });
+        Ok(true)
+    }
+
+    /// Gives a row the form that the names expect.
+    fn normalize(&self, record: &mut Record, expected: usize) -> Result<(), String> {
+        let fields = &mut record.fields;
+        if fields.len() != expected {
+            let what = match (self.dialect.has_header, self.dialect.shape) {
+                (true, Shape::Plain) => "the header has",
+                (false, Shape::Plain) => "the first row has",
+                _ => "other rows have",
+            };
+            return Err(format!("{} fields, but {what} {expected}; {SKIP}", fields.len()));
+        }
+        if matches!(self.dialect.shape, Shape::EmptyLast { .. }) {
+            let last = fields[expected - 1].trim_ascii();
+            if !last.is_empty() {
+                return Err(format!(
+                    "the last field is {:?}, but in the first rows nothing stands after the last separator; name its column in the header",
+                    String::from_utf8_lossy(last)
+                ));
+            }
+            fields.truncate(expected - 1);
+        }
+        if self.dialect.numbers != NumberFormat::Point {
+            let mut changed = None;
+            for (i, field) in fields.iter().enumerate() {
+                let own = self.dialect.numbers.with_point(field).map_err(|problem| format!("field {}: {problem}", i + 1))?;
+                if let Cow::Owned(own) = own {
+                    changed.get_or_insert_with(Vec::new).push((i, own));
+                }
+            }
+            if let Some(changed) = changed {
+                let mut changed = changed.into_iter().peekable();
+                let all = fields.iter().enumerate().map(|(i, field)| match changed.next_if(|(at, _)| *at == i) {
+                    Some((_, own)) => Cow::Owned(own),
+                    None => Cow::Borrowed(field),
+                });
+                *fields = all.collect::<Vec<_>>().into();
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What to do about a row with too few or too many fields.
+const SKIP: &str = "correct it, or leave such rows out with data.bad_rows = \"skip\"";
+
+impl Records for Separated<'_> {
+    fn next(&mut self, record: &mut Record) -> Result<bool, String> {
+        let Some(expected) = self.fields else { return self.first(record) };
+        loop {
+            match self.held.take() {
+                Some((held, line)) => (*record, self.line) = (held, line),
+                None if !self.read(record)? => return Ok(false),
+                None => {}
+            }
+            let row = self.rows.check_text(&record.fields).and_then(|()| self.normalize(record, expected));
+            if self.rows.accept(row, self.line)? {
+                return Ok(true);
+            }
+        }
+    }
+
+    fn line(&self) -> u64 {
+        self.line
+    }
+
+    fn read_as(&self) -> ReadAs {
+        ReadAs {
+            format: READER.name(),
+            facts: self.dialect.facts.clone(),
+            notes: Vec::new(),
+            skipped: self.rows.skipped.clone(),
+        }
     }
 
     fn sha256(self: Box<Self>) -> String {
-        self.reader.into_inner().checksum.finish()
+        self.reader.into_inner().source.into_inner().checksum.finish()
     }
 }
 
@@ -117,33 +278,38 @@ fn problem(error: csv::Error) -> String {
     }
 }
 
-/// Returns the separator that the file seems to use instead of `supported`: a tab in any field,
-/// or a `;` or `|` in the only field.
-fn other_separator(record: &ByteRecord, supported: u8) -> Option<u8> {
-    let mut fields = record.iter();
-    let has_tab = supported != b'\t' && record.iter().any(|field| field.contains(&b'\t'));
-    match (fields.next(), fields.next()) {
-        _ if has_tab => Some(b'\t'),
-        (Some(only), None) => [b';', b'|'].into_iter().find(|separator| only.contains(separator)),
-        _ => None,
-    }
-}
-
-fn separator_name(separator: u8) -> String {
-    match separator {
-        b'\t' => "tabs".to_owned(),
-        b',' => "commas".to_owned(),
-        other => format!("{:?}", char::from(other)),
-    }
-}
-
-/// A reader that computes a checksum, limits the bytes of the file and of a row, and normalises
-/// line ends to `\n`. It also ends the last line with `\n`.
-struct NormalizedSource<R> {
+/// A reader that computes a checksum of the bytes of a file and limits their number.
+struct Checked<R> {
     source: R,
     checksum: Checksum,
     remaining: u64,
     max_bytes: u64,
+}
+
+impl<R> Checked<R> {
+    fn new(source: R, max_bytes: u64) -> Self {
+        Self { source, checksum: Checksum::default(), remaining: max_bytes, max_bytes }
+    }
+}
+
+impl<R: io::Read> io::Read for Checked<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.source.read(buffer)?;
+        self.remaining = self.remaining.checked_sub(count as u64).ok_or_else(|| {
+            let max_bytes = self.max_bytes;
+            io::Error::other(format!(
+                "it has more than the {max_bytes} bytes that data.resident_bytes allows in memory"
+            ))
+        })?;
+        self.checksum.update(&buffer[..count]);
+        Ok(count)
+    }
+}
+
+/// A reader that limits the bytes of a row and normalises line ends to `\n`. It also ends the last
+/// line with `\n`.
+struct NormalizedSource<R> {
+    source: R,
     /// The bytes left for the current row, and whether the row exceeded them.
     remaining_in_row: u64,
     is_too_long: bool,
@@ -152,17 +318,8 @@ struct NormalizedSource<R> {
 }
 
 impl<R> NormalizedSource<R> {
-    fn new(source: R, max_bytes: u64) -> Self {
-        Self {
-            source,
-            checksum: Checksum::default(),
-            remaining: max_bytes,
-            max_bytes,
-            remaining_in_row: MAX_ROW_LENGTH,
-            is_too_long: false,
-            after_return: false,
-            ends_line: true,
-        }
+    fn new(source: R) -> Self {
+        Self { source, remaining_in_row: MAX_ROW_LENGTH, is_too_long: false, after_return: false, ends_line: true }
     }
 }
 
@@ -179,16 +336,9 @@ impl<R: io::Read> io::Read for NormalizedSource<R> {
                 self.ends_line = true;
                 return Ok(1);
             }
-            self.remaining = self.remaining.checked_sub(count as u64).ok_or_else(|| {
-                let max_bytes = self.max_bytes;
-                io::Error::other(format!(
-                    "it has more than the {max_bytes} bytes that data.resident_bytes allows in memory"
-                ))
-            })?;
             let remaining_in_row = self.remaining_in_row.checked_sub(count as u64);
             self.is_too_long = remaining_in_row.is_none();
             self.remaining_in_row = remaining_in_row.ok_or_else(|| io::Error::other("a row is too long"))?;
-            self.checksum.update(&buffer[..count]);
             let mut kept = 0;
             for i in 0..count {
                 let byte = buffer[i];
