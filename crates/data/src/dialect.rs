@@ -69,7 +69,7 @@ impl Dialect {
         let first_line = if separator_line.is_some() { 2 } else { 1 };
         let sample = Sample { bytes: &text, is_whole: sample.is_whole };
         let (Candidate { separator, records, .. }, of_separator) =
-            separator(sample, options.separator, separator_line.map(|(separator, _)| separator), options.decimal)?;
+            separator(sample, options.separator, separator_line.map(|(separator, _)| separator))?;
         let (numbers, of_decimal) = numbers(&records, separator, options)?;
         let is_number = |field: &[u8]| {
             let form = Form::of(field.trim_ascii());
@@ -290,7 +290,6 @@ fn separator(
     sample: Sample,
     given: Option<Separator>,
     of_line: Option<Separator>,
-    decimal: Option<Decimal>,
 ) -> Result<(Candidate, Fact), String> {
     let fact = |candidate: &Candidate, why: String| {
         let separator = candidate.separator;
@@ -327,24 +326,21 @@ fn separator(
         return Ok((comma, fact));
     };
     let candidate = candidates.into_iter().nth(best).expect("the position was found");
-    if candidate.separator == Separator::Comma && decimal.is_none() && is_one_column_of_decimals(&candidate) {
-        return Err(
-            "each line has one comma, which may separate two fields or be a decimal comma; set data.separator, and data.decimal = \"comma\" for one column of numbers"
-                .to_owned(),
-        );
+    if may_be_one_column(&candidate) {
+        return Err(format!(
+            "its first line has one name, and the {} below it may separate fields or be part of the values; set data.separator (to another one for a single column)",
+            candidate.separator.plural()
+        ));
     }
     let fact = fact(&candidate, candidate.why());
     Ok((candidate, fact))
 }
 
-/// Whether one name stands above lines such as `3,14`.
-fn is_one_column_of_decimals(candidate: &Candidate) -> bool {
+/// Whether one name stands above lines that the separator divides, such as `3,14`.
+fn may_be_one_column(candidate: &Candidate) -> bool {
     let Some((first, rows)) = candidate.records.split_first() else { return false };
-    let is_decimal = |row: &ByteRecord| {
-        let digits = |field: &[u8]| Form::of(field) == Form::Whole;
-        row.len() == 2 && digits(&row[0]) && row[1].iter().all(u8::is_ascii_digit) && digits(&row[1])
-    };
-    first.len() == 1 && !rows.is_empty() && rows.iter().all(is_decimal)
+    let has_value = |row: &ByteRecord| row.get(1).is_some_and(|field| !field.trim_ascii().is_empty());
+    first.len() == 1 && rows.iter().any(has_value)
 }
 
 /// Decides whether numbers have a decimal comma, from the columns that have only numbers.
