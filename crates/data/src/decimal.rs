@@ -45,7 +45,9 @@ impl Form {
         };
         let count = |mark: u8| digits.iter().filter(|&&byte| byte == mark).count();
         let (points, commas) = (count(b'.'), count(b','));
-        if !digits.iter().any(u8::is_ascii_digit) || digits.iter().any(|byte| !matches!(byte, b'0'..=b'9' | b'.' | b',')) {
+        if !digits.iter().any(u8::is_ascii_digit)
+            || digits.iter().any(|byte| !matches!(byte, b'0'..=b'9' | b'.' | b','))
+        {
             return Self::Other;
         }
         let is_grouped = |digits: &[u8], mark: u8| {
@@ -161,7 +163,24 @@ mod tests {
             (Form::CommasThenPoint, &["1,234.5", "1,234,567.89", "1,234."]),
             (
                 Form::Other,
-                &["", "-", "e5", ".", ",", "1,", "1e", "x", "01.02.2020", "1.2.3", "1,2,3", "12,34.5", "1.5,5", "1.234,5.6", "nan", "1 2"],
+                &[
+                    "",
+                    "-",
+                    "e5",
+                    ".",
+                    ",",
+                    "1,",
+                    "1e",
+                    "x",
+                    "01.02.2020",
+                    "1.2.3",
+                    "1,2,3",
+                    "12,34.5",
+                    "1.5,5",
+                    "1.234,5.6",
+                    "nan",
+                    "1 2",
+                ],
             ),
         ] {
             for field in fields {

@@ -169,7 +169,8 @@ mod tests {
         let units = || text.encode_utf16();
         let le: Vec<u8> = [0xfeff].into_iter().chain(units()).flat_map(u16::to_le_bytes).collect();
         let be: Vec<u8> = units().flat_map(u16::to_be_bytes).collect();
-        let lone: Vec<u8> = [0xd83e, 0x61, 0xdd80, 0xd83e, 0xd83e, 0xdd80].into_iter().flat_map(u16::to_le_bytes).collect();
+        let lone: Vec<u8> =
+            [0xd83e, 0x61, 0xdd80, 0xd83e, 0xd83e, 0xdd80].into_iter().flat_map(u16::to_le_bytes).collect();
         for (bytes, encoding, expected) in [
             (&le[..], TextEncoding::Utf16Le, text.as_bytes()),
             (&be, TextEncoding::Utf16Be, text.as_bytes()),

@@ -60,7 +60,9 @@ impl Dialect {
         }
         if let Some(at) = text.iter().position(|&byte| byte == 0) {
             let line = 1 + text[..at].iter().filter(|&&byte| byte == b'\n').count();
-            return Err(format!("line {line}: it has a NUL byte, which no text has; the file is no text table, or is damaged"));
+            return Err(format!(
+                "line {line}: it has a NUL byte, which no text has; the file is no text table, or is damaged"
+            ));
         }
         let separator_line = separator_line(&text);
         if let Some((_, length)) = separator_line {
@@ -77,14 +79,18 @@ impl Dialect {
         };
         let header = match options.header {
             None => has_header(&records, is_number, first_line)?,
-            Some(has_names) => crate::header::HasHeader { has_names, why: "data.header".to_owned(), is_doubtful: false },
+            Some(has_names) => {
+                crate::header::HasHeader { has_names, why: "data.header".to_owned(), is_doubtful: false }
+            }
         };
         let columns = records.first().map_or(0, ByteRecord::len);
         let of_header = Fact {
             what: "header",
             is: match header.has_names {
                 true => "yes".to_owned(),
-                false => format!("no; the columns are named by their numbers, from {:?}", crate::header::number_name(0)),
+                false => {
+                    format!("no; the columns are named by their numbers, from {:?}", crate::header::number_name(0))
+                }
             },
             why: header.why,
             unusual: match header.has_names {
@@ -104,7 +110,8 @@ impl Dialect {
                 format!("the first line has {}, and each row one more field", pluralize(columns, "name")),
             )),
         };
-        let of_shape = of_shape.map(|(is, why)| Fact { what: "fields", is: is.to_owned(), why, unusual: Some(is.to_owned()) });
+        let of_shape =
+            of_shape.map(|(is, why)| Fact { what: "fields", is: is.to_owned(), why, unusual: Some(is.to_owned()) });
         let facts = [of_encoding, of_separator, of_decimal, of_header].into_iter().chain(of_shape).collect();
         Ok(Self {
             encoding,
@@ -158,8 +165,7 @@ fn encoding(sample: Sample, given: Option<TextEncoding>) -> Result<(TextEncoding
     // Letters with accents stand among ASCII letters in western languages. Other scripts have runs.
     let is_high = |byte: &u8| *byte >= 0x80;
     let high = bytes.iter().filter(|byte| is_high(byte)).count();
-    let in_runs: usize =
-        bytes.split(|byte| !is_high(byte)).map(<[u8]>::len).filter(|&length| length >= 3).sum();
+    let in_runs: usize = bytes.split(|byte| !is_high(byte)).map(<[u8]>::len).filter(|&length| length >= 3).sum();
     let line = |at: usize| 1 + bytes[..at].iter().filter(|&&byte| byte == b'\n').count();
     let first = bytes.iter().position(|byte| is_high(byte)).unwrap_or_default();
     if bytes.contains(&0) {
@@ -310,10 +316,7 @@ fn separator(
         other.0.cmp(&one.0).then(other.1.total_cmp(&one.1)).then(other.2.total_cmp(&one.2)).then(other.3.cmp(&one.3))
     });
     let is_fallback = |candidate: &Candidate| candidate.fields > 1 && candidate.share() >= 0.5;
-    let best = candidates
-        .iter()
-        .position(Candidate::divides)
-        .or_else(|| candidates.iter().position(is_fallback));
+    let best = candidates.iter().position(Candidate::divides).or_else(|| candidates.iter().position(is_fallback));
     let Some(best) = best else {
         let comma = candidates.into_iter().find(|candidate| candidate.separator == Separator::Comma);
         let comma = comma.expect("the list has the comma");
@@ -407,7 +410,9 @@ fn numbers(
             )),
             (None, Some(written)) => point(format!("its numbers are written as {written:?}")),
             (None, None) if has_comma_in_text => point("only texts have commas".to_owned()),
-            (None, None) => Ok((NumberFormat::Unknown, fact("decimal point", "no number has a fraction so far".to_owned()))),
+            (None, None) => {
+                Ok((NumberFormat::Unknown, fact("decimal point", "no number has a fraction so far".to_owned())))
+            }
         },
     }
 }

@@ -95,7 +95,8 @@ pub(crate) fn has_header(
     let are_years = parsed.iter().all(is_year) && parsed.windows(2).all(|pair| pair[0] < pair[1]);
     let is_count = are_even && step == 1.0 && [0.0, 1.0].contains(&parsed[0]);
     let has_others = numbers.len() < first.len();
-    if let Some((_, field)) = numbers.iter().find(|(_, field)| !matches!(Form::of(field), Form::Whole) || field[0] == b'-')
+    if let Some((_, field)) =
+        numbers.iter().find(|(_, field)| !matches!(Form::of(field), Form::Whole) || field[0] == b'-')
         && !are_even
     {
         return values(format!("the first line has the number {}", shown(field)));
@@ -143,10 +144,7 @@ impl Names {
     /// cut.
     pub(crate) fn of(fields: &ByteRecord, has_quotes: bool, line: u64) -> Result<Self, String> {
         if fields.len() > MAX_COLUMNS {
-            return Err(format!(
-                "line {line}: it has {} columns; at most {MAX_COLUMNS} are supported",
-                fields.len()
-            ));
+            return Err(format!("line {line}: it has {} columns; at most {MAX_COLUMNS} are supported", fields.len()));
         }
         let (mut names, mut broken, mut cut) = (Vec::with_capacity(fields.len()), 0, 0);
         for (i, field) in fields.iter().enumerate() {
@@ -155,7 +153,11 @@ impl Names {
             let mut name = match name.contains(['\n', '\r']) {
                 true => {
                     broken += 1;
-                    name.split(['\n', '\r']).map(str::trim).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+                    name.split(['\n', '\r'])
+                        .map(str::trim)
+                        .filter(|part| !part.is_empty())
+                        .collect::<Vec<_>>()
+                        .join(" ")
                 }
                 false => name.to_owned(),
             };
@@ -184,7 +186,8 @@ impl Names {
                 true => format!("Unnamed: {i}"),
                 false => name.chars().take(MAX_NAME_LENGTH - 7).collect(),
             };
-            let first = name.is_empty().then(|| own.clone()).filter(|own| !of_file.contains(own) && !given.contains(own));
+            let first =
+                name.is_empty().then(|| own.clone()).filter(|own| !of_file.contains(own) && !given.contains(own));
             let free = first.unwrap_or_else(|| {
                 let count = times.entry(own.clone()).or_default();
                 loop {

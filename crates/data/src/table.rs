@@ -22,7 +22,7 @@ use crate::cells::{Cell, Cells, MISSING, Texts};
 use crate::header::{Names, name};
 use crate::numbers::Values;
 use crate::read_as::ReadAs;
-use crate::readers::{Record, Records, records};
+use crate::readers::{Record, Records, Required, records};
 
 /// The selection of columns.
 #[derive(Clone, Copy, Debug, Default)]
@@ -39,6 +39,10 @@ pub struct Columns<'a> {
     pub texts: &'a [String],
     /// How the text of the file is read.
     pub text: TextOptions,
+    /// Columns whose values must be of a kind. A row with another value is bad (`data.bad_rows`).
+    pub required: &'a [(String, ColumnKind)],
+    /// Texts that mark a missing value in these columns, besides the usual ones.
+    pub missing: &'a [String],
 }
 
 /// A table in memory. Its fields are stored as they were read. A [`Recipe`] turns them into
@@ -237,6 +241,7 @@ impl ColumnSummary {
 fn parse(mut records: Box<dyn Records + '_>, columns: Columns, max_bytes: u64) -> Result<Table, String> {
     let Names { names: header, notes } = header(&mut *records)?;
     let chosen = ColumnIndices::new(&header, columns, records.kinds())?;
+    records.require(required(&header, columns));
     let mut rows =
         TableBuilder { texts: chosen.features.iter().map(|_| Texts::default()).collect(), ..TableBuilder::default() };
     let mut record = Record::default();
@@ -259,6 +264,15 @@ fn parse(mut records: Box<dyn Records + '_>, columns: Columns, max_bytes: u64) -
     let cells = Cells { columns, values, texts, lines };
     let (read_as, kinds) = (ReadAs { notes, ..records.read_as() }, records.kinds().to_vec());
     Ok(Table { cells, header, labels, classes, groups, kinds, read_as, sha256: records.sha256() })
+}
+
+/// Returns which fields must have a value of a kind.
+fn required(header: &[String], columns: Columns) -> Vec<Required> {
+    let of_column = |(name, kind): &(String, ColumnKind)| {
+        let position = header.iter().position(|column| column == name)?;
+        Some(Required { position, name: name.clone(), kind: *kind, missing: columns.missing.to_vec() })
+    };
+    columns.required.iter().filter_map(of_column).collect()
 }
 
 /// Reads the column names from the first record.

@@ -98,6 +98,11 @@ pub(crate) fn categories(recipe: &Recipe) -> Vec<String> {
     recipe.columns.iter().filter(is_category).map(|column| column.name.clone()).collect()
 }
 
+/// Returns the columns of a recipe with their kinds.
+pub(crate) fn kinds(recipe: &Recipe) -> Vec<(String, ColumnKind)> {
+    recipe.columns.iter().map(|column| (column.name.clone(), column.encoding.kind())).collect()
+}
+
 /// The tables of a training as they were read: one file, or one for training and one for
 /// validation. Labels are known, features are not yet.
 #[derive(Clone, Debug)]
@@ -162,7 +167,7 @@ pub struct TableSplit {
 
 impl Tables {
     /// Returns notes on what is unusual in the files, and on rows that cannot be read.
-    fn notes_on_files(&self) -> Vec<String> {
+    pub fn notes_on_files(&self) -> Vec<String> {
         let about = |read_as: &ReadAs| [read_as.message(), read_as.skipped_message()];
         let of_file = |(name, read_as): &(String, ReadAs)| {
             let notes = about(read_as).into_iter().flatten();
@@ -468,8 +473,8 @@ fn read(path: &Path, request: &TableRequest, recipe: Option<&Recipe>) -> Result<
     let problem = |problem| DataError::Table { path: path.to_owned(), problem };
     let Some(label) = request.label.as_deref() else {
         // Read the header, to list the columns in the error.
-        let columns =
-            Table::header(idx::open(path)?, request.text, request.resident_bytes).map_err(|error| problem(error.to_string()))?;
+        let columns = Table::header(idx::open(path)?, request.text, request.resident_bytes)
+            .map_err(|error| problem(error.to_string()))?;
         return Err(DataError::NoLabel { path: path.to_owned(), columns: crate::table::listed(&columns) });
     };
     let named = match (&request.recipe, recipe) {
@@ -477,6 +482,10 @@ fn read(path: &Path, request: &TableRequest, recipe: Option<&Recipe>) -> Result<
         (RecipeSource::Learn(_), None) => None,
     };
     let texts = recipe.map_or_else(|| request.texts(), categories);
+    let required = match (&request.recipe, recipe) {
+        (_, Some(recipe)) | (RecipeSource::Model(recipe), None) => kinds(recipe),
+        (RecipeSource::Learn(options), None) => options.kinds.clone().into_iter().collect(),
+    };
     let columns = Columns {
         features: named.as_deref(),
         ignored: if named.is_some() { &[] } else { &request.ignored },
@@ -485,6 +494,8 @@ fn read(path: &Path, request: &TableRequest, recipe: Option<&Recipe>) -> Result<
         group: request.group.as_deref().filter(|_| recipe.is_none() && (named.is_none() || request.holdout.is_some())),
         texts: &texts,
         text: request.text,
+        required: &required,
+        missing: recipe.map_or_else(|| request.missing(), |recipe| &recipe.missing),
     };
     let file = idx::open(path)?;
     let bytes = file.metadata().map_err(|problem| DataError::Read { path: path.to_owned(), problem })?.len();

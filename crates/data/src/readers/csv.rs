@@ -7,7 +7,7 @@ use chainrule_core::TextOptions;
 use csv::ReaderBuilder;
 
 use super::records::RowCheck;
-use super::{Input, READERS, Read, Reader, Record, Records};
+use super::{Input, READERS, Read, Reader, Record, Records, Required};
 use crate::checksum::Checksum;
 use crate::decimal::NumberFormat;
 use crate::decode::Decoded;
@@ -247,6 +247,7 @@ impl Records for Separated<'_> {
                 None => {}
             }
             let row = self.rows.check_text(&record.fields).and_then(|()| self.normalize(record, expected));
+            let row = row.and_then(|()| self.rows.check_values(&record.fields));
             if self.rows.accept(row, self.line)? {
                 return Ok(true);
             }
@@ -255,6 +256,10 @@ impl Records for Separated<'_> {
 
     fn line(&self) -> u64 {
         self.line
+    }
+
+    fn require(&mut self, fields: Vec<Required>) {
+        self.rows.required = fields;
     }
 
     fn read_as(&self) -> ReadAs {

@@ -14,7 +14,7 @@ use crate::picture::{Grey, PictureError};
 use crate::tables::{TRAIN, VALIDATION};
 
 pub use crate::input::Input;
-pub use records::{Record, Records};
+pub use records::{Record, Records, Required};
 
 mod records;
 

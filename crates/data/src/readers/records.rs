@@ -1,7 +1,10 @@
 use chainrule_core::{BadRows, ColumnKind, TextEncoding};
 use csv::ByteRecord;
 
+use crate::days::days;
+use crate::header::is_missing;
 use crate::read_as::{ReadAs, Skipped};
+use crate::table::number;
 
 /// The records of a table. The first record has the column names.
 pub trait Records {
@@ -16,6 +19,10 @@ pub trait Records {
 
     /// Returns what the file was taken for, and the rows that were left out so far.
     fn read_as(&self) -> ReadAs;
+
+    /// Says which fields must have a value of a kind, for rows to be left out that have another
+    /// one. It has an effect only if `data.bad_rows` says so.
+    fn require(&mut self, fields: Vec<Required>);
 
     /// Returns the kinds of columns that the file itself declares.
     fn kinds(&self) -> &[(String, ColumnKind)] {
@@ -35,8 +42,40 @@ pub struct Record {
     pub(crate) has_quotes: bool,
 }
 
+/// What a field must have.
+#[derive(Clone, Debug)]
+pub struct Required {
+    /// The position of the field.
+    pub(crate) position: usize,
+    /// The name of its column.
+    pub(crate) name: String,
+    /// The kind of its values.
+    pub(crate) kind: ColumnKind,
+    /// Marks of a missing value, besides the usual ones.
+    pub(crate) missing: Vec<String>,
+}
+
+impl Required {
+    fn check(&self, fields: &ByteRecord) -> Result<(), String> {
+        let field = fields.get(self.position).unwrap_or_default().trim_ascii();
+        let is_mark = || self.missing.iter().any(|mark| mark.trim().as_bytes() == field);
+        let Ok(text) = std::str::from_utf8(field) else { return Ok(()) };
+        let is_value = match self.kind {
+            ColumnKind::Number => number(field).is_some(),
+            ColumnKind::Date => days(text).is_some(),
+            ColumnKind::Category => true,
+        };
+        if is_value || is_missing(field) || is_mark() {
+            return Ok(());
+        }
+        let what = if self.kind == ColumnKind::Date { "date" } else { "number" };
+        Err(format!("column {:?}: {:?} is no {what}", self.name, text.chars().take(40).collect::<String>()))
+    }
+}
+
 /// Checks the rows of a text, and counts those that are left out.
 pub(super) struct RowCheck {
+    pub(super) required: Vec<Required>,
     encoding: TextEncoding,
     bad_rows: BadRows,
     readable: u32,
@@ -45,7 +84,7 @@ pub(super) struct RowCheck {
 
 impl RowCheck {
     pub(super) fn new(encoding: TextEncoding, bad_rows: BadRows) -> Self {
-        Self { encoding, bad_rows, readable: 0, skipped: Skipped::default() }
+        Self { required: Vec::new(), encoding, bad_rows, readable: 0, skipped: Skipped::default() }
     }
 
     /// Checks that the fields are text.
@@ -70,6 +109,14 @@ impl RowCheck {
             }
         }
         Ok(())
+    }
+
+    /// Checks that the fields of a row have the required values, if it would be left out otherwise.
+    pub(super) fn check_values(&self, fields: &ByteRecord) -> Result<(), String> {
+        match self.bad_rows {
+            BadRows::Skip => self.required.iter().try_for_each(|required| required.check(fields)),
+            BadRows::Error => Ok(()),
+        }
     }
 
     /// Returns whether a row is used. A bad row is counted, if the options say so.

@@ -456,7 +456,8 @@ mod tests {
             |key: &str| with(key, &Value::Array(Vec::new())).is_some_and(|written| get(&written, key).is_none());
         let absent = KEYS.into_iter().filter(|key| get(&defaults, key).is_none());
         // These are written only if they differ from their defaults.
-        let has_default = |key: &str| ["data.columns", "data.max_categories", "data.min_rows", "data.bad_rows"].contains(&key);
+        let has_default =
+            |key: &str| ["data.columns", "data.max_categories", "data.min_rows", "data.bad_rows"].contains(&key);
         let optional = absent.filter(|key| !TEXT_KEYS.contains(key) && !is_empty_list(key) && !has_default(key));
         assert_eq!(optional.collect::<Vec<_>>(), OPTIONAL.to_vec());
     }
