@@ -70,31 +70,33 @@ pub(crate) struct TableOptions {
     pub(crate) text: TextArgs,
 }
 
+/// The heading of these options in the help.
+const TEXT: &str = "Text of tables";
+
 /// What is known of the text of a table. All else is recognised.
 #[derive(Args, Debug)]
-#[command(next_help_heading = "Text of tables")]
 pub(crate) struct TextArgs {
     /// What separates the fields: comma, semicolon, tab or bar (data.separator) [default:
     /// recognised].
-    #[arg(long, value_name = "NAME", value_parser = word::<Separator>)]
+    #[arg(long, help_heading = TEXT, value_name = "NAME", value_parser = word::<Separator>)]
     pub(crate) separator: Option<Separator>,
     /// Decimal mark: point or comma (data.decimal) [default: recognised].
-    #[arg(long, value_name = "NAME", value_parser = word::<Decimal>)]
+    #[arg(long, help_heading = TEXT, value_name = "NAME", value_parser = word::<Decimal>)]
     pub(crate) decimal: Option<Decimal>,
     /// Encoding: utf-8, utf-16le, utf-16be, windows-1252 or latin-1 (data.encoding) [default:
     /// recognised].
-    #[arg(long, value_name = "NAME", value_parser = word::<TextEncoding>)]
+    #[arg(long, help_heading = TEXT, value_name = "NAME", value_parser = word::<TextEncoding>)]
     pub(crate) encoding: Option<TextEncoding>,
     /// The first line has the names of the columns (data.header = true) [default: recognised].
-    #[arg(long, conflicts_with = "no_header")]
+    #[arg(long, help_heading = TEXT, conflicts_with = "no_header")]
     pub(crate) header: bool,
     /// The first line is a row; the columns are named `column_1`, `column_2`, … (data.header =
     /// false).
-    #[arg(long)]
+    #[arg(long, help_heading = TEXT)]
     pub(crate) no_header: bool,
     /// What becomes of a row that cannot be read (`data.bad_rows`): error, or skip, which counts
     /// and names them [default: error].
-    #[arg(long, value_name = "NAME", value_parser = word::<BadRows>)]
+    #[arg(long, help_heading = TEXT, value_name = "NAME", value_parser = word::<BadRows>)]
     pub(crate) bad_rows: Option<BadRows>,
 }
 
@@ -136,7 +138,10 @@ fn value(option: impl Serialize) -> Option<toml::Value> {
 
 /// Parses a word as a config does. The error lists the words.
 fn word<T: DeserializeOwned>(text: &str) -> Result<T, String> {
-    toml::Value::from(text).try_into().map_err(|error: toml::de::Error| error.message().to_owned())
+    toml::Value::from(text).try_into().map_err(|error: toml::de::Error| {
+        let message = error.message().replace('`', "");
+        message.find("expected").map_or(message.clone(), |at| message[at..].to_owned())
+    })
 }
 
 #[derive(Args, Debug)]

@@ -128,7 +128,8 @@ impl Dialect {
 /// What says that text has another encoding than those that are supported.
 const ENCODINGS: &str = "save it as UTF-8, or set data.encoding";
 
-fn encoding(sample: Sample, given: Option<TextEncoding>) -> Result<(TextEncoding, Fact), String> {
+/// Recognises the encoding.
+pub(crate) fn encoding(sample: Sample, given: Option<TextEncoding>) -> Result<(TextEncoding, Fact), String> {
     let bytes = sample.bytes;
     let fact = |encoding: TextEncoding, why: String| {
         let unusual = (encoding != TextEncoding::Utf8).then(|| encoding.name().to_owned());

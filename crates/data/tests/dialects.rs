@@ -319,7 +319,9 @@ fn the_header_is_found_by_the_rule() {
                 Ok(table) if !header => assert!(table.columns()[0] == "column_1", "{content:?}"),
                 Ok(table) => assert!(table.columns().len().abs_diff(columns) <= 1, "{content:?}"),
                 Err(problem) => assert!(
-                    problem.contains("no rows") || problem.contains("fields, but") || problem.contains("the last field is"),
+                    problem.contains("no rows")
+                        || problem.contains("fields, but")
+                        || problem.contains("the last field is"),
                     "{content:?}: {problem}"
                 ),
             }
@@ -363,7 +365,7 @@ fn misleading_texts_are_not_guessed() {
         (
             "Call me Ishmael. Some years ago, never mind how long, I went.\nIt is a way I have.\nWith a sigh, I stop.\n",
             plain,
-            Err("fields"),
+            Err("1 field, but the header has 3"),
         ),
     ] {
         match (told(content.as_bytes(), text), expected) {
@@ -472,7 +474,13 @@ fn hostile_files_end_in_one_sentence() {
         ([&b"a,b\n1,\""[..], &b"x\n".repeat(100_000)].concat(), "a quote is not closed"),
         (wide(100_001).into_bytes(), "at most 100000 are supported"),
         (encode("a,b\n1,x\n", TextEncoding::Utf16Le, true)[..17].to_vec(), "no character of UTF-16LE"),
-        ("имя,год\nиван,5\nпётр,7\n".chars().map(|c| (u32::from(c) % 256) as u8 | if c.is_ascii() { 0 } else { 0xc0 }).collect(), "does not look like Latin-1"),
+        (
+            "имя,год\nиван,5\nпётр,7\n"
+                .chars()
+                .map(|c| (u32::from(c) % 256) as u8 | if c.is_ascii() { 0 } else { 0xc0 })
+                .collect(),
+            "does not look like Latin-1",
+        ),
         (b"a,b\n1,caf\x81\n2,x\n".to_vec(), "neither UTF-8 nor Windows-1252"),
         (b"\xff\xfe\0\0a\0\0\0".to_vec(), "UTF-32"),
     ] {
@@ -481,4 +489,51 @@ fn hostile_files_end_in_one_sentence() {
         assert!(problem.len() < 500, "{problem}");
     }
     assert_eq!(read(wide(100_000).as_bytes()).unwrap().columns().len(), 100_000);
+}
+
+#[test]
+fn arff_declares_names_and_kinds() {
+    const HEADER: &str = "% a comment\n@RELATION 'a b'\n\n@attribute x REAL\n@attribute 'the code' {1, 2, 'it\\'s'}\n@attribute day date yyyy-MM-dd\n@attribute note string\n@attribute y {u,v}\n@data\n";
+    let rows = "1.5,1,2020-01-01,'a, b',u\n% between\n?,'it\\'s',2020-01-02,\"c\",v\n\n-2 , 2, ?, ?, u\n";
+    let content = format!("{HEADER}{rows}");
+    for encoding in [TextEncoding::Utf8, TextEncoding::Latin1] {
+        let (names, cells, _) = told(&encode(&content, encoding, false), TextOptions::default()).unwrap();
+        assert_eq!(names, ["x", "the code", "day", "note", "y"]);
+        assert_eq!(cells[0], ["1.5", "(missing)", "-2"]);
+        assert_eq!(cells[1], ["1", "it's", "2"]);
+        assert_eq!(cells[3], ["a, b", "c", "(missing)"]);
+    }
+    let table = read(content.as_bytes()).unwrap();
+    assert_eq!(table.sha256, chainrule_data::sha256([content.as_bytes()]));
+    // Numbers in braces are levels.
+    let numbers = format!("{HEADER}1,1,2020-01-01,a,u\n2,2,2020-01-02,a,v\n7,1,2020-01-03,a,v\n");
+    let recipe = read(numbers.as_bytes()).unwrap().learn_recipe(&RecipeOptions::default()).unwrap();
+    let code = recipe.columns.iter().find(|column| column.name == "the code").unwrap();
+    assert!(matches!(code.encoding, Encoding::Category(_)), "{code:?}");
+    for (row, expected) in [
+        ("1.5,1,2020-01-01,a", "line 10: 4 fields, but the header has 5 attributes"),
+        ("x,1,2020-01-01,a,u", "line 10: column \"x\": \"x\" is no number"),
+        ("1,3,2020-01-01,a,u", "column \"the code\": \"3\" is not in the list of its @attribute"),
+        ("{0 1.5, 3 a}", "line 10: a sparse row"),
+        ("1,1,2020-01-01,'a,u", "a quote is not closed"),
+        ("1,1,2020-01-01,'a' b,u", "something stands after a closing quote"),
+    ] {
+        let content = format!("{HEADER}{row}\n1,1,2020-01-01,a,u\n");
+        let problem = read(content.as_bytes()).map(|table| table.len()).unwrap_err();
+        assert!(problem.contains(expected), "{row}: {problem}");
+        let text = TextOptions { bad_rows: BadRows::Skip, ..TextOptions::default() };
+        let table = read_with(content.as_bytes(), text).unwrap();
+        assert_eq!((table.len(), table.read_as.skipped.rows), (1, 1), "{row}");
+    }
+    for (content, expected) in [
+        ("@relation r\n@attribute a numeric\n", "no @data line"),
+        ("@relation r\n@attribute a relational\n@data\n", "line 2: the attribute \"a\" has the kind \"relational\""),
+        ("@relation r\n@attribute a real\n@attribute a real\n@data\n1,2\n", "line 3: two attributes"),
+        ("@relation r\n1,2\n", "line 2: expected @attribute or @data"),
+        ("@relation r\n@attribute a {u,v\n@data\n", "no closing brace"),
+        ("@relation r\n@data\n1\n", "it is empty"),
+    ] {
+        let problem = read(content.as_bytes()).map(|table| table.len()).unwrap_err();
+        assert!(problem.contains(expected), "{content:?}: {problem}");
+    }
 }

@@ -23,6 +23,11 @@ fn fixtures() -> Vec<(&'static str, Vec<u8>)> {
         ("PNG", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR and so on".to_vec()),
         ("JPEG", b"\xff\xd8\xff\xe0\0\x10JFIF and so on".to_vec()),
         ("IDX", [&images_header(1, 2, 3)[..], &[7; 6]].concat()),
+        (
+            "ARFF",
+            b"% flowers\n@relation flowers\n@attribute length numeric\n@attribute species {rose, tulip}\n@data\n1,rose\n2,tulip\n"
+                .to_vec(),
+        ),
         ("CSV", b"length,species\n1,rose\n2,tulip\n".to_vec()),
     ]
 }

@@ -1,17 +1,15 @@
 //! CSV (RFC 4180) in all its dialects: commas, semicolons, tabs or bars, any of the usual encodings.
 
 use std::borrow::Cow;
-use std::io::{self, Cursor, Read as _};
 
-use chainrule_core::TextOptions;
+use chainrule_core::{TextOptions, pluralize};
 use csv::ReaderBuilder;
 
 use super::records::RowCheck;
+use super::text::{Beginning, TextSource, text_source};
 use super::{Input, READERS, Read, Reader, Record, Records, Required};
-use crate::checksum::Checksum;
 use crate::decimal::NumberFormat;
-use crate::decode::Decoded;
-use crate::dialect::{Dialect, Sample, Shape};
+use crate::dialect::{Dialect, Shape};
 use crate::foreign::is_foreign;
 use crate::header::{ROW_NAMES, number_name};
 use crate::read_as::ReadAs;
@@ -57,10 +55,9 @@ pub(super) fn separated<'a>(
     options: TextOptions,
     max_bytes: u64,
 ) -> Result<Box<dyn Records + 'a>, String> {
-    let Beginning { bytes, problem, is_whole } = Beginning::read(&mut input);
-    let dialect = Dialect::of(Sample { bytes: &bytes, is_whole }, &options)?;
-    let bytes = Rest { beginning: Cursor::new(bytes), problem, rest: input };
-    let source = NormalizedSource::new(Decoded::new(Checked::new(bytes, max_bytes), dialect.encoding));
+    let beginning = Beginning::read(&mut input);
+    let dialect = Dialect::of(beginning.sample(), &options)?;
+    let source = text_source(beginning, input, dialect.encoding, max_bytes);
     // Accept ragged rows here; `Separated` reports them with their line.
     let mut builder = ReaderBuilder::new();
     let delimiter = dialect.separator.byte();
@@ -69,50 +66,8 @@ pub(super) fn separated<'a>(
     Ok(Box::new(Separated { reader, dialect, rows, line: 1, fields: None, held: None }))
 }
 
-/// The beginning of a file: 64 KiB, and more if these have fewer than three lines.
-struct Beginning {
-    bytes: Vec<u8>,
-    /// The error that cut the beginning short.
-    problem: Option<io::Error>,
-    /// Whether the file ends here.
-    is_whole: bool,
-}
-
-impl Beginning {
-    fn read(source: &mut impl io::Read) -> Self {
-        let (mut bytes, mut limit) = (Vec::new(), 1 << 16);
-        loop {
-            let problem = source.take(limit - bytes.len() as u64).read_to_end(&mut bytes).err();
-            let is_whole = (bytes.len() as u64) < limit && problem.is_none();
-            let lines = bytes.iter().filter(|byte| matches!(byte, b'\n' | b'\r')).count();
-            if problem.is_some() || is_whole || lines > 4 || limit > MAX_ROW_LENGTH {
-                return Self { bytes, problem, is_whole };
-            }
-            limit *= 2;
-        }
-    }
-}
-
-/// A file whose beginning was read already.
-struct Rest<R> {
-    beginning: Cursor<Vec<u8>>,
-    problem: Option<io::Error>,
-    rest: R,
-}
-
-impl<R: io::Read> io::Read for Rest<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self.beginning.read(buffer)? {
-            0 if !buffer.is_empty() => self.problem.take().map_or_else(|| self.rest.read(buffer), Err),
-            count => Ok(count),
-        }
-    }
-}
-
-type Source<'a> = NormalizedSource<Decoded<Checked<Rest<Input<'a>>>>>;
-
 struct Separated<'a> {
-    reader: csv::Reader<Source<'a>>,
+    reader: csv::Reader<TextSource<'a>>,
     dialect: Dialect,
     rows: RowCheck,
     /// The first line of the record that was returned last.
@@ -129,9 +84,9 @@ impl Separated<'_> {
         let Record { fields, has_quotes } = record;
         let start = self.reader.position().clone();
         let source = self.reader.get_mut();
-        (source.remaining_in_row, source.is_too_long) = (MAX_ROW_LENGTH, false);
+        source.begin_row();
         let read = self.reader.read_byte_record(fields);
-        if self.reader.get_ref().is_too_long {
+        if self.reader.get_ref().is_too_long() {
             return Err(format!(
                 "line {}: the row has more than {MAX_ROW_LENGTH} bytes; perhaps a quote is not closed",
                 start.line()
@@ -201,7 +156,7 @@ impl Separated<'_> {
                 (false, Shape::Plain) => "the first row has",
                 _ => "other rows have",
             };
-            return Err(format!("{} fields, but {what} {expected}; {SKIP}", fields.len()));
+            return Err(format!("{}, but {what} {expected}", pluralize(fields.len(), "field")));
         }
         if matches!(self.dialect.shape, Shape::EmptyLast { .. }) {
             let last = fields[expected - 1].trim_ascii();
@@ -233,9 +188,6 @@ impl Separated<'_> {
         Ok(())
     }
 }
-
-/// What to do about a row with too few or too many fields.
-const SKIP: &str = "correct it, or leave such rows out with data.bad_rows = \"skip\"";
 
 impl Records for Separated<'_> {
     fn next(&mut self, record: &mut Record) -> Result<bool, String> {
@@ -272,7 +224,7 @@ impl Records for Separated<'_> {
     }
 
     fn sha256(self: Box<Self>) -> String {
-        self.reader.into_inner().source.into_inner().checksum.finish()
+        self.reader.into_inner().sha256()
     }
 }
 
@@ -283,81 +235,3 @@ fn problem(error: csv::Error) -> String {
     }
 }
 
-/// A reader that computes a checksum of the bytes of a file and limits their number.
-struct Checked<R> {
-    source: R,
-    checksum: Checksum,
-    remaining: u64,
-    max_bytes: u64,
-}
-
-impl<R> Checked<R> {
-    fn new(source: R, max_bytes: u64) -> Self {
-        Self { source, checksum: Checksum::default(), remaining: max_bytes, max_bytes }
-    }
-}
-
-impl<R: io::Read> io::Read for Checked<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.source.read(buffer)?;
-        self.remaining = self.remaining.checked_sub(count as u64).ok_or_else(|| {
-            let max_bytes = self.max_bytes;
-            io::Error::other(format!(
-                "it has more than the {max_bytes} bytes that data.resident_bytes allows in memory"
-            ))
-        })?;
-        self.checksum.update(&buffer[..count]);
-        Ok(count)
-    }
-}
-
-/// A reader that limits the bytes of a row and normalises line ends to `\n`. It also ends the last
-/// line with `\n`.
-struct NormalizedSource<R> {
-    source: R,
-    /// The bytes left for the current row, and whether the row exceeded them.
-    remaining_in_row: u64,
-    is_too_long: bool,
-    after_return: bool,
-    ends_line: bool,
-}
-
-impl<R> NormalizedSource<R> {
-    fn new(source: R) -> Self {
-        Self { source, remaining_in_row: MAX_ROW_LENGTH, is_too_long: false, after_return: false, ends_line: true }
-    }
-}
-
-impl<R: io::Read> io::Read for NormalizedSource<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            let count = self.source.read(buffer)?;
-            let Some(first) = buffer.first_mut() else { return Ok(0) };
-            if count == 0 {
-                if self.ends_line {
-                    return Ok(0);
-                }
-                *first = b'\n';
-                self.ends_line = true;
-                return Ok(1);
-            }
-            let remaining_in_row = self.remaining_in_row.checked_sub(count as u64);
-            self.is_too_long = remaining_in_row.is_none();
-            self.remaining_in_row = remaining_in_row.ok_or_else(|| io::Error::other("a row is too long"))?;
-            let mut kept = 0;
-            for i in 0..count {
-                let byte = buffer[i];
-                let is_second_half = self.after_return && byte == b'\n';
-                self.after_return = byte == b'\r';
-                if !is_second_half {
-                    buffer[kept] = if self.after_return { b'\n' } else { byte };
-                    kept += 1;
-                }
-            }
-            if kept > 0 {
-                self.ends_line = buffer[kept - 1] == b'\n';
-                return Ok(kept);
-            }
-        }
-    }
-}

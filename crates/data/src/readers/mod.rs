@@ -17,6 +17,7 @@ pub use crate::input::Input;
 pub use records::{Record, Records, Required};
 
 mod records;
+mod text;
 
 /// A file format.
 pub trait Reader: Sync {
@@ -66,6 +67,7 @@ readers! {
     jpeg,
     idx,
     csv,
+    arff,
 }
 
 /// The formats that `predict` converts to images.

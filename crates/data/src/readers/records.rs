@@ -130,7 +130,7 @@ impl RowCheck {
                 self.skipped.add(|| format!("line {line}: {problem}"), self.readable);
                 Ok(false)
             }
-            Err(problem) => Err(format!("line {line}: {problem}")),
+            Err(problem) => Err(format!("line {line}: {problem}; data.bad_rows = \"skip\" leaves such rows out")),
         }
     }
 }
