@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use chainrule_core::{
-    Certificate, Class, DataKind, History, LinkKind, Parameters, Precision, Preprocessing, Schema, TrainConfig,
-    WeightNorms, pluralize,
+    Certificate, Class, DataKind, History, LinkKind, Parameters, Precision, Preprocessing, Schema, TextOptions,
+    TrainConfig, WeightNorms, pluralize,
 };
 use chainrule_data::{PictureMode, Provenance, RowBuffer, Rows, input_files};
 use chainrule_evaluate::Tally;
@@ -307,7 +307,8 @@ impl<L: Label> Fitted<L> {
         let path = &Path::new(".").join(path);
         let wrong = |problem| SamplesError::File { file: path.clone(), problem };
         if self.schema.kind == DataKind::Table {
-            let table = input_files::read_table(path, &self.schema.recipe_of_columns()).map_err(wrong)?;
+            let table = input_files::read_table(path, &self.schema.recipe_of_columns(), TextOptions::default())
+                .map_err(wrong)?;
             return self.map_predictions(&table.rows, |_, prediction| prediction);
         }
         let images =

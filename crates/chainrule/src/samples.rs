@@ -4,7 +4,7 @@ use std::path::Path;
 
 use chainrule_core::{
     Class, DataConfig, DataFile, DataKind, MAX_ABS_VALUE, MAX_CLASSES, ModelKind, Recipe, Schema, Settings,
-    TrainConfig, UnusedFiles, name_problem, pluralize,
+    TextOptions, TrainConfig, UnusedFiles, name_problem, pluralize,
 };
 use chainrule_data::digits::draw_both;
 use chainrule_data::table::sorted_labels;
@@ -68,6 +68,7 @@ impl Samples {
             label: Some(label.to_owned()),
             ignored: Vec::new(),
             group: None,
+            text: TextOptions::default(),
             recipe: RecipeSource::Learn(RecipeOptions::default()),
             classes: None,
             holdout: None,

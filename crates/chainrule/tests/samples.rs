@@ -8,7 +8,7 @@ use std::num::NonZero;
 use std::ops::ControlFlow;
 
 use chainrule::backend::Backend;
-use chainrule::core::{Class, ClassWeights, GradientSource};
+use chainrule::core::{Class, ClassWeights, GradientSource, TextOptions};
 use chainrule::data::{Counts, Data, RecipeOptions, RecipeSource, Request, TableRequest};
 use chainrule::formats::Weights;
 use chainrule::solve::{Ending, Observer};
@@ -236,6 +236,7 @@ fn a_table_respects_its_memory_limit() {
         label: Some("species".to_owned()),
         ignored: Vec::new(),
         group: None,
+        text: TextOptions::default(),
         recipe: RecipeSource::Learn(RecipeOptions::default()),
         classes: None,
         holdout: None,

@@ -3,15 +3,16 @@
 
 use std::collections::BTreeMap;
 
-use chainrule_core::{MAX_ABS_VALUE, MAX_CLASSES, name_problem};
+use chainrule_core::{ColumnKind, MAX_ABS_VALUE, MAX_CLASSES, name_problem};
 
 use crate::cells::{Cell, Cells, Texts};
 use crate::column::{Column, ColumnPart};
 use crate::decimal::decimal;
-use crate::readers::{Record, RecordBlock};
-use crate::table::{Columns, listed, name, wrong_field_count};
+use crate::header::name;
+use crate::readers::{RecordBlock, Row};
+use crate::table::{Columns, listed};
 
-/// The indices of the selected columns in a record.
+/// The indices of the selected columns in a row.
 pub(crate) struct ColumnIndices {
     features: Vec<usize>,
     /// Whether all fields of a feature column are texts.
@@ -21,8 +22,8 @@ pub(crate) struct ColumnIndices {
 }
 
 impl ColumnIndices {
-    pub(crate) fn new(header: &[String], columns: Columns) -> Result<Self, String> {
-        let Columns { features, ignored, label, group, texts } = columns;
+    pub(crate) fn new(header: &[String], columns: Columns, kinds: &[(String, ColumnKind)]) -> Result<Self, String> {
+        let Columns { features, ignored, label, group, texts, .. } = columns;
         let places: BTreeMap<&str, usize> = header.iter().enumerate().map(|(i, name)| (name.as_str(), i)).collect();
         let place = |name: &str, what: &str| {
             places
@@ -51,7 +52,8 @@ impl ColumnIndices {
         if features.is_empty() {
             return Err(format!("no feature column is left; its columns are {}", listed(header)));
         }
-        let are_texts = features.iter().map(|&i| texts.contains(&header[i])).collect();
+        let is_category = |name: &String| kinds.iter().any(|(own, kind)| own == name && *kind == ColumnKind::Category);
+        let are_texts = features.iter().map(|&i| texts.contains(&header[i]) || is_category(&header[i])).collect();
         Ok(Self { features, are_texts, label, group })
     }
 }
@@ -85,23 +87,18 @@ impl TablePart {
     pub(crate) fn parse(block: &RecordBlock, header: &[String], chosen: &ColumnIndices) -> Result<Self, String> {
         let columns = chosen.features.iter().map(|_| ColumnPart::default()).collect();
         let mut part = Self { columns, labels: Positions::default(), groups: Positions::default(), lines: Vec::new() };
-        block.each(|record| {
-            part.add(&record, header, chosen).map_err(|problem| format!("line {}{problem}", record.line))
-        })?;
+        block.each(|row| part.add(&row, header, chosen).map_err(|problem| format!("line {}{problem}", row.line)))?;
         Ok(part)
     }
 
-    fn add(&mut self, record: &Record, header: &[String], chosen: &ColumnIndices) -> Result<(), String> {
-        if record.len() != header.len() {
-            return Err(wrong_field_count(record, header));
-        }
+    fn add(&mut self, row: &Row, header: &[String], chosen: &ColumnIndices) -> Result<(), String> {
         let at = |column: usize, problem: &str| format!(", column {:?}: {problem}", header[column]);
         for ((&column, &is_text), cells) in chosen.features.iter().zip(&chosen.are_texts).zip(&mut self.columns) {
-            push_field(record, column, is_text, cells).map_err(|problem| at(column, problem))?;
+            push_field(row, column, is_text, cells).map_err(|problem| at(column, problem))?;
         }
         if let Some(column) = chosen.label {
             let wrong = |problem: &str| at(column, &format!("the label {problem}"));
-            let label = name(record.field(column), record.has_quotes).map_err(wrong)?;
+            let label = name(row.field(column), row.has_quotes).map_err(wrong)?;
             // An empty label is a missing one.
             if let Some(problem) = name_problem(label).filter(|_| !label.is_empty()) {
                 return Err(wrong(problem));
@@ -109,28 +106,28 @@ impl TablePart {
             self.labels.push(label);
         }
         if let Some(column) = chosen.group {
-            let group = record.trimmed(column).map_err(|problem| at(column, problem))?;
+            let group = row.trimmed(column).map_err(|problem| at(column, problem))?;
             if group.is_empty() {
                 return Err(at(column, "the group is missing; leave out the row, or data.group"));
             }
             self.groups.push(group);
         }
-        let line = u32::try_from(record.line).map_err(|_| ": lines after line 4294967295 cannot be read")?;
+        let line = u32::try_from(row.line).map_err(|_| ": lines after line 4294967295 cannot be read")?;
         self.lines.push(line);
         Ok(())
     }
 }
 
 /// Appends a field to its column.
-fn push_field(record: &Record, field: usize, is_text: bool, cells: &mut ColumnPart) -> Result<(), &'static str> {
-    if !is_text && let Some(number) = decimal(record.field(field).trim_ascii()) {
+fn push_field(row: &Row, field: usize, is_text: bool, cells: &mut ColumnPart) -> Result<(), &'static str> {
+    if !is_text && let Some(number) = decimal(row.field(field).trim_ascii()) {
         // Numbers that are too large are texts here. The recipe refuses them.
         if number.abs() <= MAX_ABS_VALUE {
             cells.push(Cell::Number(number));
             return Ok(());
         }
     }
-    match record.trimmed(field)? {
+    match row.trimmed(field)? {
         "" => cells.push(Cell::Empty),
         text => cells.push_text(text),
     }

@@ -31,7 +31,6 @@ fn known(beginning: &[u8]) -> Option<&'static Kind> {
     let zipped = ZIPPED.iter().find(|(name, ..)| is_zip && has(name));
     zipped
         .or_else(|| BEGINNINGS.iter().find(|(magic, ..)| beginning.starts_with(magic)))
-        .or_else(|| Some(&UTF_16).filter(|_| is_utf_16_of_ascii(beginning)))
         .or_else(|| Some(&TAR).filter(|_| beginning.get(257..262) == Some(b"ustar")))
         .or_else(|| Some(&SAFETENSORS).filter(|_| beginning.get(8..10) == Some(b"{\"")))
         .or_else(|| text(beginning))
@@ -54,11 +53,7 @@ const ZIPPED: [Kind; 3] = [
     ),
 ];
 
-const UTF_16: Kind = (b"\xff\xfe", "UTF-16 text", "save it as UTF-8");
-
-const BEGINNINGS: [Kind; 18] = [
-    UTF_16,
-    (b"\xfe\xff", "UTF-16 text", "save it as UTF-8"),
+const BEGINNINGS: [Kind; 16] = [
     (b"PAR1", "Parquet", "convert it with pandas' read_parquet(…).to_csv(…, index=False)"),
     (b"ARROW1", "Arrow (Feather)", "convert it with pandas' read_feather(…).to_csv(…, index=False)"),
     (b"\x89HDF", "HDF5", "convert it with pandas' read_hdf(…).to_csv(…, index=False)"),
@@ -112,12 +107,4 @@ fn text(beginning: &[u8]) -> Option<&'static Kind> {
     let key = line.windows(3).position(|window| window == b" = ").map(|at| &line[..at]);
     let is_toml = section.is_some_and(is_name) || (key.is_some_and(is_name) && !line.contains(&b','));
     is_toml.then_some(&TOML)
-}
-
-/// Returns whether every second byte is 0 and the others are not, as in UTF-16 without a byte order
-/// mark. Plain text has no 0 bytes.
-fn is_utf_16_of_ascii(beginning: &[u8]) -> bool {
-    let pairs = beginning[..beginning.len().min(64)].chunks_exact(2);
-    let is_text = |zero: usize| pairs.clone().all(|pair| pair[zero] == 0 && pair[1 - zero] != 0);
-    pairs.len() > 1 && (is_text(0) || is_text(1))
 }

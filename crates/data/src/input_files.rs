@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-use chainrule_core::{ContentError, Recipe, nearest};
+use chainrule_core::{ContentError, Recipe, TextOptions, nearest};
 
 use crate::PictureMode;
 use crate::class_folders::MAX_BYTES as MAX_PICTURE_BYTES;
@@ -13,7 +13,7 @@ use crate::input::BEGINNING;
 use crate::picture::{self, Treatment};
 use crate::readers::{self, IMAGES, Input, PICTURES};
 use crate::table::{Columns, Table};
-use crate::tables::{InputTable, categories};
+use crate::tables::{InputTable, categories, kinds};
 
 /// An image as model input.
 pub struct ImageInput {
@@ -117,9 +117,16 @@ pub fn read(file: &Path, size: [usize; 2], mode: PictureMode) -> Result<Vec<Imag
 
 /// Reads the rows of a table, or of standard input, for a model with this recipe. All other
 /// columns, including the label, are ignored.
-pub fn read_table(file: &Path, recipe: &Recipe) -> Result<InputTable, ContentError> {
-    let (columns, texts) = (recipe.column_names(), categories(recipe));
-    let columns = Columns { features: Some(&columns), texts: &texts, ..Columns::default() };
+pub fn read_table(file: &Path, recipe: &Recipe, text: TextOptions) -> Result<InputTable, ContentError> {
+    let (columns, texts, required) = (recipe.column_names(), categories(recipe), kinds(recipe));
+    let columns = Columns {
+        features: Some(&columns),
+        texts: &texts,
+        text,
+        required: &required,
+        missing: &recipe.missing,
+        ..Columns::default()
+    };
     let table = match file == Path::new(STANDARD_INPUT) {
         true => Table::read(std::io::stdin().lock(), columns, MAX_BYTES)?,
         false => Table::read(open(file)?, columns, MAX_BYTES)?,

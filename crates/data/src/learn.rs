@@ -32,6 +32,14 @@ impl Default for RecipeOptions {
     }
 }
 
+impl RecipeOptions {
+    /// Adds the kinds that a file declares for columns without a given one.
+    pub(crate) fn with_declared(&self, declared: &[(String, ColumnKind)]) -> Self {
+        let kinds = declared.iter().cloned().chain(self.kinds.clone()).collect();
+        Self { kinds, ..self.clone() }
+    }
+}
+
 /// The names of columns that number the rows, in lower case and without other characters than
 /// letters and digits. A column with such a name counts as one if its values are different whole
 /// numbers.

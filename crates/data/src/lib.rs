@@ -26,12 +26,15 @@ mod column;
 mod dataset;
 mod days;
 mod decimal;
+mod decode;
+mod dialect;
 pub mod digits;
 #[cfg(feature = "download")]
 pub mod download;
 mod encode;
 mod error;
 mod foreign;
+mod header;
 mod holdout;
 pub mod idx;
 mod image_file;
@@ -46,6 +49,7 @@ pub mod picture;
 mod positioned;
 mod prefetcher;
 mod provenance;
+mod read_as;
 pub mod readers;
 mod rows;
 mod source;
@@ -68,6 +72,7 @@ pub use learn::RecipeOptions;
 pub use order::{BatchOrder, Order, Shuffle};
 pub use prefetcher::Prefetcher;
 pub use provenance::{Provenance, schema_of_images, schema_of_tables, unused_message};
+pub use read_as::{Fact, ReadAs, Skipped};
 pub use rows::{RowBuffer, Rows, pixel_value};
 pub use source::{
     Counts, Data, Origin, Pictures, Request, Split, find, find_tables, find_with, find_within, inspect_source,

@@ -16,14 +16,16 @@ use std::io::Read;
 
 use serde::Serialize;
 
-use chainrule_core::{ContentError, MAX_ABS_VALUE, name_problem};
+use chainrule_core::{ColumnKind, ContentError, MAX_ABS_VALUE, TextOptions};
 
 use crate::builder::{ColumnIndices, TableBuilder, TablePart};
 use crate::cells::{Cells, MISSING};
 use crate::column::Column;
 use crate::decimal::decimal;
+use crate::header::Names;
 use crate::in_order::convert_in_order;
-use crate::readers::{HowMany, Record, RecordBlock, Records, records};
+use crate::read_as::ReadAs;
+use crate::readers::{Record, RecordBlock, Records, Required, records};
 
 /// The selection of columns.
 #[derive(Clone, Copy, Debug, Default)]
@@ -38,6 +40,12 @@ pub struct Columns<'a> {
     pub group: Option<&'a str>,
     /// Feature columns whose fields are all read as texts, even if they look like numbers.
     pub texts: &'a [String],
+    /// How the text of the file is read.
+    pub text: TextOptions,
+    /// Columns whose values must be of a kind. A row with another value is bad (`data.bad_rows`).
+    pub required: &'a [(String, ColumnKind)],
+    /// Texts that mark a missing value in these columns, besides the usual ones.
+    pub missing: &'a [String],
 }
 
 /// A table in memory. Its fields are stored as they were read. A [`Recipe`] turns them into
@@ -56,6 +64,10 @@ pub struct Table {
     pub classes: Vec<String>,
     /// The group of each row, from 0. Empty if no groups were requested.
     pub(crate) groups: Vec<u32>,
+    /// The kinds of columns that the file declares.
+    pub(crate) kinds: Vec<(String, ColumnKind)>,
+    /// What the file was taken for.
+    pub read_as: ReadAs,
     /// The SHA-256 of the file, decompressed.
     pub sha256: String,
 }
@@ -75,15 +87,15 @@ impl Table {
     /// # Errors
     /// Returns what is wrong, with line and column.
     pub fn read(reader: impl Read, columns: Columns, max_bytes: u64) -> Result<Self, ContentError> {
-        Ok(parse(records(reader, max_bytes)?, columns, max_bytes)?)
+        Ok(parse(records(reader, columns.text, max_bytes)?, columns, max_bytes)?)
     }
 
-    /// Returns the column names of the first line.
+    /// Returns the names of the columns.
     ///
     /// # Errors
     /// Fails if these are not valid names.
-    pub fn header(reader: impl Read, max_bytes: u64) -> Result<Vec<String>, ContentError> {
-        Ok(header(&mut *records(reader, max_bytes)?)?)
+    pub fn header(reader: impl Read, options: TextOptions, max_bytes: u64) -> Result<Vec<String>, ContentError> {
+        Ok(header(&mut *records(reader, options, max_bytes)?)?.names)
     }
 
     /// Returns the number of rows.
@@ -134,6 +146,8 @@ pub struct ColumnSummary {
 /// A summary of a table, whether or not it can be used for training.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TableSummary {
+    /// What the file was taken for, and why.
+    pub read_as: ReadAs,
     /// The number of rows below the header.
     pub rows: u64,
     /// The SHA-256 of the file, decompressed.
@@ -148,18 +162,23 @@ impl TableSummary {
     /// # Errors
     /// Fails if the table has no header, or if a row has a different number of fields.
     pub fn read(reader: impl Read) -> Result<Self, ContentError> {
-        let mut records = records(reader, u64::MAX)?;
-        let header = header(&mut *records)?;
+        Self::read_with(reader, TextOptions::default())
+    }
+
+    /// Like [`read`](Self::read), with what is known of the text.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_with(reader: impl Read, options: TextOptions) -> Result<Self, ContentError> {
+        let mut records = records(reader, options, u64::MAX)?;
+        let Names { names: header, notes } = header(&mut *records)?;
         let mut columns: Vec<ColumnSummary> = header.iter().map(|name| ColumnSummary::new(name)).collect();
         let mut seen: Vec<DistinctValues> = header.iter().map(|_| DistinctValues::default()).collect();
         let (mut rows, mut block) = (0, RecordBlock::default());
-        while records.next(&mut block, HowMany::Some)? {
-            block.each(|record| {
-                if record.len() != header.len() {
-                    return Err(format!("line {}{}", record.line, wrong_field_count(&record, &header)));
-                }
+        while records.next_block(&mut block)? {
+            block.each(|row| {
                 rows += 1;
-                for ((field, column), seen) in record.iter().map(<[u8]>::trim_ascii).zip(&mut columns).zip(&mut seen) {
+                for ((field, column), seen) in row.iter().map(<[u8]>::trim_ascii).zip(&mut columns).zip(&mut seen) {
                     column.add(field);
                     seen.add(field);
                 }
@@ -169,7 +188,8 @@ impl TableSummary {
         for (column, seen) in columns.iter_mut().zip(seen) {
             column.different = seen.0.map(|hashes| hashes.len());
         }
-        Ok(Self { rows, sha256: records.sha256(), columns })
+        let read_as = ReadAs { notes, ..records.read_as() };
+        Ok(Self { read_as, rows, sha256: records.sha256(), columns })
     }
 }
 
@@ -223,98 +243,43 @@ impl ColumnSummary {
     }
 }
 
-pub(crate) fn wrong_field_count(record: &Record, header: &[String]) -> String {
-    format!(": {} fields, but the header has {}", record.len(), header.len())
-}
-
-/// Returns a name without the white space around it.
-///
-/// White space inside quotes belongs to the name, but csv does not distinguish it from white space
-/// around the name. Such a name is refused, so that two different names are never confused.
-pub(crate) fn name(field: &[u8], has_quotes: bool) -> Result<&str, &'static str> {
-    let name = field.trim_ascii();
-    if name.starts_with(b"\"") && !field.starts_with(b"\"") {
-        return Err("begins with white space before a quote, so the quote would be part of it; remove the white space");
-    }
-    if has_quotes && name.len() < field.len() {
-        return Err(
-            "begins or ends with white space in a row with quotes, where it may be part of the name; remove the white space or the quotes",
-        );
-    }
-    std::str::from_utf8(name).map_err(|_| "is not UTF-8")
-}
-
 fn parse(mut records: Box<dyn Records + '_>, columns: Columns, max_bytes: u64) -> Result<Table, String> {
-    let header = header(&mut *records)?;
-    let chosen = ColumnIndices::new(&header, columns)?;
+    let Names { names: header, notes } = header(&mut *records)?;
+    let chosen = ColumnIndices::new(&header, columns, records.kinds())?;
+    records.require(required(&header, columns));
     let mut rows = TableBuilder::new(&header, &chosen);
     convert_in_order(
         || {
             let mut block = RecordBlock::default();
-            Ok(records.next(&mut block, HowMany::Some)?.then_some(block))
+            Ok(records.next_block(&mut block)?.then_some(block))
         },
         |block| TablePart::parse(&block, &header, &chosen),
         |part| rows.append(part, max_bytes),
     )?;
     let TableBuilder { mut cells, labels, classes, groups, .. } = rows;
     cells.columns.iter_mut().for_each(Column::close);
-    let classes = classes.iter().map(str::to_owned).collect();
     if cells.lines.is_empty() {
         return Err("it has no rows below its header".to_owned());
     }
-    Ok(Table { cells, labels, classes, groups, sha256: records.sha256(), header })
+    let classes = classes.iter().map(str::to_owned).collect();
+    let (read_as, kinds) = (ReadAs { notes, ..records.read_as() }, records.kinds().to_vec());
+    Ok(Table { cells, header, labels, classes, groups, kinds, read_as, sha256: records.sha256() })
+}
+
+/// Returns which fields must have a value of a kind.
+fn required(header: &[String], columns: Columns) -> Vec<Required> {
+    let of_column = |(name, kind): &(String, ColumnKind)| {
+        let position = header.iter().position(|column| column == name)?;
+        Some(Required { position, name: name.clone(), kind: *kind, missing: columns.missing.to_vec() })
+    };
+    columns.required.iter().filter_map(of_column).collect()
 }
 
 /// Reads the column names from the first record.
-fn header(records: &mut dyn Records) -> Result<Vec<String>, String> {
-    let mut block = RecordBlock::default();
-    records.next(&mut block, HowMany::One)?;
-    let mut header = Vec::new();
-    block.each(|record| {
-        header = names(&record)?;
-        Ok::<_, String>(())
-    })?;
-    if header.is_empty() {
-        return Err("it is empty; expected a header row of names".to_owned());
-    }
-    Ok(header)
-}
-
-/// Returns the column names of a record.
-fn names(record: &Record) -> Result<Vec<String>, String> {
-    let (fields, has_quotes) = (record, record.has_quotes);
-    let mut header: Vec<String> = Vec::new();
-    if fields.len() > MAX_COLUMNS {
-        return Err(format!("line 1: it has {} columns; at most {MAX_COLUMNS} are supported", fields.len()));
-    }
-    for (i, name) in fields.iter().enumerate() {
-        let column = i + 1;
-        let name =
-            self::name(name, has_quotes).map_err(|problem| format!("line 1: the name of column {column} {problem}"))?;
-        // As pandas names them. It writes its index without a name.
-        if name.is_empty() {
-            let is_taken = |name: &String| {
-                fields.iter().any(|field| field.trim_ascii() == name.as_bytes()) || header.contains(name)
-            };
-            let again = (1..).map(|times| format!("Unnamed: {i}.{times}"));
-            let free = std::iter::once(format!("Unnamed: {i}")).chain(again).find(|name| !is_taken(name));
-            header.push(free.expect("some number is free"));
-            continue;
-        }
-        if let Some(problem) = name_problem(name) {
-            return Err(format!("line 1: the name of column {column} {problem}"));
-        }
-        header.push(name.to_owned());
-    }
-    if header.iter().all(|name| name.parse::<f64>().is_ok()) {
-        return Err("line 1: it has only numbers; expected a header row of names".to_owned());
-    }
-    let mut sorted: Vec<&String> = header.iter().collect();
-    sorted.sort();
-    match sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(pair) => Err(format!("line 1: two columns are named {:?}", pair[0])),
-        None => Ok(header),
-    }
+fn header(records: &mut dyn Records) -> Result<Names, String> {
+    let mut record = Record::default();
+    records.next(&mut record)?;
+    Names::of(&record.fields, record.has_quotes, records.line())
 }
 
 /// Lists some names in quotes for an error.

@@ -2,12 +2,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use chainrule_core::{ColumnKind, ColumnRecipe, ContentError, Recipe, UnusedFiles, pluralize};
+use chainrule_core::{ColumnKind, ColumnRecipe, ContentError, Recipe, TextOptions, UnusedFiles, pluralize};
 
 use crate::cells::{Cell, Cells, are_missing};
 use crate::class_folders::file_name;
 use crate::encode::{Encoder, Unseen};
 use crate::learn::{RecipeOptions, learn};
+use crate::read_as::ReadAs;
 use crate::readers::{part_files, table_extensions};
 use crate::table::{Columns, Table, TableSummary, number, sorted_labels};
 use crate::unused::unused;
@@ -22,6 +23,8 @@ pub struct TableRequest {
     pub ignored: Vec<String>,
     /// The column whose values group the rows. Rows of one group are held out together.
     pub group: Option<String>,
+    /// How the text of the files is read.
+    pub text: TextOptions,
     /// How the columns become features.
     pub recipe: RecipeSource,
     /// The labels to use as classes, in the order of their positions; `None` means all labels.
@@ -95,6 +98,11 @@ pub(crate) fn categories(recipe: &Recipe) -> Vec<String> {
     recipe.columns.iter().filter(is_category).map(|column| column.name.clone()).collect()
 }
 
+/// Returns the columns of a recipe with their kinds.
+pub(crate) fn kinds(recipe: &Recipe) -> Vec<(String, ColumnKind)> {
+    recipe.columns.iter().map(|column| (column.name.clone(), column.encoding.kind())).collect()
+}
+
 /// The tables of a training as they were read: one file, or one for training and one for
 /// validation. Labels are known, features are not yet.
 #[derive(Clone, Debug)]
@@ -131,6 +139,8 @@ pub struct Tables {
     pub parts: [Arc<TableSplit>; 2],
     /// Whether the validation rows are the training rows.
     pub is_validated_on_training: bool,
+    /// What each file was taken for, by its name.
+    pub read_as: Vec<(String, ReadAs)>,
     /// The marks of missing labels that occur.
     unlabelled_marks: Vec<String>,
     /// Whether a column groups the rows.
@@ -156,9 +166,20 @@ pub struct TableSplit {
 }
 
 impl Tables {
+    /// Returns notes on what is unusual in the files, and on rows that cannot be read.
+    pub fn notes_on_files(&self) -> Vec<String> {
+        let about = |read_as: &ReadAs| [read_as.message(), read_as.skipped_message()];
+        let of_file = |(name, read_as): &(String, ReadAs)| {
+            let notes = about(read_as).into_iter().flatten();
+            let prefix = if self.read_as.len() > 1 { format!("{name}: ") } else { String::new() };
+            notes.map(|note| format!("{prefix}{note}")).collect::<Vec<_>>()
+        };
+        self.read_as.iter().flat_map(of_file).collect()
+    }
+
     /// Returns notes for people about rows and values.
     pub fn notes(&self) -> Vec<String> {
-        let mut notes = Vec::new();
+        let mut notes = self.notes_on_files();
         let parts = if self.is_validated_on_training { &self.parts[..1] } else { &self.parts[..] };
         let unlabelled: usize = parts.iter().map(|part| part.unlabelled).sum();
         let are = |rows: usize| if rows == 1 { "is" } else { "are" };
@@ -225,7 +246,7 @@ impl Request {
     ///
     /// # Errors
     /// Fails if a table cannot be read or is not a table.
-    pub fn summarize_tables(&self) -> Result<Option<TableSummaries>, DataError> {
+    pub fn summarize_tables(&self, text: TextOptions) -> Result<Option<TableSummaries>, DataError> {
         let Some(path) = self.path().filter(|path| are_tables(path)) else { return Ok(None) };
         let (paths, unused) = match path.is_file() {
             true => (vec![path], UnusedFiles::default()),
@@ -237,7 +258,7 @@ impl Request {
             }
         };
         let about = |path: PathBuf| {
-            let about = TableSummary::read(idx::open(&path)?);
+            let about = TableSummary::read_with(idx::open(&path)?, text);
             Ok((
                 path.display().to_string(),
                 about.map_err(|problem| DataError::Table { path, problem: problem.to_string() })?,
@@ -253,10 +274,15 @@ impl Request {
     ///
     /// # Errors
     /// As [`RawTables::read`] and [`RawTables::into_tables`].
-    pub fn learn_recipe(&self, label: Option<&str>, resident_bytes: u64) -> Result<Option<Recipe>, DataError> {
+    pub fn learn_recipe(
+        &self,
+        label: Option<&str>,
+        text: TextOptions,
+        resident_bytes: u64,
+    ) -> Result<Option<Recipe>, DataError> {
         let Some(path) = self.table() else { return Ok(None) };
         let path = if path.is_file() { path } else { in_folder(&path, TRAIN).unwrap_or(path) };
-        let columns = Columns { label, ..Columns::default() };
+        let columns = Columns { label, text, ..Columns::default() };
         let recipe = Table::read(idx::open(&path)?, columns, resident_bytes)
             .and_then(|table| table.learn_recipe(&RecipeOptions::default()));
         recipe.map(Some).map_err(|problem| DataError::Table { path, problem: problem.to_string() })
@@ -357,8 +383,10 @@ impl RawTables {
             let problem = format!("no column {unknown:?}, which data.columns names; {}", train.known());
             return Err(wrong(&train_path, problem));
         }
-        let Table { cells, sha256, .. } = train;
+        let declared = train.kinds.clone();
+        let Table { cells, sha256, read_as, .. } = train;
         let mut files = vec![(file_name(&train_path), sha256)];
+        let mut all_read_as = vec![(file_name(&train_path), read_as)];
         // The rows of each part.
         let n_held_out = mask.iter().flatten().filter(|is_held_out| **is_held_out).count();
         let mut rows = [labels.known_rows().count() - n_held_out, n_held_out].map(Vec::with_capacity);
@@ -368,7 +396,8 @@ impl RawTables {
         let recipe = match &request.recipe {
             RecipeSource::Model(recipe) => recipe.clone(),
             RecipeSource::Learn(options) => {
-                learn(&cells, &rows[0], options).map_err(|problem| wrong(&train_path, problem))?
+                let options = options.with_declared(&declared);
+                learn(&cells, &rows[0], &options).map_err(|problem| wrong(&train_path, problem))?
             }
         };
         let Labels { classes, of_row } = labels;
@@ -382,6 +411,7 @@ impl RawTables {
             Some(path) => {
                 let table = read(&path, request, Some(&recipe))?;
                 files.push((file_name(&path), table.sha256.clone()));
+                all_read_as.push((file_name(&path), table.read_as.clone()));
                 let has_other_labels = !train.left_out.is_empty();
                 let labels = Labels::of_validation(&table, &classes, request, &train_path, has_other_labels)
                     .map_err(|problem| wrong(&path, problem))?;
@@ -401,6 +431,7 @@ impl RawTables {
             classes,
             parts,
             is_validated_on_training,
+            read_as: all_read_as,
             unlabelled_marks,
             has_groups: request.group.is_some(),
             is_held_out,
@@ -442,8 +473,8 @@ fn read(path: &Path, request: &TableRequest, recipe: Option<&Recipe>) -> Result<
     let problem = |problem| DataError::Table { path: path.to_owned(), problem };
     let Some(label) = request.label.as_deref() else {
         // Read the header, to list the columns in the error.
-        let columns =
-            Table::header(idx::open(path)?, request.resident_bytes).map_err(|error| problem(error.to_string()))?;
+        let columns = Table::header(idx::open(path)?, request.text, request.resident_bytes)
+            .map_err(|error| problem(error.to_string()))?;
         return Err(DataError::NoLabel { path: path.to_owned(), columns: crate::table::listed(&columns) });
     };
     let named = match (&request.recipe, recipe) {
@@ -451,6 +482,10 @@ fn read(path: &Path, request: &TableRequest, recipe: Option<&Recipe>) -> Result<
         (RecipeSource::Learn(_), None) => None,
     };
     let texts = recipe.map_or_else(|| request.texts(), categories);
+    let required = match (&request.recipe, recipe) {
+        (_, Some(recipe)) | (RecipeSource::Model(recipe), None) => kinds(recipe),
+        (RecipeSource::Learn(options), None) => options.kinds.clone().into_iter().collect(),
+    };
     let columns = Columns {
         features: named.as_deref(),
         ignored: if named.is_some() { &[] } else { &request.ignored },
@@ -458,6 +493,9 @@ fn read(path: &Path, request: &TableRequest, recipe: Option<&Recipe>) -> Result<
         // A table for validation needs no groups.
         group: request.group.as_deref().filter(|_| recipe.is_none() && (named.is_none() || request.holdout.is_some())),
         texts: &texts,
+        text: request.text,
+        required: &required,
+        missing: recipe.map_or_else(|| request.missing(), |recipe| &recipe.missing),
     };
     let file = idx::open(path)?;
     let bytes = file.metadata().map_err(|problem| DataError::Read { path: path.to_owned(), problem })?.len();
@@ -694,6 +732,16 @@ pub struct InputTable {
     pub rows: Rows,
     /// Values that no training row has.
     pub unseen: Vec<Unseen>,
+    /// What the file was taken for.
+    pub read_as: ReadAs,
+}
+
+impl InputTable {
+    /// Returns the number of a row among all rows of the file, from 0. It counts the rows that were
+    /// left out.
+    pub fn number_in_file(&self, row: usize) -> usize {
+        self.read_as.skipped.position_in_file(row)
+    }
 }
 
 impl Table {
@@ -703,7 +751,7 @@ impl Table {
     /// Returns an error if no column is left, or if a value does not fit the kind of its column.
     pub fn learn_recipe(&self, options: &RecipeOptions) -> Result<Recipe, ContentError> {
         let rows: Vec<u32> = (0..self.len() as u32).collect();
-        Ok(learn(&self.cells, &rows, options)?)
+        Ok(learn(&self.cells, &rows, &options.with_declared(&self.kinds))?)
     }
 
     /// Encodes all rows by a recipe, without their labels.
@@ -714,9 +762,9 @@ impl Table {
     /// # Panics
     /// Panics if the table lacks a column of the recipe.
     pub fn encode(self, recipe: &Recipe) -> Result<InputTable, ContentError> {
-        let n = self.len();
+        let (n, read_as) = (self.len(), self.read_as);
         let shared = SharedTable::new(self.cells, vec![0; n], recipe);
         let TableSplit { rows, unseen, .. } = shared.part((0..n as u32).collect())?;
-        Ok(InputTable { rows, unseen })
+        Ok(InputTable { rows, unseen, read_as })
     }
 }

@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::Path;
 
-use chainrule_core::DataKind;
+use chainrule_core::{DataKind, TextOptions};
 use chainrule_data::idx::images_header;
 use chainrule_data::picture::PictureError;
 use chainrule_data::readers::{IMAGES, Input, PICTURES, READERS, Reader, TABLES, names, of, sniff, table_extensions};
@@ -23,6 +23,11 @@ fn fixtures() -> Vec<(&'static str, Vec<u8>)> {
         ("PNG", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR and so on".to_vec()),
         ("JPEG", b"\xff\xd8\xff\xe0\0\x10JFIF and so on".to_vec()),
         ("IDX", [&images_header(1, 2, 3)[..], &[7; 6]].concat()),
+        (
+            "ARFF",
+            b"% flowers\n@relation flowers\n@attribute length numeric\n@attribute species {rose, tulip}\n@data\n1,rose\n2,tulip\n"
+                .to_vec(),
+        ),
         ("CSV", b"length,species\n1,rose\n2,tulip\n".to_vec()),
     ]
 }
@@ -123,6 +128,7 @@ fn any() -> TableRequest {
         label: None,
         ignored: Vec::new(),
         group: None,
+        text: TextOptions::default(),
         recipe: RecipeSource::Learn(RecipeOptions::default()),
         classes: None,
         holdout: None,

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use chainrule_core::{ColumnKind, Encoding, Recipe, Standardization, WhyLeftOut};
+use chainrule_core::{ColumnKind, Encoding, Recipe, Standardization, TextOptions, WhyLeftOut};
 use chainrule_data::{Holdout, RecipeOptions, RecipeSource, RowBuffer, Rows, TableRequest, Tables, Unseen};
 use rand::rngs::SmallRng;
 use rand::seq::SliceRandom;
@@ -19,6 +19,7 @@ fn request(recipe: RecipeSource) -> TableRequest {
         label: Some("y".to_owned()),
         ignored: Vec::new(),
         group: None,
+        text: TextOptions::default(),
         recipe,
         classes: None,
         holdout: None,

@@ -6,7 +6,7 @@
 use std::fmt::Write;
 use std::io;
 
-use chainrule_core::{ContentError, DataKind};
+use chainrule_core::{ContentError, DataKind, TextOptions};
 
 use crate::foreign;
 use crate::idx::IdxImages;
@@ -14,10 +14,11 @@ use crate::picture::{Grey, PictureError};
 use crate::tables::{TRAIN, VALIDATION};
 
 pub use crate::input::Input;
-pub use records::{HowMany, Record, RecordBlock, Records};
+pub use records::{Record, RecordBlock, Records, Required, Row};
 
 mod records;
-mod separated;
+mod splitter;
+mod text;
 
 /// A file format.
 pub trait Reader: Sync {
@@ -45,7 +46,7 @@ pub trait Reader: Sync {
 #[derive(Clone, Copy)]
 pub enum Read {
     /// A table of at most the given number of bytes, read record by record.
-    Table(for<'a> fn(Input<'a>, u64) -> Box<dyn Records + 'a>),
+    Table(for<'a> fn(Input<'a>, TextOptions, u64) -> Result<Box<dyn Records + 'a>, String>),
     /// Images of one size, light ink on a background of 0, of at most the given number of bytes.
     Images(fn(Input, u64) -> Result<IdxImages, ContentError>),
     /// A picture of any size.
@@ -67,6 +68,7 @@ readers! {
     jpeg,
     idx,
     csv,
+    arff,
 }
 
 /// The formats that `predict` converts to images.
@@ -98,10 +100,14 @@ pub fn sniff(beginning: &[u8]) -> Option<&'static dyn Reader> {
 }
 
 /// Returns the records of a table of at most `max_bytes`.
-pub(crate) fn records<'a>(source: impl io::Read + 'a, max_bytes: u64) -> Result<Box<dyn Records + 'a>, ContentError> {
+pub(crate) fn records<'a>(
+    source: impl io::Read + 'a,
+    options: TextOptions,
+    max_bytes: u64,
+) -> Result<Box<dyn Records + 'a>, ContentError> {
     let input = Input::new(source);
     match sniff(input.beginning()).map(Reader::read) {
-        Some(Read::Table(read)) => Ok(read(input, max_bytes)),
+        Some(Read::Table(read)) => Ok(read(input, options, max_bytes)?),
         _ => Err(foreign::no_table(input.beginning()).into()),
     }
 }
