@@ -152,7 +152,7 @@ impl TableBuilder {
         let names = chosen.features.iter().map(|&column| header[column].clone()).collect();
         let columns = chosen.features.iter().map(|_| Column::default()).collect();
         Self {
-            cells: Cells { names, columns, lines: Vec::new() },
+            cells: Cells { names, columns, ..Cells::default() },
             labels: Vec::new(),
             classes: Texts::default(),
             groups: Vec::new(),

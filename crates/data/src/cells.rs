@@ -112,6 +112,8 @@ pub(crate) struct Cells {
     pub(crate) columns: Vec<Column>,
     /// The line of each row in its file, from 2. Rows from memory have none.
     pub(crate) lines: Vec<u32>,
+    /// The first row of each file, and the file's name. Empty if there is one file.
+    pub(crate) files: Vec<(usize, String)>,
 }
 
 impl Cells {
@@ -125,9 +127,12 @@ impl Cells {
         self.columns.iter_mut().for_each(|column| column.free(block));
     }
 
-    /// Returns where a row is, as the beginning of an error.
+    /// Returns where a row is, for an error: `line 7`, or `b.csv, line 7` if there are several files.
     pub(crate) fn place(&self, row: usize) -> String {
-        self.lines.get(row).map_or_else(|| format!("row {row}, "), |line| format!("line {line}, "))
+        let Some(line) = self.lines.get(row) else { return format!("row {row}") };
+        let file = self.files.partition_point(|(first, _)| *first <= row).checked_sub(1);
+        let file = file.map(|file| format!("{}, ", self.files[file].1)).unwrap_or_default();
+        format!("{file}line {line}")
     }
 }
 

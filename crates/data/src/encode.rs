@@ -147,7 +147,7 @@ impl Encoder {
                     Code::Known(_) => {}
                     Code::Invalid => {
                         let problem = column.problem(cells, &of.encoding, stored);
-                        return Err(format!("{}column {:?}: {problem}", cells.place(row), of.name));
+                        return Err(format!("{}, column {:?}: {problem}", cells.place(row), of.name));
                     }
                     Code::NewMissing => unseen.missing += 1,
                     Code::NewLevel => {

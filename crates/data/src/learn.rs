@@ -423,7 +423,7 @@ impl Column<'_> {
     /// Returns an error at the first training row with this cell.
     fn problem(&self, cell: Cell, problem: &str) -> String {
         let row = self.rows().find(|&row| self.table.cell(row, self.j) == cell).unwrap_or_default();
-        format!("{}column {:?}: {problem}", self.table.place(row), self.table.names[self.j])
+        format!("{}, column {:?}: {problem}", self.table.place(row), self.table.names[self.j])
     }
 }
 

@@ -54,6 +54,7 @@ pub mod readers;
 mod rows;
 mod source;
 pub mod table;
+mod table_files;
 mod tables;
 mod unused;
 

@@ -114,7 +114,7 @@ impl Rows {
         let (n, columns) = numbers.finish();
         assert_eq!(n, labels.len(), "one label per row");
         // The names are not used: nothing encodes these rows.
-        let cells = Cells { names: vec![String::new(); columns.len()], columns, lines: Vec::new() };
+        let cells = Cells { names: vec![String::new(); columns.len()], columns, ..Cells::default() };
         Self::of_cells(Arc::new(cells), None, None, labels.into())
     }
 

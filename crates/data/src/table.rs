@@ -16,7 +16,7 @@ use std::io::Read;
 
 use serde::Serialize;
 
-use chainrule_core::{ColumnKind, ContentError, MAX_ABS_VALUE, TextOptions};
+use chainrule_core::{ColumnKind, ContentError, MAX_ABS_VALUE, TextOptions, pluralize};
 
 use crate::builder::{ColumnIndices, TableBuilder, TablePart};
 use crate::cells::{Cells, MISSING};
@@ -66,9 +66,18 @@ pub struct Table {
     pub(crate) groups: Vec<u32>,
     /// The kinds of columns that the file declares.
     pub(crate) kinds: Vec<(String, ColumnKind)>,
-    /// What the file was taken for.
+    /// The files that were read.
+    pub files: Vec<TableFile>,
+}
+
+/// A file that was read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TableFile {
+    /// The name, or the path beside other files. Empty if the content came from memory.
+    pub name: String,
+    /// What it was taken for.
     pub read_as: ReadAs,
-    /// The SHA-256 of the file, decompressed.
+    /// The SHA-256 of the content, decompressed.
     pub sha256: String,
 }
 
@@ -87,7 +96,9 @@ impl Table {
     /// # Errors
     /// Returns what is wrong, with line and column.
     pub fn read(reader: impl Read, columns: Columns, max_bytes: u64) -> Result<Self, ContentError> {
-        Ok(parse(records(reader, columns.text, max_bytes)?, columns, max_bytes)?)
+        let mut tables = TableReader::new(columns, max_bytes);
+        tables.add(String::new(), reader)?;
+        tables.finish()
     }
 
     /// Returns the names of the columns.
@@ -243,27 +254,85 @@ impl ColumnSummary {
     }
 }
 
-fn parse(mut records: Box<dyn Records + '_>, columns: Columns, max_bytes: u64) -> Result<Table, String> {
-    let Names { names: header, notes } = header(&mut *records)?;
-    let chosen = ColumnIndices::new(&header, columns, records.kinds())?;
-    records.require(required(&header, columns));
-    let mut rows = TableBuilder::new(&header, &chosen);
-    convert_in_order(
-        || {
-            let mut block = RecordBlock::default();
-            Ok(records.next_block(&mut block)?.then_some(block))
-        },
-        |block| TablePart::parse(&block, &header, &chosen),
-        |part| rows.append(part, max_bytes),
-    )?;
-    let TableBuilder { mut cells, labels, classes, groups, .. } = rows;
-    cells.columns.iter_mut().for_each(Column::close);
-    if cells.lines.is_empty() {
-        return Err("it has no rows below its header".to_owned());
+/// Reads a table from one file after another. All must have the same columns.
+pub(crate) struct TableReader<'a> {
+    columns: Columns<'a>,
+    max_bytes: u64,
+    /// What is known after the first file.
+    table: Option<(Vec<String>, ColumnIndices, TableBuilder)>,
+    kinds: Vec<(String, ColumnKind)>,
+    files: Vec<TableFile>,
+}
+
+impl<'a> TableReader<'a> {
+    pub(crate) fn new(columns: Columns<'a>, max_bytes: u64) -> Self {
+        Self { columns, max_bytes, table: None, kinds: Vec::new(), files: Vec::new() }
     }
-    let classes = classes.iter().map(str::to_owned).collect();
-    let (read_as, kinds) = (ReadAs { notes, ..records.read_as() }, records.kinds().to_vec());
-    Ok(Table { cells, header, labels, classes, groups, kinds, read_as, sha256: records.sha256() })
+
+    /// Reads a file, plain or compressed.
+    ///
+    /// # Errors
+    /// Returns what is wrong, with line and column.
+    pub(crate) fn add(&mut self, name: String, reader: impl Read) -> Result<(), ContentError> {
+        let mut records = records(reader, self.columns.text, self.max_bytes)?;
+        let Names { names, notes } = header(&mut *records)?;
+        let (header, chosen, rows) = match &mut self.table {
+            Some(table) => {
+                if let Some(problem) = other_columns(&names, &table.0) {
+                    return Err(
+                        format!("{problem} in {}; files of one table share a header", self.files[0].name).into()
+                    );
+                }
+                table
+            }
+            table => {
+                let chosen = ColumnIndices::new(&names, self.columns, records.kinds())?;
+                self.kinds = records.kinds().to_vec();
+                let rows = TableBuilder::new(&names, &chosen);
+                table.insert((names, chosen, rows))
+            }
+        };
+        records.require(required(header, self.columns));
+        rows.cells.files.push((rows.cells.lines.len(), name.clone()));
+        convert_in_order(
+            || {
+                let mut block = RecordBlock::default();
+                Ok(records.next_block(&mut block)?.then_some(block))
+            },
+            |block| TablePart::parse(&block, header, chosen),
+            |part| rows.append(part, self.max_bytes),
+        )?;
+        let read_as = ReadAs { notes, ..records.read_as() };
+        self.files.push(TableFile { name, read_as, sha256: records.sha256() });
+        Ok(())
+    }
+
+    /// Returns the table.
+    ///
+    /// # Errors
+    /// Fails if there is no row.
+    pub(crate) fn finish(self) -> Result<Table, ContentError> {
+        let Some((header, _, rows)) = self.table.filter(|(_, _, rows)| !rows.cells.lines.is_empty()) else {
+            return Err(ContentError::new("it has no rows below its header"));
+        };
+        let TableBuilder { mut cells, labels, classes, groups, .. } = rows;
+        cells.columns.iter_mut().for_each(Column::close);
+        if let [_] = &cells.files[..] {
+            cells.files.clear();
+        }
+        let classes = classes.iter().map(str::to_owned).collect();
+        Ok(Table { cells, header, labels, classes, groups, kinds: self.kinds, files: self.files })
+    }
+}
+
+/// Says how the columns of a file differ from those of the first file.
+fn other_columns(names: &[String], first: &[String]) -> Option<String> {
+    let different = names.iter().zip(first).position(|(own, other)| own != other);
+    match different {
+        Some(j) => Some(format!("its column {} is {:?}, but {:?}", j + 1, names[j], first[j])),
+        None if names.len() == first.len() => None,
+        None => Some(format!("it has {}, but there are {}", pluralize(names.len(), "column"), first.len())),
+    }
 }
 
 /// Returns which fields must have a value of a kind.

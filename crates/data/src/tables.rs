@@ -10,9 +10,10 @@ use crate::encode::{Encoder, Unseen};
 use crate::learn::{RecipeOptions, learn};
 use crate::read_as::ReadAs;
 use crate::readers::{part_files, table_extensions};
-use crate::table::{Columns, Table, TableSummary, number, sorted_labels};
+use crate::table::{Columns, Table, TableFile, TableReader, TableSummary, number, sorted_labels};
+use crate::table_files::{are_several, open, table_files};
 use crate::unused::unused;
-use crate::{DataError, Holdout, Origin, Request, Rows, idx};
+use crate::{DataError, Holdout, Origin, Request, Rows};
 
 /// The options for reading tables.
 #[derive(Clone, Debug)]
@@ -128,8 +129,8 @@ pub struct LabelCounts {
 pub struct Tables {
     /// The origin.
     pub origin: Origin,
-    /// The names and checksums of the files.
-    pub files: Vec<(String, String)>,
+    /// The files.
+    pub files: Vec<TableFile>,
     /// How the columns became features.
     pub recipe: Recipe,
     /// The labels, in the order of their positions.
@@ -139,8 +140,6 @@ pub struct Tables {
     pub parts: [Arc<TableSplit>; 2],
     /// Whether the validation rows are the training rows.
     pub is_validated_on_training: bool,
-    /// What each file was taken for, by its name.
-    pub read_as: Vec<(String, ReadAs)>,
     /// The marks of missing labels that occur.
     unlabelled_marks: Vec<String>,
     /// Whether a column groups the rows.
@@ -169,12 +168,12 @@ impl Tables {
     /// Returns notes on what is unusual in the files, and on rows that cannot be read.
     pub fn notes_on_files(&self) -> Vec<String> {
         let about = |read_as: &ReadAs| [read_as.message(), read_as.skipped_message()];
-        let of_file = |(name, read_as): &(String, ReadAs)| {
+        let of_file = |TableFile { name, read_as, .. }: &TableFile| {
             let notes = about(read_as).into_iter().flatten();
-            let prefix = if self.read_as.len() > 1 { format!("{name}: ") } else { String::new() };
+            let prefix = if self.files.len() > 1 { format!("{name}: ") } else { String::new() };
             notes.map(|note| format!("{prefix}{note}")).collect::<Vec<_>>()
         };
-        self.read_as.iter().flat_map(of_file).collect()
+        self.files.iter().flat_map(of_file).collect()
     }
 
     /// Returns notes for people about rows and values.
@@ -225,9 +224,9 @@ fn in_folder(folder: &Path, name: &str) -> Option<PathBuf> {
     table_extensions().map(|ending| folder.join(format!("{name}{ending}"))).find(|path| path.is_file())
 }
 
-/// Returns whether a path names tables: any file, or a folder with a training table.
+/// Returns whether a path names tables: any file, several files, or a folder with a training table.
 pub(crate) fn are_tables(path: &Path) -> bool {
-    path.is_file() || in_folder(path, TRAIN).is_some()
+    path.is_file() || in_folder(path, TRAIN).is_some() || are_several(path)
 }
 
 /// Lists the unused files of a folder of tables.
@@ -248,9 +247,9 @@ impl Request {
     /// Fails if a table cannot be read or is not a table.
     pub fn summarize_tables(&self, text: TextOptions) -> Result<Option<TableSummaries>, DataError> {
         let Some(path) = self.path().filter(|path| are_tables(path)) else { return Ok(None) };
-        let (paths, unused) = match path.is_file() {
-            true => (vec![path], UnusedFiles::default()),
-            false => {
+        let (paths, unused) = match path.is_dir() {
+            false => (table_files(&path)?, UnusedFiles::default()),
+            true => {
                 let validation = VALIDATION.iter().find_map(|name| in_folder(&path, name));
                 let paths: Vec<PathBuf> = in_folder(&path, TRAIN).into_iter().chain(validation).collect();
                 let unused = unused_tables(&path, paths.clone());
@@ -258,7 +257,7 @@ impl Request {
             }
         };
         let about = |path: PathBuf| {
-            let about = TableSummary::read_with(idx::open(&path)?, text);
+            let about = TableSummary::read_with(open(&path)?, text);
             Ok((
                 path.display().to_string(),
                 about.map_err(|problem| DataError::Table { path, problem: problem.to_string() })?,
@@ -281,16 +280,15 @@ impl Request {
         resident_bytes: u64,
     ) -> Result<Option<Recipe>, DataError> {
         let Some(path) = self.table() else { return Ok(None) };
-        let path = if path.is_file() { path } else { in_folder(&path, TRAIN).unwrap_or(path) };
+        let path = in_folder(&path, TRAIN).unwrap_or(path);
         let columns = Columns { label, text, ..Columns::default() };
-        let recipe = Table::read(idx::open(&path)?, columns, resident_bytes)
-            .and_then(|table| table.learn_recipe(&RecipeOptions::default()));
+        let recipe = read_files(&path, columns, resident_bytes)?.learn_recipe(&RecipeOptions::default());
         recipe.map(Some).map_err(|problem| DataError::Table { path, problem: problem.to_string() })
     }
 }
 
 impl RawTables {
-    /// Reads a file, or the training table of a folder with `train.csv` and `validation.csv`,
+    /// Reads a file, several files, or the training table of a folder with `train.csv` and `validation.csv`,
     /// `valid.csv`, `val.csv` or `test.csv`.
     ///
     /// # Errors
@@ -299,7 +297,7 @@ impl RawTables {
         if let Some(problem) = request.problem() {
             return Err(DataError::Table { path: path.to_owned(), problem });
         }
-        let (train, validation, unused) = if path.is_file() {
+        let (train, validation, unused) = if path.is_file() || are_several(path) {
             (path.to_owned(), None, UnusedFiles::default())
         } else {
             std::fs::metadata(path).map_err(|problem| DataError::Read { path: path.to_owned(), problem })?;
@@ -348,13 +346,13 @@ impl RawTables {
             (!table.groups.is_empty()).then(|| labels.known_rows().map(|row| table.groups[row]).collect());
         holdout.validation_mask(&known, groups.as_deref()).map(Some).map_err(|class| {
             let row = labels.of_row.iter().position(|&label| label == class).unwrap_or_default();
-            let (class, line) = (&labels.classes[usize::from(class)], table.cells.lines[row]);
+            let (class, place) = (&labels.classes[usize::from(class)], table.cells.place(row));
             let problem = match &request.group {
                 None => format!(
-                    "line {line}: the only row of the label {class:?}; a class needs at least two: one for training, one for validation; add a row, list other classes in data.classes, or hold out no rows (data.validation_fraction = 0)"
+                    "{place}: the only row of the label {class:?}; a class needs at least two: one for training, one for validation; add a row, list other classes in data.classes, or hold out no rows (data.validation_fraction = 0)"
                 ),
                 Some(group) => format!(
-                    "line {line}: training and validation need rows of the label {class:?}, and no choice of whole groups of {group:?} gives them to both"
+                    "{place}: training and validation need rows of the label {class:?}, and no choice of whole groups of {group:?} gives them to both"
                 ),
             };
             DataError::Table { path: path.clone(), problem }
@@ -384,9 +382,7 @@ impl RawTables {
             return Err(wrong(&train_path, problem));
         }
         let declared = train.kinds.clone();
-        let Table { cells, sha256, read_as, .. } = train;
-        let mut files = vec![(file_name(&train_path), sha256)];
-        let mut all_read_as = vec![(file_name(&train_path), read_as)];
+        let Table { cells, mut files, .. } = train;
         // The rows of each part.
         let n_held_out = mask.iter().flatten().filter(|is_held_out| **is_held_out).count();
         let mut rows = [labels.known_rows().count() - n_held_out, n_held_out].map(Vec::with_capacity);
@@ -410,8 +406,7 @@ impl RawTables {
             None => (Arc::clone(&train), true),
             Some(path) => {
                 let table = read(&path, request, Some(&recipe))?;
-                files.push((file_name(&path), table.sha256.clone()));
-                all_read_as.push((file_name(&path), table.read_as.clone()));
+                files.extend(table.files.iter().cloned());
                 let has_other_labels = !train.left_out.is_empty();
                 let labels = Labels::of_validation(&table, &classes, request, &train_path, has_other_labels)
                     .map_err(|problem| wrong(&path, problem))?;
@@ -431,7 +426,6 @@ impl RawTables {
             classes,
             parts,
             is_validated_on_training,
-            read_as: all_read_as,
             unlabelled_marks,
             has_groups: request.group.is_some(),
             is_held_out,
@@ -473,7 +467,8 @@ fn read(path: &Path, request: &TableRequest, recipe: Option<&Recipe>) -> Result<
     let problem = |problem| DataError::Table { path: path.to_owned(), problem };
     let Some(label) = request.label.as_deref() else {
         // Read the header, to list the columns in the error.
-        let columns = Table::header(idx::open(path)?, request.text, request.resident_bytes)
+        let first = table_files(path)?.swap_remove(0);
+        let columns = Table::header(open(&first)?, request.text, request.resident_bytes)
             .map_err(|error| problem(error.to_string()))?;
         return Err(DataError::NoLabel { path: path.to_owned(), columns: crate::table::listed(&columns) });
     };
@@ -497,15 +492,27 @@ fn read(path: &Path, request: &TableRequest, recipe: Option<&Recipe>) -> Result<
         required: &required,
         missing: recipe.map_or_else(|| request.missing(), |recipe| &recipe.missing),
     };
-    let file = idx::open(path)?;
-    let bytes = file.metadata().map_err(|problem| DataError::Read { path: path.to_owned(), problem })?.len();
-    if bytes > request.resident_bytes {
-        return Err(problem(format!(
-            "its {bytes} bytes are more than data.resident_bytes = {} allows in memory",
-            request.resident_bytes
-        )));
+    read_files(path, columns, request.resident_bytes)
+}
+
+/// Reads all files that a path names as one table.
+fn read_files(path: &Path, columns: Columns, max_bytes: u64) -> Result<Table, DataError> {
+    let files = table_files(path)?;
+    let (mut tables, mut bytes) = (TableReader::new(columns, max_bytes), 0);
+    for file in &files {
+        let problem = |problem| DataError::Table { path: file.clone(), problem };
+        let content = open(file)?;
+        bytes += content.metadata().map_err(|problem| DataError::Read { path: file.clone(), problem })?.len();
+        if bytes > max_bytes {
+            let so_far = if files.len() > 1 { "so far, " } else { "" };
+            return Err(problem(format!(
+                "{so_far}its {bytes} bytes are more than data.resident_bytes = {max_bytes} allows in memory"
+            )));
+        }
+        let name = if files.len() > 1 { file.display().to_string() } else { file_name(file) };
+        tables.add(name, content).map_err(|error| problem(error.to_string()))?;
     }
-    Table::read(file, columns, request.resident_bytes).map_err(|error| problem(error.to_string()))
+    tables.finish().map_err(|error| DataError::Table { path: path.to_owned(), problem: error.to_string() })
 }
 
 /// The most different numbers in a label column that are taken for classes without being asked.
@@ -587,8 +594,8 @@ impl Labels {
         let unknown = occurring(table, request.missing()).into_iter().find(|label| !classes.contains(label));
         match unknown.filter(|_| !has_other_labels) {
             Some(label) => {
-                let line = first_line(table, &label);
-                Err(format!("line {line}: the label {label:?} occurs in no row of {}", train.display()))
+                let place = table.cells.place(first_row(table, &label));
+                Err(format!("{place}: the label {label:?} occurs in no row of {}", train.display()))
             }
             None => Ok(labels),
         }
@@ -642,11 +649,10 @@ fn has_plus(table: &Table) -> bool {
     table.classes.iter().any(|label| label == "+")
 }
 
-/// Returns the line of the first row with a label.
-fn first_line(table: &Table, label: &str) -> u32 {
+/// Returns the first row with a label.
+fn first_row(table: &Table, label: &str) -> usize {
     let is_label = |&&of_row: &&u16| table.classes[usize::from(of_row)] == label;
-    let row = table.labels.iter().position(|of_row| is_label(&of_row)).unwrap_or_default();
-    table.cells.lines[row]
+    table.labels.iter().position(|of_row| is_label(&of_row)).unwrap_or_default()
 }
 
 /// Returns the problem if two labels are the same number.
@@ -665,13 +671,13 @@ fn repeated_number(table: &Table, classes: &[String]) -> Option<String> {
         };
         if let Some(other) = seen.insert(key, class) {
             let (mut first, mut second) = (other, class);
-            if first_line(table, second) < first_line(table, first) {
+            if first_row(table, second) < first_row(table, first) {
                 (first, second) = (second, first);
             }
             return Some(format!(
-                "line {}: the label {second:?} is the same number as {first:?} in line {}; write each class in one way, or list all classes in data.classes",
-                first_line(table, second),
-                first_line(table, first)
+                "{}: the label {second:?} is the same number as {first:?} in {}; write each class in one way, or list all classes in data.classes",
+                table.cells.place(first_row(table, second)),
+                table.cells.place(first_row(table, first))
             ));
         }
     }
@@ -762,7 +768,8 @@ impl Table {
     /// # Panics
     /// Panics if the table lacks a column of the recipe.
     pub fn encode(self, recipe: &Recipe) -> Result<InputTable, ContentError> {
-        let (n, read_as) = (self.len(), self.read_as);
+        let n = self.len();
+        let read_as = self.files.into_iter().next().expect("a table was read from a file").read_as;
         let shared = SharedTable::new(self.cells, vec![0; n], recipe);
         let TableSplit { rows, unseen, .. } = shared.part((0..n as u32).collect())?;
         Ok(InputTable { rows, unseen, read_as })

@@ -98,7 +98,7 @@ fn read_with(content: &[u8], text: TextOptions) -> Result<Table, String> {
     let summary = TableSummary::read_with(content, text);
     match (read, summary) {
         (Ok(table), Ok(summary)) => {
-            assert_eq!((table.len() as u64, &table.read_as), (summary.rows, &summary.read_as));
+            assert_eq!((table.len() as u64, &table.files[0].read_as), (summary.rows, &summary.read_as));
             Ok(table)
         }
         (Err(error), _) | (Ok(_), Err(error)) => {
@@ -157,7 +157,7 @@ fn a_table_has_the_same_cells_in_every_dialect() {
                     let columns =
                         if written.has_header { names } else { ["column_1", "column_2", "column_3", "column_4"] };
                     assert_eq!(table.columns(), columns, "{written:?}");
-                    let read_as = table.read_as.clone();
+                    let read_as = table.files[0].read_as.clone();
                     assert_eq!(is(&read_as, "separator"), separator.plural(), "{written:?}");
                     // Without the header, no euro tells Windows-1252 from Latin-1.
                     let name = match encoding {
@@ -167,7 +167,7 @@ fn a_table_has_the_same_cells_in_every_dialect() {
                     assert_eq!(is(&read_as, "encoding"), name, "{written:?}");
                     assert_eq!(is(&read_as, "decimal").contains("comma"), decimal == Decimal::Comma, "{written:?}");
                     let sha256 = chainrule_data::sha256([&content[..]]);
-                    assert_eq!(table.sha256, sha256, "{written:?}");
+                    assert_eq!(table.files[0].sha256, sha256, "{written:?}");
                     let found = cells(table);
                     assert_eq!(*expected.get_or_insert_with(|| found.clone()), found, "{written:?}");
                     count += 1;
@@ -246,7 +246,7 @@ fn random_cells_are_read_back_or_refused() {
             assert!(d == 1, "{}", show());
             continue;
         }
-        let read_as = table.read_as.clone();
+        let read_as = table.files[0].read_as.clone();
         let is_comma = is(&read_as, "decimal").contains("comma");
         for (j, (found, expected)) in cells(table).iter().zip(&expected).enumerate() {
             for (found, expected) in found.iter().zip(expected) {
@@ -270,7 +270,7 @@ fn random_cells_are_read_back_or_refused() {
 /// Reads the content. Returns the names, the cells, and the line of what is unusual; or the error.
 fn told(content: &[u8], text: TextOptions) -> Result<(Vec<String>, Vec<Vec<String>>, String), String> {
     let table = read_with(content, text)?;
-    let (names, about) = (table.columns().to_vec(), table.read_as.message().unwrap_or_default());
+    let (names, about) = (table.columns().to_vec(), table.files[0].read_as.message().unwrap_or_default());
     Ok((names, cells(table), about))
 }
 
@@ -331,7 +331,7 @@ fn the_header_is_found_by_the_rule() {
     let table = read(format!("{long},{long},x\n1,2,3\n").as_bytes()).unwrap();
     assert!(table.columns().iter().all(|name| name.chars().count() <= 100), "{:?}", table.columns());
     assert_ne!(table.columns()[0], table.columns()[1]);
-    let message = table.read_as.message().unwrap();
+    let message = table.files[0].read_as.message().unwrap();
     assert!(message.contains("2 names cut") && message.contains("1 repeated name is numbered"), "{message}");
 }
 
@@ -427,7 +427,7 @@ fn what_the_beginning_does_not_show_is_an_error_with_its_line() {
         assert!(problem.starts_with(&format!("line {line}: {expected}")), "{problem}");
         let skipping = TextOptions { bad_rows: BadRows::Skip, ..TextOptions::default() };
         let skipped = read_with(&content, skipping).unwrap();
-        assert_eq!((skipped.len(), skipped.read_as.skipped.rows), (line - 2, 1), "{expected}");
+        assert_eq!((skipped.len(), skipped.files[0].read_as.skipped.rows), (line - 2, 1), "{expected}");
         let rows = read_with(&content, text).unwrap().len();
         assert_eq!(rows, line - 1 - usize::from(text.bad_rows == BadRows::Skip), "{expected}");
     }
@@ -440,8 +440,8 @@ fn bad_rows_are_counted_and_named() {
     let text = TextOptions { bad_rows: BadRows::Skip, encoding: Some(TextEncoding::Utf8), ..TextOptions::default() };
     let columns = Columns { label: Some("y"), text, required: &kinds, ..Columns::default() };
     let table = Table::read(&content[..], columns, 1 << 20).unwrap();
-    assert_eq!((table.len(), table.read_as.skipped.rows), (3, 4));
-    let message = table.read_as.skipped_message().unwrap();
+    assert_eq!((table.len(), table.files[0].read_as.skipped.rows), (3, 4));
+    let message = table.files[0].read_as.skipped_message().unwrap();
     for part in [
         "4 rows that cannot be read are left out: line 3: 2 fields, but the header has 3",
         "line 4: 4 fields",
@@ -504,7 +504,7 @@ fn arff_declares_names_and_kinds() {
         assert_eq!(cells[3], ["a, b", "c", "(missing)"]);
     }
     let table = read(content.as_bytes()).unwrap();
-    assert_eq!(table.sha256, chainrule_data::sha256([content.as_bytes()]));
+    assert_eq!(table.files[0].sha256, chainrule_data::sha256([content.as_bytes()]));
     // Numbers in braces are levels.
     let numbers = format!("{HEADER}1,1,2020-01-01,a,u\n2,2,2020-01-02,a,v\n7,1,2020-01-03,a,v\n");
     let recipe = read(numbers.as_bytes()).unwrap().learn_recipe(&RecipeOptions::default()).unwrap();
@@ -523,7 +523,7 @@ fn arff_declares_names_and_kinds() {
         assert!(problem.contains(expected), "{row}: {problem}");
         let text = TextOptions { bad_rows: BadRows::Skip, ..TextOptions::default() };
         let table = read_with(content.as_bytes(), text).unwrap();
-        assert_eq!((table.len(), table.read_as.skipped.rows), (1, 1), "{row}");
+        assert_eq!((table.len(), table.files[0].read_as.skipped.rows), (1, 1), "{row}");
     }
     for (content, expected) in [
         ("@relation r\n@attribute a numeric\n", "no @data line"),
