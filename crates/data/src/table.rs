@@ -19,6 +19,7 @@ use serde::Serialize;
 use chainrule_core::{ColumnKind, ContentError, MAX_ABS_VALUE, MAX_CLASSES, TextOptions, name_problem};
 
 use crate::cells::{Cell, Cells, MISSING, Texts};
+use crate::decimal::Form;
 use crate::header::{Names, name};
 use crate::numbers::Values;
 use crate::read_as::ReadAs;
@@ -443,7 +444,12 @@ pub(crate) fn no_number(text: &str) -> String {
         Ok(number) if number.is_finite() => format!("{number:e} is not between ±{MAX_ABS_VALUE:e}"),
         _ => {
             let shown: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(40).collect();
-            format!("{shown:?} is not a number; {ADVICE}")
+            let hint = match Form::of(text.as_bytes()) {
+                Form::Other => "",
+                form if form.has_comma() => " (its comma is a decimal mark only with data.decimal = \"comma\")",
+                _ => " (marks between groups of digits are not read)",
+            };
+            format!("{shown:?} is not a number{hint}; {ADVICE}")
         }
     }
 }
