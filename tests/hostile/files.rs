@@ -42,12 +42,16 @@ fn read(what: &str, path: &Path) -> Result<(), String> {
                 .map(drop)
                 .map_err(|error| error.to_string())
         }
-        "about" => Request::Folder(path.to_owned()).summarize_tables().map(drop).map_err(|error| error.to_string()),
+        "about" => Request::Folder(path.to_owned())
+            .summarize_tables(chainrule_core::TextOptions::default())
+            .map(drop)
+            .map_err(|error| error.to_string()),
         "table" => {
             let request = TableRequest {
                 label: Some("y".to_owned()),
                 ignored: Vec::new(),
                 group: None,
+                text: chainrule_core::TextOptions::default(),
                 recipe: RecipeSource::Learn(RecipeOptions::default()),
                 classes: None,
                 holdout: Some(Holdout { fraction: 0.2, seed: 0 }),

@@ -168,7 +168,7 @@ pub(crate) fn encoding(sample: Sample, given: Option<TextEncoding>) -> Result<(T
     let high = bytes.iter().filter(|byte| is_high(byte)).count();
     let in_runs: usize = bytes.split(|byte| !is_high(byte)).map(<[u8]>::len).filter(|&length| length >= 3).sum();
     let line = |at: usize| 1 + bytes[..at].iter().filter(|&&byte| byte == b'\n').count();
-    let first = bytes.iter().position(|byte| is_high(byte)).unwrap_or_default();
+    let first = bytes.iter().position(is_high).unwrap_or_default();
     if bytes.contains(&0) {
         return Err("it is no text: it has NUL bytes and bytes that are not UTF-8".to_owned());
     }

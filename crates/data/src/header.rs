@@ -33,8 +33,8 @@ const MIN_NAMES: usize = 5;
 /// 1. No field of the first record is a number: names.
 /// 2. A text stands above numbers only, or a number above texts only: names.
 /// 3. There is no other record: values.
-/// 4. A number is negative, has a fraction or occurs twice and the numbers are not evenly spaced,
-///    or a text occurs again in its column: values.
+/// 4. A text occurs again in its column, or a number is negative or has a fraction and the numbers
+///    are not evenly spaced: values.
 /// 5. The numbers are evenly spaced and increase, or are increasing years. At least five of them,
 ///    or at least two years beside a text, or a count from 0 or 1 beside empty fields: names. Else
 ///    an error that asks.
@@ -167,7 +167,7 @@ impl Names {
                 name = name.chars().take(MAX_NAME_LENGTH - 8).chain(['…']).collect();
             }
             if let Some(wrong) = name_problem(&name).filter(|_| !name.is_empty()) {
-                return Err(problem(&wrong));
+                return Err(problem(wrong));
             }
             names.push(name);
         }

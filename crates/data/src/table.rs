@@ -21,7 +21,7 @@ use chainrule_core::{ColumnKind, ContentError, MAX_ABS_VALUE, TextOptions, plura
 use crate::builder::{ColumnIndices, TableBuilder, TablePart};
 use crate::cells::{Cells, MISSING};
 use crate::column::Column;
-use crate::decimal::decimal;
+use crate::decimal::{Form, decimal};
 use crate::header::Names;
 use crate::in_order::convert_in_order;
 use crate::read_as::ReadAs;
@@ -394,7 +394,12 @@ pub(crate) fn no_number(text: &str) -> String {
         Ok(number) if number.is_finite() => format!("{number:e} is not between ±{MAX_ABS_VALUE:e}"),
         _ => {
             let shown: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(40).collect();
-            format!("{shown:?} is not a number; {ADVICE}")
+            let hint = match Form::of(text.as_bytes()) {
+                Form::Other => "",
+                form if form.has_comma() => " (its comma is a decimal mark only with data.decimal = \"comma\")",
+                _ => " (marks between groups of digits are not read)",
+            };
+            format!("{shown:?} is not a number{hint}; {ADVICE}")
         }
     }
 }

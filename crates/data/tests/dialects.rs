@@ -64,7 +64,7 @@ impl Written {
 }
 
 /// Returns the text of all cells, as the recipe's levels and numbers show them.
-fn cells(table: Table) -> Vec<Vec<String>> {
+fn cells(table: &Table) -> Vec<Vec<String>> {
     let columns = table.columns().to_vec();
     let n = table.len();
     (0..columns.len())
@@ -74,7 +74,7 @@ fn cells(table: Table) -> Vec<Vec<String>> {
                 kinds: [(name.clone(), chainrule_core::ColumnKind::Category)].into(),
                 ..RecipeOptions::default()
             };
-            let recipe = table.clone().learn_recipe(&options).unwrap();
+            let recipe = table.learn_recipe(&options).unwrap();
             let column = recipe.columns.iter().find(|column| column.name == *name).unwrap().clone();
             let Encoding::Category(category) = &column.encoding else { panic!("{column:?}") };
             let levels = category.levels.clone();
@@ -120,7 +120,7 @@ fn is(read_as: &ReadAs, what: &str) -> String {
 #[test]
 fn a_table_has_the_same_cells_in_every_dialect() {
     const ROWS: [(f64, &str, &str, f64); 4] = [
-        (3.14, "Zoë, \"the 1st\"", "yes", 7.0),
+        (3.25, "Zoë, \"the 1st\"", "yes", 7.0),
         (-0.5, "a; b|c\td", "no", 12.0),
         (1200.25, "two\nlines", "yes", -3.0),
         (2e-3, "naïve", "no", 0.0),
@@ -168,7 +168,7 @@ fn a_table_has_the_same_cells_in_every_dialect() {
                     assert_eq!(is(&read_as, "decimal").contains("comma"), decimal == Decimal::Comma, "{written:?}");
                     let sha256 = chainrule_data::sha256([&content[..]]);
                     assert_eq!(table.files[0].sha256, sha256, "{written:?}");
-                    let found = cells(table);
+                    let found = cells(&table);
                     assert_eq!(*expected.get_or_insert_with(|| found.clone()), found, "{written:?}");
                     count += 1;
                 }
@@ -177,7 +177,7 @@ fn a_table_has_the_same_cells_in_every_dialect() {
     }
     assert!(count > 1000, "{count}");
     let expected = expected.unwrap();
-    assert_eq!(expected[0], ["3.14", "-0.5", "1200.25", "0.002"]);
+    assert_eq!(expected[0], ["3.25", "-0.5", "1200.25", "0.002"]);
     assert_eq!(expected[1][2], "two\nlines");
 }
 
@@ -248,7 +248,7 @@ fn random_cells_are_read_back_or_refused() {
         }
         let read_as = table.files[0].read_as.clone();
         let is_comma = is(&read_as, "decimal").contains("comma");
-        for (j, (found, expected)) in cells(table).iter().zip(&expected).enumerate() {
+        for (j, (found, expected)) in cells(&table).iter().zip(&expected).enumerate() {
             for (found, expected) in found.iter().zip(expected) {
                 let as_number = |text: &str| text.parse::<f64>().ok();
                 let expected = expected.trim();
@@ -267,11 +267,10 @@ fn random_cells_are_read_back_or_refused() {
     assert!(read_back > 1500, "{read_back}");
 }
 
-/// Reads the content. Returns the names, the cells, and the line of what is unusual; or the error.
-fn told(content: &[u8], text: TextOptions) -> Result<(Vec<String>, Vec<Vec<String>>, String), String> {
+/// Reads the content. Returns the names and the cells, or the error.
+fn told(content: &[u8], text: TextOptions) -> Result<(Vec<String>, Vec<Vec<String>>), String> {
     let table = read_with(content, text)?;
-    let (names, about) = (table.columns().to_vec(), table.files[0].read_as.message().unwrap_or_default());
-    Ok((names, cells(table), about))
+    Ok((table.columns().to_vec(), cells(&table)))
 }
 
 #[test]
@@ -369,7 +368,7 @@ fn misleading_texts_are_not_guessed() {
         ),
     ] {
         match (told(content.as_bytes(), text), expected) {
-            (Ok((_, cells, _)), Ok(first)) => {
+            (Ok((_, cells)), Ok(first)) => {
                 let row: Vec<&str> = cells.iter().map(|column| column[0].as_str()).collect();
                 assert_eq!(row.join("|"), first, "{content:?}");
             }
@@ -497,7 +496,7 @@ fn arff_declares_names_and_kinds() {
     let rows = "1.5,1,2020-01-01,'a, b',u\n% between\n?,'it\\'s',2020-01-02,\"c\",v\n\n-2 , 2, ?, ?, u\n";
     let content = format!("{HEADER}{rows}");
     for encoding in [TextEncoding::Utf8, TextEncoding::Latin1] {
-        let (names, cells, _) = told(&encode(&content, encoding, false), TextOptions::default()).unwrap();
+        let (names, cells) = told(&encode(&content, encoding, false), TextOptions::default()).unwrap();
         assert_eq!(names, ["x", "the code", "day", "note", "y"]);
         assert_eq!(cells[0], ["1.5", "(missing)", "-2"]);
         assert_eq!(cells[1], ["1", "it's", "2"]);

@@ -100,11 +100,11 @@ fn names_and_numbers_are_parsed() {
     let (table, numbers, lines) = read_numbers(plain).unwrap();
     assert_eq!((table.columns(), numbers), (&["a".to_owned()][..], vec![1000.0, -0.5, 7.0]));
     assert_eq!((labels(&table), lines), (vec!["10", "9", "10"], vec![2, 3, 5]));
-    assert_eq!(table.sha256, sha256([plain.as_bytes()]));
+    assert_eq!(table.files[0].sha256, sha256([plain.as_bytes()]));
     let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
     gzip.write_all(plain.as_bytes()).unwrap();
     let (packed, numbers, _) = read_numbers(gzip.finish().unwrap()).unwrap();
-    assert_eq!((packed.sha256, numbers), (table.sha256, vec![1000.0, -0.5, 7.0]));
+    assert_eq!((&packed.files[0].sha256, numbers), (&table.files[0].sha256, vec![1000.0, -0.5, 7.0]));
     // Labels are sorted as numbers if all are numbers, else by their characters.
     let sorted = |labels: &[&str]| sorted_labels(labels.iter().map(ToString::to_string).collect());
     assert_eq!(

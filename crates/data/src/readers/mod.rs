@@ -46,12 +46,15 @@ pub trait Reader: Sync {
 #[derive(Clone, Copy)]
 pub enum Read {
     /// A table of at most the given number of bytes, read record by record.
-    Table(for<'a> fn(Input<'a>, TextOptions, u64) -> Result<Box<dyn Records + 'a>, String>),
+    Table(ReadTable),
     /// Images of one size, light ink on a background of 0, of at most the given number of bytes.
     Images(fn(Input, u64) -> Result<IdxImages, ContentError>),
     /// A picture of any size.
     Picture(fn(&[u8]) -> Result<Grey, PictureError>),
 }
+
+/// Returns the records of a table. The options say what is known of its text.
+pub type ReadTable = for<'a> fn(Input<'a>, TextOptions, u64) -> Result<Box<dyn Records + 'a>, String>;
 
 /// Builds the list of readers. Each module has its reader as `READER`.
 macro_rules! readers {
