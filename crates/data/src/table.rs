@@ -65,7 +65,7 @@ pub const MAX_ROW_LENGTH: u64 = 4 << 20;
 const MAX_LIST_LENGTH: usize = 250;
 
 impl Table {
-    /// Reads a table, plain or gzipped.
+    /// Reads a table, plain or compressed.
     ///
     /// `max_bytes` limits both the decompressed file and the numbers in memory.
     ///

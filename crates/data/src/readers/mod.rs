@@ -11,9 +11,10 @@ use chainrule_core::{ContentError, DataKind};
 use crate::foreign;
 use crate::idx::IdxImages;
 use crate::picture::{Grey, PictureError};
+use crate::input::with_compressed;
 use crate::tables::{TRAIN, VALIDATION};
 
-pub use crate::input::Input;
+pub use crate::input::{CODECS, Codec, Input, Packed, compressed_extensions, compressions};
 pub use records::{Record, Records};
 
 mod records;
@@ -26,8 +27,8 @@ pub trait Reader: Sync {
     /// Returns a phrase for one file, with its article, such as `a CSV file`.
     fn one(&self) -> &'static str;
 
-    /// Returns the file extensions in lower case, without a dot, the usual one first. A gzipped
-    /// file adds `.gz`.
+    /// Returns the file extensions in lower case, without a dot, the usual one first. A compressed
+    /// file adds that of its [`Codec`].
     fn extensions(&self) -> &'static [&'static str];
 
     /// Returns a one-line description of the content.
@@ -98,7 +99,7 @@ pub fn sniff(beginning: &[u8]) -> Option<&'static dyn Reader> {
 
 /// Returns the records of a table of at most `max_bytes`.
 pub(crate) fn records<'a>(source: impl io::Read + 'a, max_bytes: u64) -> Result<Box<dyn Records + 'a>, ContentError> {
-    let input = Input::new(source);
+    let input = Input::within(source, max_bytes);
     match sniff(input.beginning()).map(Reader::read) {
         Some(Read::Table(read)) => Ok(read(input, max_bytes)),
         _ => Err(foreign::no_table(input.beginning()).into()),
@@ -121,10 +122,10 @@ pub fn files_without_articles(kinds: &[DataKind], conjunction: &str) -> String {
     joined(of(kinds).map(one), conjunction)
 }
 
-/// Returns the file extensions of tables, plain and gzipped, the usual one first.
+/// Returns the file extensions of tables, plain and compressed, the usual one first.
 pub fn table_extensions() -> impl Iterator<Item = String> {
     let extensions = of(TABLES).flat_map(Reader::extensions);
-    extensions.flat_map(|extension| [format!(".{extension}"), format!(".{extension}.gz")])
+    extensions.flat_map(|extension| with_compressed(&format!(".{extension}")).collect::<Vec<_>>())
 }
 
 /// Returns the usual file names of these table parts, for a sentence.
@@ -149,7 +150,7 @@ fn usual_extensions() -> impl Iterator<Item = &'static str> {
 }
 
 /// Joins words as in a sentence.
-fn joined(words: impl IntoIterator<Item = impl AsRef<str>>, conjunction: &str) -> String {
+pub(crate) fn joined(words: impl IntoIterator<Item = impl AsRef<str>>, conjunction: &str) -> String {
     let words: Vec<_> = words.into_iter().collect();
     let mut text = String::new();
     for (i, word) in words.iter().enumerate() {
