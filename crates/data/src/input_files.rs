@@ -99,7 +99,10 @@ pub fn read(file: &Path, size: [usize; 2], mode: PictureMode) -> Result<Vec<Imag
         }
         Some(readers::Read::Table(_)) | None => {
             let files = readers::files(IMAGES, "nor");
-            return Err(ContentError::new(format!("neither {files}, plain or compressed ({})", readers::compressions("or"))));
+            return Err(ContentError::new(format!(
+                "neither {files}, plain or compressed ({})",
+                readers::compressions("or")
+            )));
         }
     };
     let [height, width] = size;

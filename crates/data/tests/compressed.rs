@@ -153,7 +153,10 @@ fn a_changed_bit_is_an_error_or_changes_nothing() {
 #[test]
 fn what_cannot_be_unpacked_is_said() {
     for Refused { hex, error } in Fixtures::read().refused {
-        for found in [table(&unhex(&hex), PLENTY), TableSummary::read(&unhex(&hex)[..]).map(|_| String::new()).map_err(|error| error.to_string())] {
+        for found in [
+            table(&unhex(&hex), PLENTY),
+            TableSummary::read(&unhex(&hex)[..]).map(|_| String::new()).map_err(|error| error.to_string()),
+        ] {
             let found = found.unwrap_err();
             assert!(found.contains(&error) && found.lines().count() == 1 && found.len() < 1000, "{error:?}: {found:?}");
         }

@@ -10,8 +10,8 @@ use chainrule_core::{ContentError, DataKind};
 
 use crate::foreign;
 use crate::idx::IdxImages;
-use crate::picture::{Grey, PictureError};
 use crate::input::with_compressed;
+use crate::picture::{Grey, PictureError};
 use crate::tables::{TRAIN, VALIDATION};
 
 pub use crate::input::{CODECS, Codec, Input, Packed, compressed_extensions, compressions};
