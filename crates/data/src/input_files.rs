@@ -55,7 +55,7 @@ pub fn files(argument: &Path, log: &mut dyn FnMut(&str)) -> Result<Vec<PathBuf>,
 }
 
 /// Returns whether a file begins like an image file. An unreadable file counts as one, so that
-/// reading it reports the error.
+/// reading it reports the error. One that cannot be unpacked does not.
 fn has_images(path: &Path) -> bool {
     if !path.is_file() {
         return false;
@@ -64,7 +64,7 @@ fn has_images(path: &Path) -> bool {
     let mut input = Input::new(file);
     match readers::sniff(input.beginning()) {
         // An unreadable beginning is empty.
-        _ if input.beginning().is_empty() => input.read(&mut [0]).is_err(),
+        _ if input.beginning().is_empty() => input.compression().is_none() && input.read(&mut [0]).is_err(),
         reader => reader.is_some_and(|reader| IMAGES.contains(&reader.kind())),
     }
 }

@@ -14,7 +14,8 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let fixtures: serde_json::Value = serde_json::from_str(fixtures).expect("a script wrote it");
     let read = fixtures["read"].as_array().into_iter().flatten();
     let parts = read.flat_map(|packed| packed["parts"].as_array().into_iter().flatten());
-    let others = ["refused", "zeros"].into_iter().flat_map(|key| fixtures[key].as_array().into_iter().flatten());
+    let others =
+        ["refused", "images", "zeros"].into_iter().flat_map(|key| fixtures[key].as_array().into_iter().flatten());
     let seeds: Vec<Vec<u8>> = parts.chain(others).filter_map(|file| unhex(file["hex"].as_str()?)).collect();
     assert!(CODECS.iter().all(|codec| seeds.iter().any(|seed| codec.sniff(seed))));
     seeds

@@ -50,7 +50,7 @@ impl<R: BufRead> Frames<R> {
             Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame { length, .. })) => {
                 let length = u64::from(length);
                 if io::copy(&mut self.packed.by_ref().take(length), &mut io::sink())? < length {
-                    return Err(ErrorKind::UnexpectedEof.into());
+                    return Err(io::Error::new(ErrorKind::UnexpectedEof, "it ends too early"));
                 }
             }
             Err(FrameDecoderError::WindowSizeTooBig { .. }) => return Err(ErrorKind::OutOfMemory.into()),
@@ -60,7 +60,7 @@ impl<R: BufRead> Frames<R> {
                     "it was compressed with a dictionary; unpack it with zstd -d -D DICTIONARY",
                 ));
             }
-            Err(error) => return Err(io::Error::other(error)),
+            Err(error) => return Err(damaged(error)),
         }
         Ok(())
     }
@@ -80,6 +80,18 @@ impl<R: BufRead> Frames<R> {
         }
         Ok(())
     }
+}
+
+/// The library wraps the end of the file in several errors.
+fn damaged(error: FrameDecoderError) -> io::Error {
+    let mut source = std::error::Error::source(&error);
+    while let Some(cause) = source {
+        if cause.downcast_ref::<io::Error>().is_some_and(|cause| cause.kind() == ErrorKind::UnexpectedEof) {
+            return io::Error::new(ErrorKind::UnexpectedEof, "it ends too early");
+        }
+        source = cause.source();
+    }
+    io::Error::other(error)
 }
 
 impl<R: BufRead> Read for Frames<R> {
@@ -104,7 +116,7 @@ impl<R: BufRead> Read for Frames<R> {
                 self.end()?;
             } else {
                 let one_block = BlockDecodingStrategy::UptoBlocks(1);
-                self.decoder.decode_blocks(&mut self.packed, one_block).map_err(io::Error::other)?;
+                self.decoder.decode_blocks(&mut self.packed, one_block).map_err(damaged)?;
             }
         }
     }
