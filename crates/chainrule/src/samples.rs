@@ -46,7 +46,7 @@ impl<L: Clone + Display + PartialEq> Label for L {}
 
 impl Samples {
     /// Reads a table: a CSV file or another format of
-    /// [`READERS`](chainrule_data::readers::READERS), plain or gzipped. The first line holds the
+    /// [`READERS`](chainrule_data::readers::READERS), plain or compressed. The first line holds the
     /// column names.
     ///
     /// Numbers, texts and ISO dates become features by a [`Recipe`]. These samples show the recipe

@@ -35,8 +35,9 @@ pub(crate) struct PredictOptions {
 /// The help for `FILE`, from the list of readers.
 fn files() -> String {
     format!(
-        "Files to predict: {} files, plain or gzipped, or folders of them; {} files for a model of a table; - for standard input",
+        "Files to predict: {} files, plain or compressed ({}), or folders of them; {} files for a model of a table; - for standard input",
         readers::names(IMAGES, "and"),
+        readers::compressions("or"),
         readers::names(TABLES, "and")
     )
 }
@@ -59,7 +60,7 @@ Images in IDX files are used unchanged.
 A model that was trained on a folder of pictures converts a picture as in its training.
 A model that was trained on a table reads {tables} files and finds their columns by name.
 
-File formats, detected by their first bytes, plain or gzipped:
+File formats, detected by their first bytes, plain or compressed ({compressions}):
 {list}
 Examples:
   chainrule predict runs/softmax-1 seven.png
@@ -68,6 +69,7 @@ Examples:
   chainrule predict runs/softmax-1 - < seven.png",
         pictures = readers::names(PICTURES, "or"),
         tables = readers::names(TABLES, "or"),
+        compressions = readers::compressions("or"),
     )
 }
 

@@ -1,6 +1,6 @@
 //! Reads data files into rows and fixes the order in which training visits the rows.
 //!
-//! - [`idx`]: the IDX format of MNIST, plain or gzipped, any image size; reads and writes it
+//! - [`idx`]: the IDX format of MNIST, plain or compressed, any image size; reads and writes it
 //! - [`mnist`]: the four MNIST files, verified by checksum, and the cache folder shared with
 //!   burn-dataset
 //! - `download` (feature `download`): fetches MNIST from an untrusted server

@@ -25,7 +25,7 @@ use crate::decimal::{Form, decimal};
 use crate::header::Names;
 use crate::in_order::convert_in_order;
 use crate::read_as::ReadAs;
-use crate::readers::{Record, RecordBlock, Records, Required, records};
+use crate::readers::{OpenTable, Record, RecordBlock, Records, Required};
 
 /// The selection of columns.
 #[derive(Clone, Copy, Debug, Default)]
@@ -89,7 +89,7 @@ pub const MAX_ROW_LENGTH: u64 = 4 << 20;
 const MAX_LIST_LENGTH: usize = 250;
 
 impl Table {
-    /// Reads a table, plain or gzipped.
+    /// Reads a table, plain or compressed.
     ///
     /// `max_bytes` limits both the decompressed file and the numbers in memory.
     ///
@@ -106,7 +106,7 @@ impl Table {
     /// # Errors
     /// Fails if these are not valid names.
     pub fn header(reader: impl Read, options: TextOptions, max_bytes: u64) -> Result<Vec<String>, ContentError> {
-        Ok(header(&mut *records(reader, options, max_bytes)?)?.names)
+        Ok(header(&mut *OpenTable::new(reader, options, max_bytes)?.records)?.names)
     }
 
     /// Returns the number of rows.
@@ -181,12 +181,12 @@ impl TableSummary {
     /// # Errors
     /// As [`read`](Self::read).
     pub fn read_with(reader: impl Read, options: TextOptions) -> Result<Self, ContentError> {
-        let mut records = records(reader, options, u64::MAX)?;
-        let Names { names: header, notes } = header(&mut *records)?;
+        let mut table = OpenTable::new(reader, options, u64::MAX)?;
+        let Names { names: header, notes } = header(&mut *table.records)?;
         let mut columns: Vec<ColumnSummary> = header.iter().map(|name| ColumnSummary::new(name)).collect();
         let mut seen: Vec<DistinctValues> = header.iter().map(|_| DistinctValues::default()).collect();
         let (mut rows, mut block) = (0, RecordBlock::default());
-        while records.next_block(&mut block)? {
+        while table.records.next_block(&mut block)? {
             block.each(|row| {
                 rows += 1;
                 for ((field, column), seen) in row.iter().map(<[u8]>::trim_ascii).zip(&mut columns).zip(&mut seen) {
@@ -199,8 +199,7 @@ impl TableSummary {
         for (column, seen) in columns.iter_mut().zip(seen) {
             column.different = seen.0.map(|hashes| hashes.len());
         }
-        let read_as = ReadAs { notes, ..records.read_as() };
-        Ok(Self { read_as, rows, sha256: records.sha256(), columns })
+        Ok(Self { read_as: table.read_as(notes), rows, sha256: table.records.sha256(), columns })
     }
 }
 
@@ -274,8 +273,9 @@ impl<'a> TableReader<'a> {
     /// # Errors
     /// Returns what is wrong, with line and column.
     pub(crate) fn add(&mut self, name: String, reader: impl Read) -> Result<(), ContentError> {
-        let mut records = records(reader, self.columns.text, self.max_bytes)?;
-        let Names { names, notes } = header(&mut *records)?;
+        let mut open = OpenTable::new(reader, self.columns.text, self.max_bytes)?;
+        let records = &mut *open.records;
+        let Names { names, notes } = header(records)?;
         let (header, chosen, rows) = match &mut self.table {
             Some(table) => {
                 if let Some(problem) = other_columns(&names, &table.0) {
@@ -302,8 +302,7 @@ impl<'a> TableReader<'a> {
             |block| TablePart::parse(&block, header, chosen),
             |part| rows.append(part, self.max_bytes),
         )?;
-        let read_as = ReadAs { notes, ..records.read_as() };
-        self.files.push(TableFile { name, read_as, sha256: records.sha256() });
+        self.files.push(TableFile { name, read_as: open.read_as(notes), sha256: open.records.sha256() });
         Ok(())
     }
 

@@ -219,7 +219,7 @@ pub struct TableSummaries {
 pub(crate) const TRAIN: &str = "train";
 pub(crate) const VALIDATION: [&str; 4] = ["validation", "valid", "val", "test"];
 
-/// Returns the path of the table with this name in a folder, plain or gzipped.
+/// Returns the path of the table with this name in a folder, plain or compressed.
 fn in_folder(folder: &Path, name: &str) -> Option<PathBuf> {
     table_extensions().map(|ending| folder.join(format!("{name}{ending}"))).find(|path| path.is_file())
 }

@@ -146,6 +146,7 @@ fn a_folder_may_have_tables_of_every_extension() {
         let reader =
             of(TABLES).find(|reader| reader.extensions().iter().any(|known| extension.contains(known))).unwrap();
         let content = fixture(reader);
+        // The first bytes decide, not the ending. Other compressions are in compressed.rs.
         let content = if extension.ends_with(".gz") { gzipped(&content) } else { content };
         fs::write(folder.path().join(format!("train{extension}")), &content).unwrap();
         assert!(is_table(), "{extension}");

@@ -147,7 +147,10 @@ fn the_holdout_is_stratified_and_seeded() {
 
 #[test]
 fn other_formats_than_csv_are_identified() {
-    let zip = |name: &str| [&b"PK\x03\x04\x14\0\x06\0\x08\0\0\0!\0"[..], name.as_bytes(), &[0; 40]].concat();
+    let zip = |name: &str| {
+        let length = (name.len() as u16).to_le_bytes();
+        [&b"PK\x03\x04\x14\0\x06\0\x08\0\0\0!\0"[..], &[0; 12], &length, &[0; 2], name.as_bytes(), &[0; 40]].concat()
+    };
     let mut packed = GzEncoder::new(Vec::new(), Compression::default());
     packed.write_all(b"PAR1\x15\x04\x15 and so on").unwrap();
     for (content, what, advice) in [
@@ -158,12 +161,13 @@ fn other_formats_than_csv_are_identified() {
             "save it as CSV",
         ),
         (zip("arr_0.npy"), "a NumPy archive (npz)", "savetxt"),
-        (zip("table.csv"), "a zip archive", "unpack it"),
+        (zip("table.csv"), "damaged zip", "after 0 bytes"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1".to_vec(), "an old Excel document (xls)", "save it as CSV"),
         (b"PAR1\x15\x04\x15 and so on".to_vec(), "Parquet", "read_parquet"),
         (packed.finish().unwrap(), "Parquet", "read_parquet"),
         (b"ARROW1\0\0".to_vec(), "Arrow (Feather)", "read_feather"),
-        (b"\x28\xb5\x2f\xfd and so on".to_vec(), "a zstd file", "unpack it"),
+        (b"\x28\xb5\x2f\xfd and so on".to_vec(), "damaged zstd", "after 0 bytes"),
+        (b"7z\xbc\xaf\x27\x1c and so on".to_vec(), "a 7-Zip archive", "unpack it"),
         (b"\x89PNG\r\n\x1a\n and so on".to_vec(), "a picture (PNG)", "one folder of pictures per class"),
         (b"\0\0\x08\x03\0\0\0\x02".to_vec(), "an IDX file of images", "name the folder"),
     ] {

@@ -2,6 +2,7 @@
 //! The fuzz targets in `fuzz/` and `tests/hostile.rs` share them, so that the tests can keep what a
 //! fuzzer finds.
 
+mod compressed;
 mod config;
 mod gzip;
 mod idx;
@@ -24,9 +25,10 @@ pub struct Format {
 }
 
 /// All formats.
-pub const FORMATS: [Format; 9] = [
+pub const FORMATS: [Format; 10] = [
     Format { name: "idx", seeds: idx::seeds, check: idx::check },
     Format { name: "gzip", seeds: gzip::seeds, check: gzip::check },
+    Format { name: "compressed", seeds: compressed::seeds, check: compressed::check },
     Format { name: "picture", seeds: picture::seeds, check: picture::check },
     Format { name: "config", seeds: config::seeds, check: config::check },
     Format { name: "safetensors", seeds: safetensors::seeds, check: safetensors::check },

@@ -10,10 +10,12 @@ use chainrule_core::{ContentError, DataKind, TextOptions};
 
 use crate::foreign;
 use crate::idx::IdxImages;
+use crate::input::with_compressed;
 use crate::picture::{Grey, PictureError};
+use crate::read_as::{Fact, ReadAs};
 use crate::tables::{TRAIN, VALIDATION};
 
-pub use crate::input::Input;
+pub use crate::input::{CODECS, Codec, Input, Packed, compressed_extensions, compressions};
 pub use records::{Record, RecordBlock, Records, Required, Row};
 
 mod records;
@@ -28,8 +30,8 @@ pub trait Reader: Sync {
     /// Returns a phrase for one file, with its article, such as `a CSV file`.
     fn one(&self) -> &'static str;
 
-    /// Returns the file extensions in lower case, without a dot, the usual one first. A gzipped
-    /// file adds `.gz`.
+    /// Returns the file extensions in lower case, without a dot, the usual one first. A compressed
+    /// file adds that of its [`Codec`].
     fn extensions(&self) -> &'static [&'static str];
 
     /// Returns a one-line description of the content.
@@ -102,16 +104,34 @@ pub fn sniff(beginning: &[u8]) -> Option<&'static dyn Reader> {
     READERS.iter().copied().find(|reader| reader.sniff(beginning))
 }
 
-/// Returns the records of a table of at most `max_bytes`.
-pub(crate) fn records<'a>(
-    source: impl io::Read + 'a,
-    options: TextOptions,
-    max_bytes: u64,
-) -> Result<Box<dyn Records + 'a>, ContentError> {
-    let input = Input::new(source);
-    match sniff(input.beginning()).map(Reader::read) {
-        Some(Read::Table(read)) => Ok(read(input, options, max_bytes)?),
-        _ => Err(foreign::no_table(input.beginning()).into()),
+/// A table whose records can be read.
+pub(crate) struct OpenTable<'a> {
+    pub(crate) records: Box<dyn Records + 'a>,
+    compression: Option<&'static str>,
+}
+
+impl<'a> OpenTable<'a> {
+    /// Opens a table of at most `max_bytes`.
+    pub(crate) fn new(source: impl io::Read + 'a, options: TextOptions, max_bytes: u64) -> Result<Self, ContentError> {
+        let input = Input::within(source, max_bytes);
+        let compression = input.compression();
+        match sniff(input.beginning()).map(Reader::read) {
+            Some(Read::Table(read)) => Ok(Self { records: read(input, options, max_bytes)?, compression }),
+            _ => Err(foreign::no_table(input.beginning()).into()),
+        }
+    }
+
+    /// Returns what the file was taken for. `notes` are about its names.
+    pub(crate) fn read_as(&self, notes: Vec<String>) -> ReadAs {
+        let mut read_as = ReadAs { notes, ..self.records.read_as() };
+        let fact = |is: &str| Fact {
+            what: "compression",
+            is: is.to_owned(),
+            why: "its first bytes".to_owned(),
+            unusual: None,
+        };
+        read_as.facts.splice(0..0, self.compression.map(fact));
+        read_as
     }
 }
 
@@ -131,10 +151,10 @@ pub fn files_without_articles(kinds: &[DataKind], conjunction: &str) -> String {
     joined(of(kinds).map(one), conjunction)
 }
 
-/// Returns the file extensions of tables, plain and gzipped, the usual one first.
+/// Returns the file extensions of tables, plain and compressed, the usual one first.
 pub fn table_extensions() -> impl Iterator<Item = String> {
     let extensions = of(TABLES).flat_map(Reader::extensions);
-    extensions.flat_map(|extension| [format!(".{extension}"), format!(".{extension}.gz")])
+    extensions.flat_map(|extension| with_compressed(&format!(".{extension}")).collect::<Vec<_>>())
 }
 
 /// Returns the usual file names of these table parts, for a sentence.
@@ -159,7 +179,7 @@ fn usual_extensions() -> impl Iterator<Item = &'static str> {
 }
 
 /// Joins words as in a sentence.
-fn joined(words: impl IntoIterator<Item = impl AsRef<str>>, conjunction: &str) -> String {
+pub(crate) fn joined(words: impl IntoIterator<Item = impl AsRef<str>>, conjunction: &str) -> String {
     let words: Vec<_> = words.into_iter().collect();
     let mut text = String::new();
     for (i, word) in words.iter().enumerate() {
