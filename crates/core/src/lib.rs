@@ -67,7 +67,7 @@ pub use parameters::Parameters;
 pub use preprocessing::{MAX_ABS_VALUE, Preprocessing, Standardization};
 pub use ranges::{IMAGE_SIZE_KEY, IMAGE_SIZE_MESSAGE, INTEGER_RANGES, range_message, range_of};
 pub use recipe::{
-    ABSENT, Categorical, ColumnKind, ColumnRecipe, Encoding, LeftOut, Numeric, Recipe, WhyLeftOut, mixed,
+    ABSENT, Categorical, ColumnKind, ColumnRecipe, Encoding, LeftOut, Numeric, RareLevels, Recipe, WhyLeftOut, mixed,
 };
 pub use schema::{DataKind, MAX_CLASSES, Schema};
 pub use text::{

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use chainrule_core::{
-    Categorical, ColumnKind, ColumnRecipe, DataConfig, Encoding, LeftOut, Numeric, Recipe, WhyLeftOut, mixed, pluralize,
+    Categorical, ColumnKind, ColumnRecipe, DataConfig, Encoding, LeftOut, Numeric, RareLevels, Recipe, WhyLeftOut,
+    mixed, pluralize,
 };
 
 use crate::cells::{Cell, Cells, are_missing, missing_numbers};
@@ -391,13 +392,15 @@ impl Column<'_> {
                 let all = levels.len();
                 // The sort is stable: of equally frequent levels the first ones are kept.
                 levels.sort_by_key(|(_, rows)| std::cmp::Reverse(*rows));
-                levels.truncate(options.max_categories);
-                levels.retain(|(_, rows)| *rows >= options.min_rows);
+                let of_enough_rows = levels.partition_point(|(_, rows)| *rows >= options.min_rows);
+                let rare = levels.split_off(of_enough_rows.min(options.max_categories));
                 let other = levels.len() < all;
                 if levels.is_empty() && all > 0 {
                     let name = &self.table.names[self.j];
                     let min_rows = options.min_rows;
-                    return Err(format!("column {name:?}: no level has the {min_rows} rows of data.min_rows"));
+                    return Err(format!(
+                        "column {name:?}: no level has the {min_rows} rows of data.min_rows; choose a smaller number, or leave the column out by data.ignore"
+                    ));
                 }
                 let kept: usize = levels.iter().map(|(_, rows)| rows).sum();
                 let in_other = numbers + self.statistics.texts() - kept;
@@ -410,12 +413,13 @@ impl Column<'_> {
                         options.min_rows
                     )
                 });
+                let rare = RareLevels::of(rare.iter().map(|(level, _)| level.as_str()));
                 let levels = sorted_labels(levels.into_iter().map(|(level, _)| level).collect());
                 let is_guess = !options.kinds.contains_key(&self.table.names[self.j]);
                 let note =
                     (numbers > 0 && is_guess).then(|| mixed(numbers, self.statistics.texts(), &self.example(|_| true)));
                 let note = [note, of_other].into_iter().flatten().reduce(|one, other| format!("{one}; {other}"));
-                Ok((Encoding::Category(Categorical { levels, other, missing }), note))
+                Ok((Encoding::Category(Categorical { levels, other, missing, rare }), note))
             }
         }
     }

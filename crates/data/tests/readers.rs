@@ -174,7 +174,8 @@ fn one_byte_reads_are_supported() {
     let columns = Columns { features: Some(&features), label: Some("species"), ..Columns::default() };
     let whole = Table::read(&content[..], columns, 1 << 20).unwrap();
     for content in [content.clone(), gzipped(&content)] {
-        let slow = Table::read(Slow(&content), columns, 1 << 20).unwrap();
+        let mut slow = Table::read(Slow(&content), columns, 1 << 20).unwrap();
+        slow.files[0].read_as.facts.retain(|fact| fact.what != "compression");
         assert_eq!(format!("{slow:?}"), format!("{whole:?}"));
     }
 }
