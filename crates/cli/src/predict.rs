@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use chainrule_core::{Class, ContentError, LinkKind, TextOptions, align_right, display_width};
+use chainrule_data::RowBuffer;
 use chainrule_data::input_files::{self, ImageInput};
 use chainrule_data::picture::Treatment;
 use chainrule_data::readers::{self, IMAGES, PICTURES, READERS, TABLES};
-use chainrule_data::{RowBuffer, Unseen};
 use chainrule_solve::Prediction;
 use clap::Args;
 use serde::Serialize;
@@ -186,8 +186,7 @@ fn predict_file(
         return images.into_iter().map(|image| predicted(model, file, image)).collect();
     }
     let table = input_files::read_table(file, &model.schema.recipe_of_columns(), text)?;
-    let about = [table.read_as.message(), table.read_as.skipped_message()].into_iter().flatten();
-    for message in about.chain(table.unseen.iter().filter_map(Unseen::message)) {
+    for message in table.notes() {
         log(&format!("note: {}: {message}", file.display()));
     }
     let mut buffer = RowBuffer::default();

@@ -176,8 +176,17 @@ impl Tables {
         self.files.iter().flat_map(of_file).collect()
     }
 
-    /// Returns notes for people about rows and values.
+    /// Returns notes for people about files, rows and values.
     pub fn notes(&self) -> Vec<String> {
+        let mut notes = self.notes_on_rows();
+        if self.is_validated_on_training {
+            notes.push("no rows are held out; validation figures are those of the training rows".to_owned());
+        }
+        notes
+    }
+
+    /// Like [`notes`](Self::notes), without a note on the missing validation set.
+    pub fn notes_on_rows(&self) -> Vec<String> {
         let mut notes = self.notes_on_files();
         let parts = if self.is_validated_on_training { &self.parts[..1] } else { &self.parts[..] };
         let unlabelled: usize = parts.iter().map(|part| part.unlabelled).sum();
@@ -195,9 +204,7 @@ impl Tables {
         if self.has_groups && !self.is_held_out {
             notes.push("data.group holds no rows out here; it is only left out of the features".to_owned());
         }
-        if self.is_validated_on_training {
-            notes.push("no rows are held out; validation figures are those of the training rows".to_owned());
-        } else {
+        if !self.is_validated_on_training {
             let of_validation = self.parts[1].unseen.iter().filter_map(Unseen::message);
             notes.extend(of_validation.map(|message| format!("validation rows, {message}")));
         }
@@ -743,6 +750,12 @@ pub struct InputTable {
 }
 
 impl InputTable {
+    /// Returns what is unusual in the file, one sentence each.
+    pub fn notes(&self) -> Vec<String> {
+        let about = [self.read_as.message(), self.read_as.skipped_message()].into_iter().flatten();
+        about.chain(self.unseen.iter().filter_map(Unseen::message)).collect()
+    }
+
     /// Returns the number of a row among all rows of the file, from 0. It counts the rows that were
     /// left out.
     pub fn number_in_file(&self, row: usize) -> usize {

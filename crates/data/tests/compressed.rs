@@ -194,8 +194,8 @@ fn a_bomb_is_defused() {
         let bomb = if codec == "zip" { member } else { member.repeat(512) };
         let no_text = table(&bomb, 1 << 30).unwrap_err();
         assert!(no_text.contains("it has a NUL byte"), "{codec}: {no_text}");
-        let read = std::io::copy(&mut Input::new(&bomb[..]).take(16 << 20), &mut std::io::sink()).unwrap();
-        assert_eq!(read, if codec == "zip" { 5 << 20 } else { 16 << 20 });
+        let read = std::io::copy(&mut Input::new(&bomb[..]).take(6 << 20), &mut std::io::sink()).unwrap();
+        assert_eq!(read, if codec == "zip" { 5 << 20 } else { 6 << 20 });
         let no_images = images_from(Path::new("bomb"), &bomb[..]).unwrap_err().to_string();
         assert!(no_images.contains("not an IDX file of images"), "{codec}: {no_images}");
         let grown = peak_memory().saturating_sub(before);
