@@ -234,6 +234,27 @@ fn a_table_uses_memory_proportional_to_its_size() {
     costs_in_proportion("fractions.csv", fractions.as_bytes(), fractions.len() as u64, 8 << 20, ["", ""]);
 }
 
+/// Reading needs at most 1.3 times the rows in f32, besides buffers.
+#[test]
+fn a_long_table_takes_four_bytes_a_number() {
+    if !cfg!(target_os = "linux") {
+        skip("a process's memory is read from Linux's /proc");
+    }
+    let (rows, columns) = (250_000, 20);
+    let mut text: String = (0..columns).map(|j| format!("c{j},")).collect::<String>() + "y\n";
+    for row in 0..rows {
+        (0..columns).for_each(|j| text += &format!(".{:06},", (row * 7919 + j * 104_729) % 1_000_003));
+        text += if row % 3 == 0 { "u\n" } else { "v\n" };
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("long.csv");
+    std::fs::write(&path, text).unwrap();
+    let (problem, grown) = read_in_a_process("table", &path);
+    assert_eq!(problem, "");
+    let in_f32 = 4 * (rows * columns) as u64;
+    assert!(10 * grown <= 13 * in_f32 + (60 << 20), "{grown} bytes for {in_f32}");
+}
+
 #[test]
 fn endless_headers_and_lines_are_refused() {
     let endless = |text: &[u8]| {

@@ -172,15 +172,20 @@ impl TableExperiment {
 }
 
 /// Returns notes on options for tables that have no effect, or an error for a label of other data.
-pub(crate) fn check_options(options: &TableOptions, data: &Dataset) -> Result<Option<String>> {
+pub(crate) fn check_options(options: &TableOptions, data: &Dataset, config: &DataConfig) -> Result<Vec<String>> {
     if let (Some(label), false) = (&options.label, matches!(data, Dataset::Tables(_))) {
         bail!("--label {label}: it names a column of a table, and {} is no table", data.provenance().name);
     }
     let has_own_part = !data.is_validated_on_training() && !data.has_holdout();
-    Ok(options
-        .validation
-        .filter(|_| has_own_part)
-        .map(|_| "note: --validation has no effect, since the data has its own validation part".to_owned()))
+    let is_table = matches!(data, Dataset::Tables(_));
+    let of_images = [("train_images", config.train_images), ("validation_images", config.validation_images)];
+    let without_effect = of_images.into_iter().filter(|(_, number)| is_table && number.is_some());
+    let of_part = options.validation.filter(|_| has_own_part);
+    let of_part =
+        of_part.map(|_| "note: --validation has no effect, since the data has its own validation part".to_owned());
+    let of_images =
+        without_effect.map(|(key, _)| format!("note: data.{key} has no effect on a table; all rows are used"));
+    Ok(of_part.into_iter().chain(of_images).collect())
 }
 
 /// How many columns are listed.

@@ -318,7 +318,9 @@ impl Column<'_> {
         let ColumnStatistics { numbers, smallest, largest, are_whole, .. } = self.statistics;
         let (n, range) = (numbers as f64, largest - smallest + 1.0);
         let name = &self.table.names[self.j];
-        let is_called_so = numbers > 2 && is_name_of_row_numbers(name);
+        // R calls row names X when it reads them back.
+        let is_index_of_r = self.j == 0 && name == "X" && smallest == 1.0;
+        let is_called_so = numbers > 2 && (is_name_of_row_numbers(name) || is_index_of_r);
         let is_dense = || {
             let log_chance: f64 = (0..numbers).map(|i| (1.0 - i as f64 / range).ln()).sum();
             [0.0, 1.0].contains(&smallest)
