@@ -110,8 +110,8 @@ fn missing_files_list_the_existing_ones() {
         (&["sweep", "--resume", "runs/swep-1"], &["runs/swep-1: no such folder"]),
         (&["inspect", "flowers.csv"], &["flowers.csv: expected the folder of a run, but this is a file"]),
         (&["train", "--data", "penguin.csv"], &["penguin.csv: no such file or folder; expected auto, mnist, embedded"]),
-        (&["train", "--data", "/dev/null"], &["/dev/null: expected a file or a folder", "save the data of a pipe"]),
-        (&["data", "--data", "/dev/null"], &["save the data of a pipe to a file first"]),
+        (&["train", "--data", "/dev/null"], &["/dev/null: expected a file or a folder", "use - (standard input)"]),
+        (&["data", "--data", "/dev/null"], &["use - (standard input)"]),
     ]);
 }
 

@@ -413,7 +413,7 @@ fn every_command_refuses_spreadsheets_and_pipes() {
     for arguments in
         [&["data", "--data", "/dev/stdin"][..], &["train", "--data", "/dev/stdin", "--set", "data.label=y"]]
     {
-        is_refused(folder.path(), arguments, &["/dev/stdin: ", "expected a file or a folder", "cat > data.csv"]);
+        is_refused(folder.path(), arguments, &["/dev/stdin: ", "expected a file or a folder", "use - (standard input)"]);
     }
 }
 

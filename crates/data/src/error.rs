@@ -126,7 +126,7 @@ pub enum DataError {
         hint: Option<String>,
     },
     /// The path names a pipe or a device.
-    #[error("{}: expected a file or a folder; save the data of a pipe to a file first (cat > data.csv)", .path.display())]
+    #[error("{}: expected a file or a folder; for a pipe, use - (standard input)", .path.display())]
     NoFile {
         /// The path.
         path: PathBuf,
