@@ -20,7 +20,6 @@ use chainrule_core::{ColumnKind, ContentError, MAX_ABS_VALUE, TextOptions, plura
 
 use crate::builder::{ColumnIndices, TableBuilder, TablePart};
 use crate::cells::{Cells, MISSING};
-use crate::column::Column;
 use crate::decimal::{Form, decimal};
 use crate::header::Names;
 use crate::in_order::convert_in_order;
@@ -315,7 +314,6 @@ impl<'a> TableReader<'a> {
             return Err(ContentError::new("it has no rows below its header"));
         };
         let TableBuilder { mut cells, labels, classes, groups, .. } = rows;
-        cells.columns.iter_mut().for_each(Column::close);
         if let [_] = &cells.files[..] {
             cells.files.clear();
         }
