@@ -2,6 +2,7 @@
 //! needs the training rows (see [`learn`](crate::learn)).
 
 use std::collections::{BTreeSet, HashMap};
+use std::fmt;
 use std::sync::Arc;
 
 use chainrule_core::{ABSENT, MAX_ABS_VALUE};
@@ -110,8 +111,28 @@ pub(crate) struct Cells {
     /// The names of the columns. Rows from memory have none.
     pub(crate) names: Vec<String>,
     pub(crate) columns: Vec<Column>,
-    /// The line of each row in its file, from 2. Rows from memory have none.
+    /// The line of each row in its file, from 2, or its number, from 1. Rows from memory have none.
     pub(crate) lines: Vec<u32>,
+    pub(crate) unit: Unit,
+}
+
+/// What a file's rows are counted by.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) enum Unit {
+    /// Lines of a text.
+    #[default]
+    Line,
+    /// Rows of a table that is stored by columns.
+    Row,
+}
+
+impl fmt::Display for Unit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Line => "line",
+            Self::Row => "row",
+        })
+    }
 }
 
 impl Cells {
@@ -125,9 +146,14 @@ impl Cells {
         self.columns.iter_mut().for_each(|column| column.free(block));
     }
 
+    /// Returns where a row of the file is: `line 3`, or `row 2`.
+    pub(crate) fn row(&self, row: usize) -> String {
+        format!("{} {}", self.unit, self.lines[row])
+    }
+
     /// Returns where a row is, as the beginning of an error.
     pub(crate) fn place(&self, row: usize) -> String {
-        self.lines.get(row).map_or_else(|| format!("row {row}, "), |line| format!("line {line}, "))
+        if self.lines.is_empty() { format!("row {row}, ") } else { format!("{}, ", self.row(row)) }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The bytes of a file, plain or gzipped.
 
+use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read};
 
 use flate2::bufread::MultiGzDecoder;
@@ -19,6 +20,8 @@ pub struct Input<'a> {
     /// The error that cut the beginning short. The next read past it returns the error.
     problem: Option<io::Error>,
     rest: Bytes<'a>,
+    /// The file itself, if it is known and plain.
+    file: Option<File>,
 }
 
 impl<'a> Input<'a> {
@@ -32,7 +35,21 @@ impl<'a> Input<'a> {
         let source: Box<dyn Read + 'a> = if is_gzip { Box::new(MultiGzDecoder::new(source)) } else { Box::new(source) };
         let mut rest = Bytes { source, is_gzip, count: 0 };
         let (beginning, problem) = read_up_to(BEGINNING, &mut rest);
-        Self { beginning, position: 0, problem, rest }
+        Self { beginning, position: 0, problem, rest, file: None }
+    }
+
+    /// Like [`Input::new`], for a file. Formats that need random access then read it where they
+    /// need it, and hold nothing of it in memory.
+    pub fn of_file(file: File) -> Self {
+        let clone = file.try_clone().ok();
+        let input = Self::new(file);
+        Self { file: clone.filter(|_| !input.is_gzip()), ..input }
+    }
+
+    /// Returns the file for random access, if it is known and plain. Its cursor is shared.
+    #[cfg(feature = "parquet")]
+    pub(crate) fn take_file(&mut self) -> Option<File> {
+        self.file.take()
     }
 
     /// Returns the first 8192 decompressed bytes, or fewer if the file is shorter or damaged.

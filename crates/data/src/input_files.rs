@@ -122,7 +122,7 @@ pub fn read_table(file: &Path, recipe: &Recipe) -> Result<InputTable, ContentErr
     let columns = Columns { features: Some(&columns), texts: &texts, ..Columns::default() };
     let table = match file == Path::new(STANDARD_INPUT) {
         true => Table::read(std::io::stdin().lock(), columns, MAX_BYTES)?,
-        false => Table::read(open(file)?, columns, MAX_BYTES)?,
+        false => Table::read_input(Input::of_file(open(file)?), columns, MAX_BYTES)?,
     };
     table.encode(recipe)
 }

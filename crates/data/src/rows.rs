@@ -114,7 +114,7 @@ impl Rows {
         let (n, columns) = numbers.finish();
         assert_eq!(n, labels.len(), "one label per row");
         // The names are not used: nothing encodes these rows.
-        let cells = Cells { names: vec![String::new(); columns.len()], columns, lines: Vec::new() };
+        let cells = Cells { names: vec![String::new(); columns.len()], columns, ..Cells::default() };
         Self::of_cells(Arc::new(cells), None, None, labels.into())
     }
 
@@ -238,7 +238,8 @@ impl Rows {
         }
     }
 
-    /// Returns the line of a row in its file, from 1. `None` for images and for rows from memory.
+    /// Returns the line of a row in its file, from 1. For a table that is stored by columns, it is
+    /// the number of the row, from 1. `None` for images and for rows from memory.
     ///
     /// # Panics
     /// Panics if `row` is past the end.

@@ -3,6 +3,7 @@
 //!
 //! White space around a field is ignored. A column or a label whose name may have white space
 //! inside quotes is refused. Rows are identified by their lines in the file; the header is line 1.
+//! Rows of a table that is stored by columns are identified by their numbers, from 1.
 //! A table stores its fields as they were read. A recipe, which is learnt from training rows, turns
 //! them into features.
 //!
@@ -19,11 +20,11 @@ use serde::Serialize;
 use chainrule_core::{ContentError, MAX_ABS_VALUE, name_problem};
 
 use crate::builder::{ColumnIndices, TableBuilder, TablePart};
-use crate::cells::{Cells, MISSING};
+use crate::cells::{Cells, MISSING, Unit};
 use crate::column::Column;
 use crate::decimal::decimal;
 use crate::in_order::convert_in_order;
-use crate::readers::{HowMany, Record, RecordBlock, Records, records};
+use crate::readers::{Batches, HowMany, Input, OpenTable, Record, RecordBlock, Records, open_table};
 
 /// The selection of columns.
 #[derive(Clone, Copy, Debug, Default)]
@@ -75,15 +76,20 @@ impl Table {
     /// # Errors
     /// Returns what is wrong, with line and column.
     pub fn read(reader: impl Read, columns: Columns, max_bytes: u64) -> Result<Self, ContentError> {
-        Ok(parse(records(reader, max_bytes)?, columns, max_bytes)?)
+        Self::read_input(Input::new(reader), columns, max_bytes)
     }
 
-    /// Returns the column names of the first line.
+    /// As [`Table::read`].
+    pub(crate) fn read_input(input: Input, columns: Columns, max_bytes: u64) -> Result<Self, ContentError> {
+        Ok(parse(open_table(input, max_bytes)?, columns, max_bytes)?)
+    }
+
+    /// Returns the column names.
     ///
     /// # Errors
     /// Fails if these are not valid names.
-    pub fn header(reader: impl Read, max_bytes: u64) -> Result<Vec<String>, ContentError> {
-        Ok(header(&mut *records(reader, max_bytes)?)?)
+    pub(crate) fn header(input: Input, max_bytes: u64) -> Result<Vec<String>, ContentError> {
+        Ok(header(&mut open_table(input, max_bytes)?)?)
     }
 
     /// Returns the number of rows.
@@ -148,28 +154,86 @@ impl TableSummary {
     /// # Errors
     /// Fails if the table has no header, or if a row has a different number of fields.
     pub fn read(reader: impl Read) -> Result<Self, ContentError> {
-        let mut records = records(reader, u64::MAX)?;
-        let header = header(&mut *records)?;
-        let mut columns: Vec<ColumnSummary> = header.iter().map(|name| ColumnSummary::new(name)).collect();
-        let mut seen: Vec<DistinctValues> = header.iter().map(|_| DistinctValues::default()).collect();
-        let (mut rows, mut block) = (0, RecordBlock::default());
-        while records.next(&mut block, HowMany::Some)? {
-            block.each(|record| {
-                if record.len() != header.len() {
-                    return Err(format!("line {}{}", record.line, wrong_field_count(&record, &header)));
-                }
-                rows += 1;
-                for ((field, column), seen) in record.iter().map(<[u8]>::trim_ascii).zip(&mut columns).zip(&mut seen) {
-                    column.add(field);
-                    seen.add(field);
-                }
-                Ok(())
-            })?;
-        }
-        for (column, seen) in columns.iter_mut().zip(seen) {
+        Self::read_input(Input::new(reader))
+    }
+
+    /// As [`TableSummary::read`].
+    pub(crate) fn read_input(input: Input) -> Result<Self, ContentError> {
+        let mut table = open_table(input, u64::MAX)?;
+        let header = header(&mut table)?;
+        let mut columns: Vec<(ColumnSummary, DistinctValues)> =
+            header.iter().map(|name| (ColumnSummary::new(name), DistinctValues::default())).collect();
+        let mut add = |column: usize, field: &[u8]| {
+            let (column, seen) = &mut columns[column];
+            column.add(field);
+            seen.add(field);
+        };
+        let rows = match &mut table {
+            OpenTable::Records(records) => each_record(&mut **records, &header, &mut add)?,
+            OpenTable::Batches(batches) => each_batch(&mut **batches, header.len(), &mut add)?,
+        };
+        let columns = columns.into_iter().enumerate().map(|(j, (mut column, seen))| {
             column.different = seen.0.map(|hashes| hashes.len());
+            if !table.is_readable(j) {
+                (column.texts, column.different) = (rows, None);
+            }
+            column
+        });
+        let columns = columns.collect();
+        Ok(Self { rows, sha256: table.sha256(), columns })
+    }
+}
+
+/// Calls `add` with each field and its column. Returns the number of rows.
+fn each_record(records: &mut dyn Records, header: &[String], add: &mut dyn FnMut(usize, &[u8])) -> Result<u64, String> {
+    let (mut rows, mut block) = (0, RecordBlock::default());
+    while records.next(&mut block, HowMany::Some)? {
+        block.each(|record| {
+            if record.len() != header.len() {
+                return Err(format!("line {}{}", record.line, wrong_field_count(&record, header)));
+            }
+            rows += 1;
+            record.iter().enumerate().for_each(|(column, field)| add(column, field.trim_ascii()));
+            Ok(())
+        })?;
+    }
+    Ok(rows)
+}
+
+/// As [`each_record`], without the columns that cannot be read.
+fn each_batch(batches: &mut dyn Batches, n_columns: usize, add: &mut dyn FnMut(usize, &[u8])) -> Result<u64, String> {
+    let readable: Vec<usize> = (0..n_columns).filter(|&column| batches.unsupported(column).is_none()).collect();
+    batches.choose(&readable);
+    let mut rows = 0;
+    while let Some(batch) = batches.next()? {
+        rows += batch.n_rows as u64;
+        for (&column, fields) in readable.iter().zip(&batch.columns) {
+            (0..batch.n_rows).for_each(|row| add(column, fields.text(row).unwrap_or_default().as_bytes().trim_ascii()));
         }
-        Ok(Self { rows, sha256: records.sha256(), columns })
+    }
+    Ok(rows)
+}
+
+impl OpenTable<'_> {
+    fn unit(&self) -> Unit {
+        match self {
+            Self::Records(_) => Unit::Line,
+            Self::Batches(_) => Unit::Row,
+        }
+    }
+
+    fn is_readable(&self, column: usize) -> bool {
+        match self {
+            Self::Records(_) => true,
+            Self::Batches(batches) => batches.unsupported(column).is_none(),
+        }
+    }
+
+    fn sha256(self) -> String {
+        match self {
+            Self::Records(records) => records.sha256(),
+            Self::Batches(batches) => batches.sha256(),
+        }
     }
 }
 
@@ -244,34 +308,67 @@ pub(crate) fn name(field: &[u8], has_quotes: bool) -> Result<&str, &'static str>
     std::str::from_utf8(name).map_err(|_| "is not UTF-8")
 }
 
-fn parse(mut records: Box<dyn Records + '_>, columns: Columns, max_bytes: u64) -> Result<Table, String> {
-    let header = header(&mut *records)?;
+fn parse(mut table: OpenTable, columns: Columns, max_bytes: u64) -> Result<Table, String> {
+    let header = header(&mut table)?;
     let chosen = ColumnIndices::new(&header, columns)?;
-    let mut rows = TableBuilder::new(&header, &chosen);
-    convert_in_order(
-        || {
-            let mut block = RecordBlock::default();
-            Ok(records.next(&mut block, HowMany::Some)?.then_some(block))
-        },
-        |block| TablePart::parse(&block, &header, &chosen),
-        |part| rows.append(part, max_bytes),
-    )?;
+    let mut rows = TableBuilder::new(&header, &chosen, table.unit());
+    let append = |part| rows.append(part, max_bytes);
+    match &mut table {
+        OpenTable::Records(records) => convert_in_order(
+            || {
+                let mut block = RecordBlock::default();
+                Ok(records.next(&mut block, HowMany::Some)?.then_some(block))
+            },
+            |block| TablePart::parse(&block, &header, &chosen),
+            append,
+        )?,
+        OpenTable::Batches(batches) => {
+            let used = chosen.used();
+            for &column in &used {
+                if let Some(what) = batches.unsupported(column) {
+                    return Err(format!(
+                        "column {:?}: {what} are not supported; convert them to numbers or texts, or leave the column out (data.ignore)",
+                        header[column]
+                    ));
+                }
+            }
+            batches.choose(&used);
+            convert_in_order(|| batches.next(), |batch| TablePart::of_batch(&batch, &header, &chosen), append)?;
+        }
+    }
     let TableBuilder { mut cells, labels, classes, groups, .. } = rows;
     cells.columns.iter_mut().for_each(Column::close);
     let classes = classes.iter().map(str::to_owned).collect();
     if cells.lines.is_empty() {
-        return Err("it has no rows below its header".to_owned());
+        return Err(match cells.unit {
+            Unit::Line => "it has no rows below its header".to_owned(),
+            Unit::Row => "it has no rows".to_owned(),
+        });
     }
-    Ok(Table { cells, labels, classes, groups, sha256: records.sha256(), header })
+    Ok(Table { cells, labels, classes, groups, sha256: table.sha256(), header })
 }
 
-/// Reads the column names from the first record.
-fn header(records: &mut dyn Records) -> Result<Vec<String>, String> {
+/// Reads the column names.
+fn header(table: &mut OpenTable) -> Result<Vec<String>, String> {
+    let records = match table {
+        OpenTable::Batches(batches) => {
+            let names = batches.names();
+            return match names.is_empty() {
+                true => Err("it has no columns".to_owned()),
+                false => self::names(&names.iter().map(String::as_bytes).collect::<Vec<_>>(), false),
+            };
+        }
+        OpenTable::Records(records) => records,
+    };
     let mut block = RecordBlock::default();
     records.next(&mut block, HowMany::One)?;
     let mut header = Vec::new();
     block.each(|record| {
-        header = names(&record)?;
+        let fields: Vec<&[u8]> = record.iter().collect();
+        header = names(&fields, record.has_quotes).map_err(|problem| format!("line 1: {problem}"))?;
+        if header.iter().all(|name| name.parse::<f64>().is_ok()) {
+            return Err("line 1: it has only numbers; expected a header row of names".to_owned());
+        }
         Ok::<_, String>(())
     })?;
     if header.is_empty() {
@@ -280,17 +377,15 @@ fn header(records: &mut dyn Records) -> Result<Vec<String>, String> {
     Ok(header)
 }
 
-/// Returns the column names of a record.
-fn names(record: &Record) -> Result<Vec<String>, String> {
-    let (fields, has_quotes) = (record, record.has_quotes);
+/// Returns the column names.
+fn names(fields: &[&[u8]], has_quotes: bool) -> Result<Vec<String>, String> {
     let mut header: Vec<String> = Vec::new();
     if fields.len() > MAX_COLUMNS {
-        return Err(format!("line 1: it has {} columns; at most {MAX_COLUMNS} are supported", fields.len()));
+        return Err(format!("it has {} columns; at most {MAX_COLUMNS} are supported", fields.len()));
     }
     for (i, name) in fields.iter().enumerate() {
         let column = i + 1;
-        let name =
-            self::name(name, has_quotes).map_err(|problem| format!("line 1: the name of column {column} {problem}"))?;
+        let name = self::name(name, has_quotes).map_err(|problem| format!("the name of column {column} {problem}"))?;
         // As pandas names them. It writes its index without a name.
         if name.is_empty() {
             let is_taken = |name: &String| {
@@ -302,17 +397,14 @@ fn names(record: &Record) -> Result<Vec<String>, String> {
             continue;
         }
         if let Some(problem) = name_problem(name) {
-            return Err(format!("line 1: the name of column {column} {problem}"));
+            return Err(format!("the name of column {column} {problem}"));
         }
         header.push(name.to_owned());
-    }
-    if header.iter().all(|name| name.parse::<f64>().is_ok()) {
-        return Err("line 1: it has only numbers; expected a header row of names".to_owned());
     }
     let mut sorted: Vec<&String> = header.iter().collect();
     sorted.sort();
     match sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(pair) => Err(format!("line 1: two columns are named {:?}", pair[0])),
+        Some(pair) => Err(format!("two columns are named {:?}", pair[0])),
         None => Ok(header),
     }
 }

@@ -8,7 +8,7 @@ use crate::cells::{Cell, Cells, are_missing};
 use crate::class_folders::file_name;
 use crate::encode::{Encoder, Unseen};
 use crate::learn::{RecipeOptions, learn};
-use crate::readers::{part_files, table_extensions};
+use crate::readers::{Input, part_files, table_extensions};
 use crate::table::{Columns, Table, TableSummary, number, sorted_labels};
 use crate::unused::unused;
 use crate::{DataError, Holdout, Origin, Request, Rows, idx};
@@ -237,7 +237,7 @@ impl Request {
             }
         };
         let about = |path: PathBuf| {
-            let about = TableSummary::read(idx::open(&path)?);
+            let about = TableSummary::read_input(Input::of_file(idx::open(&path)?));
             Ok((
                 path.display().to_string(),
                 about.map_err(|problem| DataError::Table { path, problem: problem.to_string() })?,
@@ -257,7 +257,7 @@ impl Request {
         let Some(path) = self.table() else { return Ok(None) };
         let path = if path.is_file() { path } else { in_folder(&path, TRAIN).unwrap_or(path) };
         let columns = Columns { label, ..Columns::default() };
-        let recipe = Table::read(idx::open(&path)?, columns, resident_bytes)
+        let recipe = Table::read_input(Input::of_file(idx::open(&path)?), columns, resident_bytes)
             .and_then(|table| table.learn_recipe(&RecipeOptions::default()));
         recipe.map(Some).map_err(|problem| DataError::Table { path, problem: problem.to_string() })
     }
@@ -322,13 +322,13 @@ impl RawTables {
             (!table.groups.is_empty()).then(|| labels.known_rows().map(|row| table.groups[row]).collect());
         holdout.validation_mask(&known, groups.as_deref()).map(Some).map_err(|class| {
             let row = labels.of_row.iter().position(|&label| label == class).unwrap_or_default();
-            let (class, line) = (&labels.classes[usize::from(class)], table.cells.lines[row]);
+            let (class, place) = (&labels.classes[usize::from(class)], table.cells.row(row));
             let problem = match &request.group {
                 None => format!(
-                    "line {line}: the only row of the label {class:?}; a class needs at least two: one for training, one for validation; add a row, list other classes in data.classes, or hold out no rows (data.validation_fraction = 0)"
+                    "{place}: the only row of the label {class:?}; a class needs at least two: one for training, one for validation; add a row, list other classes in data.classes, or hold out no rows (data.validation_fraction = 0)"
                 ),
                 Some(group) => format!(
-                    "line {line}: training and validation need rows of the label {class:?}, and no choice of whole groups of {group:?} gives them to both"
+                    "{place}: training and validation need rows of the label {class:?}, and no choice of whole groups of {group:?} gives them to both"
                 ),
             };
             DataError::Table { path: path.clone(), problem }
@@ -442,8 +442,8 @@ fn read(path: &Path, request: &TableRequest, recipe: Option<&Recipe>) -> Result<
     let problem = |problem| DataError::Table { path: path.to_owned(), problem };
     let Some(label) = request.label.as_deref() else {
         // Read the header, to list the columns in the error.
-        let columns =
-            Table::header(idx::open(path)?, request.resident_bytes).map_err(|error| problem(error.to_string()))?;
+        let columns = Table::header(Input::of_file(idx::open(path)?), request.resident_bytes)
+            .map_err(|error| problem(error.to_string()))?;
         return Err(DataError::NoLabel { path: path.to_owned(), columns: crate::table::listed(&columns) });
     };
     let named = match (&request.recipe, recipe) {
@@ -467,7 +467,7 @@ fn read(path: &Path, request: &TableRequest, recipe: Option<&Recipe>) -> Result<
             request.resident_bytes
         )));
     }
-    Table::read(file, columns, request.resident_bytes).map_err(|error| problem(error.to_string()))
+    Table::read_input(Input::of_file(file), columns, request.resident_bytes).map_err(|error| problem(error.to_string()))
 }
 
 /// The most different numbers in a label column that are taken for classes without being asked.
@@ -549,8 +549,8 @@ impl Labels {
         let unknown = occurring(table, request.missing()).into_iter().find(|label| !classes.contains(label));
         match unknown.filter(|_| !has_other_labels) {
             Some(label) => {
-                let line = first_line(table, &label);
-                Err(format!("line {line}: the label {label:?} occurs in no row of {}", train.display()))
+                let place = table.cells.row(first_row(table, &label));
+                Err(format!("{place}: the label {label:?} occurs in no row of {}", train.display()))
             }
             None => Ok(labels),
         }
@@ -604,11 +604,10 @@ fn has_plus(table: &Table) -> bool {
     table.classes.iter().any(|label| label == "+")
 }
 
-/// Returns the line of the first row with a label.
-fn first_line(table: &Table, label: &str) -> u32 {
+/// Returns the first row with a label.
+fn first_row(table: &Table, label: &str) -> usize {
     let is_label = |&&of_row: &&u16| table.classes[usize::from(of_row)] == label;
-    let row = table.labels.iter().position(|of_row| is_label(&of_row)).unwrap_or_default();
-    table.cells.lines[row]
+    table.labels.iter().position(|of_row| is_label(&of_row)).unwrap_or_default()
 }
 
 /// Returns the problem if two labels are the same number.
@@ -627,13 +626,13 @@ fn repeated_number(table: &Table, classes: &[String]) -> Option<String> {
         };
         if let Some(other) = seen.insert(key, class) {
             let (mut first, mut second) = (other, class);
-            if first_line(table, second) < first_line(table, first) {
+            if first_row(table, second) < first_row(table, first) {
                 (first, second) = (second, first);
             }
             return Some(format!(
-                "line {}: the label {second:?} is the same number as {first:?} in line {}; write each class in one way, or list all classes in data.classes",
-                first_line(table, second),
-                first_line(table, first)
+                "{}: the label {second:?} is the same number as {first:?} in {}; write each class in one way, or list all classes in data.classes",
+                table.cells.row(first_row(table, second)),
+                table.cells.row(first_row(table, first))
             ));
         }
     }

@@ -1,7 +1,7 @@
 //! CSV (RFC 4180), and other text formats with one separator character.
 
 use super::separated::Separated;
-use super::{READERS, Read, Reader};
+use super::{OpenTable, READERS, Read, Reader};
 use crate::foreign::is_foreign;
 
 pub(super) const READER: Csv = Csv;
@@ -34,6 +34,6 @@ impl Reader for Csv {
     }
 
     fn read(&self) -> Read {
-        Read::Table(|input, max_bytes| Box::new(Separated::new(input, max_bytes, b',')))
+        Read::Table(|input, max_bytes| Ok(OpenTable::Records(Box::new(Separated::new(input, max_bytes, b',')))))
     }
 }

@@ -4,7 +4,6 @@
 //! The commands, the library, the file extensions, `--help` and all error messages use the list.
 
 use std::fmt::Write;
-use std::io;
 
 use chainrule_core::{ContentError, DataKind};
 
@@ -14,8 +13,12 @@ use crate::picture::{Grey, PictureError};
 use crate::tables::{TRAIN, VALIDATION};
 
 pub use crate::input::Input;
+pub use batches::{Batch, Batches, Field, Fields};
 pub use records::{HowMany, Record, RecordBlock, Records};
 
+#[cfg(feature = "parquet")]
+mod arrow_types;
+mod batches;
 mod records;
 mod separated;
 
@@ -44,21 +47,29 @@ pub trait Reader: Sync {
 /// The content of a format, with the function that reads it.
 #[derive(Clone, Copy)]
 pub enum Read {
-    /// A table of at most the given number of bytes, read record by record.
-    Table(for<'a> fn(Input<'a>, u64) -> Box<dyn Records + 'a>),
+    /// A table of at most the given number of bytes.
+    Table(for<'a> fn(Input<'a>, u64) -> Result<OpenTable<'a>, String>),
     /// Images of one size, light ink on a background of 0, of at most the given number of bytes.
     Images(fn(Input, u64) -> Result<IdxImages, ContentError>),
     /// A picture of any size.
     Picture(fn(&[u8]) -> Result<Grey, PictureError>),
 }
 
+/// An opened table.
+pub enum OpenTable<'a> {
+    /// It is stored by rows.
+    Records(Box<dyn Records + 'a>),
+    /// It is stored by columns.
+    Batches(Box<dyn Batches + 'a>),
+}
+
 /// Builds the list of readers. Each module has its reader as `READER`.
 macro_rules! readers {
-    ($($module:ident,)+) => {
-        $(mod $module;)+
+    ($($(#[$attribute:meta])* $module:ident,)+) => {
+        $($(#[$attribute])* mod $module;)+
 
         /// All readers, in the order in which messages name them.
-        pub static READERS: &[&dyn Reader] = &[$(&$module::READER,)+];
+        pub static READERS: &[&dyn Reader] = &[$($(#[$attribute])* &$module::READER,)+];
     };
 }
 
@@ -67,6 +78,10 @@ readers! {
     jpeg,
     idx,
     csv,
+    #[cfg(feature = "parquet")]
+    parquet,
+    #[cfg(feature = "parquet")]
+    arrow,
 }
 
 /// The formats that `predict` converts to images.
@@ -97,11 +112,10 @@ pub fn sniff(beginning: &[u8]) -> Option<&'static dyn Reader> {
     READERS.iter().copied().find(|reader| reader.sniff(beginning))
 }
 
-/// Returns the records of a table of at most `max_bytes`.
-pub(crate) fn records<'a>(source: impl io::Read + 'a, max_bytes: u64) -> Result<Box<dyn Records + 'a>, ContentError> {
-    let input = Input::new(source);
+/// Opens a table of at most `max_bytes`.
+pub(crate) fn open_table(input: Input<'_>, max_bytes: u64) -> Result<OpenTable<'_>, ContentError> {
     match sniff(input.beginning()).map(Reader::read) {
-        Some(Read::Table(read)) => Ok(read(input, max_bytes)),
+        Some(Read::Table(open)) => Ok(open(input, max_bytes)?),
         _ => Err(foreign::no_table(input.beginning()).into()),
     }
 }

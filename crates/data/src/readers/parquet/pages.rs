@@ -1,0 +1,171 @@
+//! The pages of a row group, decompressed with limited memory.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parquet::arrow::arrow_reader::RowGroups;
+use parquet::basic::{Compression as Codec, Encoding};
+use parquet::column::page::{Page, PageIterator, PageMetadata, PageReader};
+use parquet::errors::{ParquetError, Result};
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
+use parquet::file::serialized_reader::SerializedPageReader;
+
+use super::source::Source;
+use crate::readers::arrow_types::{Compression, decompress};
+
+/// Returns the compression of a column of a row group. `None` if there is none.
+pub(super) fn compression(chunk: &ColumnChunkMetaData) -> std::result::Result<Option<Compression>, String> {
+    let name = match chunk.compression() {
+        Codec::UNCOMPRESSED => return Ok(None),
+        Codec::SNAPPY => return Ok(Some(Compression::Snappy)),
+        Codec::GZIP(_) => return Ok(Some(Compression::Gzip)),
+        Codec::LZ4_RAW => return Ok(Some(Compression::Lz4Block)),
+        Codec::LZ4 => return Ok(Some(Compression::Lz4Hadoop)),
+        Codec::ZSTD(_) => return Ok(Some(Compression::Zstd)),
+        Codec::BROTLI(_) => "Brotli",
+        Codec::LZO => "LZO",
+    };
+    Err(format!("it is compressed by {name}, which is not supported; use snappy, gzip, lz4 or zstd"))
+}
+
+/// The pages of one row group.
+pub(super) struct RowGroup {
+    source: Arc<Source>,
+    metadata: Arc<ParquetMetaData>,
+    index: usize,
+    /// The largest number of bytes of a page.
+    max_bytes: usize,
+}
+
+impl RowGroup {
+    pub(super) fn new(source: Arc<Source>, metadata: Arc<ParquetMetaData>, index: usize, max_bytes: u64) -> Self {
+        // The format has i32.
+        let max_bytes = max_bytes.min(i32::MAX as u64) as usize;
+        Self { source, metadata, index, max_bytes }
+    }
+
+    fn group(&self) -> &RowGroupMetaData {
+        self.metadata.row_group(self.index)
+    }
+}
+
+impl RowGroups for RowGroup {
+    fn num_rows(&self) -> usize {
+        self.group().num_rows() as usize
+    }
+
+    fn column_chunks(&self, column: usize) -> Result<Box<dyn PageIterator>> {
+        let chunk = self.group().column(column);
+        let compression = compression(chunk).map_err(ParquetError::General)?;
+        // The library is told that nothing is compressed, so that it leaves the pages as they are.
+        let plain = chunk.clone().into_builder().set_compression(Codec::UNCOMPRESSED).build()?;
+        let inner = SerializedPageReader::new(Arc::clone(&self.source), &plain, self.num_rows(), None)?;
+        let pages: Box<dyn PageReader> = Box::new(Pages { inner, compression, max_bytes: self.max_bytes });
+        Ok(Box::new(Chunk(Some(pages))))
+    }
+
+    fn row_groups(&self) -> Box<dyn Iterator<Item = &RowGroupMetaData> + '_> {
+        Box::new(std::iter::once(self.group()))
+    }
+
+    fn metadata(&self) -> &ParquetMetaData {
+        &self.metadata
+    }
+}
+
+/// The only chunk of a column in one row group.
+struct Chunk(Option<Box<dyn PageReader>>);
+
+impl Iterator for Chunk {
+    type Item = Result<Box<dyn PageReader>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.take().map(Ok)
+    }
+}
+
+impl PageIterator for Chunk {}
+
+struct Pages {
+    inner: SerializedPageReader<Source>,
+    compression: Option<Compression>,
+    max_bytes: usize,
+}
+
+impl Pages {
+    /// Decompresses a page, whose first bytes may be plain.
+    fn decompress(&self, page: &Bytes, plain: usize) -> Result<Bytes> {
+        let Some(compression) = self.compression else { return Ok(page.clone()) };
+        let (start, packed) = page.split_at_checked(plain).ok_or_else(|| damaged("a page is too short"))?;
+        if packed.is_empty() {
+            return Ok(page.clone());
+        }
+        let unpacked = decompress(compression, packed, self.max_bytes).map_err(ParquetError::General)?;
+        Ok(if start.is_empty() { unpacked.into() } else { [start, &unpacked].concat().into() })
+    }
+
+    fn decode(&self, page: Page) -> Result<Page> {
+        let mut page = page;
+        match &mut page {
+            Page::DataPage { buf, encoding, .. } => {
+                *buf = self.decompress(buf, 0)?;
+                check(*encoding)?;
+            }
+            Page::DataPageV2 { buf, encoding, is_compressed, rep_levels_byte_len, def_levels_byte_len, .. } => {
+                if *is_compressed {
+                    let levels = (*rep_levels_byte_len as usize).saturating_add(*def_levels_byte_len as usize);
+                    *buf = self.decompress(buf, levels)?;
+                }
+                check(*encoding)?;
+            }
+            Page::DictionaryPage { buf, num_values, .. } => {
+                *buf = self.decompress(buf, 0)?;
+                // The library allocates memory for so many values.
+                if *num_values as usize > buf.len() {
+                    return Err(damaged("a dictionary is too short"));
+                }
+            }
+        }
+        Ok(page)
+    }
+}
+
+fn damaged(problem: &str) -> ParquetError {
+    ParquetError::General(problem.to_owned())
+}
+
+/// Refuses encodings whose decoder allocates what a damaged page asks for.
+fn check(encoding: Encoding) -> Result<()> {
+    match encoding {
+        Encoding::DELTA_LENGTH_BYTE_ARRAY | Encoding::DELTA_BYTE_ARRAY => {
+            Err(ParquetError::General(format!("its texts have the encoding {encoding}, which is not supported")))
+        }
+        _ => Ok(()),
+    }
+}
+
+impl Iterator for Pages {
+    type Item = Result<Page>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.get_next_page().transpose()
+    }
+}
+
+impl PageReader for Pages {
+    fn get_next_page(&mut self) -> Result<Option<Page>> {
+        self.inner.get_next_page()?.map(|page| self.decode(page)).transpose()
+    }
+
+    fn peek_next_page(&mut self) -> Result<Option<PageMetadata>> {
+        self.inner.peek_next_page()
+    }
+
+    fn skip_next_page(&mut self) -> Result<()> {
+        self.inner.skip_next_page()
+    }
+
+    fn at_record_boundary(&mut self) -> Result<bool> {
+        self.inner.at_record_boundary()
+    }
+}
