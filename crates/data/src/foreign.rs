@@ -56,11 +56,27 @@ const ZIPPED: [Kind; 3] = [
 
 const UTF_16: Kind = (b"\xff\xfe", "UTF-16 text", "save it as UTF-8");
 
-const BEGINNINGS: [Kind; 18] = [
+const BEGINNINGS: [Kind; 21] = [
     UTF_16,
     (b"\xfe\xff", "UTF-16 text", "save it as UTF-8"),
-    (b"PAR1", "Parquet", "convert it with pandas' read_parquet(…).to_csv(…, index=False)"),
-    (b"ARROW1", "Arrow (Feather)", "convert it with pandas' read_feather(…).to_csv(…, index=False)"),
+    // Builds with the feature `parquet` have readers of these three.
+    (
+        b"PAR1",
+        "Parquet",
+        "build this program with the feature parquet (--features parquet), or convert it with pandas' read_parquet(…).to_csv(…, index=False)",
+    ),
+    (
+        b"ARROW1",
+        "Arrow (Feather)",
+        "build this program with the feature parquet (--features parquet), or convert it with pandas' read_feather(…).to_csv(…, index=False)",
+    ),
+    (
+        b"\xff\xff\xff\xff",
+        "an Arrow stream",
+        "build this program with the feature parquet (--features parquet), or convert it with pyarrow.ipc.open_stream(…).read_pandas().to_csv(…, index=False)",
+    ),
+    (b"PARE", "an encrypted Parquet file", "write it without encryption"),
+    (b"FEA1", "Feather of version 1", "convert it with pandas' read_feather(…).to_csv(…, index=False)"),
     (b"\x89HDF", "HDF5", "convert it with pandas' read_hdf(…).to_csv(…, index=False)"),
     (b"SQLite format 3", "an SQLite database", "convert it with sqlite3 -header -csv FILE \"select * from TABLE\""),
     (b"\xd0\xcf\x11\xe0", "an old Excel document (xls)", SAVE_AS),

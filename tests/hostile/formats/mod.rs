@@ -2,6 +2,7 @@
 //! The fuzz targets in `fuzz/` and `tests/hostile.rs` share them, so that the tests can keep what a
 //! fuzzer finds.
 
+mod columnar;
 mod config;
 mod gzip;
 mod idx;
@@ -24,7 +25,7 @@ pub struct Format {
 }
 
 /// All formats.
-pub const FORMATS: [Format; 9] = [
+pub const FORMATS: [Format; 10] = [
     Format { name: "idx", seeds: idx::seeds, check: idx::check },
     Format { name: "gzip", seeds: gzip::seeds, check: gzip::check },
     Format { name: "picture", seeds: picture::seeds, check: picture::check },
@@ -32,6 +33,7 @@ pub const FORMATS: [Format; 9] = [
     Format { name: "safetensors", seeds: safetensors::seeds, check: safetensors::check },
     Format { name: "records", seeds: records::seeds, check: records::check },
     Format { name: "table", seeds: table::seeds, check: table::check },
+    Format { name: "columnar", seeds: columnar::seeds, check: columnar::check },
     Format { name: "weights", seeds: weights::seeds, check: weights::check },
     Format { name: "run_folder", seeds: run_folder::seeds, check: run_folder::check },
 ];
