@@ -24,9 +24,11 @@ fn fixture(name: &str) -> PathBuf {
 }
 
 /// The files with the same table.
-const FILES: [&str; 12] = [
+const FILES: [&str; 14] = [
     "groups.parquet",
     "snappy.parquet",
+    "delta.parquet",
+    "delta_v2.parquet",
     "gzip.parquet",
     "lz4.parquet",
     "zstd.parquet",
@@ -269,11 +271,13 @@ fn damaged_files_are_an_error_or_another_table() {
     };
     let made = [parquet(&[same(), same()]), stream(&[same(), same()]), file(&[same()])];
     let read_file = |name: &str| std::fs::read(fixture(name)).unwrap();
-    let files = made.into_iter().chain(["types.parquet", "types.arrow", "pages.parquet"].map(read_file));
+    let files =
+        made.into_iter().chain(["types.parquet", "types.arrow", "pages.parquet", "delta_v2.parquet"].map(read_file));
     let label = Columns { label: Some("y"), ..Columns::default() };
-    let other = ["x".to_owned(), "time".to_owned(), "real".to_owned(), "city".to_owned()];
+    let other = ["x", "time", "city", "code"].map(str::to_owned);
     let check = |bytes: &[u8]| {
-        for columns in [label, Columns { features: Some(&other[..2]), ..label }] {
+        let of = |features| Columns { features: Some(features), ..Columns::default() };
+        for columns in [label, of(&other[..2]), of(&other[2..])] {
             if let Err(problem) = Table::read(bytes, columns, 1 << 20) {
                 let problem = problem.to_string();
                 assert!(!problem.contains('\n') && problem.chars().count() < 1000, "{problem:?}");

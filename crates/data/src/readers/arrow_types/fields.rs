@@ -13,9 +13,8 @@ use arrow_array::types::{
 };
 use arrow_array::{Array, ArrayRef, BooleanArray, LargeStringArray, PrimitiveArray, StringArray, StringViewArray};
 use arrow_schema::{DataType, TimeUnit};
-use jiff::Timestamp;
-use jiff::civil::Time;
-use jiff::tz::Offset;
+use jiff::SignedDuration;
+use jiff::civil::{Time, date};
 
 use crate::decimal::decimal;
 use crate::readers::{Field, Fields};
@@ -204,17 +203,18 @@ fn timestamps(array: &ArrayRef, unit: TimeUnit, has_zone: bool) -> Box<dyn Field
     }
 }
 
-const NANOSECONDS: i128 = 1_000_000_000;
-
 /// Returns the text of a time since 1970: the date alone at midnight, and the offset of UTC if the
 /// column has a time zone. Years that no ISO date has become a text that is no date.
 fn instant(count: i128, per_second: i128, seconds: i128, has_zone: bool) -> String {
-    let timestamp = (count * seconds).checked_mul(NANOSECONDS / per_second).map(Timestamp::from_nanosecond);
-    let Some(Ok(timestamp)) = timestamp else { return format!("{} seconds after 1970", count * seconds / per_second) };
-    let (time, zone) = (Offset::UTC.to_datetime(timestamp), if has_zone { "+00:00" } else { "" });
-    match time.time() == Time::midnight() && !has_zone {
-        true => time.date().to_string(),
-        false => format!("{} {}{zone}", time.date(), time.time()),
+    let (whole, part) = ((count * seconds).div_euclid(per_second), (count * seconds).rem_euclid(per_second));
+    let nanoseconds = (part * (1_000_000_000 / per_second)) as i32;
+    let since = i64::try_from(whole).map(|whole| SignedDuration::new(whole, nanoseconds));
+    let time = since.ok().and_then(|since| date(1970, 1, 1).at(0, 0, 0, 0).checked_add(since).ok());
+    match time {
+        None => format!("{whole} seconds after 1970"),
+        Some(time) if has_zone => format!("{} {}+00:00", time.date(), time.time()),
+        Some(time) if time.time() == Time::midnight() => time.date().to_string(),
+        Some(time) => format!("{} {}", time.date(), time.time()),
     }
 }
 
@@ -277,8 +277,8 @@ mod tests {
         assert_eq!(time(-1, 1), "-1 seconds");
         assert_eq!(time(86_400, 1), "86400 seconds");
         // They are dates for the recipe.
-        for count in [0, -1, 1_795_955_400_500, 253_402_300_799_999] {
-            let text = instant(count, 1000, 1, true);
+        for (count, has_zone) in [(0, true), (-1, true), (1_795_955_400_500, true), (253_402_300_799_000, false)] {
+            let text = instant(count, 1000, 1, has_zone);
             assert_eq!(days(&text), Some(count as f64 / 86_400_000.0), "{text}");
         }
         for count in [i128::from(i64::MAX), i128::from(i64::MIN)] {

@@ -1,5 +1,6 @@
 //! Parquet.
 
+mod delta;
 mod footer;
 mod pages;
 mod source;

@@ -10,6 +10,7 @@ use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
 use parquet::file::serialized_reader::SerializedPageReader;
 
+use super::delta::{check_lengths, check_prefixes};
 use super::source::Source;
 use crate::readers::arrow_types::{Compression, decompress};
 
@@ -60,7 +61,9 @@ impl RowGroups for RowGroup {
         // The library is told that nothing is compressed, so that it leaves the pages as they are.
         let plain = chunk.clone().into_builder().set_compression(Codec::UNCOMPRESSED).build()?;
         let inner = SerializedPageReader::new(Arc::clone(&self.source), &plain, self.num_rows(), None)?;
-        let pages: Box<dyn PageReader> = Box::new(Pages { inner, compression, max_bytes: self.max_bytes });
+        let leaf = chunk.column_descr();
+        let n_levels = [leaf.max_rep_level(), leaf.max_def_level()].into_iter().filter(|level| *level > 0).count();
+        let pages: Box<dyn PageReader> = Box::new(Pages { inner, compression, n_levels, max_bytes: self.max_bytes });
         Ok(Box::new(Chunk(Some(pages))))
     }
 
@@ -89,6 +92,8 @@ impl PageIterator for Chunk {}
 struct Pages {
     inner: SerializedPageReader<Source>,
     compression: Option<Compression>,
+    /// The number of kinds of levels in a page of version 1.
+    n_levels: usize,
     max_bytes: usize,
 }
 
@@ -104,19 +109,22 @@ impl Pages {
         Ok(if start.is_empty() { unpacked.into() } else { [start, &unpacked].concat().into() })
     }
 
-    fn decode(&self, page: Page) -> Result<Page> {
-        let mut page = page;
+    fn decode(&self, mut page: Page) -> Result<Page> {
         match &mut page {
             Page::DataPage { buf, encoding, .. } => {
                 *buf = self.decompress(buf, 0)?;
-                check(*encoding)?;
+                if is_delta(*encoding) {
+                    self.check_texts(*encoding, self.without_levels(buf)?)?;
+                }
             }
             Page::DataPageV2 { buf, encoding, is_compressed, rep_levels_byte_len, def_levels_byte_len, .. } => {
+                let levels = (*rep_levels_byte_len as usize).saturating_add(*def_levels_byte_len as usize);
                 if *is_compressed {
-                    let levels = (*rep_levels_byte_len as usize).saturating_add(*def_levels_byte_len as usize);
                     *buf = self.decompress(buf, levels)?;
                 }
-                check(*encoding)?;
+                if is_delta(*encoding) {
+                    self.check_texts(*encoding, buf.get(levels..).ok_or_else(|| damaged("a page is too short"))?)?;
+                }
             }
             Page::DictionaryPage { buf, num_values, .. } => {
                 *buf = self.decompress(buf, 0)?;
@@ -128,20 +136,35 @@ impl Pages {
         }
         Ok(page)
     }
+
+    /// Returns the values of a page of version 1. Before them are the levels, which say what is
+    /// missing, each with its length.
+    fn without_levels<'a>(&self, page: &'a [u8]) -> Result<&'a [u8]> {
+        let mut page = page;
+        for _ in 0..self.n_levels {
+            let rest = page.split_first_chunk::<4>();
+            let rest = rest.and_then(|(length, rest)| rest.get(u32::from_le_bytes(*length) as usize..));
+            page = rest.ok_or_else(|| damaged("a page is too short"))?;
+        }
+        Ok(page)
+    }
+
+    fn check_texts(&self, encoding: Encoding, values: &[u8]) -> Result<()> {
+        let result = match encoding {
+            Encoding::DELTA_LENGTH_BYTE_ARRAY => check_lengths(values),
+            _ => check_prefixes(values, self.max_bytes as u64),
+        };
+        result.map_err(ParquetError::General)
+    }
 }
 
 fn damaged(problem: &str) -> ParquetError {
     ParquetError::General(problem.to_owned())
 }
 
-/// Refuses encodings whose decoder allocates what a damaged page asks for.
-fn check(encoding: Encoding) -> Result<()> {
-    match encoding {
-        Encoding::DELTA_LENGTH_BYTE_ARRAY | Encoding::DELTA_BYTE_ARRAY => {
-            Err(ParquetError::General(format!("its texts have the encoding {encoding}, which is not supported")))
-        }
-        _ => Ok(()),
-    }
+/// Returns whether the encoding has the lengths of texts.
+fn is_delta(encoding: Encoding) -> bool {
+    matches!(encoding, Encoding::DELTA_LENGTH_BYTE_ARRAY | Encoding::DELTA_BYTE_ARRAY)
 }
 
 impl Iterator for Pages {
