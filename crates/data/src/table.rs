@@ -24,7 +24,7 @@ use crate::cells::{Cells, MISSING, Unit};
 use crate::column::Column;
 use crate::decimal::decimal;
 use crate::in_order::convert_in_order;
-use crate::readers::{Batches, HowMany, Input, OpenTable, Record, RecordBlock, Records, open_table};
+use crate::readers::{Batches, Field, Fields, HowMany, Input, OpenTable, Record, RecordBlock, Records, open_table};
 
 /// The selection of columns.
 #[derive(Clone, Copy, Debug, Default)]
@@ -161,31 +161,25 @@ impl TableSummary {
     pub(crate) fn read_input(input: Input) -> Result<Self, ContentError> {
         let mut table = open_table(input, u64::MAX)?;
         let header = header(&mut table)?;
-        let mut columns: Vec<(ColumnSummary, DistinctValues)> =
-            header.iter().map(|name| (ColumnSummary::new(name), DistinctValues::default())).collect();
-        let mut add = |column: usize, field: &[u8]| {
-            let (column, seen) = &mut columns[column];
-            column.add(field);
-            seen.add(field);
-        };
+        let mut columns: Vec<ColumnCounts> = header.iter().map(|name| ColumnCounts::new(name)).collect();
         let rows = match &mut table {
-            OpenTable::Records(records) => each_record(&mut **records, &header, &mut add)?,
-            OpenTable::Batches(batches) => each_batch(&mut **batches, header.len(), &mut add)?,
+            OpenTable::Records(records) => count_records(&mut **records, &header, &mut columns)?,
+            OpenTable::Batches(batches) => count_batches(&mut **batches, &mut columns)?,
         };
-        let columns = columns.into_iter().enumerate().map(|(j, (mut column, seen))| {
-            column.different = seen.0.map(|hashes| hashes.len());
+        let columns = columns.into_iter().enumerate().map(|(j, ColumnCounts { mut summary, seen })| {
+            summary.different = seen.0.map(|hashes| hashes.len());
             if !table.is_readable(j) {
-                (column.texts, column.different) = (rows, None);
+                (summary.texts, summary.different) = (rows, None);
             }
-            column
+            summary
         });
         let columns = columns.collect();
         Ok(Self { rows, sha256: table.sha256(), columns })
     }
 }
 
-/// Calls `add` with each field and its column. Returns the number of rows.
-fn each_record(records: &mut dyn Records, header: &[String], add: &mut dyn FnMut(usize, &[u8])) -> Result<u64, String> {
+/// Counts the fields of all records. Returns the number of records.
+fn count_records(records: &mut dyn Records, header: &[String], columns: &mut [ColumnCounts]) -> Result<u64, String> {
     let (mut rows, mut block) = (0, RecordBlock::default());
     while records.next(&mut block, HowMany::Some)? {
         block.each(|record| {
@@ -193,22 +187,22 @@ fn each_record(records: &mut dyn Records, header: &[String], add: &mut dyn FnMut
                 return Err(format!("line {}{}", record.line, wrong_field_count(&record, header)));
             }
             rows += 1;
-            record.iter().enumerate().for_each(|(column, field)| add(column, field.trim_ascii()));
+            record.iter().zip(&mut *columns).for_each(|(field, column)| column.add(field.trim_ascii()));
             Ok(())
         })?;
     }
     Ok(rows)
 }
 
-/// As [`each_record`], without the columns that cannot be read.
-fn each_batch(batches: &mut dyn Batches, n_columns: usize, add: &mut dyn FnMut(usize, &[u8])) -> Result<u64, String> {
-    let readable: Vec<usize> = (0..n_columns).filter(|&column| batches.unsupported(column).is_none()).collect();
+/// Counts the fields of all columns that can be read. Returns the number of rows.
+fn count_batches(batches: &mut dyn Batches, columns: &mut [ColumnCounts]) -> Result<u64, String> {
+    let readable: Vec<usize> = (0..columns.len()).filter(|&column| batches.unsupported(column).is_none()).collect();
     batches.choose(&readable);
     let mut rows = 0;
     while let Some(batch) = batches.next()? {
         rows += batch.n_rows as u64;
         for (&column, fields) in readable.iter().zip(&batch.columns) {
-            (0..batch.n_rows).for_each(|row| add(column, fields.text(row).unwrap_or_default().as_bytes().trim_ascii()));
+            (0..batch.n_rows).for_each(|row| columns[column].add_value(&**fields, row));
         }
     }
     Ok(rows)
@@ -268,19 +262,53 @@ impl DistinctValues {
     }
 }
 
+/// The summary of a column, while it is read.
+struct ColumnCounts {
+    summary: ColumnSummary,
+    seen: DistinctValues,
+}
+
+impl ColumnCounts {
+    fn new(name: &str) -> Self {
+        Self { summary: ColumnSummary::new(name), seen: DistinctValues::default() }
+    }
+
+    fn add(&mut self, field: &[u8]) {
+        self.summary.add(field);
+        self.seen.add(field);
+    }
+
+    /// Adds a field of a batch.
+    fn add_value(&mut self, fields: &dyn Fields, row: usize) {
+        let text = || fields.text(row).unwrap_or_default();
+        match fields.field(row) {
+            // Writing a number takes long.
+            Field::Number(number) if number.abs() <= MAX_ABS_VALUE => {
+                self.summary.add_number(number);
+                if self.seen.0.is_some() {
+                    self.seen.add(text().as_bytes());
+                }
+            }
+            _ => self.add(text().as_bytes().trim_ascii()),
+        }
+    }
+}
+
 impl ColumnSummary {
     fn new(name: &str) -> Self {
         let name = name.to_owned();
         Self { name, numbers: 0, missing: 0, texts: 0, smallest: None, largest: None, different: None }
     }
 
+    fn add_number(&mut self, number: f64) {
+        self.numbers += 1;
+        self.smallest = Some(self.smallest.map_or(number, |smallest| smallest.min(number)));
+        self.largest = Some(self.largest.map_or(number, |largest| largest.max(number)));
+    }
+
     fn add(&mut self, field: &[u8]) {
         match number(field) {
-            Some(number) => {
-                self.numbers += 1;
-                self.smallest = Some(self.smallest.map_or(number, |smallest| smallest.min(number)));
-                self.largest = Some(self.largest.map_or(number, |largest| largest.max(number)));
-            }
+            Some(number) => self.add_number(number),
             None if field.is_empty() || MISSING.iter().any(|mark| mark.as_bytes() == field) => self.missing += 1,
             None => self.texts += 1,
         }

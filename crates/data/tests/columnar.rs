@@ -207,7 +207,7 @@ fn errors_name_row_and_column_and_what_to_do() {
     );
     check(read(&parquet(&[table(vec![("a", numbers()), ("a ", numbers())])]), &[]), "two columns are named \"a\"");
     let empty = table(vec![("a", Arc::new(Float64Array::new_null(0)) as ArrayRef), ("y", texts(&[]))]);
-    check(read(&parquet(&[empty.clone()]), &[]), "it has no rows");
+    check(read(&parquet(std::slice::from_ref(&empty)), &[]), "it has no rows");
     check(read(&stream(&[empty]), &[]), "it has no rows");
     let nothing = RecordBatch::try_new_with_options(
         Arc::new(arrow_schema::Schema::empty()),

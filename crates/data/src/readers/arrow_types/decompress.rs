@@ -50,6 +50,7 @@ pub(in crate::readers) fn decompress(compression: Compression, bytes: &[u8], lim
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "map_err passes values")]
 fn damaged(problem: impl ToString) -> String {
     format!("damaged compressed data ({})", problem.to_string())
 }

@@ -50,7 +50,7 @@ pub(super) fn fields(array: &ArrayRef) -> Box<dyn Fields> {
         DataType::UInt16 => integers::<UInt16Type>(array, |x| x as f64),
         DataType::UInt32 => integers::<UInt32Type>(array, |x| x as f64),
         DataType::UInt64 => integers::<UInt64Type>(array, |x| x as f64),
-        DataType::Float16 => floats::<Float16Type>(array, |x| x.to_f64(), |x| format!("{:?}", x.to_f32())),
+        DataType::Float16 => floats::<Float16Type>(array, f64::from, |x| format!("{:?}", x.to_f32())),
         DataType::Float32 => floats::<Float32Type>(array, f64::from, |x| format!("{x:?}")),
         DataType::Float64 => floats::<Float64Type>(array, |x| x, |x| format!("{x:?}")),
         DataType::Decimal32(..) => decimals::<Decimal32Type>(array),

@@ -1,7 +1,7 @@
 //! Parquet.
 
 mod delta;
-mod footer;
+mod headers;
 mod pages;
 mod source;
 
@@ -77,7 +77,7 @@ impl Table {
     fn open(input: Input, max_bytes: u64) -> Result<Self, String> {
         let (source, sha256) = Source::read(input, max_bytes).map_err(|problem| problem.to_string())?;
         let metadata = guarded(|| {
-            footer::check(&source)?;
+            headers::check_footer(&source)?;
             ArrowReaderMetadata::load(&source, ArrowReaderOptions::new()).map_err(|problem| problem.to_string())
         });
         let metadata = metadata.map_err(|problem| damaged(0, &problem))?;

@@ -11,6 +11,7 @@ use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMeta
 use parquet::file::serialized_reader::SerializedPageReader;
 
 use super::delta::{check_lengths, check_prefixes};
+use super::headers::page_header;
 use super::source::Source;
 use crate::readers::arrow_types::{Compression, decompress};
 
@@ -63,7 +64,17 @@ impl RowGroups for RowGroup {
         let inner = SerializedPageReader::new(Arc::clone(&self.source), &plain, self.num_rows(), None)?;
         let leaf = chunk.column_descr();
         let n_levels = [leaf.max_rep_level(), leaf.max_def_level()].into_iter().filter(|level| *level > 0).count();
-        let pages: Box<dyn PageReader> = Box::new(Pages { inner, compression, n_levels, max_bytes: self.max_bytes });
+        let (position, length) = chunk.byte_range();
+        let pages: Box<dyn PageReader> = Box::new(Pages {
+            inner,
+            source: Arc::clone(&self.source),
+            position,
+            end: position.saturating_add(length),
+            next: None,
+            compression,
+            n_levels,
+            max_bytes: self.max_bytes,
+        });
         Ok(Box::new(Chunk(Some(pages))))
     }
 
@@ -91,6 +102,12 @@ impl PageIterator for Chunk {}
 
 struct Pages {
     inner: SerializedPageReader<Source>,
+    source: Arc<Source>,
+    /// Where the next header begins that was not checked, and where the column ends.
+    position: u64,
+    end: u64,
+    /// The bytes of the next page, decompressed, if its header was checked.
+    next: Option<usize>,
     compression: Option<Compression>,
     /// The number of kinds of levels in a page of version 1.
     n_levels: usize,
@@ -98,21 +115,39 @@ struct Pages {
 }
 
 impl Pages {
-    /// Decompresses a page, whose first bytes may be plain.
-    fn decompress(&self, page: &Bytes, plain: usize) -> Result<Bytes> {
+    /// Checks the header of the next page.
+    fn check_header(&mut self) -> Result<()> {
+        while self.next.is_none() && self.position < self.end {
+            let header = page_header(&self.source, self.position, self.end).map_err(ParquetError::General)?;
+            self.position += header.length + header.page_length;
+            self.next = (!header.is_index).then_some(header.unpacked);
+        }
+        Ok(())
+    }
+
+    /// Decompresses a page of a known size, whose first bytes may be plain.
+    fn decompress(&self, page: &Bytes, plain: usize, size: usize) -> Result<Bytes> {
         let Some(compression) = self.compression else { return Ok(page.clone()) };
         let (start, packed) = page.split_at_checked(plain).ok_or_else(|| damaged("a page is too short"))?;
-        if packed.is_empty() {
-            return Ok(page.clone());
+        let left = size.checked_sub(plain).ok_or_else(|| damaged("a page is too short"))?;
+        if left > self.max_bytes {
+            return Err(damaged("a page has more bytes than data.resident_bytes allows in memory"));
         }
-        let unpacked = decompress(compression, packed, self.max_bytes).map_err(ParquetError::General)?;
+        // A page without values has no compressed bytes either.
+        let unpacked = match left {
+            0 => Vec::new(),
+            _ => decompress(compression, packed, left).map_err(ParquetError::General)?,
+        };
+        if unpacked.len() != left {
+            return Err(damaged("a page has a wrong length"));
+        }
         Ok(if start.is_empty() { unpacked.into() } else { [start, &unpacked].concat().into() })
     }
 
-    fn decode(&self, mut page: Page) -> Result<Page> {
+    fn decode(&self, mut page: Page, size: usize) -> Result<Page> {
         match &mut page {
             Page::DataPage { buf, encoding, .. } => {
-                *buf = self.decompress(buf, 0)?;
+                *buf = self.decompress(buf, 0, size)?;
                 if is_delta(*encoding) {
                     self.check_texts(*encoding, self.without_levels(buf)?)?;
                 }
@@ -120,14 +155,14 @@ impl Pages {
             Page::DataPageV2 { buf, encoding, is_compressed, rep_levels_byte_len, def_levels_byte_len, .. } => {
                 let levels = (*rep_levels_byte_len as usize).saturating_add(*def_levels_byte_len as usize);
                 if *is_compressed {
-                    *buf = self.decompress(buf, levels)?;
+                    *buf = self.decompress(buf, levels, size)?;
                 }
                 if is_delta(*encoding) {
                     self.check_texts(*encoding, buf.get(levels..).ok_or_else(|| damaged("a page is too short"))?)?;
                 }
             }
             Page::DictionaryPage { buf, num_values, .. } => {
-                *buf = self.decompress(buf, 0)?;
+                *buf = self.decompress(buf, 0, size)?;
                 // The library allocates memory for so many values.
                 if *num_values as usize > buf.len() {
                     return Err(damaged("a dictionary is too short"));
@@ -177,18 +212,24 @@ impl Iterator for Pages {
 
 impl PageReader for Pages {
     fn get_next_page(&mut self) -> Result<Option<Page>> {
-        self.inner.get_next_page()?.map(|page| self.decode(page)).transpose()
+        self.check_header()?;
+        let size = self.next.take().unwrap_or_default();
+        self.inner.get_next_page()?.map(|page| self.decode(page, size)).transpose()
     }
 
     fn peek_next_page(&mut self) -> Result<Option<PageMetadata>> {
+        self.check_header()?;
         self.inner.peek_next_page()
     }
 
     fn skip_next_page(&mut self) -> Result<()> {
+        self.check_header()?;
+        self.next = None;
         self.inner.skip_next_page()
     }
 
     fn at_record_boundary(&mut self) -> Result<bool> {
+        self.check_header()?;
         self.inner.at_record_boundary()
     }
 }

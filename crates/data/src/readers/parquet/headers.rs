@@ -1,7 +1,8 @@
-//! Checks the schema in the footer before the library reads it.
+//! Checks the footer and the headers of the pages before the library reads them.
 //!
-//! The library allocates memory for as many children as a group promises, and calls itself for each
-//! level of groups. A damaged file could so end the process, which no caller can catch.
+//! The library allocates memory for as many children as a group promises, calls itself for each
+//! level of groups, and skips as many values as a list promises. A damaged file could so end the
+//! process, which no caller can catch, or take hours.
 
 use parquet::file::reader::{ChunkReader, Length};
 
@@ -11,11 +12,11 @@ use super::source::Source;
 /// The largest number of groups within groups. Lists of lists have two a level.
 const MAX_DEPTH: usize = 64;
 
-/// Checks the schema of a file.
+/// Checks the footer of a file with its schema.
 ///
 /// # Errors
 /// Returns what is wrong with it.
-pub(super) fn check(source: &Source) -> Result<(), String> {
+pub(super) fn check_footer(source: &Source) -> Result<(), String> {
     let read = |start: u64, length: u64| source.get_bytes(start, length as usize).map_err(|_| truncated());
     let end = source.len().checked_sub(8).ok_or_else(truncated)?;
     let tail = read(end, 8)?;
@@ -31,6 +32,63 @@ pub(super) fn check(source: &Source) -> Result<(), String> {
         _ => Ok(false),
     })
 }
+
+/// The header of a page.
+#[derive(Default)]
+pub(super) struct PageHeader {
+    /// The bytes of the header, and of the page after it.
+    pub(super) length: u64,
+    pub(super) page_length: u64,
+    /// The bytes of the decompressed page.
+    pub(super) unpacked: usize,
+    /// Whether it is the page of an index, which the library skips.
+    pub(super) is_index: bool,
+}
+
+/// The fields of a page's header.
+const KIND: i64 = 1;
+const UNPACKED: i64 = 2;
+const PACKED: i64 = 3;
+/// The kind of an index.
+const INDEX: i64 = 1;
+
+/// Reads the header of the page at a position of a column, which has an end.
+///
+/// # Errors
+/// Returns what is wrong with it.
+pub(super) fn page_header(source: &Source, position: u64, end: u64) -> Result<PageHeader, String> {
+    // Most are short. Those with long texts as statistics are not.
+    let mut most = 1 << 12;
+    loop {
+        let length = most.min(end.saturating_sub(position));
+        let bytes = source.get_bytes(position, length as usize).map_err(|_| truncated())?;
+        let (mut thrift, mut header) = (Thrift { bytes: &bytes }, PageHeader::default());
+        let result = thrift.structure(MAX_DEPTH, &mut |thrift, id, kind| {
+            if kind != I32 || ![KIND, UNPACKED, PACKED].contains(&id) {
+                return Ok(false);
+            }
+            let number = thrift.signed()?;
+            let size = || u64::try_from(number).map_err(|_| "a page has a negative length".to_owned());
+            match id {
+                KIND => header.is_index = number == INDEX,
+                UNPACKED => header.unpacked = size()? as usize,
+                _ => header.page_length = size()?,
+            }
+            Ok(true)
+        });
+        if result.is_ok() {
+            header.length = length - thrift.bytes.len() as u64;
+            return Ok(header);
+        }
+        if length < most || most >= MAX_HEADER {
+            result?;
+        }
+        most *= 64;
+    }
+}
+
+/// The largest header of a page, in bytes.
+const MAX_HEADER: u64 = 1 << 24;
 
 fn truncated() -> String {
     "it is truncated".to_owned()
@@ -118,7 +176,9 @@ impl Thrift<'_> {
         match kind {
             // The type of a field is also its value.
             1 | 2 if !is_in_list => Ok(()),
-            1..=3 => self.skip_bytes(1),
+            // No such lists exist, and the library would skip them without reading anything.
+            1 | 2 => Err("it has a list of an unknown type".to_owned()),
+            3 => self.skip_bytes(1),
             4..=6 => self.unsigned().map(drop),
             7 => self.skip_bytes(8),
             8 => {
