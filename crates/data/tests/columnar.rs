@@ -292,13 +292,14 @@ fn damaged_files_are_an_error_or_another_table() {
     for bytes in files {
         check(&bytes);
         // No part of a file is a table.
-        for length in (0..bytes.len()).step_by(13).chain(bytes.len().saturating_sub(20)..bytes.len()) {
+        for length in (0..bytes.len()).step_by(97).chain(bytes.len().saturating_sub(20)..bytes.len()) {
             let problem = TableSummary::read(&bytes[..length]).map(|about| about.rows);
             // Without its magic bytes it is a text.
             assert!(problem.is_err() || length < 10, "{length} of {} bytes: {problem:?}", bytes.len());
         }
         let mut damaged = bytes.clone();
-        for at in (0..bytes.len()).step_by(if bytes.len() > 4000 { 7 } else { 1 }) {
+        // A prime, so that all kinds of places are met.
+        for at in (0..bytes.len()).step_by(if bytes.len() > 4000 { 37 } else { 5 }) {
             for damage in [bytes[at] ^ (1 << (at % 8)), 0xff, 0x7f, 0] {
                 damaged[at] = damage;
                 check(&damaged);
@@ -307,9 +308,7 @@ fn damaged_files_are_an_error_or_another_table() {
             for extreme in [[0xff; 8], 0x7fff_ffff_u64.to_le_bytes(), i64::MAX.to_le_bytes()] {
                 let end = bytes.len().min(at + 8);
                 damaged[at..end].copy_from_slice(&extreme[..end - at]);
-                if at % 4 == 0 {
-                    check(&damaged);
-                }
+                check(&damaged);
                 damaged[at..end].copy_from_slice(&bytes[at..end]);
             }
         }
