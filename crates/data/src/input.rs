@@ -47,8 +47,7 @@ impl<'a> Input<'a> {
     }
 
     /// Returns the file for random access, if it is known and plain. Its cursor is shared.
-    #[cfg(feature = "parquet")]
-    pub(crate) fn take_file(&mut self) -> Option<File> {
+    pub fn take_file(&mut self) -> Option<File> {
         self.file.take()
     }
 

@@ -299,7 +299,7 @@ fn damaged_files_are_an_error_or_another_table() {
         }
         let mut damaged = bytes.clone();
         // A prime, so that all kinds of places are met.
-        for at in (0..bytes.len()).step_by(if bytes.len() > 4000 { 37 } else { 5 }) {
+        for at in (0..bytes.len()).step_by(if bytes.len() > 4000 { 101 } else { 11 }) {
             for damage in [bytes[at] ^ (1 << (at % 8)), 0xff, 0x7f, 0] {
                 damaged[at] = damage;
                 check(&damaged);

@@ -241,3 +241,59 @@ impl Thrift<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns a file of only a footer, whose schema has nodes with these numbers of children.
+    fn footer(children: &[i32]) -> Source {
+        let varint = |mut number: u32| {
+            let mut bytes = Vec::new();
+            while number >= 0x80 {
+                bytes.push(number as u8 | 0x80);
+                number >>= 7;
+            }
+            bytes.push(number as u8);
+            bytes
+        };
+        let mut bytes = [&[0x29, 0xfc][..], &varint(children.len() as u32)].concat();
+        for &children in children {
+            let zigzag = (children << 1 ^ children >> 31) as u32;
+            bytes.extend([&[0x55][..], &varint(zigzag), &[0]].concat());
+        }
+        bytes.push(0);
+        let length = (bytes.len() as u32).to_le_bytes();
+        Source::Memory([&bytes, &length[..], MAGIC].concat().into())
+    }
+
+    #[test]
+    fn a_schema_is_a_tree_of_limited_depth() {
+        assert_eq!(check_footer(&footer(&[2, 0, 1, 0])), Ok(()));
+        for (children, expected) in [
+            (&[3, 0, 0][..], "promises more columns"),
+            (&[i32::MAX, 0], "promises more columns"),
+            (&[-1, 0], "negative"),
+            (&[1; 20], "promises more columns"),
+            (&[[1; 99].as_slice(), &[0]].concat(), "nested too deeply"),
+        ] {
+            let problem = check_footer(&footer(children)).unwrap_err();
+            assert!(problem.contains(expected), "{children:?}: {problem}");
+        }
+    }
+
+    #[test]
+    fn the_header_of_a_page_is_read_without_what_is_skipped() {
+        let read = |bytes: &[u8]| page_header(&Source::Memory(bytes.to_vec().into()), 0, bytes.len() as u64);
+        // Kind 0, 10 bytes from 6, and a list of two numbers.
+        let header = read(&[0x15, 0, 0x15, 20, 0x15, 12, 0x19, 0x25, 1, 2, 0, 7, 7]).unwrap_or_default();
+        let PageHeader { length, page_length, unpacked, is_index } = header;
+        assert_eq!((length, page_length, unpacked, is_index), (11, 6, 10, false));
+        assert!(read(&[0x15, 2, 0]).is_ok_and(|header| header.is_index));
+        // A list of Booleans, and one of 2^31 of them.
+        assert!(read(&[0x19, 0x21, 1, 1, 0]).is_err());
+        assert!(read(&[0x19, 0xf1, 0xff, 0xff, 0xff, 0xff, 7, 0]).is_err());
+        assert!(read(&[0x15, 0, 0x15, 20, 0x15]).is_err());
+        assert!(read(&[0x35, 11, 0]).is_err(), "a negative length");
+    }
+}
