@@ -150,6 +150,11 @@ fn mutated_gzips_are_read_or_refused() {
 }
 
 #[test]
+fn mutated_compressed_files_are_read_or_refused() {
+    survives(formats::format("compressed"), 4000);
+}
+
+#[test]
 fn mutated_pictures_are_read_or_refused() {
     survives(formats::format("picture"), 1000);
 }

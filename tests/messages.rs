@@ -50,13 +50,10 @@ fn assert_messages(cases: &[(&[&str], &[&str])]) {
 fn unknown_keys_suggest_the_nearest_key() {
     assert_messages(&[
         (
-            &["train", "--set", "data.header=1"],
-            &["command line: unknown key data.header; data has the keys source, train_images,"],
+            &["train", "--set", "data.generation=1"],
+            &["command line: unknown key data.generation; data has the keys source, train_images,"],
         ),
-        (
-            &["train", "--set", "data.seperator=;"],
-            &["unknown key data.seperator; a table's columns are parted by commas"],
-        ),
+        (&["train", "--set", "data.seperator=;"], &["unknown key data.seperator; did you mean data.separator?"]),
         (&["train", "--set", "descent.lr=1"], &["unknown key descent.lr; did you mean descent.learning_rate?"]),
         (
             &["train", "--set", "descent.weight_decay=1"],
@@ -113,8 +110,8 @@ fn missing_files_list_the_existing_ones() {
         (&["sweep", "--resume", "runs/swep-1"], &["runs/swep-1: no such folder"]),
         (&["inspect", "flowers.csv"], &["flowers.csv: expected the folder of a run, but this is a file"]),
         (&["train", "--data", "penguin.csv"], &["penguin.csv: no such file or folder; expected auto, mnist, embedded"]),
-        (&["train", "--data", "/dev/null"], &["/dev/null: expected a file or a folder", "save the data of a pipe"]),
-        (&["data", "--data", "/dev/null"], &["save the data of a pipe to a file first"]),
+        (&["train", "--data", "/dev/null"], &["/dev/null: expected a file or a folder", "use - (standard input)"]),
+        (&["data", "--data", "/dev/null"], &["use - (standard input)"]),
     ]);
 }
 

@@ -275,7 +275,7 @@ fn a_large_gzip_is_refused_with_advice() {
         &STREAMED,
         "train-images-idx3-ubyte.gz: its 235200 bytes of images are more than data.resident_bytes = 0",
     );
-    refuses(folder, &STREAMED, "gunzip it, or increase data.resident_bytes");
+    refuses(folder, &STREAMED, "unpack it, or increase data.resident_bytes");
 }
 
 #[test]

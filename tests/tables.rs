@@ -1,12 +1,14 @@
 //! CSV files: reading, training and predicting.
 
+use std::io::Write;
 use std::path::Path;
+use std::process::Stdio;
 
 use chainrule_tests_macros::test;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::command::{ask, call, code, folder, is_refused, text};
+use crate::command::{ask, call, code, command, folder, is_refused, text};
 use crate::standardize::{matrix, scikit_learn};
 use crate::support::{assert_close, cpu};
 
@@ -411,7 +413,11 @@ fn every_command_refuses_spreadsheets_and_pipes() {
     for arguments in
         [&["data", "--data", "/dev/stdin"][..], &["train", "--data", "/dev/stdin", "--set", "data.label=y"]]
     {
-        is_refused(folder.path(), arguments, &["/dev/stdin: ", "expected a file or a folder", "cat > data.csv"]);
+        is_refused(
+            folder.path(),
+            arguments,
+            &["/dev/stdin: ", "expected a file or a folder", "use - (standard input)"],
+        );
     }
 }
 
@@ -635,6 +641,8 @@ fn a_poor_model_is_shown_with_a_note() {
     assert!(exit == Some(0) && !shown.contains("note: "), "{shown}");
     let (exit, shown) = on(&[&sgd[..], &["--set", "descent.learning_rate=1e-6"]].concat());
     assert!(exit == Some(0) && shown.contains("note: the training stopped far from the minimum: ten more"), "{shown}");
+    let inspected = text(&call(folder.path(), &["inspect", "run"]).stdout);
+    assert!(inspected.contains("the training stopped far from the minimum: ten more"), "{inspected}");
     let (exit, shown) = on(&["--set", "optimum.max_iterations=2"]);
     assert!(exit == Some(1) && shown.contains("--set optimum.max_iterations=20 may go there"), "{shown}");
     // The fare says nothing about the label.
@@ -646,6 +654,94 @@ fn a_poor_model_is_shown_with_a_note() {
         serde_json::from_slice::<Value>(&summary).unwrap()[key]["validation_loss"].as_f64().unwrap()
     });
     assert_eq!(shown.contains("worse than the constant model's"), loss > constant, "{shown}");
+}
+
+/// Each point of a sweep has the config that `train` has with its settings.
+#[test]
+fn points_have_the_defaults_of_their_solver() {
+    let folder = folder();
+    write(folder.path(), "people.csv", people(200));
+    let on = ["--data", "people.csv", "--label", "happy", "--backend", cpu(), "--quiet", "--set", "objective.l2=0.1"];
+    let grid = ["sweep", "--grid", "descent.solver=sgd,lbfgs", "--grid", "descent.epochs=3,4", "--out", "sweep"];
+    let output = call(folder.path(), &[&grid[..], &on].concat());
+    assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
+    let config = |path: String| std::fs::read_to_string(folder.path().join(path).join("config.toml")).unwrap();
+    let points = [("1", "sgd", "3"), ("2", "sgd", "4"), ("3", "lbfgs", "3"), ("4", "lbfgs", "4")];
+    for (number, solver, epochs) in points {
+        let [set_solver, set_epochs] = [format!("descent.solver={solver}"), format!("descent.epochs={epochs}")];
+        let sets = ["--set", &set_solver, "--set", &set_epochs, "--out", number];
+        let output = call(folder.path(), &[&["train"][..], &on, &sets].concat());
+        assert!(matches!(code(&output), Some(0 | 1)), "{}", text(&output.stderr));
+        let of_point = config(format!("sweep/points/{number}-solver={solver}-epochs={epochs}"));
+        assert_eq!(of_point, config(number.to_owned()), "{solver} {epochs}");
+    }
+}
+
+/// Runs the program with this standard input. Returns the exit code, standard output and messages.
+fn piped(folder: &Path, arguments: &[&str], input: &[u8]) -> (Option<i32>, String, String) {
+    let mut command = command(folder, arguments);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    let output = child.wait_with_output().unwrap();
+    (code(&output), text(&output.stdout), text(&output.stderr))
+}
+
+/// A table in several files, or from standard input, gives the model of the same table in one file.
+#[test]
+fn a_table_may_be_in_several_files_or_come_from_a_pipe() {
+    let folder = folder();
+    let people = people(200);
+    let (names, rows) = people.split_once('\n').unwrap();
+    write(folder.path(), "people.csv", &people);
+    let lines: Vec<&str> = rows.lines().collect();
+    let part = |rows: &[&str], separator: &str| format!("{names}\n{}\n", rows.join("\n")).replace(',', separator);
+    write(folder.path(), "part-1.csv", part(&lines[..70], ","));
+    write(folder.path(), "part-2.tsv", part(&lines[70..90], "\t"));
+    write(folder.path(), "part-3.csv", part(&lines[90..], ";"));
+    let model = |data: &str, out: &str, input: &[u8]| {
+        let arguments = ["train", "--data", data, "--label", "happy", "--backend", cpu(), "--out", out];
+        let (exit, stdout, stderr) = piped(folder.path(), &arguments, input);
+        assert_eq!(exit, Some(0), "{data}: {stderr}");
+        (std::fs::read(folder.path().join(out).join("model.safetensors")).unwrap(), stdout + &stderr)
+    };
+    let (expected, _) = model("people.csv", "one", b"");
+    let (of_pattern, told) = model("part-*", "pattern", b"");
+    assert!(told.contains("part-2.tsv: read as: tabs"), "{told}");
+    let list = if cfg!(windows) { "part-1.csv;part-2.tsv;part-3.csv" } else { "part-1.csv:part-2.tsv:part-3.csv" };
+    assert_eq!([&of_pattern, &model(list, "list", b"").0, &model("-", "pipe", people.as_bytes()).0], [&expected; 3]);
+    let summary: Value =
+        serde_json::from_slice(&std::fs::read(folder.path().join("pattern/summary.json")).unwrap()).unwrap();
+    assert_eq!(summary["data"]["source"], "part-*", "{summary}");
+    // The rows that were piped must come again.
+    let arguments = ["evaluate", "pipe", "--backend", cpu()];
+    let (exit, _, stderr) = piped(folder.path(), &arguments, people.as_bytes());
+    assert_eq!(exit, Some(0), "{stderr}");
+
+    let refused = |data: &str, expected: &[&str]| {
+        is_refused(folder.path(), &["train", "--data", data, "--label", "happy"], expected);
+    };
+    refused("part-1.csv:absent.csv", &["absent.csv", "No such file"]);
+    refused("absent-*.csv", &["absent-*.csv", "no file matches this pattern"]);
+    write(folder.path(), "part-4.csv", people.replace("age,city", "city,age"));
+    refused("part-*", &["part-4.csv: its column 2 is \"city\", but \"age\" in part-1.csv"]);
+    std::fs::remove_file(folder.path().join("part-4.csv")).unwrap();
+    write(folder.path(), "part-5.csv", format!("{names}\n{}\n1,2\n", lines[0]));
+    refused("part-*", &["part-5.csv: line 3: 2 fields, but the header has 6"]);
+}
+
+/// Rounded to `f32`, these times would have seven different values.
+#[test]
+fn a_model_of_unix_seconds_learns() {
+    let folder = folder();
+    let mut table = "time,late\n".to_owned();
+    for i in 0..70_000 {
+        table += &format!("{}.{:02},{}\n", 1_700_000_000 + i / 100, i % 100, if i > 30_000 { "yes" } else { "no" });
+    }
+    write(folder.path(), "times.csv", table);
+    let shown =
+        ask(folder.path(), &["train", "--data", "times.csv", "--label", "late", "--backend", cpu(), "--out", "run"]);
+    let accuracy = shown["final"]["validation_accuracy"].as_f64().unwrap();
+    assert!(accuracy > 0.999, "{accuracy}");
 }
 
 #[test]

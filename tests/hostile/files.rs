@@ -42,12 +42,16 @@ fn read(what: &str, path: &Path) -> Result<(), String> {
                 .map(drop)
                 .map_err(|error| error.to_string())
         }
-        "about" => Request::Folder(path.to_owned()).summarize_tables().map(drop).map_err(|error| error.to_string()),
+        "about" => Request::Folder(path.to_owned())
+            .summarize_tables(chainrule_core::TextOptions::default())
+            .map(drop)
+            .map_err(|error| error.to_string()),
         "table" => {
             let request = TableRequest {
                 label: Some("y".to_owned()),
                 ignored: Vec::new(),
                 group: None,
+                text: chainrule_core::TextOptions::default(),
                 recipe: RecipeSource::Learn(RecipeOptions::default()),
                 classes: None,
                 holdout: Some(Holdout { fraction: 0.2, seed: 0 }),
@@ -228,6 +232,27 @@ fn a_table_uses_memory_proportional_to_its_size() {
     // The last number of each line that ends in 1 needs eight bytes. All others need four.
     let fractions = String::from_utf8(digits_table(40_000, 50)).unwrap().replace("1,", ".1,");
     costs_in_proportion("fractions.csv", fractions.as_bytes(), fractions.len() as u64, 8 << 20, ["", ""]);
+}
+
+/// Reading needs at most 1.3 times the rows in f32, besides buffers.
+#[test]
+fn a_long_table_takes_four_bytes_a_number() {
+    if !cfg!(target_os = "linux") {
+        skip("a process's memory is read from Linux's /proc");
+    }
+    let (rows, columns) = (250_000, 20);
+    let mut text: String = (0..columns).map(|j| format!("c{j},")).collect::<String>() + "y\n";
+    for row in 0..rows {
+        (0..columns).for_each(|j| text += &format!(".{:06},", (row * 7919 + j * 104_729) % 1_000_003));
+        text += if row % 3 == 0 { "u\n" } else { "v\n" };
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("long.csv");
+    std::fs::write(&path, text).unwrap();
+    let (problem, grown) = read_in_a_process("table", &path);
+    assert_eq!(problem, "");
+    let in_f32 = 4 * (rows * columns) as u64;
+    assert!(10 * grown <= 13 * in_f32 + (60 << 20), "{grown} bytes for {in_f32}");
 }
 
 #[test]

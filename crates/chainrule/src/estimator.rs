@@ -319,6 +319,7 @@ impl Estimator {
             labels: fitted.classes().to_vec(),
             // The recipe is the model's.
             recipe_options: None,
+            notes: Vec::new(),
             source: samples.source.clone(),
         };
         let mut one_pass = self.clone();

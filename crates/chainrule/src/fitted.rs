@@ -2,10 +2,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use chainrule_core::{
-    Certificate, Class, DataKind, History, LinkKind, Parameters, Precision, Preprocessing, Schema, TrainConfig,
-    WeightNorms, pluralize,
+    Certificate, Class, DataKind, History, LinkKind, Parameters, Precision, Preprocessing, Schema, TextOptions,
+    TrainConfig, WeightNorms, pluralize,
 };
-use chainrule_data::{PictureMode, Provenance, RowBuffer, Rows, input_files};
+use chainrule_data::{PictureMode, Provenance, RowBuffer, Rows, Unseen, input_files};
 use chainrule_evaluate::Tally;
 use chainrule_formats::{Format, Hints, Model, Portable, Row};
 use chainrule_records::{Destination, Imported, SavedModel, read_whole};
@@ -62,6 +62,15 @@ pub struct Training {
     /// The certificate of a model that was fitted [to the
     /// minimum](crate::Estimator::to_the_minimum): a proven bound on its distance to the minimum.
     pub certificate: Option<Certificate>,
+}
+
+/// The predictions for the rows of a file.
+#[derive(Clone, Debug)]
+pub struct FilePredictions {
+    /// One prediction per row.
+    pub predictions: Vec<Prediction>,
+    /// What is unusual in the file, one sentence each. See [`Fitted::notes`].
+    pub notes: Vec<String>,
 }
 
 impl<L> Fitted<L> {
@@ -294,7 +303,7 @@ impl<L: Label> Fitted<L> {
 
     /// Returns the prediction for each row of a file without labels. The file is one of these:
     ///
-    /// - a table in any format of [`READERS`](chainrule_data::readers::READERS), plain or gzipped,
+    /// - a table in any format of [`READERS`](chainrule_data::readers::READERS), plain or compressed,
     ///   with the model's columns in any order and possibly others
     /// - an IDX file of images
     /// - a picture of any size, which is converted like the training pictures
@@ -302,17 +311,30 @@ impl<L: Label> Fitted<L> {
     /// # Errors
     /// Returns an error if the file cannot be read, has another format or takes more than 1 GiB.
     /// Returns an error with line and column if a column is missing or a value is not a number.
-    pub fn predict_file(&self, path: impl AsRef<Path>) -> Result<Vec<Prediction>, Error> {
+    pub fn predict_file(&self, path: impl AsRef<Path>) -> Result<FilePredictions, Error> {
         // The program reads `-` as standard input. Here it is a file name.
         let path = &Path::new(".").join(path);
         let wrong = |problem| SamplesError::File { file: path.clone(), problem };
         if self.schema.kind == DataKind::Table {
-            let table = input_files::read_table(path, &self.schema.recipe_of_columns()).map_err(wrong)?;
-            return self.map_predictions(&table.rows, |_, prediction| prediction);
+            let table = input_files::read_table(path, &self.schema.recipe_of_columns(), TextOptions::default())
+                .map_err(wrong)?;
+            let predictions = self.map_predictions(&table.rows, |_, prediction| prediction)?;
+            return Ok(FilePredictions { predictions, notes: table.notes() });
         }
         let images =
             input_files::read(path, self.schema.image_size, PictureMode::of(self.schema.kind)).map_err(wrong)?;
-        images.iter().map(|image| Ok(self.predictor.predict(&image.pixels)?)).collect()
+        let predictions = images.iter().map(|image| Ok(self.predictor.predict(&image.pixels)?));
+        Ok(FilePredictions { predictions: predictions.collect::<Result<_, Error>>()?, notes: Vec::new() })
+    }
+
+    /// Returns what is unusual in these rows for the model, one sentence each: levels and missing
+    /// values that no training row has. They are predicted all the same.
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict).
+    pub fn notes<M: Clone>(&self, samples: &Samples<M>) -> Result<Vec<String>, Error> {
+        let (_, unseen) = samples.encoded_for(&self.schema)?;
+        Ok(unseen.iter().filter_map(Unseen::message).collect())
     }
 
     /// Returns the accuracy: the fraction of rows that are classified correctly.

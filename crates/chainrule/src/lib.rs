@@ -65,7 +65,7 @@ mod samples_error;
 
 pub use error::Error;
 pub use estimator::Estimator;
-pub use fitted::{Fitted, Training};
+pub use fitted::{FilePredictions, Fitted, Training};
 pub use samples::{Label, Samples};
 pub use samples_error::SamplesError;
 

@@ -4,13 +4,13 @@ use std::path::Path;
 
 use chainrule_core::{
     Class, DataConfig, DataFile, DataKind, MAX_ABS_VALUE, MAX_CLASSES, ModelKind, Recipe, Schema, Settings,
-    TrainConfig, UnusedFiles, name_problem, pluralize,
+    TextOptions, TrainConfig, UnusedFiles, name_problem, pluralize,
 };
 use chainrule_data::digits::draw_both;
 use chainrule_data::table::sorted_labels;
 use chainrule_data::{
     Counts, Data, DataError, Dataset, Holdout, Numbers, Origin, Provenance, RecipeOptions, RecipeSource, RowBuffer,
-    Rows, TableRequest, Tables, names, schema_of_images, schema_of_tables, sha256,
+    Rows, TableRequest, Tables, Unseen, names, schema_of_images, schema_of_tables, sha256,
 };
 
 use crate::{Error, SamplesError};
@@ -35,6 +35,8 @@ pub struct Samples<L = Class> {
     pub(crate) labels: Vec<L>,
     /// How a recipe is learnt from the rows, for rows of a file.
     pub(crate) recipe_options: Option<RecipeOptions>,
+    /// What was left out or changed when the rows were read.
+    pub(crate) notes: Vec<String>,
     pub(crate) source: Provenance,
 }
 
@@ -46,7 +48,7 @@ impl<L: Clone + Display + PartialEq> Label for L {}
 
 impl Samples {
     /// Reads a table: a CSV file or another format of
-    /// [`READERS`](chainrule_data::readers::READERS), plain or gzipped. The first line holds the
+    /// [`READERS`](chainrule_data::readers::READERS), plain or compressed. The first line holds the
     /// column names.
     ///
     /// Numbers, texts and ISO dates become features by a [`Recipe`]. These samples show the recipe
@@ -68,6 +70,7 @@ impl Samples {
             label: Some(label.to_owned()),
             ignored: Vec::new(),
             group: None,
+            text: TextOptions::default(),
             recipe: RecipeSource::Learn(RecipeOptions::default()),
             classes: None,
             holdout: None,
@@ -207,7 +210,14 @@ impl Samples<()> {
             recipe: None,
             classes: Vec::new(),
         };
-        Ok(Self { rows, schema, labels: Vec::new(), recipe_options: None, source: in_memory(sha256([])) })
+        Ok(Self {
+            rows,
+            schema,
+            labels: Vec::new(),
+            recipe_options: None,
+            notes: Vec::new(),
+            source: in_memory(sha256([])),
+        })
     }
 
     /// Creates samples from the rows of a matrix.
@@ -228,7 +238,14 @@ impl Samples<()> {
             recipe: None,
             classes: Vec::new(),
         };
-        Self { rows, schema, labels: Vec::new(), recipe_options: None, source: in_memory(sha256([])) }
+        Self {
+            rows,
+            schema,
+            labels: Vec::new(),
+            recipe_options: None,
+            notes: Vec::new(),
+            source: in_memory(sha256([])),
+        }
     }
 
     /// Adds one label per row. The classes are the labels that occur. They are sorted by value if
@@ -280,7 +297,14 @@ impl Samples<()> {
         };
         let source = in_memory(rows.sha256()?);
         let labels = own.into_iter().flatten().collect();
-        Ok(Samples { rows, schema: self.schema, labels, recipe_options: self.recipe_options, source })
+        Ok(Samples {
+            rows,
+            schema: self.schema,
+            labels,
+            recipe_options: self.recipe_options,
+            notes: self.notes,
+            source,
+        })
     }
 }
 
@@ -423,6 +447,15 @@ impl<L: Clone> Samples<L> {
         &self.schema.features
     }
 
+    /// Returns what was recognised as unusual, changed or left out when a table was read, one
+    /// sentence each: rows without a label, rows that cannot be read, values of the validation rows
+    /// that no training row has.
+    ///
+    /// [`Fitted::notes`](crate::Fitted::notes) says what a model finds unusual in these rows.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
     /// Returns the files of the data folder that were not used.
     pub fn unused(&self) -> &UnusedFiles {
         &self.source.unused
@@ -442,6 +475,11 @@ impl<L: Clone> Samples<L> {
     /// # Errors
     /// As [`Samples::aligned_to`], without the check of classes.
     pub(crate) fn rows_aligned_to(&self, schema: &Schema) -> Result<Rows, Error> {
+        self.encoded_for(schema).map(|(rows, _)| rows)
+    }
+
+    /// Like [`Samples::rows_aligned_to`]. Also returns the values that no training row has.
+    pub(crate) fn encoded_for(&self, schema: &Schema) -> Result<(Rows, Vec<Unseen>), Error> {
         let [of_samples, of_model] = [&self.schema, schema].map(describe_schema);
         let is_table = |schema: &Schema| schema.kind == DataKind::Table;
         let fits = is_table(&self.schema) == is_table(schema);
@@ -449,12 +487,11 @@ impl<L: Clone> Samples<L> {
             return Err(SamplesError::KindMismatch { samples: of_samples, model: of_model }.into());
         }
         if !is_table(schema) {
-            return Ok(self.rows.clone());
+            return Ok((self.rows.clone(), Vec::new()));
         }
         // Rows of a file keep its columns, so any recipe can be applied to them.
         let by_recipe = |recipe: &Recipe| {
-            let encoded = self.rows.with_recipe(recipe).map(|(rows, _)| rows);
-            encoded.map_err(|problem| Error::from(SamplesError::Recipe(problem)))
+            self.rows.with_recipe(recipe).map_err(|problem| Error::from(SamplesError::Recipe(problem)))
         };
         if let (Some(_), Some(recipe)) = (&self.schema.recipe, &schema.recipe) {
             return by_recipe(recipe);
@@ -474,7 +511,7 @@ impl<L: Clone> Samples<L> {
             }
             places => places?,
         };
-        Ok(self.rows.clone().with_columns(&places))
+        Ok((self.rows.clone().with_columns(&places), Vec::new()))
     }
 
     fn with_rows(&self, rows: Rows) -> Self {
@@ -483,6 +520,7 @@ impl<L: Clone> Samples<L> {
             schema: self.schema.clone(),
             labels: self.labels.clone(),
             recipe_options: self.recipe_options.clone(),
+            notes: self.notes.clone(),
             source: self.source.clone(),
         }
     }
@@ -507,15 +545,15 @@ impl<L: Clone> Samples<L> {
 impl Samples {
     fn of_schema(rows: Rows, schema: &Schema, source: &Provenance) -> Self {
         let (schema, labels) = (schema.clone(), schema.classes.clone());
-        Self { rows, schema, labels, recipe_options: None, source: source.clone() }
+        Self { rows, schema, labels, recipe_options: None, notes: Vec::new(), source: source.clone() }
     }
 
     fn of_tables(tables: Tables, options: Option<&RecipeOptions>) -> [Self; 2] {
         let source = Provenance::of_tables(&tables);
-        let schema = schema_of_tables(&tables);
+        let (schema, notes) = (schema_of_tables(&tables), tables.notes_on_rows());
         tables.parts.map(|part| {
             let samples = Self::of_schema(part.rows.clone(), &schema, &source);
-            Self { recipe_options: options.cloned(), ..samples }
+            Self { recipe_options: options.cloned(), notes: notes.clone(), ..samples }
         })
     }
 

@@ -8,7 +8,7 @@ use std::num::NonZero;
 use std::ops::ControlFlow;
 
 use chainrule::backend::Backend;
-use chainrule::core::{Class, ClassWeights, GradientSource};
+use chainrule::core::{Class, ClassWeights, GradientSource, TextOptions};
 use chainrule::data::{Counts, Data, RecipeOptions, RecipeSource, Request, TableRequest};
 use chainrule::formats::Weights;
 use chainrule::solve::{Ending, Observer};
@@ -61,7 +61,7 @@ fn columns_are_matched_by_name() {
 
     // Without labels, and beside columns that are not numeric.
     std::fs::write(folder.path().join("new.csv"), flowers(&["garden", "weight", "length", "width"])).unwrap();
-    let actual = fitted.predict_file(folder.path().join("new.csv")).unwrap();
+    let actual = fitted.predict_file(folder.path().join("new.csv")).unwrap().predictions;
     let actual: Vec<Vec<f64>> = actual.into_iter().map(|prediction| prediction.probabilities).collect();
     assert_eq!(actual, fitted.predict_proba(&samples).unwrap());
 
@@ -73,6 +73,29 @@ fn columns_are_matched_by_name() {
     assert_error(softmax().fit_validated(&samples, &narrow), &["no column \"weight\""]);
     assert_error(fitted.predict_file(folder.path().join("narrow.csv")), &["narrow.csv", "weight"]);
     assert_error(fitted.predict(&Samples::digits(2, 0)), &["images of 28 x 28", "table of 3 columns"]);
+}
+
+#[test]
+fn what_is_unusual_in_a_table_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, content: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    };
+    let rows: String =
+        (0..30).map(|i| format!("{};{};{}\n", i % 7, ["red", "blue"][i % 2], ["u", "v"][i % 2])).collect();
+    let samples = Samples::csv(write("train.csv", &format!("a;colour;y\n{rows}1;red;NA\n")), "y").unwrap();
+    let expected = ["read as: semicolons", "1 row without a label (\"NA\") is left out"];
+    assert_eq!(samples.notes(), expected);
+    let fitted = softmax().epochs(2).fit(&samples).unwrap();
+    assert_eq!(fitted.notes(&samples).unwrap(), Vec::<String>::new());
+    let new = "a,colour,y\n1,green,u\n,red,v\n2,green,u\n";
+    let of_file = fitted.predict_file(write("new.csv", new)).unwrap();
+    let of_samples = fitted.notes(&Samples::csv(write("labelled.csv", new), "y").unwrap()).unwrap();
+    assert_eq!((of_file.predictions.len(), &of_file.notes), (3, &of_samples));
+    let [of_a, of_colour] = &of_samples[..] else { panic!("{of_samples:?}") };
+    assert!(of_a.contains("1 row has no value") && of_colour.contains("2 rows have a level"), "{of_samples:?}");
 }
 
 #[test]
@@ -236,6 +259,7 @@ fn a_table_respects_its_memory_limit() {
         label: Some("species".to_owned()),
         ignored: Vec::new(),
         group: None,
+        text: TextOptions::default(),
         recipe: RecipeSource::Learn(RecipeOptions::default()),
         classes: None,
         holdout: None,

@@ -23,7 +23,7 @@ use crate::destination::destination;
 use crate::exit;
 use crate::missing::check_folder_exists;
 use crate::model::{Model, Origin as ModelOrigin, RunRecords};
-use crate::options::{DataSource, OutputOptions};
+use crate::options::{DataSource, OutputOptions, TextArgs};
 use crate::output::{Lines, print_json, print_message};
 use crate::table::warnings;
 
@@ -37,6 +37,8 @@ pub(crate) struct EvaluateOptions {
     /// Label column of a table [default: the run's].
     #[arg(long, value_name = "COLUMN")]
     label: Option<String>,
+    #[command(flatten)]
+    text: TextArgs,
     /// Split to evaluate on.
     #[arg(long, value_enum, default_value = "validation")]
     split: SplitOption,
@@ -147,6 +149,7 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
         Some(_) => {
             let tables = find_table(&model, options)?;
             unused_message(&tables.unused, false).iter().for_each(|message| log(&format!("note: {message}")));
+            tables.notes_on_files().iter().for_each(|note| log(&format!("note: {note}")));
             let source = Provenance::of_tables(&tables);
             let [train, validation] = tables.parts;
             let part = match options.split {
@@ -264,6 +267,7 @@ fn find_table(model: &Model, options: &EvaluateOptions) -> Result<Tables> {
         label,
         ignored: Vec::new(),
         group: model.run_records().filter(|_| data_option.is_none()).and_then(|run| run.config.data().group.clone()),
+        text: options.text.or(model.text_options()),
         recipe: RecipeSource::Model(model.schema.recipe_of_columns()),
         classes: Some(names(model.classes())),
         holdout: run_holdout(model, data_option),

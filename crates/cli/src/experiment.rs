@@ -64,6 +64,7 @@ pub(crate) fn overrides(override_options: &OverrideOptions, table: &TableOptions
     overrides_without_data(override_options)
         .into_iter()
         .chain([data, label, validation].into_iter().flatten())
+        .chain(table.text.overrides())
         .collect()
 }
 

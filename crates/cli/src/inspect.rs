@@ -18,6 +18,7 @@ use crate::missing::check_folder_exists;
 use crate::model::Model;
 use crate::options::OutputOptions;
 use crate::output::{Lines, print_json, print_message};
+use crate::table::model_warnings;
 use crate::table_defaults;
 
 #[derive(Args, Debug)]
@@ -57,6 +58,9 @@ struct Answer<'a> {
     image_size: [usize; 2],
     classes: &'a [Class],
     weight_norm: WeightNorms,
+    /// What is wrong with a model that was trained by this program, and what to do.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<String>,
     weights: Vec<ClassSummary>,
     /// For a model of a table: one entry for each feature, the largest weight first.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -149,6 +153,7 @@ pub(crate) fn inspect(options: &InspectOptions) -> Result<u8> {
         image_size: model.image_size(),
         classes: model.classes(),
         weight_norm: model.weight_norm,
+        notes: model.run_records().map(|run| model_warnings(&run.summary, &run.config)).unwrap_or_default(),
         weights: weighted_classes(&model).map(|class| class_summary(&model, class)).collect(),
         recipe: model.schema.recipe.as_ref(),
         features: model.features().map(|names| feature_summaries(&model, names)),
@@ -312,6 +317,7 @@ fn describe(answer: &Answer, kind: &str) -> Lines {
         "{:<12} Frobenius {:.4} (squared {:.4}), spectral {:.4}",
         "weight norm", norm.frobenius, norm.frobenius_squared, norm.spectral
     ));
+    answer.notes.iter().for_each(|note| lines.add(format!("{:<12} {note}", "note")));
     let Some(image) = &answer.image else {
         lines.empty_line();
         let classes: Vec<String> = answer.weights.iter().map(|summary| summary.class.to_string()).collect();

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use chainrule_core::{
-    Class, DataKind, LinkKind, Parameters, Precision, Preprocessing, Schema, TrainConfig, WeightNorms,
+    Class, DataKind, LinkKind, Parameters, Precision, Preprocessing, Schema, TextOptions, TrainConfig, WeightNorms,
 };
 use chainrule_data::PictureMode;
 use chainrule_records::{Imported, Manifest, RunError, RunFiles, RunFolder, Summary};
@@ -97,6 +97,11 @@ impl Model {
     /// Returns the names of the features if the model was trained on a table.
     pub(crate) fn features(&self) -> Option<&[String]> {
         (self.schema.kind == DataKind::Table).then_some(&self.schema.features)
+    }
+
+    /// Returns what the run's config says of the text of tables.
+    pub(crate) fn text_options(&self) -> TextOptions {
+        self.run_records().map(|run| run.config.data().text()).unwrap_or_default()
     }
 
     /// Returns how the model prepares a picture: in the same way as in its training.

@@ -4,8 +4,11 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use chainrule::backend::Backend;
+use chainrule_core::{BadRows, Decimal, Separator, TextEncoding, TextOptions};
 use chainrule_data::readers::{self, TABLES};
 use clap::{Args, ValueEnum};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::checkpoints::CheckpointInterval;
 
@@ -63,6 +66,82 @@ pub(crate) struct TableOptions {
     /// on all rows [default: 0.2, or the data's own validation part].
     #[arg(long, value_name = "FRACTION")]
     pub(crate) validation: Option<f64>,
+    #[command(flatten)]
+    pub(crate) text: TextArgs,
+}
+
+/// The heading of these options in the help.
+const TEXT: &str = "Text of tables";
+
+/// What is known of the text of a table. All else is recognised.
+#[derive(Args, Debug)]
+pub(crate) struct TextArgs {
+    /// What separates the fields: comma, semicolon, tab or bar (data.separator) [default:
+    /// recognised].
+    #[arg(long, help_heading = TEXT, value_name = "NAME", value_parser = word::<Separator>)]
+    pub(crate) separator: Option<Separator>,
+    /// Decimal mark: point or comma (data.decimal) [default: recognised].
+    #[arg(long, help_heading = TEXT, value_name = "NAME", value_parser = word::<Decimal>)]
+    pub(crate) decimal: Option<Decimal>,
+    /// Encoding: utf-8, utf-16le, utf-16be, windows-1252 or latin-1 (data.encoding) [default:
+    /// recognised].
+    #[arg(long, help_heading = TEXT, value_name = "NAME", value_parser = word::<TextEncoding>)]
+    pub(crate) encoding: Option<TextEncoding>,
+    /// The first line has the names of the columns (data.header = true) [default: recognised].
+    #[arg(long, help_heading = TEXT, conflicts_with = "no_header")]
+    pub(crate) header: bool,
+    /// The first line is a row; the columns are named `column_1`, `column_2`, … (data.header =
+    /// false).
+    #[arg(long, help_heading = TEXT)]
+    pub(crate) no_header: bool,
+    /// What becomes of a row that cannot be read (`data.bad_rows`): error, or skip, which counts
+    /// and names them [default: error].
+    #[arg(long, help_heading = TEXT, value_name = "NAME", value_parser = word::<BadRows>)]
+    pub(crate) bad_rows: Option<BadRows>,
+}
+
+impl TextArgs {
+    fn has_header(&self) -> Option<bool> {
+        (self.header || self.no_header).then_some(self.header)
+    }
+
+    /// Returns these options, and those of `config` where they say nothing.
+    pub(crate) fn or(&self, config: TextOptions) -> TextOptions {
+        TextOptions {
+            separator: self.separator.or(config.separator),
+            decimal: self.decimal.or(config.decimal),
+            encoding: self.encoding.or(config.encoding),
+            header: self.has_header().or(config.header),
+            bad_rows: self.bad_rows.unwrap_or(config.bad_rows),
+        }
+    }
+
+    /// Returns the options as overrides of a config.
+    pub(crate) fn overrides(&self) -> impl Iterator<Item = String> {
+        let word = |key: &str, value: Option<toml::Value>| value.map(|value| format!("data.{key}={value}"));
+        [
+            word("separator", self.separator.and_then(value)),
+            word("decimal", self.decimal.and_then(value)),
+            word("encoding", self.encoding.and_then(value)),
+            word("header", self.has_header().and_then(value)),
+            word("bad_rows", self.bad_rows.and_then(value)),
+        ]
+        .into_iter()
+        .flatten()
+    }
+}
+
+/// Returns the value of a config for an option.
+fn value(option: impl Serialize) -> Option<toml::Value> {
+    toml::Value::try_from(option).ok()
+}
+
+/// Parses a word as a config does. The error lists the words.
+fn word<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    toml::Value::from(text).try_into().map_err(|error: toml::de::Error| {
+        let message = error.message().replace('`', "");
+        message.find("expected").map_or(message.clone(), |at| message[at..].to_owned())
+    })
 }
 
 #[derive(Args, Debug)]
@@ -175,6 +254,8 @@ pub(crate) struct DataOptions {
     /// The label column of a table, which is no feature.
     #[arg(long, value_name = "COLUMN")]
     pub(crate) label: Option<String>,
+    #[command(flatten)]
+    pub(crate) text: TextArgs,
     /// Download MNIST into burn-dataset's cache folder and verify it, unless it is already there.
     #[arg(long, conflicts_with = "write_idx")]
     pub(crate) fetch: bool,
@@ -253,7 +334,7 @@ pub(crate) struct DataSource {
 /// The help for the data source, from the list of readers.
 fn sources() -> String {
     format!(
-        "Data set: auto | mnist | embedded | {} | a folder of IDX files, of {}, or with one subfolder of pictures per class, optionally split into train and \
+        "Data set: auto | mnist | embedded | {}, several of them ('part-*.csv' or a.csv:b.csv), or - for standard input | a folder of IDX files, of {}, or with one subfolder of pictures per class, optionally split into train and \
          validation. auto tries in this order: `$CHAINRULE_DATA`, MNIST from the cache, a verified download of MNIST, the embedded digits",
         readers::files(TABLES, "or"),
         readers::pairs_of_tables()

@@ -4,11 +4,11 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use chainrule_core::{Class, ContentError, LinkKind, align_right, display_width};
+use chainrule_core::{Class, ContentError, LinkKind, TextOptions, align_right, display_width};
+use chainrule_data::RowBuffer;
 use chainrule_data::input_files::{self, ImageInput};
 use chainrule_data::picture::Treatment;
 use chainrule_data::readers::{self, IMAGES, PICTURES, READERS, TABLES};
-use chainrule_data::{RowBuffer, Unseen};
 use chainrule_solve::Prediction;
 use clap::Args;
 use serde::Serialize;
@@ -16,7 +16,7 @@ use serde::Serialize;
 use crate::exit;
 use crate::missing::check_folder_exists;
 use crate::model::Model;
-use crate::options::OutputOptions;
+use crate::options::{OutputOptions, TextArgs};
 use crate::output::{Lines, print_json, print_line, print_message};
 
 #[derive(Args, Debug)]
@@ -27,14 +27,17 @@ pub(crate) struct PredictOptions {
     #[arg(value_name = "FILE", required = true, help = files())]
     files: Vec<PathBuf>,
     #[command(flatten)]
+    text: TextArgs,
+    #[command(flatten)]
     output: OutputOptions,
 }
 
 /// The help for `FILE`, from the list of readers.
 fn files() -> String {
     format!(
-        "Files to predict: {} files, plain or gzipped, or folders of them; {} files for a model of a table; - for standard input",
+        "Files to predict: {} files, plain or compressed ({}), or folders of them; {} files for a model of a table; - for standard input",
         readers::names(IMAGES, "and"),
+        readers::compressions("or"),
         readers::names(TABLES, "and")
     )
 }
@@ -45,7 +48,7 @@ pub(crate) fn about_files() -> String {
         .iter()
         .map(|reader| {
             let extensions: Vec<String> = reader.extensions().iter().map(|ending| format!(".{ending}")).collect();
-            format!("  {:<5} {:<13} {}\n", reader.name(), extensions.join(", "), reader.about())
+            format!("  {:<5} {:<16} {}\n", reader.name(), extensions.join(", "), reader.about())
         })
         .collect();
     format!(
@@ -57,7 +60,7 @@ Images in IDX files are used unchanged.
 A model that was trained on a folder of pictures converts a picture as in its training.
 A model that was trained on a table reads {tables} files and finds their columns by name.
 
-File formats, detected by their first bytes, plain or gzipped:
+File formats, detected by their first bytes, plain or compressed ({compressions}):
 {list}
 Examples:
   chainrule predict runs/softmax-1 seven.png
@@ -66,6 +69,7 @@ Examples:
   chainrule predict runs/softmax-1 - < seven.png",
         pictures = readers::names(PICTURES, "or"),
         tables = readers::names(TABLES, "or"),
+        compressions = readers::compressions("or"),
     )
 }
 
@@ -107,6 +111,7 @@ struct Problem {
 pub(crate) fn predict(options: &PredictOptions) -> Result<u8> {
     check_folder_exists(&options.run)?;
     let model = Model::read(&options.run)?;
+    let text = options.text.or(model.text_options());
     let mut answer = Answer {
         run: model.folder.display().to_string(),
         model: model.link,
@@ -140,7 +145,7 @@ pub(crate) fn predict(options: &PredictOptions) -> Result<u8> {
             }
         };
         for file in files {
-            let predictions = match predict_file(&model, &file, &mut log) {
+            let predictions = match predict_file(&model, &file, text, &mut log) {
                 Ok(predictions) => predictions,
                 Err(problem) => {
                     report_problem(&file, problem);
@@ -170,13 +175,18 @@ pub(crate) fn predict(options: &PredictOptions) -> Result<u8> {
 }
 
 /// Returns the predictions for a file's images or rows.
-fn predict_file(model: &Model, file: &Path, log: &mut dyn FnMut(&str)) -> Result<Vec<Predicted>, ContentError> {
+fn predict_file(
+    model: &Model,
+    file: &Path,
+    text: TextOptions,
+    log: &mut dyn FnMut(&str),
+) -> Result<Vec<Predicted>, ContentError> {
     if model.features().is_none() {
         let images = input_files::read(file, model.image_size(), model.picture_mode())?;
         return images.into_iter().map(|image| predicted(model, file, image)).collect();
     }
-    let table = input_files::read_table(file, &model.schema.recipe_of_columns())?;
-    for message in table.unseen.iter().filter_map(Unseen::message) {
+    let table = input_files::read_table(file, &model.schema.recipe_of_columns(), text)?;
+    for message in table.notes() {
         log(&format!("note: {}: {message}", file.display()));
     }
     let mut buffer = RowBuffer::default();
@@ -185,7 +195,7 @@ fn predict_file(model: &Model, file: &Path, log: &mut dyn FnMut(&str)) -> Result
         let prediction = model.predictor.predict(features).map_err(|error| error.to_string())?;
         let Prediction { class, probabilities, .. } = prediction;
         let (file, class) = (file.display().to_string(), model.classes()[class].clone());
-        Ok(Predicted { file, number: Some(row), class, probabilities, treatment: None })
+        Ok(Predicted { file, number: Some(table.number_in_file(row)), class, probabilities, treatment: None })
     });
     rows.collect()
 }

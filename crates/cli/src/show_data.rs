@@ -4,10 +4,11 @@ use std::iter::repeat;
 use std::path::Path;
 
 use anyhow::Result;
-use chainrule_core::{DataConfig, Recipe, UnusedFile, UnusedFiles, align_left, display_width};
+use chainrule_core::{DataConfig, Recipe, TextOptions, UnusedFile, UnusedFiles, align_left, display_width};
 use chainrule_data::table::{ColumnSummary, TableSummary};
 use chainrule_data::{
-    Counts, Data, DataError, Images, Request, digits, inspect_source, mnist, sha256_of_files, unused_message,
+    Counts, Data, DataError, Fact, Images, ReadAs, Request, digits, inspect_source, mnist, sha256_of_files,
+    unused_message,
 };
 use serde::Serialize;
 
@@ -71,12 +72,13 @@ pub(crate) fn data(options: &DataOptions) -> Result<u8> {
         (None, true) => Request::Mnist,
         (None, false) => Request::from(options.data.source.as_deref().unwrap_or("auto")),
     };
-    if let Some(inspected) = request.summarize_tables()? {
+    let text = options.text.or(TextOptions::default());
+    if let Some(inspected) = request.summarize_tables(text)? {
         let tables = inspected.files.into_iter().map(|(file, about)| AboutTableFile { file, about }).collect();
         let UnusedFiles { files, left_out } = inspected.unused.clone();
         let resident_bytes = DataConfig::default().resident_bytes;
         // A summary can be made of any table, a recipe only of one that fits into memory.
-        let recipe = request.learn_recipe(options.label.as_deref(), resident_bytes);
+        let recipe = request.learn_recipe(options.label.as_deref(), text, resident_bytes);
         let (recipe, problem) = match recipe {
             Ok(recipe) => (recipe, None),
             // A label that is not there is a mistake of the command line.
@@ -178,7 +180,16 @@ fn describe_tables(about: &AboutTables, problem: Option<&str>, unused: &UnusedFi
     let mut lines = Lines::default();
     for AboutTableFile { file, about } in &about.tables {
         lines.add(format!("source  {file}"));
+        let ReadAs { format, facts, notes, .. } = &about.read_as;
+        lines.add(format!("format  {format}"));
+        for Fact { what, is, why, .. } in facts {
+            lines.add(format!("        {what}: {is} ({why})"));
+        }
+        notes.iter().for_each(|note| lines.add(format!("        {note}")));
         lines.add(format!("rows    {}", about.rows));
+        if let Some(message) = about.read_as.skipped_message() {
+            lines.add(format!("        {message}"));
+        }
         lines.add(format!("sha256  {}", about.sha256));
         let first = about.columns.iter().map(|column| display_width(&column.name)).max().unwrap_or_default().max(6);
         lines.add(format!(

@@ -91,12 +91,17 @@ fn constant(summary: &Summary) -> Option<String> {
 /// J falls by more than this fraction where a training stopped far from the minimum.
 const FAR: f64 = 0.01;
 
-/// Returns what is wrong with a model that was trained, and what to do.
+/// Returns what to know about the figures of a training: what is wrong with the model, and whether
+/// rows were held out.
 pub(crate) fn warnings(summary: &Summary, config: &TrainConfig) -> Vec<String> {
+    let held_out = "no rows were held out; the validation figures are those of the training rows";
+    let held_out = summary.data.is_validated_on_training.then(|| held_out.to_owned());
+    held_out.into_iter().chain(model_warnings(summary, config)).collect()
+}
+
+/// Returns what is wrong with a model that was trained, and what to do.
+pub(crate) fn model_warnings(summary: &Summary, config: &TrainConfig) -> Vec<String> {
     let mut warnings = Vec::new();
-    if summary.data.is_validated_on_training {
-        warnings.push("no rows were held out; the validation figures are those of the training rows".to_owned());
-    }
     let to_the_minimum =
         "--set data.standardize=true --set descent.solver=lbfgs --set objective.l2=1e-3 goes to the minimum";
     let last = &summary.final_metrics;

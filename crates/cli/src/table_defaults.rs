@@ -17,6 +17,8 @@ use crate::options::{OverrideOptions, TableOptions};
 /// A table that was read, with the experiment that suits it.
 pub(crate) struct TableExperiment {
     pub(crate) experiment: Experiment,
+    /// What gradient descent would have instead, each `key=value`.
+    pub(crate) of_sgd: Vec<String>,
     pub(crate) tables: RawTables,
     counts: LabelCounts,
     label: String,
@@ -47,7 +49,9 @@ pub(crate) fn find(override_options: &OverrideOptions, table: &TableOptions) -> 
     let label = config.data().label.clone().unwrap_or_default();
     let text = text(&path, &config, &counts, is_sgd(&overrides), tables.n_columns());
     let experiment = Experiment { file: name.to_owned(), text };
-    Ok(Some(TableExperiment { experiment, tables, counts, label }))
+    let of_sgd = Descent::of(counts.n_train, tables.n_columns()).settings();
+    let of_sgd = of_sgd.into_iter().map(|(key, value)| format!("descent.{key}={value}")).collect();
+    Ok(Some(TableExperiment { experiment, of_sgd, tables, counts, label }))
 }
 
 /// Whether the overrides ask for gradient descent.
@@ -79,13 +83,12 @@ fn text(path: &Path, config: &TrainConfig, counts: &LabelCounts, is_sgd: bool, n
         "\n[objective]\n# 1/n for n = {n} training rows: scikit-learn's C = 1.\nl2 = {:e}",
         1.0 / n as f64
     ));
+    line(format_args!("\n[descent]"));
     if is_sgd {
-        let Descent { batch_size, epochs, learning_rate } = Descent::of(n, n_columns);
-        line(format_args!(
-            "\n[descent]\nsolver = \"sgd\"\nbatch_size = {batch_size}\nepochs = {epochs}\nlearning_rate = {learning_rate}\nschedule = \"cosine\""
-        ));
+        let settings = Descent::of(n, n_columns).settings().into_iter();
+        settings.for_each(|(key, value)| line(format_args!("{key} = {value}")));
     } else {
-        line(format_args!("\n[descent]\nsolver = \"lbfgs\"\nprecision = \"f64\""));
+        line(format_args!("solver = \"lbfgs\"\nprecision = \"f64\""));
     }
     text
 }
@@ -106,6 +109,19 @@ impl Descent {
         // The curvature of the cross-entropy is at most a quarter of the mean square of a row.
         let learning_rate = (2.0 / (1.0 + d as f64)).clamp(0.01, 0.5);
         Self { batch_size, epochs, learning_rate: (learning_rate * 1000.0).round() / 1000.0 }
+    }
+
+    /// Returns the keys of `[descent]` with their values in TOML.
+    fn settings(&self) -> [(&'static str, String); 6] {
+        let Self { batch_size, epochs, learning_rate } = self;
+        [
+            ("solver", "\"sgd\"".to_owned()),
+            ("precision", "\"f32\"".to_owned()),
+            ("batch_size", batch_size.to_string()),
+            ("epochs", epochs.to_string()),
+            ("learning_rate", learning_rate.to_string()),
+            ("schedule", "\"cosine\"".to_owned()),
+        ]
     }
 }
 
@@ -156,15 +172,20 @@ impl TableExperiment {
 }
 
 /// Returns notes on options for tables that have no effect, or an error for a label of other data.
-pub(crate) fn check_options(options: &TableOptions, data: &Dataset) -> Result<Option<String>> {
+pub(crate) fn check_options(options: &TableOptions, data: &Dataset, config: &DataConfig) -> Result<Vec<String>> {
     if let (Some(label), false) = (&options.label, matches!(data, Dataset::Tables(_))) {
         bail!("--label {label}: it names a column of a table, and {} is no table", data.provenance().name);
     }
     let has_own_part = !data.is_validated_on_training() && !data.has_holdout();
-    Ok(options
-        .validation
-        .filter(|_| has_own_part)
-        .map(|_| "note: --validation has no effect, since the data has its own validation part".to_owned()))
+    let is_table = matches!(data, Dataset::Tables(_));
+    let of_images = [("train_images", config.train_images), ("validation_images", config.validation_images)];
+    let without_effect = of_images.into_iter().filter(|(_, number)| is_table && number.is_some());
+    let of_part = options.validation.filter(|_| has_own_part);
+    let of_part =
+        of_part.map(|_| "note: --validation has no effect, since the data has its own validation part".to_owned());
+    let of_images =
+        without_effect.map(|(key, _)| format!("note: data.{key} has no effect on a table; all rows are used"));
+    Ok(of_part.into_iter().chain(of_images).collect())
 }
 
 /// How many columns are listed.

@@ -67,7 +67,7 @@ pub(crate) fn train(options: &TrainOptions) -> Result<u8> {
         Some(table) => Dataset::of_tables(table.tables, &config, &mut log)?,
         None => Dataset::find(&config, &mut log)?,
     };
-    let option_note = table_defaults::check_options(&options.table, &data)?;
+    let option_notes = table_defaults::check_options(&options.table, &data, config.data())?;
     let (source, subset_message, notes) = (data.provenance(), data.subset_message(&config), data.notes());
     // The bytes of the files can be freed after this, since the rows go to the device.
     let rows = SelectedRows::of(data, &config, &source, &machine)?;
@@ -94,15 +94,11 @@ pub(crate) fn train(options: &TrainOptions) -> Result<u8> {
     }
     table_notes.iter().for_each(|line| log(line));
     notes.iter().for_each(|note| log(&format!("note: {note}")));
-    for line in [
-        option_note,
-        subset_message,
-        dropped_rows_note(&config, about.train),
-        rows.class_weights_note(),
-        rows.scale_note(&config)?,
-    ]
-    .into_iter()
-    .flatten()
+    option_notes.iter().for_each(|note| log(note));
+    for line in
+        [subset_message, dropped_rows_note(&config, about.train), rows.class_weights_note(), rows.scale_note(&config)?]
+            .into_iter()
+            .flatten()
     {
         log(&line);
     }

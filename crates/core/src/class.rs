@@ -15,8 +15,8 @@ pub enum Class {
     Name(String),
 }
 
-/// The maximum number of characters in a class's name.
-const MAX_NAME_LENGTH: usize = 100;
+/// The maximum number of characters in the name of a class or a column.
+pub const MAX_NAME_LENGTH: usize = 100;
 
 /// Returns why `name` cannot be the name of a class or a column, as text for a message.
 pub fn name_problem(name: &str) -> Option<&'static str> {

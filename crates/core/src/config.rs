@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Class, ClassWeights, ColumnKind};
+use crate::{BadRows, Class, ClassWeights, ColumnKind, Decimal, Separator, TextEncoding, TextOptions};
 
 /// `[data]`: the data source and its preparation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -50,6 +50,22 @@ pub struct DataConfig {
     /// group are held out together. The column is no feature.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
+    /// What separates the fields of a table. Recognised if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub separator: Option<Separator>,
+    /// What separates the whole part of a table's numbers from their fraction. Recognised if
+    /// absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decimal: Option<Decimal>,
+    /// The encoding of a table's text. Recognised if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoding: Option<TextEncoding>,
+    /// Whether the first line of a table has the names of its columns. Recognised if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub header: Option<bool>,
+    /// What becomes of a table's row that cannot be read.
+    #[serde(default, skip_serializing_if = "BadRows::is_error")]
+    pub bad_rows: BadRows,
     /// The fraction of each class's rows held out for validation. Used only if the data has no
     /// validation set. With 0 all rows are training rows, and validation uses these, too.
     #[serde(default = "one_fifth")]
@@ -325,6 +341,14 @@ fn one_fifth() -> f64 {
     0.2
 }
 
+impl DataConfig {
+    /// Returns what is said about the text of a table.
+    pub fn text(&self) -> TextOptions {
+        let &Self { separator, decimal, encoding, header, bad_rows, .. } = self;
+        TextOptions { separator, decimal, encoding, header, bad_rows }
+    }
+}
+
 impl Default for DataConfig {
     fn default() -> Self {
         Self {
@@ -338,6 +362,11 @@ impl Default for DataConfig {
             max_categories: a_thousand(),
             min_rows: one(),
             group: None,
+            separator: None,
+            decimal: None,
+            encoding: None,
+            header: None,
+            bad_rows: BadRows::Error,
             validation_fraction: one_fifth(),
             image_size: mnist_size(),
             classes: None,

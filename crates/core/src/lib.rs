@@ -41,12 +41,13 @@ mod ranges;
 mod recipe;
 mod schema;
 mod text;
+mod text_options;
 mod train_config;
 mod unused;
 mod update;
 
 pub use certificate::{Certificate, SearchEnd};
-pub use class::{Class, name_problem};
+pub use class::{Class, MAX_NAME_LENGTH, name_problem};
 pub use class_weights::ClassWeights;
 pub use config::{
     DataConfig, DescentConfig, EarlyStoppingConfig, Generator, GradientSource, ModelConfig, ModelKind, ObjectiveConfig,
@@ -66,13 +67,14 @@ pub use parameters::Parameters;
 pub use preprocessing::{MAX_ABS_VALUE, Preprocessing, Standardization};
 pub use ranges::{IMAGE_SIZE_KEY, IMAGE_SIZE_MESSAGE, INTEGER_RANGES, range_message, range_of};
 pub use recipe::{
-    ABSENT, Categorical, ColumnKind, ColumnRecipe, Encoding, LeftOut, Numeric, Recipe, WhyLeftOut, mixed,
+    ABSENT, Categorical, ColumnKind, ColumnRecipe, Encoding, LeftOut, Numeric, RareLevels, Recipe, WhyLeftOut, mixed,
 };
 pub use schema::{DataKind, MAX_CLASSES, Schema};
 pub use text::{
     align_left, align_right, display_width, edit_distance_within, escape_controls, is_control_like, max_typos, nearest,
     normalise_name, one_line, pluralize, similar_names,
 };
+pub use text_options::{BadRows, Decimal, Separator, TextEncoding, TextOptions};
 pub use train_config::{SettingError, Settings, TrainConfig};
 pub use unused::{UnusedFile, UnusedFiles};
 pub use update::{LearningRateSchedule, UpdateRule};

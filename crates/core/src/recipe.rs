@@ -82,6 +82,79 @@ pub struct Categorical {
     /// nothing.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub missing: bool,
+    /// The rarer levels, so that new ones can be told from them.
+    #[serde(default, skip_serializing_if = "RareLevels::is_empty")]
+    pub rare: RareLevels,
+}
+
+/// The levels of the training rows that share the feature `(other)`: a hash of 32 bits for each, so
+/// that the model stays small. A new level is taken for one of n rare levels with a probability of
+/// n / 2^32.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct RareLevels {
+    /// Sorted, without repetitions.
+    hashes: Vec<u32>,
+}
+
+impl RareLevels {
+    /// The largest number of levels that are kept. Of more levels, none are.
+    pub const MOST: usize = 100_000;
+
+    /// Keeps these levels.
+    pub fn of<'a>(levels: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut hashes: Vec<u32> = levels.into_iter().take(Self::MOST + 1).map(Self::hash).collect();
+        if hashes.len() > Self::MOST {
+            return Self::default();
+        }
+        hashes.sort_unstable();
+        hashes.dedup();
+        Self { hashes }
+    }
+
+    /// Returns whether no level is kept: there are none or too many, or the recipe is of an earlier
+    /// version. Then it is unknown which levels the training rows had.
+    pub fn is_empty(&self) -> bool {
+        self.hashes.is_empty()
+    }
+
+    /// Returns whether a training row had this level.
+    pub fn has(&self, level: &str) -> bool {
+        self.hashes.binary_search(&Self::hash(level)).is_ok()
+    }
+
+    /// FNV-1a of 64 bits, mixed by the finalizer of Murmur3, because FNV gives similar texts similar
+    /// upper bits. Model files contain these hashes, so they never change.
+    fn hash(level: &str) -> u32 {
+        let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        let mut hash = level.bytes().fold(0xcbf2_9ce4_8422_2325, step);
+        for factor in [0xff51_afd7_ed55_8ccd, 0xc4ce_b9fe_1a85_ec53] {
+            hash = (hash ^ (hash >> 33)).wrapping_mul(factor);
+        }
+        (hash >> 32) as u32
+    }
+}
+
+/// Eight hexadecimal digits for each hash.
+impl From<RareLevels> for String {
+    fn from(rare: RareLevels) -> Self {
+        rare.hashes.iter().map(|hash| format!("{hash:08x}")).collect()
+    }
+}
+
+impl TryFrom<String> for RareLevels {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let digits = text.as_bytes().chunks(8).map(|digits| {
+            let is_hash = digits.len() == 8 && digits.iter().all(u8::is_ascii_hexdigit);
+            let text = std::str::from_utf8(digits).ok().filter(|_| is_hash)?;
+            u32::from_str_radix(text, 16).ok()
+        });
+        let hashes: Option<Vec<u32>> = digits.collect();
+        let hashes = hashes.filter(|hashes| hashes.windows(2).all(|pair| pair[0] < pair[1]));
+        Ok(Self { hashes: hashes.ok_or("the rare levels are no sorted hashes of eight digits each")? })
+    }
 }
 
 /// A column that was left out.
@@ -206,7 +279,7 @@ impl Recipe {
                     names.push(name.clone());
                     names.extend(numeric.missing_feature.then(|| format!("{name}=(missing)")));
                 }
-                Encoding::Category(Categorical { levels, other, missing }) => {
+                Encoding::Category(Categorical { levels, other, missing, .. }) => {
                     names.extend(levels.iter().map(|level| format!("{name}={}", escape_controls(level))));
                     names.extend(other.then(|| format!("{name}=(other)")));
                     names.extend(missing.then(|| format!("{name}=(missing)")));
@@ -269,7 +342,7 @@ impl Encoding {
     pub fn n_features(&self) -> usize {
         match self {
             Self::Number(numeric) | Self::Date(numeric) => 1 + usize::from(numeric.missing_feature),
-            Self::Category(Categorical { levels, other, missing }) => {
+            Self::Category(Categorical { levels, other, missing, .. }) => {
                 levels.len() + usize::from(*other) + usize::from(*missing)
             }
         }
@@ -322,7 +395,7 @@ impl Display for Encoding {
                 }
                 Ok(())
             }
-            Self::Category(Categorical { levels, other, missing }) => {
+            Self::Category(Categorical { levels, other, missing, .. }) => {
                 /// How many levels are shown.
                 const SHOWN: usize = 4;
                 let shown: Vec<_> = levels.iter().take(SHOWN).map(|level| shortened(level)).collect();
@@ -364,7 +437,7 @@ mod tests {
 
     fn category(name: &str, levels: &[&str], other: bool, missing: bool) -> ColumnRecipe {
         let levels = levels.iter().map(ToString::to_string).collect();
-        let encoding = Encoding::Category(Categorical { levels, other, missing });
+        let encoding = Encoding::Category(Categorical { levels, other, missing, rare: RareLevels::default() });
         ColumnRecipe { name: name.to_owned(), encoding, note: None }
     }
 
@@ -441,5 +514,21 @@ mod tests {
         );
         assert_eq!(rounded(1234.567), "1235");
         assert_eq!(rounded(0.012_345), "0.01235");
+    }
+
+    #[test]
+    fn rare_levels_are_kept_as_short_hashes() {
+        let rare = RareLevels::of(["b", "a", "é", "a"]);
+        assert!(["a", "b", "é"].iter().all(|level| rare.has(level)) && !rare.has("c") && !rare.has(""));
+        // Model files contain these digits.
+        let text = serde_json::to_string(&rare).expect("a text");
+        assert_eq!(text, "\"6e67328882a2a9589d55ccb9\"");
+        assert_eq!(serde_json::from_str::<RareLevels>(&text).ok(), Some(rare));
+        for wrong in ["\"1234567\"", "\"+1234567\"", "\"éééé\"", "\"0000000200000001\"", "\"0000000100000001\""] {
+            assert!(serde_json::from_str::<RareLevels>(wrong).is_err(), "{wrong}");
+        }
+        let levels: Vec<String> = (0..=RareLevels::MOST).map(|i| i.to_string()).collect();
+        assert!(RareLevels::of(levels.iter().map(String::as_str)).is_empty());
+        assert!(!RareLevels::of(levels[1..].iter().map(String::as_str)).is_empty());
     }
 }

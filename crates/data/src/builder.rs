@@ -3,15 +3,16 @@
 
 use std::collections::BTreeMap;
 
-use chainrule_core::{MAX_ABS_VALUE, MAX_CLASSES, name_problem};
+use chainrule_core::{ColumnKind, MAX_ABS_VALUE, MAX_CLASSES, name_problem};
 
-use crate::cells::{Cell, Cells, Texts, Unit};
+use crate::cells::{Cell, Cells, Texts};
 use crate::column::{Column, ColumnPart};
 use crate::decimal::decimal;
-use crate::readers::{Batch, Field, Fields, Record, RecordBlock};
-use crate::table::{Columns, listed, name, wrong_field_count};
+use crate::header::name;
+use crate::readers::{Batch, Field, Fields, RecordBlock, Row};
+use crate::table::{Columns, listed};
 
-/// The indices of the selected columns in a record.
+/// The indices of the selected columns in a row.
 pub(crate) struct ColumnIndices {
     features: Vec<usize>,
     /// Whether all fields of a feature column are texts.
@@ -21,8 +22,8 @@ pub(crate) struct ColumnIndices {
 }
 
 impl ColumnIndices {
-    pub(crate) fn new(header: &[String], columns: Columns) -> Result<Self, String> {
-        let Columns { features, ignored, label, group, texts } = columns;
+    pub(crate) fn new(header: &[String], columns: Columns, kinds: &[(String, ColumnKind)]) -> Result<Self, String> {
+        let Columns { features, ignored, label, group, texts, .. } = columns;
         let places: BTreeMap<&str, usize> = header.iter().enumerate().map(|(i, name)| (name.as_str(), i)).collect();
         let place = |name: &str, what: &str| {
             places
@@ -51,7 +52,8 @@ impl ColumnIndices {
         if features.is_empty() {
             return Err(format!("no feature column is left; its columns are {}", listed(header)));
         }
-        let are_texts = features.iter().map(|&i| texts.contains(&header[i])).collect();
+        let is_category = |name: &String| kinds.iter().any(|(own, kind)| own == name && *kind == ColumnKind::Category);
+        let are_texts = features.iter().map(|&i| texts.contains(&header[i]) || is_category(&header[i])).collect();
         Ok(Self { features, are_texts, label, group })
     }
 
@@ -110,9 +112,7 @@ impl TablePart {
     pub(crate) fn parse(block: &RecordBlock, header: &[String], chosen: &ColumnIndices) -> Result<Self, String> {
         let columns = chosen.features.iter().map(|_| ColumnPart::default()).collect();
         let mut part = Self { columns, labels: Positions::default(), groups: Positions::default(), lines: Vec::new() };
-        block.each(|record| {
-            part.add(&record, header, chosen).map_err(|problem| format!("line {}{problem}", record.line))
-        })?;
+        block.each(|row| part.add(&row, header, chosen).map_err(|problem| format!("line {}{problem}", row.line)))?;
         Ok(part)
     }
 
@@ -156,34 +156,31 @@ impl TablePart {
         Ok(Self { columns, labels, groups, lines: (batch.first_row..=last).map(|row| row as u32).collect() })
     }
 
-    fn add(&mut self, record: &Record, header: &[String], chosen: &ColumnIndices) -> Result<(), String> {
-        if record.len() != header.len() {
-            return Err(wrong_field_count(record, header));
-        }
+    fn add(&mut self, row: &Row, header: &[String], chosen: &ColumnIndices) -> Result<(), String> {
         let at = |column: usize, problem: &str| format!(", column {:?}: {problem}", header[column]);
         for ((&column, &is_text), cells) in chosen.features.iter().zip(&chosen.are_texts).zip(&mut self.columns) {
-            push_field(record, column, is_text, cells).map_err(|problem| at(column, problem))?;
+            push_field(row, column, is_text, cells).map_err(|problem| at(column, problem))?;
         }
         if let Some(column) = chosen.label {
-            let pushed = self.labels.push_label(record.field(column), record.has_quotes);
+            let pushed = self.labels.push_label(row.field(column), row.has_quotes);
             pushed.map_err(|problem| at(column, &problem))?;
         }
         if let Some(column) = chosen.group {
-            let group = record.trimmed(column).map_err(|problem| at(column, problem))?;
+            let group = row.trimmed(column).map_err(|problem| at(column, problem))?;
             self.groups.push_group(group).map_err(|problem| at(column, problem))?;
         }
-        let line = u32::try_from(record.line).map_err(|_| ": lines after line 4294967295 cannot be read")?;
+        let line = u32::try_from(row.line).map_err(|_| ": lines after line 4294967295 cannot be read")?;
         self.lines.push(line);
         Ok(())
     }
 }
 
 /// Appends a field to its column.
-fn push_field(record: &Record, field: usize, is_text: bool, cells: &mut ColumnPart) -> Result<(), &'static str> {
-    if !is_text && push_number(decimal(record.field(field).trim_ascii()), cells) {
+fn push_field(row: &Row, field: usize, is_text: bool, cells: &mut ColumnPart) -> Result<(), &'static str> {
+    if !is_text && push_number(decimal(row.field(field).trim_ascii()), cells) {
         return Ok(());
     }
-    push_text(record.trimmed(field)?, cells);
+    push_text(row.trimmed(field)?, cells);
     Ok(())
 }
 
@@ -231,11 +228,11 @@ pub(crate) struct TableBuilder {
 }
 
 impl TableBuilder {
-    pub(crate) fn new(header: &[String], chosen: &ColumnIndices, unit: Unit) -> Self {
+    pub(crate) fn new(header: &[String], chosen: &ColumnIndices) -> Self {
         let names = chosen.features.iter().map(|&column| header[column].clone()).collect();
         let columns = chosen.features.iter().map(|_| Column::default()).collect();
         Self {
-            cells: Cells { names, columns, lines: Vec::new(), unit },
+            cells: Cells { names, columns, ..Cells::default() },
             labels: Vec::new(),
             classes: Texts::default(),
             groups: Vec::new(),
@@ -257,7 +254,7 @@ impl TableBuilder {
                 let row = labels.of_row.iter().position(|&label| label == own).unwrap_or_default();
                 return Err(format!(
                     "{} {}, column {:?}: this is the {}th different label; at most {MAX_CLASSES} classes are supported; is this the right column (data.label)?",
-                    self.cells.unit,
+                    self.cells.unit(),
                     lines[row],
                     self.label,
                     MAX_CLASSES + 1
@@ -272,7 +269,7 @@ impl TableBuilder {
         match lines.last().filter(|_| bytes > max_bytes) {
             Some(line) => Err(format!(
                 "{} {line}: its rows so far take {bytes} bytes, more than data.resident_bytes = {max_bytes} allows in memory",
-                self.cells.unit
+                self.cells.unit()
             )),
             None => {
                 self.cells.lines.extend(lines);

@@ -113,6 +113,17 @@ pub(crate) struct Cells {
     pub(crate) columns: Vec<Column>,
     /// The line of each row in its file, from 2, or its number, from 1. Rows from memory have none.
     pub(crate) lines: Vec<u32>,
+    /// The files of the rows, in their order. Rows from memory have none.
+    pub(crate) files: Vec<FileRows>,
+}
+
+/// The rows of a file.
+#[derive(Clone, Debug)]
+pub(crate) struct FileRows {
+    /// The first row.
+    pub(crate) first: usize,
+    /// The name of the file. Empty if there is one file.
+    pub(crate) name: String,
     pub(crate) unit: Unit,
 }
 
@@ -146,14 +157,21 @@ impl Cells {
         self.columns.iter_mut().for_each(|column| column.free(block));
     }
 
-    /// Returns where a row of the file is: `line 3`, or `row 2`.
-    pub(crate) fn row(&self, row: usize) -> String {
-        format!("{} {}", self.unit, self.lines[row])
+    /// Returns where a row is, for an error: `line 7`, `row 6` in a table that is stored by columns,
+    /// or `b.csv, line 7` if there are several files.
+    pub(crate) fn place(&self, row: usize) -> String {
+        let Some(number) = self.lines.get(row) else { return format!("row {row}") };
+        let after = self.files.partition_point(|file| file.first <= row);
+        match &self.files[..after] {
+            [.., FileRows { name, unit, .. }] if !name.is_empty() => format!("{name}, {unit} {number}"),
+            [.., FileRows { unit, .. }] => format!("{unit} {number}"),
+            [] => format!("line {number}"),
+        }
     }
 
-    /// Returns where a row is, as the beginning of an error.
-    pub(crate) fn place(&self, row: usize) -> String {
-        if self.lines.is_empty() { format!("row {row}, ") } else { format!("{}, ", self.row(row)) }
+    /// Returns what the rows of the last file are counted by.
+    pub(crate) fn unit(&self) -> Unit {
+        self.files.last().map(|file| file.unit).unwrap_or_default()
     }
 }
 

@@ -227,6 +227,7 @@ pub fn table_request(config: &TrainConfig) -> TableRequest {
         label: requested.label.clone(),
         ignored: requested.ignore.clone(),
         group: requested.group.clone(),
+        text: requested.text(),
         recipe: RecipeSource::Learn(options),
         classes: config.classes_by_label().map(|classes| names(&classes)),
         holdout: holdout(config),

@@ -1,13 +1,200 @@
-//! Decimal numbers.
+//! The written forms of numbers: `3.14`, `3,14`, `1.234,5`.
+
+use std::borrow::Cow;
 
 /// Parses a number as [`f64::from_str`](std::str::FromStr) does, but faster.
 pub(crate) fn decimal(text: &[u8]) -> Option<f64> {
     fast_float2::parse(text).ok()
 }
 
+/// The form of a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// `12`, `-3e5`
+    Whole,
+    /// `3.14`, `.5`, `1.5e3`
+    Point,
+    /// `1.234`: a number with a decimal point, or with a point that groups its digits.
+    PointOrGroup,
+    /// `1.234.567`: points group the digits.
+    PointGroups,
+    /// `3,14`
+    Comma,
+    /// `1,234`: a number with a decimal comma, or with a comma that groups its digits.
+    CommaOrGroup,
+    /// `1,234,567`: commas group the digits.
+    CommaGroups,
+    /// `1.234,5`: points group the digits, and the comma is the decimal one.
+    PointsThenComma,
+    /// `1,234.5`: commas group the digits, and the point is the decimal one.
+    CommasThenPoint,
+    /// No number of these forms.
+    Other,
+}
+
+impl Form {
+    /// Returns the form of a field without white space around it.
+    pub(crate) fn of(field: &[u8]) -> Self {
+        let Some(&first) = field.first() else { return Self::Other };
+        let unsigned = if matches!(first, b'+' | b'-') { &field[1..] } else { field };
+        let (digits, has_exponent) = match unsigned.iter().position(|byte| matches!(byte, b'e' | b'E')) {
+            None => (unsigned, false),
+            Some(at) => {
+                let exponent = &unsigned[at + 1..];
+                let exponent = exponent.strip_prefix(b"-").or(exponent.strip_prefix(b"+")).unwrap_or(exponent);
+                if exponent.is_empty() || !exponent.iter().all(u8::is_ascii_digit) {
+                    return Self::Other;
+                }
+                (&unsigned[..at], true)
+            }
+        };
+        let count = |mark: u8| digits.iter().filter(|&&byte| byte == mark).count();
+        let (points, commas) = (count(b'.'), count(b','));
+        if !digits.iter().any(u8::is_ascii_digit)
+            || digits.iter().any(|byte| !matches!(byte, b'0'..=b'9' | b'.' | b','))
+        {
+            return Self::Other;
+        }
+        let is_grouped = |digits: &[u8], mark: u8| {
+            let mut groups = digits.split(|&byte| byte == mark);
+            let first = groups.next().unwrap_or_default();
+            let is_first = (1..=3).contains(&first.len()) && first[0] != b'0';
+            is_first && groups.all(|group| group.len() == 3) && !has_exponent
+        };
+        let ends_in = |mark: u8| digits.last() == Some(&mark);
+        // Groups before the decimal mark, and none after it.
+        let is_mixed = |group: u8, decimal: u8| {
+            let at = digits.iter().position(|&byte| byte == decimal).unwrap_or_default();
+            digits[..at].contains(&group) && is_grouped(&digits[..at], group) && !digits[at..].contains(&group)
+        };
+        match (points, commas) {
+            (0, 0) => Self::Whole,
+            (1, 0) if is_grouped(digits, b'.') => Self::PointOrGroup,
+            (1, 0) => Self::Point,
+            (0, 1) if is_grouped(digits, b',') => Self::CommaOrGroup,
+            (0, 1) if !ends_in(b',') => Self::Comma,
+            (_, 0) if is_grouped(digits, b'.') => Self::PointGroups,
+            (0, _) if is_grouped(digits, b',') => Self::CommaGroups,
+            (1.., 1) if is_mixed(b'.', b',') && !ends_in(b',') => Self::PointsThenComma,
+            (1, 1..) if is_mixed(b',', b'.') => Self::CommasThenPoint,
+            _ => Self::Other,
+        }
+    }
+
+    /// Returns whether Rust and Python read the field as a number.
+    pub(crate) fn has_point_at_most(self) -> bool {
+        matches!(self, Self::Whole | Self::Point | Self::PointOrGroup)
+    }
+
+    /// Returns whether a decimal comma makes the field a number.
+    pub(crate) fn has_comma(self) -> bool {
+        matches!(self, Self::Comma | Self::CommaOrGroup | Self::PointsThenComma)
+    }
+}
+
+/// How the numbers of a file are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NumberFormat {
+    /// With a decimal point.
+    Point,
+    /// The beginning of the file has no fractions, and its separator would allow a decimal comma.
+    Unknown,
+    /// With a decimal comma, and perhaps with points that group the digits.
+    Comma {
+        /// Whether points group digits.
+        has_groups: bool,
+    },
+}
+
+impl NumberFormat {
+    /// Returns the field with a decimal point. A field that is no number is returned unchanged.
+    ///
+    /// # Errors
+    /// Fails if the field may be one number or another.
+    pub(crate) fn with_point(self, field: &[u8]) -> Result<Cow<'_, [u8]>, String> {
+        let same = Ok(Cow::Borrowed(field));
+        // Most fields end the search here.
+        if self == Self::Point || !field.iter().any(|byte| matches!(byte, b',' | b'.')) {
+            return same;
+        }
+        let trimmed = field.trim_ascii();
+        let shown = || String::from_utf8_lossy(trimmed);
+        let form = Form::of(trimmed);
+        let Self::Comma { has_groups } = self else {
+            return match form.has_comma() {
+                true => Err(format!(
+                    "{:?} may have a decimal comma, and no number before it shows whether; set data.decimal to \"comma\" or \"point\"",
+                    shown()
+                )),
+                false => same,
+            };
+        };
+        let number = || {
+            let digits = trimmed.iter().filter(|&&byte| byte != b'.');
+            digits.map(|&byte| if byte == b',' { b'.' } else { byte }).collect::<Vec<u8>>()
+        };
+        match form {
+            Form::Comma | Form::CommaOrGroup | Form::PointsThenComma => Ok(Cow::Owned(number())),
+            Form::PointOrGroup | Form::PointGroups if has_groups => Ok(Cow::Owned(number())),
+            Form::PointOrGroup => Err(format!(
+                "{0:?} may be {1} or {0}, since the decimal comma is used; data.decimal = \"comma\" reads it as {1}",
+                shown(),
+                String::from_utf8_lossy(&number())
+            )),
+            Form::Point => Err(format!(
+                "{:?} has a decimal point, but the numbers of this file have a decimal comma; correct it, or set data.decimal to \"point\"",
+                shown()
+            )),
+            _ => same,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_form_of_a_field_follows_from_its_marks() {
+        for (form, fields) in [
+            (Form::Whole, &["0", "12", "-3", "+4e5", "1E-3", "007"][..]),
+            (Form::Point, &["3.14", ".5", "1.", "-0.123", "1234.567", "1.234e5", "1.2345", "0.5"]),
+            (Form::PointOrGroup, &["1.234", "-12.345", "123.456"]),
+            (Form::PointGroups, &["1.234.567", "12.345.678"]),
+            (Form::Comma, &["3,14", ",5", "-0,123", "1234,567", "1,234e5", "1,5e3"]),
+            (Form::CommaOrGroup, &["1,234", "-12,345"]),
+            (Form::CommaGroups, &["1,234,567"]),
+            (Form::PointsThenComma, &["1.234,5", "-1.234.567,89"]),
+            (Form::CommasThenPoint, &["1,234.5", "1,234,567.89", "1,234."]),
+            (
+                Form::Other,
+                &[
+                    "",
+                    "-",
+                    "e5",
+                    ".",
+                    ",",
+                    "1,",
+                    "1e",
+                    "x",
+                    "01.02.2020",
+                    "1.2.3",
+                    "1,2,3",
+                    "12,34.5",
+                    "1.5,5",
+                    "1.234,5.6",
+                    "nan",
+                    "1 2",
+                ],
+            ),
+        ] {
+            for field in fields {
+                assert_eq!(Form::of(field.as_bytes()), form, "{field}");
+                let is_number = field.parse::<f64>().is_ok_and(f64::is_finite);
+                assert_eq!(form.has_point_at_most(), is_number, "{field}");
+            }
+        }
+    }
 
     #[test]
     fn numbers_are_those_of_the_standard_library() {

@@ -1,5 +1,6 @@
 //! Applies a recipe to the cells of a table.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use chainrule_core::{ABSENT, Categorical, Encoding, Numeric, Recipe, pluralize};
@@ -29,7 +30,7 @@ struct ColumnEncoder {
     missing_numbers: Vec<u64>,
     /// The code of a missing value.
     missing: Code,
-    /// The code of a category's unknown levels.
+    /// The code of a category's levels without a feature of their own.
     unknown: Code,
 }
 
@@ -37,8 +38,8 @@ struct ColumnEncoder {
 enum Code {
     /// A value that the training rows had.
     Known(f64),
-    /// A level that no training row has.
-    NewLevel,
+    /// A level without a feature of its own, with the position of `(other)`, or [`ABSENT`].
+    Other(f64),
     /// A missing value, if every training row has a value.
     NewMissing,
     /// No value of the column.
@@ -47,7 +48,7 @@ enum Code {
 
 impl Code {
     fn code(self) -> f64 {
-        if let Self::Known(code) = self { code } else { ABSENT }
+        if let Self::Known(code) | Self::Other(code) = self { code } else { ABSENT }
     }
 }
 
@@ -60,6 +61,8 @@ pub struct Unseen {
     pub rows: usize,
     /// One of these levels.
     pub example: String,
+    /// Whether these levels count as `(other)`. Otherwise they contribute nothing.
+    pub is_other: bool,
     /// The rows without a value, if every training row has one.
     pub missing: usize,
     /// Whether a missing value is replaced by the mean.
@@ -69,12 +72,13 @@ pub struct Unseen {
 impl Unseen {
     /// Describes the values for people. Returns `None` if there are none.
     pub fn message(&self) -> Option<String> {
-        let Self { column, rows, example, missing, is_filled } = self;
+        let Self { column, rows, example, is_other, missing, is_filled } = self;
         let has = |rows: usize| format!("{} {}", pluralize(rows, "row"), if rows == 1 { "has" } else { "have" });
         let mut parts = Vec::new();
         if *rows > 0 {
             let has = has(*rows);
-            parts.push(format!("{has} a level that no training row has, such as {example:?}; it contributes nothing"));
+            let outcome = if *is_other { "counts as (other)" } else { "contributes nothing" };
+            parts.push(format!("{has} a level that no training row has, such as {example:?}; it {outcome}"));
         }
         if *missing > 0 {
             let outcome = match (*is_filled, *missing) {
@@ -136,6 +140,7 @@ impl Encoder {
     pub(crate) fn check(&self, cells: &Cells, rows: impl Iterator<Item = usize>) -> Result<Vec<Unseen>, String> {
         let unseen = self.recipe.columns.iter().map(|column| Unseen {
             column: column.name.clone(),
+            is_other: matches!(&column.encoding, Encoding::Category(category) if category.other),
             is_filled: !matches!(column.encoding, Encoding::Category(_)),
             ..Unseen::default()
         });
@@ -147,14 +152,17 @@ impl Encoder {
                     Code::Known(_) => {}
                     Code::Invalid => {
                         let problem = column.problem(cells, &of.encoding, stored);
-                        return Err(format!("{}column {:?}: {problem}", cells.place(row), of.name));
+                        return Err(format!("{}, column {:?}: {problem}", cells.place(row), of.name));
                     }
                     Code::NewMissing => unseen.missing += 1,
-                    Code::NewLevel => {
-                        if unseen.rows == 0 {
-                            unseen.example = column.level(cells, stored);
+                    Code::Other(_) => {
+                        let level = column.level(cells, stored);
+                        if is_new(&of.encoding, &level) {
+                            if unseen.rows == 0 {
+                                unseen.example = level.into_owned();
+                            }
+                            unseen.rows += 1;
                         }
-                        unseen.rows += 1;
                     }
                 }
             }
@@ -162,6 +170,15 @@ impl Encoder {
         unseen.retain(|unseen| unseen.rows + unseen.missing > 0);
         Ok(unseen)
     }
+}
+
+/// Returns whether no training row has a level, for a level without a feature of its own. If the
+/// recipe has not kept its rare levels, the level may be one of them, and is not called new.
+fn is_new(encoding: &Encoding, level: &str) -> bool {
+    let Encoding::Category(Categorical { other: true, rare, .. }) = encoding else { return true };
+    // The training may have read 1.0 as a number, whose level is 1.
+    let of_number = || level.parse().is_ok_and(|number| rare.has(&level_of_number(number)));
+    !rare.is_empty() && !rare.has(level) && !of_number()
 }
 
 impl ColumnEncoder {
@@ -184,9 +201,9 @@ impl ColumnEncoder {
                 let of_text = of_text.collect();
                 Self { position, of_text, of_number: HashMap::new(), missing_numbers, missing, unknown: Code::Invalid }
             }
-            Encoding::Category(Categorical { levels, other, missing }) => {
+            Encoding::Category(Categorical { levels, other, missing, .. }) => {
                 let codes: HashMap<&str, f64> = levels.iter().map(String::as_str).zip((0..).map(f64::from)).collect();
-                let unknown = if *other { Code::Known(levels.len() as f64) } else { Code::NewLevel };
+                let unknown = Code::Other(if *other { levels.len() as f64 } else { ABSENT });
                 let last = (encoding.n_features().saturating_sub(1)) as f64;
                 let missing = if *missing { Code::Known(last) } else { Code::NewMissing };
                 let of_text = texts.iter().zip(are_missing).map(|(text, is_missing)| {
@@ -199,11 +216,13 @@ impl ColumnEncoder {
                     }
                 });
                 let of_text = of_text.collect();
-                let number = |(level, &code): (&&str, &f64)| {
-                    let number = level.parse::<f64>().ok().filter(|number| level_of_number(*number) == **level)?;
-                    Some(((number + 0.0).to_bits(), code))
+                // In a long table the number of a level may be rounded.
+                let numbers = |(level, &code): (&&str, &f64)| {
+                    let number = level.parse::<f64>().ok().filter(|&number| level_of_number(number) == **level);
+                    let both = number.into_iter().flat_map(|number| [number, f64::from(number as f32)]);
+                    both.map(|number| ((number + 0.0).to_bits(), code)).collect::<Vec<_>>()
                 };
-                let of_number = codes.iter().filter_map(number).collect();
+                let of_number = codes.iter().flat_map(numbers).collect();
                 Self { position, of_text, of_number, missing_numbers, missing, unknown }
             }
         }
@@ -223,11 +242,11 @@ impl ColumnEncoder {
     }
 
     /// Returns the level of a cell.
-    fn level(&self, cells: &Cells, stored: f64) -> String {
+    fn level<'a>(&self, cells: &'a Cells, stored: f64) -> Cow<'a, str> {
         match Cell::of_stored(stored) {
-            Cell::Empty => String::new(),
-            Cell::Number(number) => level_of_number(number),
-            Cell::Text(text) => cells.columns[self.position].texts.get(text).to_owned(),
+            Cell::Empty => Cow::Borrowed(""),
+            Cell::Number(number) => Cow::Owned(level_of_number(number)),
+            Cell::Text(text) => Cow::Borrowed(cells.columns[self.position].texts.get(text)),
         }
     }
 

@@ -49,7 +49,7 @@ pub enum DataError {
         columns: String,
     },
     /// A folder of tables has no training or no validation table.
-    #[error("{}: no {names} here, plain or .gz", .folder.display())]
+    #[error("{}: no {names} here, plain or {}", .folder.display(), readers::compressed_extensions("or"))]
     NoTable {
         /// The folder.
         folder: PathBuf,
@@ -106,8 +106,9 @@ pub enum DataError {
     },
     /// A folder lacks one of the four IDX files.
     #[error(
-        "{}: no {name} here, plain or .gz; expected the four IDX files of MNIST with their usual names, {}, or one folder of pictures per class ({}){}{}{}",
+        "{}: no {name} here, plain or {}; expected the four IDX files of MNIST with their usual names, {}, or one folder of pictures per class ({}){}{}{}",
         .folder.display(),
+        readers::compressed_extensions("or"),
         readers::train_tables(),
         readers::names(PICTURES, "or"),
         if .found.is_empty() { "" } else { "; this folder has " },
@@ -125,7 +126,7 @@ pub enum DataError {
         hint: Option<String>,
     },
     /// The path names a pipe or a device.
-    #[error("{}: expected a file or a folder; save the data of a pipe to a file first (cat > data.csv)", .path.display())]
+    #[error("{}: expected a file or a folder; for a pipe, use - (standard input)", .path.display())]
     NoFile {
         /// The path.
         path: PathBuf,

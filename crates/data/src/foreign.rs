@@ -2,11 +2,12 @@
 
 use chainrule_core::DataKind;
 
+use crate::input;
 use crate::readers::{self, IMAGES, TABLES};
 
 /// Returns whether the beginning belongs to a known format that is not supported.
 pub(crate) fn is_foreign(beginning: &[u8]) -> bool {
-    known(beginning).is_some()
+    known(beginning).is_some() || input::codec(beginning).is_some()
 }
 
 /// Returns the message for a file that is not a table: what it is and what to do.
@@ -18,6 +19,10 @@ pub(crate) fn no_table(beginning: &[u8]) -> String {
         }
         (Some(reader), _) => (reader.one().to_owned(), IDX_FOLDER),
         (None, Some(&(_, what, advice))) => (what.to_owned(), advice),
+        // One compression was removed before.
+        (None, None) if let Some(codec) = input::codec(beginning) => {
+            (format!("a compressed file ({}) in a compressed file", codec.name()), "unpack it once")
+        }
         (None, None) => ("an unknown format".to_owned(), SAVE_AS),
     };
     format!("expected a table ({}), found {what}; {advice}", readers::names(TABLES, "or"))
@@ -25,40 +30,57 @@ pub(crate) fn no_table(beginning: &[u8]) -> String {
 
 /// Returns the unsupported format of a file with this beginning, if it is known.
 fn known(beginning: &[u8]) -> Option<&'static Kind> {
-    let has = |text: &[u8]| beginning.windows(text.len()).any(|window| window == text);
-    // Look inside zip archives first: the names of the entries show the format.
-    let is_zip = beginning.starts_with(b"PK\x03\x04");
-    let zipped = ZIPPED.iter().find(|(name, ..)| is_zip && has(name));
-    zipped
+    document(beginning)
         .or_else(|| BEGINNINGS.iter().find(|(magic, ..)| beginning.starts_with(magic)))
-        .or_else(|| Some(&UTF_16).filter(|_| is_utf_16_of_ascii(beginning)))
         .or_else(|| Some(&TAR).filter(|_| beginning.get(257..262) == Some(b"ustar")))
         .or_else(|| Some(&SAFETENSORS).filter(|_| beginning.get(8..10) == Some(b"{\"")))
         .or_else(|| text(beginning))
+}
+
+/// Returns the format of a zip archive with this beginning, if it is that of a document.
+pub(crate) fn document(beginning: &[u8]) -> Option<&'static Kind> {
+    let has = |text: &[u8]| beginning.windows(text.len()).any(|window| window == text);
+    let is_zip = beginning.starts_with(ZIP);
+    let length = || beginning.get(26..28).map(|bytes| usize::from(u16::from_le_bytes([bytes[0], bytes[1]])));
+    let first_name = || beginning.get(30..30 + length()?);
+    let is_array = || first_name().is_some_and(|name| name.ends_with(NPZ.0));
+    match is_zip {
+        true if has(ODS.0) => Some(&ODS),
+        true if has(XLSX.0) => Some(&XLSX),
+        true if is_array() => Some(&NPZ),
+        _ => None,
+    }
+}
+
+/// Returns what a zip archive with a file of this name is, if it is a document, and what to do.
+pub(crate) fn document_with(name: &str) -> Option<(&'static str, &'static str)> {
+    match name.as_bytes() {
+        name if name == XLSX.0 => Some((XLSX.1, XLSX.2)),
+        name if name.ends_with(NPZ.0) => Some((NPZ.1, NPZ.2)),
+        _ => None,
+    }
 }
 
 /// A format: the bytes it begins with or contains, its description, and what to do.
 type Kind = (&'static [u8], &'static str, &'static str);
 
 const SAVE_AS: &str = "save it as CSV (UTF-8) in the program that made it";
-const UNPACK: &str = "unpack it; gzip is the only supported compression";
+const UNPACK: &str = "unpack it";
 const IDX_FOLDER: &str = "name the folder with all four IDX files";
 
-const ZIPPED: [Kind; 3] = [
-    (b"spreadsheet", "an OpenDocument spreadsheet", SAVE_AS),
-    (b"[Content_Types].xml", "an Excel spreadsheet (xlsx)", SAVE_AS),
-    (
-        b".npy",
-        "a NumPy archive (npz)",
-        "save its arrays with numpy.savetxt and a header of names, or with pandas' to_csv(…, index=False)",
-    ),
-];
+/// The first bytes of a zip archive.
+pub(crate) const ZIP: &[u8] = b"PK\x03\x04";
 
-const UTF_16: Kind = (b"\xff\xfe", "UTF-16 text", "save it as UTF-8");
+// Zip archives: what one of them contains.
+const ODS: Kind = (b"mimetypeapplication/vnd.oasis.opendocument.spreadsheet", "an OpenDocument spreadsheet", SAVE_AS);
+const XLSX: Kind = (b"[Content_Types].xml", "an Excel spreadsheet (xlsx)", SAVE_AS);
+const NPZ: Kind = (
+    b".npy",
+    "a NumPy archive (npz)",
+    "save its arrays with numpy.savetxt and a header of names, or with pandas' to_csv(…, index=False)",
+);
 
-const BEGINNINGS: [Kind; 21] = [
-    UTF_16,
-    (b"\xfe\xff", "UTF-16 text", "save it as UTF-8"),
+const BEGINNINGS: [Kind; 14] = [
     // Builds with the feature `parquet` have readers of these three.
     (
         b"PAR1",
@@ -83,11 +105,6 @@ const BEGINNINGS: [Kind; 21] = [
     (b"\x93NUMPY", "a NumPy array", "convert it with numpy.savetxt and a header of names"),
     (b"\x80\x04\x95", "a Python pickle", "convert it with pandas' to_csv(…, index=False)"),
     (b"RDX", "an R data file", "convert it with write.csv(…, row.names = FALSE)"),
-    (b"PK\x03\x04", "a zip archive", UNPACK),
-    (b"\x1f\x8b", "a gzip in a gzip", "gunzip it once"),
-    (b"BZh", "a bzip2 file", UNPACK),
-    (b"\xfd7zXZ\0", "an xz file", UNPACK),
-    (b"\x28\xb5\x2f\xfd", "a zstd file", UNPACK),
     (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", UNPACK),
     (b"%PDF-", "a PDF", "save its table as CSV"),
     (b"\0\0\x08\x01", "an IDX file of labels", IDX_FOLDER),
@@ -128,12 +145,4 @@ fn text(beginning: &[u8]) -> Option<&'static Kind> {
     let key = line.windows(3).position(|window| window == b" = ").map(|at| &line[..at]);
     let is_toml = section.is_some_and(is_name) || (key.is_some_and(is_name) && !line.contains(&b','));
     is_toml.then_some(&TOML)
-}
-
-/// Returns whether every second byte is 0 and the others are not, as in UTF-16 without a byte order
-/// mark. Plain text has no 0 bytes.
-fn is_utf_16_of_ascii(beginning: &[u8]) -> bool {
-    let pairs = beginning[..beginning.len().min(64)].chunks_exact(2);
-    let is_text = |zero: usize| pairs.clone().all(|pair| pair[zero] == 0 && pair[1 - zero] != 0);
-    pairs.len() > 1 && (is_text(0) || is_text(1))
 }

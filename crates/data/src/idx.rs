@@ -1,9 +1,9 @@
 //! The IDX format of MNIST: a magic number, big-endian sizes, then bytes. Files are plain or
-//! gzipped; the content decides which.
+//! compressed; the content decides which.
 //!
 //! A header is a claim that may be false. Memory grows with the bytes that arrive, never with the
-//! sizes in the header. Reading stops one byte past the size in the header, even if a gzip would
-//! inflate further.
+//! sizes in the header. Reading stops one byte past the size in the header, even if a compressed
+//! file would inflate further.
 
 use std::cmp::Ordering;
 use std::fs::File;
@@ -135,8 +135,8 @@ pub fn labels_from(path: &Path, content: impl Read) -> Result<Vec<u8>, DataError
     Ok(labels.expect(NO_LIMIT))
 }
 
-/// Reads labels from a plain file of any size, or from a gzip of at most `resident_bytes`. A plain
-/// file cannot inflate.
+/// Reads labels from a plain file of any size, or from a compressed one of at most
+/// `resident_bytes`. A plain file cannot inflate.
 pub(crate) fn read_labels_within(path: &Path, resident_bytes: u64) -> Result<Vec<u8>, DataError> {
     match read::<1>(path, open(path)?, LABELS_MAGIC, "labels", resident_bytes)? {
         (_, Some(labels)) => Ok(labels),
@@ -218,7 +218,7 @@ fn read<const D: usize>(
     what: &str,
     resident_bytes: u64,
 ) -> Result<([usize; D], Option<Vec<u8>>), DataError> {
-    parse(Input::new(content), magic, what, resident_bytes).map_err(|problem| problem.of(path))
+    parse(Input::within(content, resident_bytes), magic, what, resident_bytes).map_err(|problem| problem.of(path))
 }
 
 /// An error in the content of an IDX file.
@@ -239,13 +239,13 @@ impl IdxProblem {
     }
 }
 
-/// Reads up to `limit` bytes. A damaged gzip is an error of the content; other read errors are the
-/// system's.
+/// Reads up to `limit` bytes. An error of a decoder is one of the content; other read errors are
+/// the system's.
 fn take(input: &mut Input, limit: u64) -> Result<Vec<u8>, IdxProblem> {
     let mut bytes = Vec::new();
     match input.take(limit).read_to_end(&mut bytes) {
         Ok(_) => Ok(bytes),
-        Err(error) if input.is_gzip() => Err(IdxProblem::Content(error.to_string())),
+        Err(error) if input.compression().is_some() => Err(IdxProblem::Content(error.to_string())),
         Err(error) => Err(IdxProblem::Io(error)),
     }
 }
@@ -260,9 +260,9 @@ fn parse<const D: usize>(
 ) -> Result<([usize; D], Option<Vec<u8>>), IdxProblem> {
     let (sizes, expected) = header::<D>(&mut input, magic, what)?;
     if expected > resident_bytes {
-        if input.is_gzip() {
+        if input.compression().is_some() {
             return Err(IdxProblem::Content(format!(
-                "its {expected} bytes of {what} are more than data.resident_bytes = {resident_bytes}, and only an uncompressed file can be read in chunks; gunzip it, or increase data.resident_bytes"
+                "its {expected} bytes of {what} are more than data.resident_bytes = {resident_bytes}, and only an uncompressed file can be read in chunks; unpack it, or increase data.resident_bytes"
             )));
         }
         return Ok((sizes, None));

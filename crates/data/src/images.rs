@@ -26,7 +26,7 @@ enum Pixels {
     },
 }
 
-/// The largest size of gzipped labels, in bytes, when images of any number are inspected.
+/// The largest size of compressed labels, in bytes, when images of any number are inspected.
 const MAX_LABELS: u64 = 1 << 30;
 
 impl Images {
@@ -45,7 +45,7 @@ impl Images {
     ///
     /// # Errors
     /// Fails if a file cannot be read or is incomplete, if the numbers of images and labels differ,
-    /// or if images that must stay in their file are gzipped.
+    /// or if images that must stay in their file are compressed.
     pub fn read(images: &Path, labels: &Path, resident_bytes: u64) -> Result<Self, DataError> {
         Self::open(images, labels, KeepPixels::UpTo(resident_bytes))
     }

@@ -5,15 +5,14 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-use chainrule_core::{ContentError, Recipe, nearest};
+use chainrule_core::{ContentError, Recipe, TextOptions, nearest};
 
 use crate::PictureMode;
 use crate::class_folders::MAX_BYTES as MAX_PICTURE_BYTES;
-use crate::input::BEGINNING;
 use crate::picture::{self, Treatment};
 use crate::readers::{self, IMAGES, Input, PICTURES};
-use crate::table::{Columns, Table};
-use crate::tables::{InputTable, categories};
+use crate::table::{Columns, Table, TableReader};
+use crate::tables::{InputTable, categories, kinds};
 
 /// An image as model input.
 pub struct ImageInput {
@@ -56,17 +55,17 @@ pub fn files(argument: &Path, log: &mut dyn FnMut(&str)) -> Result<Vec<PathBuf>,
 }
 
 /// Returns whether a file begins like an image file. An unreadable file counts as one, so that
-/// reading it reports the error.
+/// reading it reports the error. One that cannot be unpacked does not.
 fn has_images(path: &Path) -> bool {
     if !path.is_file() {
         return false;
     }
-    let mut bytes = Vec::new();
-    match File::open(path).and_then(|file| file.take(BEGINNING as u64).read_to_end(&mut bytes)) {
-        Ok(_) => {
-            readers::sniff(Input::new(&bytes[..]).beginning()).is_some_and(|reader| IMAGES.contains(&reader.kind()))
-        }
-        Err(_) => true,
+    let Ok(file) = File::open(path) else { return true };
+    let mut input = Input::new(file);
+    match readers::sniff(input.beginning()) {
+        // An unreadable beginning is empty.
+        _ if input.beginning().is_empty() => input.compression().is_none() && input.read(&mut [0]).is_err(),
+        reader => reader.is_some_and(|reader| IMAGES.contains(&reader.kind())),
     }
 }
 
@@ -100,7 +99,10 @@ pub fn read(file: &Path, size: [usize; 2], mode: PictureMode) -> Result<Vec<Imag
         }
         Some(readers::Read::Table(_)) | None => {
             let files = readers::files(IMAGES, "nor");
-            return Err(ContentError::new(format!("neither {files}, plain or gzipped")));
+            return Err(ContentError::new(format!(
+                "neither {files}, plain or compressed ({})",
+                readers::compressions("or")
+            )));
         }
     };
     let [height, width] = size;
@@ -117,12 +119,23 @@ pub fn read(file: &Path, size: [usize; 2], mode: PictureMode) -> Result<Vec<Imag
 
 /// Reads the rows of a table, or of standard input, for a model with this recipe. All other
 /// columns, including the label, are ignored.
-pub fn read_table(file: &Path, recipe: &Recipe) -> Result<InputTable, ContentError> {
-    let (columns, texts) = (recipe.column_names(), categories(recipe));
-    let columns = Columns { features: Some(&columns), texts: &texts, ..Columns::default() };
+pub fn read_table(file: &Path, recipe: &Recipe, text: TextOptions) -> Result<InputTable, ContentError> {
+    let (columns, texts, required) = (recipe.column_names(), categories(recipe), kinds(recipe));
+    let columns = Columns {
+        features: Some(&columns),
+        texts: &texts,
+        text,
+        required: &required,
+        missing: &recipe.missing,
+        ..Columns::default()
+    };
     let table = match file == Path::new(STANDARD_INPUT) {
         true => Table::read(std::io::stdin().lock(), columns, MAX_BYTES)?,
-        false => Table::read_input(Input::of_file(open(file)?), columns, MAX_BYTES)?,
+        false => {
+            let mut tables = TableReader::new(columns, MAX_BYTES);
+            tables.add(String::new(), Input::of_file(open(file)?, MAX_BYTES))?;
+            tables.finish()?
+        }
     };
     table.encode(recipe)
 }

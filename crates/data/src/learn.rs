@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use chainrule_core::{
-    Categorical, ColumnKind, ColumnRecipe, DataConfig, Encoding, LeftOut, Numeric, Recipe, WhyLeftOut, mixed, pluralize,
+    Categorical, ColumnKind, ColumnRecipe, DataConfig, Encoding, LeftOut, Numeric, RareLevels, Recipe, WhyLeftOut,
+    mixed, pluralize,
 };
 
 use crate::cells::{Cell, Cells, are_missing, missing_numbers};
@@ -29,6 +30,14 @@ impl Default for RecipeOptions {
     fn default() -> Self {
         let DataConfig { columns, missing, max_categories, min_rows, .. } = DataConfig::default();
         Self { kinds: columns, missing, max_categories, min_rows }
+    }
+}
+
+impl RecipeOptions {
+    /// Adds the kinds that a file declares for columns without a given one.
+    pub(crate) fn with_declared(&self, declared: &[(String, ColumnKind)]) -> Self {
+        let kinds = declared.iter().cloned().chain(self.kinds.clone()).collect();
+        Self { kinds, ..self.clone() }
     }
 }
 
@@ -325,7 +334,9 @@ impl Column<'_> {
         let ColumnStatistics { numbers, smallest, largest, are_whole, .. } = self.statistics;
         let (n, range) = (numbers as f64, largest - smallest + 1.0);
         let name = &self.table.names[self.j];
-        let is_called_so = numbers > 2 && is_name_of_row_numbers(name);
+        // R calls row names X when it reads them back.
+        let is_index_of_r = self.j == 0 && name == "X" && smallest == 1.0;
+        let is_called_so = numbers > 2 && (is_name_of_row_numbers(name) || is_index_of_r);
         let is_dense = || {
             let log_chance: f64 = (0..numbers).map(|i| (1.0 - i as f64 / range).ln()).sum();
             [0.0, 1.0].contains(&smallest)
@@ -399,13 +410,15 @@ impl Column<'_> {
                 let all = levels.len();
                 // The sort is stable: of equally frequent levels the first ones are kept.
                 levels.sort_by_key(|(_, rows)| std::cmp::Reverse(*rows));
-                levels.truncate(options.max_categories);
-                levels.retain(|(_, rows)| *rows >= options.min_rows);
+                let of_enough_rows = levels.partition_point(|(_, rows)| *rows >= options.min_rows);
+                let rare = levels.split_off(of_enough_rows.min(options.max_categories));
                 let other = levels.len() < all;
                 if levels.is_empty() && all > 0 {
                     let name = &self.table.names[self.j];
                     let min_rows = options.min_rows;
-                    return Err(format!("column {name:?}: no level has the {min_rows} rows of data.min_rows"));
+                    return Err(format!(
+                        "column {name:?}: no level has the {min_rows} rows of data.min_rows; choose a smaller number, or leave the column out by data.ignore"
+                    ));
                 }
                 let kept: usize = levels.iter().map(|(_, rows)| rows).sum();
                 let in_other = numbers + self.statistics.texts() - kept;
@@ -418,12 +431,13 @@ impl Column<'_> {
                         options.min_rows
                     )
                 });
+                let rare = RareLevels::of(rare.iter().map(|(level, _)| level.as_str()));
                 let levels = sorted_labels(levels.into_iter().map(|(level, _)| level).collect());
                 let is_guess = !options.kinds.contains_key(&self.table.names[self.j]);
                 let note =
                     (numbers > 0 && is_guess).then(|| mixed(numbers, self.statistics.texts(), &self.example(|_| true)));
                 let note = [note, of_other].into_iter().flatten().reduce(|one, other| format!("{one}; {other}"));
-                Ok((Encoding::Category(Categorical { levels, other, missing }), note))
+                Ok((Encoding::Category(Categorical { levels, other, missing, rare }), note))
             }
         }
     }
@@ -431,13 +445,15 @@ impl Column<'_> {
     /// Returns an error at the first training row with this cell.
     fn problem(&self, cell: Cell, problem: &str) -> String {
         let row = self.rows().find(|&row| self.table.cell(row, self.j) == cell).unwrap_or_default();
-        format!("{}column {:?}: {problem}", self.table.place(row), self.table.names[self.j])
+        format!("{}, column {:?}: {problem}", self.table.place(row), self.table.names[self.j])
     }
 }
 
-/// Returns the level of a number in a column with texts.
+/// Returns the level of a number in a column with texts: its shortest decimal form. A number that
+/// `f32` represents may have been rounded to it, so its form is the shortest for `f32`.
 pub(crate) fn level_of_number(number: f64) -> String {
-    (number + 0.0).to_string()
+    let narrow = number as f32;
+    if f64::from(narrow) == number { (narrow + 0.0).to_string() } else { number.to_string() }
 }
 
 pub(crate) fn no_date(text: &str) -> String {

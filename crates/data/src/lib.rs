@@ -1,6 +1,6 @@
 //! Reads data files into rows and fixes the order in which training visits the rows.
 //!
-//! - [`idx`]: the IDX format of MNIST, plain or gzipped, any image size; reads and writes it
+//! - [`idx`]: the IDX format of MNIST, plain or compressed, any image size; reads and writes it
 //! - [`mnist`]: the four MNIST files, verified by checksum, and the cache folder shared with
 //!   burn-dataset
 //! - `download` (feature `download`): fetches MNIST from an untrusted server
@@ -26,12 +26,15 @@ mod column;
 mod dataset;
 mod days;
 mod decimal;
+mod decode;
+mod dialect;
 pub mod digits;
 #[cfg(feature = "download")]
 pub mod download;
 mod encode;
 mod error;
 mod foreign;
+mod header;
 mod holdout;
 pub mod idx;
 mod image_file;
@@ -46,10 +49,12 @@ pub mod picture;
 mod positioned;
 mod prefetcher;
 mod provenance;
+mod read_as;
 pub mod readers;
 mod rows;
 mod source;
 pub mod table;
+mod table_files;
 mod tables;
 mod unused;
 
@@ -68,6 +73,7 @@ pub use learn::RecipeOptions;
 pub use order::{BatchOrder, Order, Shuffle};
 pub use prefetcher::Prefetcher;
 pub use provenance::{Provenance, schema_of_images, schema_of_tables, unused_message};
+pub use read_as::{Fact, ReadAs, Skipped};
 pub use rows::{RowBuffer, Rows, pixel_value};
 pub use source::{
     Counts, Data, Origin, Pictures, Request, Split, find, find_tables, find_with, find_within, inspect_source,

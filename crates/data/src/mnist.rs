@@ -8,7 +8,7 @@ use crate::{DataError, Images};
 /// One of the four files of an MNIST-like data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct File {
-    /// The usual name, without `.gz`.
+    /// The usual name, without the extension of a compression.
     pub name: &'static str,
     /// The subfolder of burn-dataset's cache folder.
     pub split: &'static str,

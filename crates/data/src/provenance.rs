@@ -25,7 +25,8 @@ impl Provenance {
 
     /// Returns the provenance of tables.
     pub fn of_tables(tables: &Tables) -> Self {
-        let files = tables.files.iter().cloned().map(|(name, sha256)| DataFile { name, sha256 }).collect();
+        let file = |file: &crate::table::TableFile| DataFile { name: file.name.clone(), sha256: file.sha256.clone() };
+        let files = tables.files.iter().map(file).collect();
         Self { name: tables.origin.to_string(), files, unused: tables.unused.clone() }
     }
 

@@ -10,6 +10,7 @@ use crate::class_folders::{self, ClassFolders, file_name};
 #[cfg(feature = "download")]
 use crate::download;
 use crate::idx::KeepPixels;
+use crate::input::with_compressed;
 use crate::readers::{self, TABLES, table_extensions};
 use crate::tables::{TRAIN, VALIDATION, are_tables};
 use crate::unused::unused;
@@ -293,7 +294,7 @@ pub fn find(request: &Request, digits: Counts, log: &mut dyn FnMut(&str)) -> Res
 /// on demand.
 ///
 /// # Errors
-/// As [`find`]. Also fails if such a file is gzipped, or if the digits to draw need more bytes.
+/// As [`find`]. Also fails if such a file is compressed, or if the digits to draw need more bytes.
 pub fn find_within(
     request: &Request,
     digits: Counts,
@@ -414,7 +415,7 @@ fn download_to(folder: &Path, _: &mut dyn FnMut(&str)) -> Result<(), DataError> 
     Err(DataError::NoMnist { reason, folder: folder.to_owned() })
 }
 
-/// Reads the four IDX files of a folder, each plain or gzipped.
+/// Reads the four IDX files of a folder, each plain or compressed.
 ///
 /// The names are MNIST's (`train-images-idx3-ubyte`, or with a dot before `idx`). The layout of
 /// burn-dataset's cache, with `train/` and `test/`, is accepted too.
@@ -427,12 +428,12 @@ pub fn read_folder(folder: &Path) -> Result<Data, DataError> {
 
 /// Returns the path of an IDX file in a folder or its `train/` or `test/` subfolder.
 ///
-/// The file has its usual name or a dot before `idx`, plain or gzipped.
+/// The file has its usual name or a dot before `idx`, plain or compressed.
 fn idx_path(folder: &Path, file: &mnist::File) -> Option<PathBuf> {
     let dotted = file.name.replacen("-idx", ".idx", 1);
     let below = folder.join(file.split);
-    let names = [file.name.to_owned(), format!("{}.gz", file.name), dotted.clone(), format!("{dotted}.gz")];
-    names.iter().flat_map(|name| [folder.join(name), below.join(name)]).find(|path| path.is_file())
+    let names = [file.name, &dotted].into_iter().flat_map(with_compressed);
+    names.flat_map(|name| [folder.join(&name), below.join(name)]).find(|path| path.is_file())
 }
 
 /// Returns whether the folder has one of the four IDX files.

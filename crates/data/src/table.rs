@@ -17,14 +17,16 @@ use std::io::Read;
 
 use serde::Serialize;
 
-use chainrule_core::{ContentError, MAX_ABS_VALUE, name_problem};
+use chainrule_core::{ColumnKind, ContentError, MAX_ABS_VALUE, TextOptions, pluralize};
 
 use crate::builder::{ColumnIndices, TableBuilder, TablePart};
-use crate::cells::{Cells, MISSING, Unit};
+use crate::cells::{Cells, FileRows, MISSING, Unit};
 use crate::column::Column;
-use crate::decimal::decimal;
+use crate::decimal::{Form, decimal};
+use crate::header::Names;
 use crate::in_order::convert_in_order;
-use crate::readers::{Batches, Field, Fields, HowMany, Input, OpenTable, Record, RecordBlock, Records, open_table};
+use crate::read_as::ReadAs;
+use crate::readers::{Batches, Field, Fields, Input, OpenTable, Record, RecordBlock, Records, Required, TableContent};
 
 /// The selection of columns.
 #[derive(Clone, Copy, Debug, Default)]
@@ -39,6 +41,12 @@ pub struct Columns<'a> {
     pub group: Option<&'a str>,
     /// Feature columns whose fields are all read as texts, even if they look like numbers.
     pub texts: &'a [String],
+    /// How the text of the file is read.
+    pub text: TextOptions,
+    /// Columns whose values must be of a kind. A row with another value is bad (`data.bad_rows`).
+    pub required: &'a [(String, ColumnKind)],
+    /// Texts that mark a missing value in these columns, besides the usual ones.
+    pub missing: &'a [String],
 }
 
 /// A table in memory. Its fields are stored as they were read. A [`Recipe`] turns them into
@@ -57,7 +65,20 @@ pub struct Table {
     pub classes: Vec<String>,
     /// The group of each row, from 0. Empty if no groups were requested.
     pub(crate) groups: Vec<u32>,
-    /// The SHA-256 of the file, decompressed.
+    /// The kinds of columns that the file declares.
+    pub(crate) kinds: Vec<(String, ColumnKind)>,
+    /// The files that were read.
+    pub files: Vec<TableFile>,
+}
+
+/// A file that was read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TableFile {
+    /// The name, or the path beside other files. Empty if the content came from memory.
+    pub name: String,
+    /// What it was taken for.
+    pub read_as: ReadAs,
+    /// The SHA-256 of the content, decompressed.
     pub sha256: String,
 }
 
@@ -69,27 +90,24 @@ pub const MAX_ROW_LENGTH: u64 = 4 << 20;
 const MAX_LIST_LENGTH: usize = 250;
 
 impl Table {
-    /// Reads a table, plain or gzipped.
+    /// Reads a table, plain or compressed.
     ///
     /// `max_bytes` limits both the decompressed file and the numbers in memory.
     ///
     /// # Errors
     /// Returns what is wrong, with line and column.
     pub fn read(reader: impl Read, columns: Columns, max_bytes: u64) -> Result<Self, ContentError> {
-        Self::read_input(Input::new(reader), columns, max_bytes)
+        let mut tables = TableReader::new(columns, max_bytes);
+        tables.add(String::new(), Input::within(reader, max_bytes))?;
+        tables.finish()
     }
 
-    /// As [`Table::read`].
-    pub(crate) fn read_input(input: Input, columns: Columns, max_bytes: u64) -> Result<Self, ContentError> {
-        Ok(parse(open_table(input, max_bytes)?, columns, max_bytes)?)
-    }
-
-    /// Returns the column names.
+    /// Returns the names of the columns.
     ///
     /// # Errors
     /// Fails if these are not valid names.
-    pub(crate) fn header(input: Input, max_bytes: u64) -> Result<Vec<String>, ContentError> {
-        Ok(header(&mut open_table(input, max_bytes)?)?)
+    pub(crate) fn header(input: Input, options: TextOptions, max_bytes: u64) -> Result<Vec<String>, ContentError> {
+        Ok(header(&mut OpenTable::new(input, options, max_bytes)?.content)?.names)
     }
 
     /// Returns the number of rows.
@@ -140,6 +158,8 @@ pub struct ColumnSummary {
 /// A summary of a table, whether or not it can be used for training.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TableSummary {
+    /// What the file was taken for, and why.
+    pub read_as: ReadAs,
     /// The number of rows below the header.
     pub rows: u64,
     /// The SHA-256 of the file, decompressed.
@@ -154,40 +174,45 @@ impl TableSummary {
     /// # Errors
     /// Fails if the table has no header, or if a row has a different number of fields.
     pub fn read(reader: impl Read) -> Result<Self, ContentError> {
-        Self::read_input(Input::new(reader))
+        Self::read_with(reader, TextOptions::default())
     }
 
-    /// As [`TableSummary::read`].
-    pub(crate) fn read_input(input: Input) -> Result<Self, ContentError> {
-        let mut table = open_table(input, u64::MAX)?;
-        let header = header(&mut table)?;
+    /// Like [`read`](Self::read), with what is known of the text.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_with(reader: impl Read, options: TextOptions) -> Result<Self, ContentError> {
+        Self::read_input(Input::within(reader, u64::MAX), options)
+    }
+
+    /// As [`read_with`](Self::read_with).
+    pub(crate) fn read_input(input: Input, options: TextOptions) -> Result<Self, ContentError> {
+        let mut table = OpenTable::new(input, options, u64::MAX)?;
+        let Names { names: header, notes } = header(&mut table.content)?;
         let mut columns: Vec<ColumnCounts> = header.iter().map(|name| ColumnCounts::new(name)).collect();
-        let rows = match &mut table {
-            OpenTable::Records(records) => count_records(&mut **records, &header, &mut columns)?,
-            OpenTable::Batches(batches) => count_batches(&mut **batches, &mut columns)?,
+        let rows = match &mut table.content {
+            TableContent::Records(records) => count_records(&mut **records, &mut columns)?,
+            TableContent::Batches(batches) => count_batches(&mut **batches, &mut columns)?,
         };
         let columns = columns.into_iter().enumerate().map(|(j, ColumnCounts { mut summary, seen })| {
             summary.different = seen.0.map(|hashes| hashes.len());
-            if !table.is_readable(j) {
+            if table.content.unsupported(j).is_some() {
                 (summary.texts, summary.different) = (rows, None);
             }
             summary
         });
         let columns = columns.collect();
-        Ok(Self { rows, sha256: table.sha256(), columns })
+        Ok(Self { read_as: table.read_as(notes), rows, sha256: table.sha256(), columns })
     }
 }
 
 /// Counts the fields of all records. Returns the number of records.
-fn count_records(records: &mut dyn Records, header: &[String], columns: &mut [ColumnCounts]) -> Result<u64, String> {
+fn count_records(records: &mut dyn Records, columns: &mut [ColumnCounts]) -> Result<u64, String> {
     let (mut rows, mut block) = (0, RecordBlock::default());
-    while records.next(&mut block, HowMany::Some)? {
-        block.each(|record| {
-            if record.len() != header.len() {
-                return Err(format!("line {}{}", record.line, wrong_field_count(&record, header)));
-            }
+    while records.next_block(&mut block)? {
+        block.each(|row| {
             rows += 1;
-            record.iter().zip(&mut *columns).for_each(|(field, column)| column.add(field.trim_ascii()));
+            row.iter().zip(&mut *columns).for_each(|(field, column)| column.add(field.trim_ascii()));
             Ok(())
         })?;
     }
@@ -208,7 +233,7 @@ fn count_batches(batches: &mut dyn Batches, columns: &mut [ColumnCounts]) -> Res
     Ok(rows)
 }
 
-impl OpenTable<'_> {
+impl TableContent<'_> {
     fn unit(&self) -> Unit {
         match self {
             Self::Records(_) => Unit::Line,
@@ -216,17 +241,18 @@ impl OpenTable<'_> {
         }
     }
 
-    fn is_readable(&self, column: usize) -> bool {
+    fn unsupported(&self, column: usize) -> Option<&'static str> {
         match self {
-            Self::Records(_) => true,
-            Self::Batches(batches) => batches.unsupported(column).is_none(),
+            Self::Records(_) => None,
+            Self::Batches(batches) => batches.unsupported(column),
         }
     }
 
-    fn sha256(self) -> String {
+    /// Returns the kinds of columns that the file itself declares.
+    fn kinds(&self) -> &[(String, ColumnKind)] {
         match self {
-            Self::Records(records) => records.sha256(),
-            Self::Batches(batches) => batches.sha256(),
+            Self::Records(records) => records.kinds(),
+            Self::Batches(_) => &[],
         }
     }
 }
@@ -315,125 +341,135 @@ impl ColumnSummary {
     }
 }
 
-pub(crate) fn wrong_field_count(record: &Record, header: &[String]) -> String {
-    format!(": {} fields, but the header has {}", record.len(), header.len())
+/// Reads a table from one file after another. All must have the same columns.
+pub(crate) struct TableReader<'a> {
+    columns: Columns<'a>,
+    max_bytes: u64,
+    /// What is known after the first file.
+    table: Option<(Vec<String>, ColumnIndices, TableBuilder)>,
+    kinds: Vec<(String, ColumnKind)>,
+    files: Vec<TableFile>,
 }
 
-/// Returns a name without the white space around it.
-///
-/// White space inside quotes belongs to the name, but csv does not distinguish it from white space
-/// around the name. Such a name is refused, so that two different names are never confused.
-pub(crate) fn name(field: &[u8], has_quotes: bool) -> Result<&str, &'static str> {
-    let name = field.trim_ascii();
-    if name.starts_with(b"\"") && !field.starts_with(b"\"") {
-        return Err("begins with white space before a quote, so the quote would be part of it; remove the white space");
+impl<'a> TableReader<'a> {
+    pub(crate) fn new(columns: Columns<'a>, max_bytes: u64) -> Self {
+        Self { columns, max_bytes, table: None, kinds: Vec::new(), files: Vec::new() }
     }
-    if has_quotes && name.len() < field.len() {
-        return Err(
-            "begins or ends with white space in a row with quotes, where it may be part of the name; remove the white space or the quotes",
-        );
-    }
-    std::str::from_utf8(name).map_err(|_| "is not UTF-8")
-}
 
-fn parse(mut table: OpenTable, columns: Columns, max_bytes: u64) -> Result<Table, String> {
-    let header = header(&mut table)?;
-    let chosen = ColumnIndices::new(&header, columns)?;
-    let mut rows = TableBuilder::new(&header, &chosen, table.unit());
-    let append = |part| rows.append(part, max_bytes);
-    match &mut table {
-        OpenTable::Records(records) => convert_in_order(
-            || {
-                let mut block = RecordBlock::default();
-                Ok(records.next(&mut block, HowMany::Some)?.then_some(block))
-            },
-            |block| TablePart::parse(&block, &header, &chosen),
-            append,
-        )?,
-        OpenTable::Batches(batches) => {
-            let used = chosen.used();
-            for &column in &used {
-                if let Some(what) = batches.unsupported(column) {
-                    return Err(format!(
-                        "column {:?}: {what} are not supported; convert them to numbers or texts, or leave the column out (data.ignore)",
-                        header[column]
-                    ));
+    /// Reads a file, plain or compressed.
+    ///
+    /// # Errors
+    /// Returns what is wrong, with line and column.
+    pub(crate) fn add(&mut self, name: String, input: Input) -> Result<(), ContentError> {
+        let mut open = OpenTable::new(input, self.columns.text, self.max_bytes)?;
+        let Names { names, notes } = header(&mut open.content)?;
+        let (unit, kinds) = (open.content.unit(), open.content.kinds());
+        let (header, chosen, rows) = match &mut self.table {
+            Some(table) => {
+                if let Some(problem) = other_columns(&names, &table.0) {
+                    return Err(
+                        format!("{problem} in {}; files of one table share a header", self.files[0].name).into()
+                    );
                 }
+                table
             }
-            batches.choose(&used);
-            convert_in_order(|| batches.next(), |batch| TablePart::of_batch(&batch, &header, &chosen), append)?;
+            table => {
+                let chosen = ColumnIndices::new(&names, self.columns, kinds)?;
+                self.kinds = kinds.to_vec();
+                let rows = TableBuilder::new(&names, &chosen);
+                table.insert((names, chosen, rows))
+            }
+        };
+        rows.cells.files.push(FileRows { first: rows.cells.lines.len(), name: name.clone(), unit });
+        let append = |part| rows.append(part, self.max_bytes);
+        match &mut open.content {
+            TableContent::Records(records) => {
+                records.require(required(header, self.columns));
+                convert_in_order(
+                    || {
+                        let mut block = RecordBlock::default();
+                        Ok(records.next_block(&mut block)?.then_some(block))
+                    },
+                    |block| TablePart::parse(&block, header, chosen),
+                    append,
+                )?;
+            }
+            TableContent::Batches(batches) => {
+                let used = chosen.used();
+                for &column in &used {
+                    if let Some(what) = batches.unsupported(column) {
+                        return Err(ContentError::new(format!(
+                            "column {:?}: {what} are not supported; convert them to numbers or texts, or leave the column out (data.ignore)",
+                            header[column]
+                        )));
+                    }
+                }
+                batches.choose(&used);
+                convert_in_order(|| batches.next(), |batch| TablePart::of_batch(&batch, header, chosen), append)?;
+            }
         }
+        self.files.push(TableFile { name, read_as: open.read_as(notes), sha256: open.sha256() });
+        Ok(())
     }
-    let TableBuilder { mut cells, labels, classes, groups, .. } = rows;
-    cells.columns.iter_mut().for_each(Column::close);
-    let classes = classes.iter().map(str::to_owned).collect();
-    if cells.lines.is_empty() {
-        return Err(match cells.unit {
-            Unit::Line => "it has no rows below its header".to_owned(),
-            Unit::Row => "it has no rows".to_owned(),
-        });
+
+    /// Returns the table.
+    ///
+    /// # Errors
+    /// Fails if there is no row.
+    pub(crate) fn finish(self) -> Result<Table, ContentError> {
+        let no_rows = || ContentError::new("it has no rows below its header");
+        let (header, _, rows) = self.table.ok_or_else(no_rows)?;
+        let TableBuilder { mut cells, labels, classes, groups, .. } = rows;
+        if cells.lines.is_empty() {
+            return Err(match cells.unit() {
+                Unit::Line => no_rows(),
+                Unit::Row => ContentError::new("it has no rows"),
+            });
+        }
+        cells.columns.iter_mut().for_each(Column::close);
+        if let [file] = &mut cells.files[..] {
+            file.name.clear();
+        }
+        let classes = classes.iter().map(str::to_owned).collect();
+        Ok(Table { cells, header, labels, classes, groups, kinds: self.kinds, files: self.files })
     }
-    Ok(Table { cells, labels, classes, groups, sha256: table.sha256(), header })
+}
+
+/// Says how the columns of a file differ from those of the first file.
+fn other_columns(names: &[String], first: &[String]) -> Option<String> {
+    let different = names.iter().zip(first).position(|(own, other)| own != other);
+    match different {
+        Some(j) => Some(format!("its column {} is {:?}, but {:?}", j + 1, names[j], first[j])),
+        None if names.len() == first.len() => None,
+        None => Some(format!("it has {}, but there are {}", pluralize(names.len(), "column"), first.len())),
+    }
+}
+
+/// Returns which fields must have a value of a kind.
+fn required(header: &[String], columns: Columns) -> Vec<Required> {
+    let of_column = |(name, kind): &(String, ColumnKind)| {
+        let position = header.iter().position(|column| column == name)?;
+        Some(Required { position, name: name.clone(), kind: *kind, missing: columns.missing.to_vec() })
+    };
+    columns.required.iter().filter_map(of_column).collect()
 }
 
 /// Reads the column names.
-fn header(table: &mut OpenTable) -> Result<Vec<String>, String> {
-    let records = match table {
-        OpenTable::Batches(batches) => {
-            let names = batches.names();
-            return match names.is_empty() {
-                true => Err("it has no columns".to_owned()),
-                false => self::names(&names.iter().map(String::as_bytes).collect::<Vec<_>>(), false),
-            };
+fn header(content: &mut TableContent) -> Result<Names, String> {
+    match content {
+        TableContent::Records(records) => {
+            let mut record = Record::default();
+            records.next(&mut record)?;
+            if record.fields.is_empty() {
+                return Err("it is empty; expected a header row of names".to_owned());
+            }
+            let names = Names::of(&record.fields, record.has_quotes);
+            names.map_err(|problem| format!("line {}: {problem}", records.line()))
         }
-        OpenTable::Records(records) => records,
-    };
-    let mut block = RecordBlock::default();
-    records.next(&mut block, HowMany::One)?;
-    let mut header = Vec::new();
-    block.each(|record| {
-        let fields: Vec<&[u8]> = record.iter().collect();
-        header = names(&fields, record.has_quotes).map_err(|problem| format!("line 1: {problem}"))?;
-        if header.iter().all(|name| name.parse::<f64>().is_ok()) {
-            return Err("line 1: it has only numbers; expected a header row of names".to_owned());
-        }
-        Ok::<_, String>(())
-    })?;
-    if header.is_empty() {
-        return Err("it is empty; expected a header row of names".to_owned());
-    }
-    Ok(header)
-}
-
-/// Returns the column names.
-fn names(fields: &[&[u8]], has_quotes: bool) -> Result<Vec<String>, String> {
-    let mut header: Vec<String> = Vec::new();
-    if fields.len() > MAX_COLUMNS {
-        return Err(format!("it has {} columns; at most {MAX_COLUMNS} are supported", fields.len()));
-    }
-    for (i, name) in fields.iter().enumerate() {
-        let column = i + 1;
-        let name = self::name(name, has_quotes).map_err(|problem| format!("the name of column {column} {problem}"))?;
-        // As pandas names them. It writes its index without a name.
-        if name.is_empty() {
-            let is_taken = |name: &String| {
-                fields.iter().any(|field| field.trim_ascii() == name.as_bytes()) || header.contains(name)
-            };
-            let again = (1..).map(|times| format!("Unnamed: {i}.{times}"));
-            let free = std::iter::once(format!("Unnamed: {i}")).chain(again).find(|name| !is_taken(name));
-            header.push(free.expect("some number is free"));
-            continue;
-        }
-        if let Some(problem) = name_problem(name) {
-            return Err(format!("the name of column {column} {problem}"));
-        }
-        header.push(name.to_owned());
-    }
-    let mut sorted: Vec<&String> = header.iter().collect();
-    sorted.sort();
-    match sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(pair) => Err(format!("two columns are named {:?}", pair[0])),
-        None => Ok(header),
+        TableContent::Batches(batches) => match batches.names() {
+            names if names.is_empty() => Err("it has no columns".to_owned()),
+            names => Names::of(&names.into(), false),
+        },
     }
 }
 
@@ -480,7 +516,12 @@ pub(crate) fn no_number(text: &str) -> String {
         Ok(number) if number.is_finite() => format!("{number:e} is not between ±{MAX_ABS_VALUE:e}"),
         _ => {
             let shown: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(40).collect();
-            format!("{shown:?} is not a number; {ADVICE}")
+            let hint = match Form::of(text.as_bytes()) {
+                Form::Other => "",
+                form if form.has_comma() => " (its comma is a decimal mark only with data.decimal = \"comma\")",
+                _ => " (marks between groups of digits are not read)",
+            };
+            format!("{shown:?} is not a number{hint}; {ADVICE}")
         }
     }
 }

@@ -2,16 +2,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use chainrule_core::{ColumnKind, ColumnRecipe, ContentError, Recipe, UnusedFiles, pluralize};
+use chainrule_core::{ColumnKind, ColumnRecipe, ContentError, Recipe, TextOptions, UnusedFiles, pluralize};
 
 use crate::cells::{Cell, Cells, are_missing};
 use crate::class_folders::file_name;
 use crate::encode::{Encoder, Unseen};
 use crate::learn::{RecipeOptions, learn};
+use crate::read_as::ReadAs;
 use crate::readers::{Input, part_files, table_extensions};
-use crate::table::{Columns, Table, TableSummary, number, sorted_labels};
+use crate::table::{Columns, Table, TableFile, TableReader, TableSummary, number, sorted_labels};
+use crate::table_files::{are_several, open, table_files};
 use crate::unused::unused;
-use crate::{DataError, Holdout, Origin, Request, Rows, idx};
+use crate::{DataError, Holdout, Origin, Request, Rows};
 
 /// The options for reading tables.
 #[derive(Clone, Debug)]
@@ -22,6 +24,8 @@ pub struct TableRequest {
     pub ignored: Vec<String>,
     /// The column whose values group the rows. Rows of one group are held out together.
     pub group: Option<String>,
+    /// How the text of the files is read.
+    pub text: TextOptions,
     /// How the columns become features.
     pub recipe: RecipeSource,
     /// The labels to use as classes, in the order of their positions; `None` means all labels.
@@ -95,6 +99,11 @@ pub(crate) fn categories(recipe: &Recipe) -> Vec<String> {
     recipe.columns.iter().filter(is_category).map(|column| column.name.clone()).collect()
 }
 
+/// Returns the columns of a recipe with their kinds.
+pub(crate) fn kinds(recipe: &Recipe) -> Vec<(String, ColumnKind)> {
+    recipe.columns.iter().map(|column| (column.name.clone(), column.encoding.kind())).collect()
+}
+
 /// The tables of a training as they were read: one file, or one for training and one for
 /// validation. Labels are known, features are not yet.
 #[derive(Clone, Debug)]
@@ -120,8 +129,8 @@ pub struct LabelCounts {
 pub struct Tables {
     /// The origin.
     pub origin: Origin,
-    /// The names and checksums of the files.
-    pub files: Vec<(String, String)>,
+    /// The files.
+    pub files: Vec<TableFile>,
     /// How the columns became features.
     pub recipe: Recipe,
     /// The labels, in the order of their positions.
@@ -156,9 +165,29 @@ pub struct TableSplit {
 }
 
 impl Tables {
-    /// Returns notes for people about rows and values.
+    /// Returns notes on what is unusual in the files, and on rows that cannot be read.
+    pub fn notes_on_files(&self) -> Vec<String> {
+        let about = |read_as: &ReadAs| [read_as.message(), read_as.skipped_message()];
+        let of_file = |TableFile { name, read_as, .. }: &TableFile| {
+            let notes = about(read_as).into_iter().flatten();
+            let prefix = if self.files.len() > 1 { format!("{name}: ") } else { String::new() };
+            notes.map(|note| format!("{prefix}{note}")).collect::<Vec<_>>()
+        };
+        self.files.iter().flat_map(of_file).collect()
+    }
+
+    /// Returns notes for people about files, rows and values.
     pub fn notes(&self) -> Vec<String> {
-        let mut notes = Vec::new();
+        let mut notes = self.notes_on_rows();
+        if self.is_validated_on_training {
+            notes.push("no rows are held out; validation figures are those of the training rows".to_owned());
+        }
+        notes
+    }
+
+    /// Like [`notes`](Self::notes), without a note on the missing validation set.
+    pub fn notes_on_rows(&self) -> Vec<String> {
+        let mut notes = self.notes_on_files();
         let parts = if self.is_validated_on_training { &self.parts[..1] } else { &self.parts[..] };
         let unlabelled: usize = parts.iter().map(|part| part.unlabelled).sum();
         let are = |rows: usize| if rows == 1 { "is" } else { "are" };
@@ -175,9 +204,7 @@ impl Tables {
         if self.has_groups && !self.is_held_out {
             notes.push("data.group holds no rows out here; it is only left out of the features".to_owned());
         }
-        if self.is_validated_on_training {
-            notes.push("no rows are held out; validation figures are those of the training rows".to_owned());
-        } else {
+        if !self.is_validated_on_training {
             let of_validation = self.parts[1].unseen.iter().filter_map(Unseen::message);
             notes.extend(of_validation.map(|message| format!("validation rows, {message}")));
         }
@@ -199,14 +226,14 @@ pub struct TableSummaries {
 pub(crate) const TRAIN: &str = "train";
 pub(crate) const VALIDATION: [&str; 4] = ["validation", "valid", "val", "test"];
 
-/// Returns the path of the table with this name in a folder, plain or gzipped.
+/// Returns the path of the table with this name in a folder, plain or compressed.
 fn in_folder(folder: &Path, name: &str) -> Option<PathBuf> {
     table_extensions().map(|ending| folder.join(format!("{name}{ending}"))).find(|path| path.is_file())
 }
 
-/// Returns whether a path names tables: any file, or a folder with a training table.
+/// Returns whether a path names tables: any file, several files, or a folder with a training table.
 pub(crate) fn are_tables(path: &Path) -> bool {
-    path.is_file() || in_folder(path, TRAIN).is_some()
+    path.is_file() || in_folder(path, TRAIN).is_some() || are_several(path)
 }
 
 /// Lists the unused files of a folder of tables.
@@ -225,11 +252,11 @@ impl Request {
     ///
     /// # Errors
     /// Fails if a table cannot be read or is not a table.
-    pub fn summarize_tables(&self) -> Result<Option<TableSummaries>, DataError> {
+    pub fn summarize_tables(&self, text: TextOptions) -> Result<Option<TableSummaries>, DataError> {
         let Some(path) = self.path().filter(|path| are_tables(path)) else { return Ok(None) };
-        let (paths, unused) = match path.is_file() {
-            true => (vec![path], UnusedFiles::default()),
-            false => {
+        let (paths, unused) = match path.is_dir() {
+            false => (table_files(&path)?, UnusedFiles::default()),
+            true => {
                 let validation = VALIDATION.iter().find_map(|name| in_folder(&path, name));
                 let paths: Vec<PathBuf> = in_folder(&path, TRAIN).into_iter().chain(validation).collect();
                 let unused = unused_tables(&path, paths.clone());
@@ -237,7 +264,7 @@ impl Request {
             }
         };
         let about = |path: PathBuf| {
-            let about = TableSummary::read_input(Input::of_file(idx::open(&path)?));
+            let about = TableSummary::read_input(Input::of_file(open(&path)?, u64::MAX), text);
             Ok((
                 path.display().to_string(),
                 about.map_err(|problem| DataError::Table { path, problem: problem.to_string() })?,
@@ -253,18 +280,22 @@ impl Request {
     ///
     /// # Errors
     /// As [`RawTables::read`] and [`RawTables::into_tables`].
-    pub fn learn_recipe(&self, label: Option<&str>, resident_bytes: u64) -> Result<Option<Recipe>, DataError> {
+    pub fn learn_recipe(
+        &self,
+        label: Option<&str>,
+        text: TextOptions,
+        resident_bytes: u64,
+    ) -> Result<Option<Recipe>, DataError> {
         let Some(path) = self.table() else { return Ok(None) };
-        let path = if path.is_file() { path } else { in_folder(&path, TRAIN).unwrap_or(path) };
-        let columns = Columns { label, ..Columns::default() };
-        let recipe = Table::read_input(Input::of_file(idx::open(&path)?), columns, resident_bytes)
-            .and_then(|table| table.learn_recipe(&RecipeOptions::default()));
+        let path = in_folder(&path, TRAIN).unwrap_or(path);
+        let columns = Columns { label, text, ..Columns::default() };
+        let recipe = read_files(&path, columns, resident_bytes)?.learn_recipe(&RecipeOptions::default());
         recipe.map(Some).map_err(|problem| DataError::Table { path, problem: problem.to_string() })
     }
 }
 
 impl RawTables {
-    /// Reads a file, or the training table of a folder with `train.csv` and `validation.csv`,
+    /// Reads a file, several files, or the training table of a folder with `train.csv` and `validation.csv`,
     /// `valid.csv`, `val.csv` or `test.csv`.
     ///
     /// # Errors
@@ -273,7 +304,7 @@ impl RawTables {
         if let Some(problem) = request.problem() {
             return Err(DataError::Table { path: path.to_owned(), problem });
         }
-        let (train, validation, unused) = if path.is_file() {
+        let (train, validation, unused) = if path.is_file() || are_several(path) {
             (path.to_owned(), None, UnusedFiles::default())
         } else {
             std::fs::metadata(path).map_err(|problem| DataError::Read { path: path.to_owned(), problem })?;
@@ -322,7 +353,7 @@ impl RawTables {
             (!table.groups.is_empty()).then(|| labels.known_rows().map(|row| table.groups[row]).collect());
         holdout.validation_mask(&known, groups.as_deref()).map(Some).map_err(|class| {
             let row = labels.of_row.iter().position(|&label| label == class).unwrap_or_default();
-            let (class, place) = (&labels.classes[usize::from(class)], table.cells.row(row));
+            let (class, place) = (&labels.classes[usize::from(class)], table.cells.place(row));
             let problem = match &request.group {
                 None => format!(
                     "{place}: the only row of the label {class:?}; a class needs at least two: one for training, one for validation; add a row, list other classes in data.classes, or hold out no rows (data.validation_fraction = 0)"
@@ -357,8 +388,8 @@ impl RawTables {
             let problem = format!("no column {unknown:?}, which data.columns names; {}", train.known());
             return Err(wrong(&train_path, problem));
         }
-        let Table { cells, sha256, .. } = train;
-        let mut files = vec![(file_name(&train_path), sha256)];
+        let declared = train.kinds.clone();
+        let Table { cells, mut files, .. } = train;
         // The rows of each part.
         let n_held_out = mask.iter().flatten().filter(|is_held_out| **is_held_out).count();
         let mut rows = [labels.known_rows().count() - n_held_out, n_held_out].map(Vec::with_capacity);
@@ -368,7 +399,8 @@ impl RawTables {
         let recipe = match &request.recipe {
             RecipeSource::Model(recipe) => recipe.clone(),
             RecipeSource::Learn(options) => {
-                learn(&cells, &rows[0], options).map_err(|problem| wrong(&train_path, problem))?
+                let options = options.with_declared(&declared);
+                learn(&cells, &rows[0], &options).map_err(|problem| wrong(&train_path, problem))?
             }
         };
         let Labels { classes, of_row } = labels;
@@ -381,7 +413,7 @@ impl RawTables {
             None => (Arc::clone(&train), true),
             Some(path) => {
                 let table = read(&path, request, Some(&recipe))?;
-                files.push((file_name(&path), table.sha256.clone()));
+                files.extend(table.files.iter().cloned());
                 let has_other_labels = !train.left_out.is_empty();
                 let labels = Labels::of_validation(&table, &classes, request, &train_path, has_other_labels)
                     .map_err(|problem| wrong(&path, problem))?;
@@ -442,8 +474,10 @@ fn read(path: &Path, request: &TableRequest, recipe: Option<&Recipe>) -> Result<
     let problem = |problem| DataError::Table { path: path.to_owned(), problem };
     let Some(label) = request.label.as_deref() else {
         // Read the header, to list the columns in the error.
-        let columns = Table::header(Input::of_file(idx::open(path)?), request.resident_bytes)
-            .map_err(|error| problem(error.to_string()))?;
+        let first = table_files(path)?.swap_remove(0);
+        let input = Input::of_file(open(&first)?, request.resident_bytes);
+        let columns =
+            Table::header(input, request.text, request.resident_bytes).map_err(|error| problem(error.to_string()))?;
         return Err(DataError::NoLabel { path: path.to_owned(), columns: crate::table::listed(&columns) });
     };
     let named = match (&request.recipe, recipe) {
@@ -451,6 +485,10 @@ fn read(path: &Path, request: &TableRequest, recipe: Option<&Recipe>) -> Result<
         (RecipeSource::Learn(_), None) => None,
     };
     let texts = recipe.map_or_else(|| request.texts(), categories);
+    let required = match (&request.recipe, recipe) {
+        (_, Some(recipe)) | (RecipeSource::Model(recipe), None) => kinds(recipe),
+        (RecipeSource::Learn(options), None) => options.kinds.clone().into_iter().collect(),
+    };
     let columns = Columns {
         features: named.as_deref(),
         ignored: if named.is_some() { &[] } else { &request.ignored },
@@ -458,16 +496,31 @@ fn read(path: &Path, request: &TableRequest, recipe: Option<&Recipe>) -> Result<
         // A table for validation needs no groups.
         group: request.group.as_deref().filter(|_| recipe.is_none() && (named.is_none() || request.holdout.is_some())),
         texts: &texts,
+        text: request.text,
+        required: &required,
+        missing: recipe.map_or_else(|| request.missing(), |recipe| &recipe.missing),
     };
-    let file = idx::open(path)?;
-    let bytes = file.metadata().map_err(|problem| DataError::Read { path: path.to_owned(), problem })?.len();
-    if bytes > request.resident_bytes {
-        return Err(problem(format!(
-            "its {bytes} bytes are more than data.resident_bytes = {} allows in memory",
-            request.resident_bytes
-        )));
+    read_files(path, columns, request.resident_bytes)
+}
+
+/// Reads all files that a path names as one table.
+fn read_files(path: &Path, columns: Columns, max_bytes: u64) -> Result<Table, DataError> {
+    let files = table_files(path)?;
+    let (mut tables, mut bytes) = (TableReader::new(columns, max_bytes), 0);
+    for file in &files {
+        let problem = |problem| DataError::Table { path: file.clone(), problem };
+        let content = open(file)?;
+        bytes += content.metadata().map_err(|problem| DataError::Read { path: file.clone(), problem })?.len();
+        if bytes > max_bytes {
+            let so_far = if files.len() > 1 { "so far, " } else { "" };
+            return Err(problem(format!(
+                "{so_far}its {bytes} bytes are more than data.resident_bytes = {max_bytes} allows in memory"
+            )));
+        }
+        let name = if files.len() > 1 { file.display().to_string() } else { file_name(file) };
+        tables.add(name, Input::of_file(content, max_bytes)).map_err(|error| problem(error.to_string()))?;
     }
-    Table::read_input(Input::of_file(file), columns, request.resident_bytes).map_err(|error| problem(error.to_string()))
+    tables.finish().map_err(|error| DataError::Table { path: path.to_owned(), problem: error.to_string() })
 }
 
 /// The most different numbers in a label column that are taken for classes without being asked.
@@ -549,7 +602,7 @@ impl Labels {
         let unknown = occurring(table, request.missing()).into_iter().find(|label| !classes.contains(label));
         match unknown.filter(|_| !has_other_labels) {
             Some(label) => {
-                let place = table.cells.row(first_row(table, &label));
+                let place = table.cells.place(first_row(table, &label));
                 Err(format!("{place}: the label {label:?} occurs in no row of {}", train.display()))
             }
             None => Ok(labels),
@@ -631,8 +684,8 @@ fn repeated_number(table: &Table, classes: &[String]) -> Option<String> {
             }
             return Some(format!(
                 "{}: the label {second:?} is the same number as {first:?} in {}; write each class in one way, or list all classes in data.classes",
-                table.cells.row(first_row(table, second)),
-                table.cells.row(first_row(table, first))
+                table.cells.place(first_row(table, second)),
+                table.cells.place(first_row(table, first))
             ));
         }
     }
@@ -693,6 +746,22 @@ pub struct InputTable {
     pub rows: Rows,
     /// Values that no training row has.
     pub unseen: Vec<Unseen>,
+    /// What the file was taken for.
+    pub read_as: ReadAs,
+}
+
+impl InputTable {
+    /// Returns what is unusual in the file, one sentence each.
+    pub fn notes(&self) -> Vec<String> {
+        let about = [self.read_as.message(), self.read_as.skipped_message()].into_iter().flatten();
+        about.chain(self.unseen.iter().filter_map(Unseen::message)).collect()
+    }
+
+    /// Returns the number of a row among all rows of the file, from 0. It counts the rows that were
+    /// left out.
+    pub fn number_in_file(&self, row: usize) -> usize {
+        self.read_as.skipped.position_in_file(row)
+    }
 }
 
 impl Table {
@@ -702,7 +771,7 @@ impl Table {
     /// Returns an error if no column is left, or if a value does not fit the kind of its column.
     pub fn learn_recipe(&self, options: &RecipeOptions) -> Result<Recipe, ContentError> {
         let rows: Vec<u32> = (0..self.len() as u32).collect();
-        Ok(learn(&self.cells, &rows, options)?)
+        Ok(learn(&self.cells, &rows, &options.with_declared(&self.kinds))?)
     }
 
     /// Encodes all rows by a recipe, without their labels.
@@ -714,8 +783,9 @@ impl Table {
     /// Panics if the table lacks a column of the recipe.
     pub fn encode(self, recipe: &Recipe) -> Result<InputTable, ContentError> {
         let n = self.len();
+        let read_as = self.files.into_iter().next().expect("a table was read from a file").read_as;
         let shared = SharedTable::new(self.cells, vec![0; n], recipe);
         let TableSplit { rows, unseen, .. } = shared.part((0..n as u32).collect())?;
-        Ok(InputTable { rows, unseen })
+        Ok(InputTable { rows, unseen, read_as })
     }
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use arrow_array::types::{Int8Type, Int32Type};
 use arrow_array::{ArrayRef, DictionaryArray, Float64Array, Int64Array, RecordBatch, RecordBatchOptions, StringArray};
 use arrow_ipc::writer::{DictionaryHandling, FileWriter, IpcWriteOptions, StreamWriter};
-use chainrule_core::{ColumnKind, Preprocessing, Recipe, WhyLeftOut};
+use chainrule_core::{ColumnKind, Preprocessing, Recipe, TextOptions, WhyLeftOut};
 use chainrule_data::readers::{READERS, Reader};
 use chainrule_data::table::{Columns, Table, TableSummary};
 use chainrule_data::{Holdout, RecipeOptions, RecipeSource, Request, TableRequest, Tables, input_files, sha256};
@@ -44,6 +44,7 @@ const FILES: [&str; 14] = [
 fn request(recipe: RecipeSource) -> TableRequest {
     TableRequest {
         label: Some("label".to_owned()),
+        text: TextOptions::default(),
         ignored: Vec::new(),
         group: Some("code".to_owned()),
         recipe,
@@ -82,7 +83,9 @@ fn a_table_has_the_same_recipe_and_rows_in_each_format() {
             let path = fixture(name);
             let tables = Tables::read(&path, request).unwrap();
             assert_eq!(content(&tables), content(&csv), "{name}");
-            assert_eq!(tables.files, [(name.to_owned(), sha256([&std::fs::read(&path).unwrap()[..]]))]);
+            let [file] = &tables.files[..] else { panic!("{name}: {:?}", tables.files) };
+            let sha = sha256([&std::fs::read(&path).unwrap()[..]]);
+            assert_eq!((&*file.name, &file.sha256), (name, &sha));
             // The first row has the number 1, and the line 2 in a CSV file.
             let rows = &tables.parts[1].rows;
             let numbers = |rows: &chainrule_data::Rows| (0..rows.len()).map(|row| rows.line(row).unwrap()).collect();
@@ -90,8 +93,8 @@ fn a_table_has_the_same_recipe_and_rows_in_each_format() {
             assert_eq!(own, of_csv.iter().map(|line| line - 1).collect::<Vec<_>>());
 
             // A model predicts from each.
-            let input = input_files::read_table(&path, &csv.recipe).unwrap();
-            let of_csv = input_files::read_table(&fixture("table.csv"), &csv.recipe).unwrap();
+            let input = input_files::read_table(&path, &csv.recipe, TextOptions::default()).unwrap();
+            let of_csv = input_files::read_table(&fixture("table.csv"), &csv.recipe, TextOptions::default()).unwrap();
             let features = |rows: chainrule_data::Rows| rows.into_features(&Preprocessing::Raw, |x| x).unwrap();
             assert_eq!(features(input.rows), features(of_csv.rows), "{name}");
         }
@@ -113,9 +116,11 @@ fn a_summary_counts_what_that_of_the_csv_file_counts() {
         // A gzipped file and a stream have no random access.
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
         encoder.write_all(&bytes).unwrap();
-        assert_eq!(TableSummary::read(&encoder.finish().unwrap()[..]).unwrap(), about);
+        let mut packed = TableSummary::read(&encoder.finish().unwrap()[..]).unwrap();
+        assert_eq!(packed.read_as.facts.remove(0).is, "gzip", "{name}");
+        assert_eq!(packed, about);
         let request = Request::Folder(fixture(name));
-        assert_eq!(request.summarize_tables().unwrap().unwrap().files[0].1, about, "{name}");
+        assert_eq!(request.summarize_tables(TextOptions::default()).unwrap().unwrap().files[0].1, about, "{name}");
     }
 }
 

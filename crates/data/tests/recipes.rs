@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use chainrule_core::{ColumnKind, Encoding, Recipe, Standardization, WhyLeftOut};
+use chainrule_core::{ColumnKind, Encoding, Recipe, Standardization, TextOptions, WhyLeftOut};
 use chainrule_data::{Holdout, RecipeOptions, RecipeSource, RowBuffer, Rows, TableRequest, Tables, Unseen};
 use rand::rngs::SmallRng;
 use rand::seq::SliceRandom;
@@ -19,6 +19,7 @@ fn request(recipe: RecipeSource) -> TableRequest {
         label: Some("y".to_owned()),
         ignored: Vec::new(),
         group: None,
+        text: TextOptions::default(),
         recipe,
         classes: None,
         holdout: None,
@@ -170,6 +171,37 @@ fn rare_levels_share_a_feature() {
     assert_eq!(limited(2, 1), ["x=a", "x=b", "x=(other)"]);
     assert_eq!(limited(1000, 2), ["x=a", "x=b", "x=c", "x=(other)"]);
     assert_eq!(limited(3, 3), ["x=a", "x=b", "x=(other)"]);
+    let limits = RecipeOptions { min_rows: 9, ..options() };
+    let problem = read_with(&column("x", &levels), &request(RecipeSource::Learn(limits))).unwrap_err();
+    assert!(problem.contains("choose a smaller number, or leave the column out by data.ignore"), "{problem}");
+}
+
+/// A level that no training row has is told from the rare ones, which share its feature.
+#[test]
+fn new_levels_that_count_as_other_are_told() {
+    let training = column("x", &["a", "a", "b", "b", "1.50", "7", "c", "a", "b", "a"]);
+    let recipe = read(&training, RecipeOptions { min_rows: 2, ..options() }).recipe;
+    assert_eq!(recipe.feature_names(), ["x=a", "x=b", "x=(other)", "other"]);
+    let kept = serde_json::to_string(&recipe).unwrap();
+    let encode = |recipe: &Recipe, levels: &[&str]| {
+        let tables = read_with(&column("x", levels), &request(RecipeSource::Model(recipe.clone()))).unwrap();
+        let others: Vec<usize> =
+            (0..levels.len()).filter(|&row| features(&tables.parts[0].rows)[row][2] == 1.0).collect();
+        (others, tables.parts[0].unseen.iter().filter_map(Unseen::message).collect::<Vec<String>>())
+    };
+    // With a text, numbers are read as in the training; without one they are numbers of the file.
+    for rare in [["1.5", "7.0", "c", "b"], ["1.500", "7", "7", "1.5"]] {
+        assert_eq!(encode(&recipe, &rare).1, Vec::<String>::new(), "{rare:?}");
+    }
+    let (others, messages) = encode(&recipe, &["a", "new", "c", "8", "new"]);
+    assert_eq!(others, [1, 2, 3, 4]);
+    let expected = "column \"x\": 3 rows have a level that no training row has, such as \"new\"; it counts as (other)";
+    assert_eq!(messages, [expected]);
+    assert_eq!(encode(&serde_json::from_str(&kept).unwrap(), &["new", "a"]).1.len(), 1);
+    // A recipe of an earlier version has no rare levels.
+    let mut earlier: serde_json::Value = serde_json::from_str(&kept).unwrap();
+    assert!(earlier["columns"][0].as_object_mut().unwrap().remove("rare").is_some());
+    assert_eq!(encode(&serde_json::from_value(earlier).unwrap(), &["new", "a"]), (vec![0], Vec::new()));
 }
 
 #[test]

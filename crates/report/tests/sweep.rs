@@ -73,6 +73,7 @@ fn synthetic_sweep(keys: &[&str], change: impl Fn(usize, &mut Summary) -> bool) 
         config: "made-up.toml".to_owned(),
         text: String::new(),
         set: Vec::new(),
+        of_sgd: Vec::new(),
         threads: 1,
         grid: Grid::new(keys).unwrap(),
         manifests: Vec::<Manifest>::new(),

@@ -3,6 +3,7 @@
 //! fuzzer finds.
 
 mod columnar;
+mod compressed;
 mod config;
 mod gzip;
 mod idx;
@@ -28,6 +29,7 @@ pub struct Format {
 pub const FORMATS: [Format; 10] = [
     Format { name: "idx", seeds: idx::seeds, check: idx::check },
     Format { name: "gzip", seeds: gzip::seeds, check: gzip::check },
+    Format { name: "compressed", seeds: compressed::seeds, check: compressed::check },
     Format { name: "picture", seeds: picture::seeds, check: picture::check },
     Format { name: "config", seeds: config::seeds, check: config::check },
     Format { name: "safetensors", seeds: safetensors::seeds, check: safetensors::check },

@@ -11,6 +11,10 @@ pub fn seeds() -> Vec<Vec<u8>> {
         "\u{feff}y,\"a, b\",c\r\n10,-1,+.5\r\n\r\n9,2,1e10\r\n",
         "c,y,a\n1,\"x\"\"y\",2\n2,\"x\ny\",3",
         "y,c,a\nu,0,1\nv,0,2\nu,1,\n",
+        "sep=;\ny;a;c;\nu;1,5;2.000,5;\nv;2,5;3;\n",
+        "c\ta\nr1\t1\t2\nr2\t3\t4\n",
+        "@relation r\n@attribute c {1, 'x y'}\n@attribute a real\n@attribute y {u,v}\n@data\n1,2,u\n'x y',?,v\n",
+        "y\0,\0a\0,\0c\0\n\0u\0,\x001\0,\x002\0\n\0",
     ]
     .map(|text| text.as_bytes().to_vec())
     .into()
@@ -51,7 +55,7 @@ fn is_whole(table: Table, columns: Columns) {
     };
     assert_eq!((recipe.problem(), recipe.feature_names().len()), (None, recipe.n_features()));
     let n = table.len();
-    let InputTable { rows, unseen } = table.encode(&recipe).expect("the recipe was learnt from these rows");
+    let InputTable { rows, unseen, .. } = table.encode(&recipe).expect("the recipe was learnt from these rows");
     assert_eq!((rows.len(), rows.n_features(), unseen), (n, recipe.n_features(), Vec::new()));
     let lines: Vec<u32> = (0..n).filter_map(|row| rows.line(row)).collect();
     assert!(lines.len() == n && lines.is_sorted() && lines.iter().all(|&line| line >= 1));

@@ -123,17 +123,19 @@ fn plan(
         Some(previous) if keys.is_empty() => previous.grid.clone(),
         _ => Grid::new(keys).map_err(|error| anyhow!("--grid: {error}"))?,
     };
-    let (config, text, mut set) = match (previous, &options.config) {
-        (Some(previous), None) => (previous.config.clone(), previous.text.clone(), previous.set.clone()),
+    let (config, text, mut set, of_sgd) = match (previous, &options.config) {
+        (Some(previous), None) => {
+            (previous.config.clone(), previous.text.clone(), previous.set.clone(), previous.of_sgd.clone())
+        }
         (_, named) => {
             experiment::check_overrides(&options.override_options, named.as_deref())?;
             let of_table = match named {
                 None => table_defaults::find(&options.override_options, &options.table)?,
                 Some(_) => None,
             };
-            let read = match of_table {
-                Some(table) => Ok(table.experiment),
-                None => experiment::read(named.as_deref()),
+            let (read, of_sgd) = match of_table {
+                Some(table) => (Ok(table.experiment), table.of_sgd),
+                None => (experiment::read(named.as_deref()), Vec::new()),
             };
             let experiment::Experiment { file, text } = read.map_err(|error| match named {
                 Some(path) if !path.exists() && !error.to_string().ends_with('?') => {
@@ -141,11 +143,11 @@ fn plan(
                 }
                 _ => error,
             })?;
-            (file, text, Vec::new())
+            (file, text, Vec::new(), of_sgd)
         }
     };
     set.extend(experiment::overrides(&options.override_options, &options.table));
-    let plan = SweepPlan { config, text, set, threads: machine.threads().get(), grid, manifests: Vec::new() };
+    let plan = SweepPlan { config, text, set, of_sgd, threads: machine.threads().get(), grid, manifests: Vec::new() };
     let configs = resolved_configs(&plan, machine)?;
     let mut points: HashMap<String, usize> = HashMap::new();
     for (point, config) in configs.iter().enumerate() {

@@ -12,8 +12,9 @@ use arrow_schema::{Schema, SchemaRef};
 use chainrule_core::one_line;
 
 use super::arrow_types::{Compression, Projection, Rows, decompress, guarded, unsupported};
-use super::{Batch, Batches, Input, OpenTable, Read, Reader};
+use super::{Batch, Batches, Input, Read, Reader, TableContent};
 use crate::checksum::CheckedSource;
+use crate::read_as::{Fact, ReadAs};
 
 pub(super) const READER: Arrow = Arrow;
 
@@ -47,7 +48,8 @@ impl Reader for Arrow {
     }
 
     fn read(&self) -> Read {
-        Read::Table(|input, max_bytes| Ok(OpenTable::Batches(Box::new(Table::open(input, max_bytes)?))))
+        // The text options have no effect: the columns have types.
+        Read::Table(|input, _, max_bytes| Ok(TableContent::Batches(Box::new(Table::open(input, max_bytes)?))))
     }
 }
 
@@ -271,6 +273,16 @@ impl Batches for Table<'_> {
                 return Ok(None);
             }
         }
+    }
+
+    fn read_as(&self) -> ReadAs {
+        let kind = Fact {
+            what: "kind",
+            is: if self.is_file { "file" } else { "stream" }.to_owned(),
+            why: "its first bytes".to_owned(),
+            unusual: None,
+        };
+        ReadAs { format: READER.name(), facts: vec![kind], ..ReadAs::default() }
     }
 
     fn sha256(self: Box<Self>) -> String {

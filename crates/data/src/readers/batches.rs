@@ -1,5 +1,7 @@
 use std::borrow::Cow;
 
+use crate::read_as::ReadAs;
+
 /// A table that is stored by columns, read some rows at a time.
 pub trait Batches {
     /// Returns the names of all columns.
@@ -16,6 +18,9 @@ pub trait Batches {
     /// # Errors
     /// Fails if the file is damaged or needs what is not supported.
     fn next(&mut self) -> Result<Option<Batch>, String>;
+
+    /// Returns what the file was taken for.
+    fn read_as(&self) -> ReadAs;
 
     /// Returns the SHA-256 of the file, decompressed. Call it after the last batch.
     fn sha256(self: Box<Self>) -> String;

@@ -1,8 +1,18 @@
-//! CSV (RFC 4180), and other text formats with one separator character.
+//! CSV (RFC 4180) in all its dialects: commas, semicolons, tabs or bars, any of the usual encodings.
 
-use super::separated::Separated;
-use super::{OpenTable, READERS, Read, Reader};
+use std::borrow::Cow;
+
+use chainrule_core::{BadRows, TextOptions};
+
+use super::records::{Lines, RecordBlock, RowCheck, collect, wrong_field_count};
+use super::splitter::Splitter;
+use super::text::{Beginning, TextSource, text_source};
+use super::{Input, READERS, Read, Reader, Record, Records, Required, TableContent};
+use crate::decimal::NumberFormat;
+use crate::dialect::{Dialect, Shape};
 use crate::foreign::is_foreign;
+use crate::header::{ROW_NAMES, number_name};
+use crate::read_as::ReadAs;
 
 pub(super) const READER: Csv = Csv;
 
@@ -19,11 +29,11 @@ impl Reader for Csv {
     }
 
     fn extensions(&self) -> &'static [&'static str] {
-        &["csv"]
+        &["csv", "tsv", "txt"]
     }
 
     fn about(&self) -> &'static str {
-        "a table: a header of names, then rows of numbers and labels, separated by commas"
+        "a table of numbers and texts, separated by commas, semicolons, tabs or bars"
     }
 
     /// CSV has no magic bytes. A file counts as CSV if no other reader accepts it and it is not a
@@ -34,6 +44,176 @@ impl Reader for Csv {
     }
 
     fn read(&self) -> Read {
-        Read::Table(|input, max_bytes| Ok(OpenTable::Records(Box::new(Separated::new(input, max_bytes, b',')))))
+        Read::Table(separated)
+    }
+}
+
+/// Returns the records of a text of at most `max_bytes`, as its dialect and the options say.
+pub(super) fn separated<'a>(
+    mut input: Input<'a>,
+    options: TextOptions,
+    max_bytes: u64,
+) -> Result<TableContent<'a>, String> {
+    let beginning = Beginning::read(&mut input);
+    let dialect = Dialect::of(beginning.sample(), &options)?;
+    let source = text_source(beginning, input, dialect.encoding, max_bytes);
+    let splitter = Splitter::new(source, dialect.separator.byte());
+    let rows = RowCheck::new(dialect.encoding, options.bad_rows);
+    let records = Separated { splitter, dialect, rows, line: 1, fields: None, held: None };
+    Ok(TableContent::Records(Box::new(records)))
+}
+
+struct Separated<'a> {
+    splitter: Splitter<TextSource<'a>>,
+    dialect: Dialect,
+    rows: RowCheck,
+    /// The first line of the record that was returned last.
+    line: u64,
+    /// The number of fields of each row. It is known after the first record.
+    fields: Option<usize>,
+    /// The first row of a table without a header, and its line. It is returned after the names.
+    held: Option<(Record, u64)>,
+}
+
+impl Separated<'_> {
+    /// Reads the next record as it is in the file.
+    fn read(&mut self, record: &mut Record) -> Result<bool, String> {
+        let Some(line) = self.splitter.next(record)? else { return Ok(false) };
+        self.line = line;
+        Ok(true)
+    }
+
+    /// Reads the first record, which fixes the number of fields.
+    fn first(&mut self, record: &mut Record) -> Result<bool, String> {
+        if self.dialect.has_separator_line {
+            self.read(record)?;
+        }
+        if !self.read(record)? {
+            return Ok(false);
+        }
+        self.rows.check_text(&record.fields).map_err(|problem| format!("line {}: {problem}", self.line))?;
+        let fields = record.fields.len();
+        if !self.dialect.has_header {
+            self.fields = Some(fields);
+            let names = fields - usize::from(self.dialect.shape != Shape::Plain);
+            let held = std::mem::take(record);
+            record.fields = (0..names).map(number_name).collect::<Vec<_>>().into();
+            self.held = Some((held, self.line));
+            return Ok(true);
+        }
+        self.fields = Some(match self.dialect.shape {
+            Shape::Plain => fields,
+            Shape::EmptyLast { in_header: true } => {
+                record.fields.truncate(fields - 1);
+                fields
+            }
+            Shape::EmptyLast { in_header: false } => fields + 1,
+            Shape::RowNames => {
+                let names = std::iter::once(ROW_NAMES.as_bytes()).chain(&record.fields);
+                record.fields = names.collect::<Vec<_>>().into();
+                fields + 1
+            }
+        });
+        Ok(true)
+    }
+
+    /// Says why rows need a number of fields.
+    fn why_expected(&self) -> &'static str {
+        match (self.dialect.has_header, self.dialect.shape) {
+            (true, Shape::Plain) => "the header has",
+            (false, Shape::Plain) => "the first row has",
+            _ => "other rows have",
+        }
+    }
+
+    /// Gives a row the form that the names expect.
+    fn normalize(&self, record: &mut Record, expected: usize) -> Result<(), String> {
+        let fields = &mut record.fields;
+        if fields.len() != expected {
+            return Err(wrong_field_count(fields.len(), self.why_expected(), expected));
+        }
+        if matches!(self.dialect.shape, Shape::EmptyLast { .. }) {
+            let last = fields[expected - 1].trim_ascii();
+            if !last.is_empty() {
+                return Err(format!(
+                    "the last field is {:?}, but in the first rows nothing stands after the last separator; name its column in the header",
+                    String::from_utf8_lossy(last)
+                ));
+            }
+            fields.truncate(expected - 1);
+        }
+        if self.dialect.numbers != NumberFormat::Point {
+            let mut changed = None;
+            for (i, field) in fields.iter().enumerate() {
+                let own = self.dialect.numbers.with_point(field).map_err(|problem| format!("field {}: {problem}", i + 1))?;
+                if let Cow::Owned(own) = own {
+                    changed.get_or_insert_with(Vec::new).push((i, own));
+                }
+            }
+            if let Some(changed) = changed {
+                let mut changed = changed.into_iter().peekable();
+                let all = fields.iter().enumerate().map(|(i, field)| match changed.next_if(|(at, _)| *at == i) {
+                    Some((_, own)) => Cow::Owned(own),
+                    None => Cow::Borrowed(field),
+                });
+                *fields = all.collect::<Vec<_>>().into();
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Records for Separated<'_> {
+    fn next(&mut self, record: &mut Record) -> Result<bool, String> {
+        let Some(expected) = self.fields else { return self.first(record) };
+        loop {
+            match self.held.take() {
+                Some((held, line)) => (*record, self.line) = (held, line),
+                None if !self.read(record)? => return Ok(false),
+                None => {}
+            }
+            let row = self.rows.check_text(&record.fields).and_then(|()| self.normalize(record, expected));
+            let row = row.and_then(|()| self.rows.check_values(&record.fields));
+            if self.rows.accept(row, self.line)? {
+                return Ok(true);
+            }
+        }
+    }
+
+    fn next_block(&mut self, block: &mut RecordBlock) -> Result<bool, String> {
+        let is_plain = self.dialect.shape == Shape::Plain
+            && self.dialect.numbers == NumberFormat::Point
+            && self.rows.bad_rows == BadRows::Error
+            && self.held.is_none();
+        if let Some(expected) = self.fields.filter(|_| is_plain)
+            && let Some((text, first_line)) = self.splitter.next_lines()?
+        {
+            let (separator, encoding) = (self.dialect.separator.byte(), self.rows.encoding);
+            let expected = (expected, self.why_expected());
+            *block = RecordBlock::of_lines(text, Lines { separator, first_line, expected, encoding });
+            return Ok(true);
+        }
+        collect(self, block)
+    }
+
+    fn line(&self) -> u64 {
+        self.line
+    }
+
+    fn require(&mut self, fields: Vec<Required>) {
+        self.rows.required = fields;
+    }
+
+    fn read_as(&self) -> ReadAs {
+        ReadAs {
+            format: READER.name(),
+            facts: self.dialect.facts.clone(),
+            notes: Vec::new(),
+            skipped: self.rows.skipped.clone(),
+        }
+    }
+
+    fn sha256(self: Box<Self>) -> String {
+        self.splitter.into_source().sha256()
     }
 }

@@ -5,22 +5,25 @@
 
 use std::fmt::Write;
 
-use chainrule_core::{ContentError, DataKind};
+use chainrule_core::{ContentError, DataKind, TextOptions};
 
 use crate::foreign;
 use crate::idx::IdxImages;
+use crate::input::with_compressed;
 use crate::picture::{Grey, PictureError};
+use crate::read_as::{Fact, ReadAs};
 use crate::tables::{TRAIN, VALIDATION};
 
-pub use crate::input::Input;
+pub use crate::input::{CODECS, Codec, Input, Packed, compressed_extensions, compressions};
 pub use batches::{Batch, Batches, Field, Fields};
-pub use records::{HowMany, Record, RecordBlock, Records};
+pub use records::{Record, RecordBlock, Records, Required, Row};
 
 #[cfg(feature = "parquet")]
 mod arrow_types;
 mod batches;
 mod records;
-mod separated;
+mod splitter;
+mod text;
 
 /// A file format.
 pub trait Reader: Sync {
@@ -30,8 +33,8 @@ pub trait Reader: Sync {
     /// Returns a phrase for one file, with its article, such as `a CSV file`.
     fn one(&self) -> &'static str;
 
-    /// Returns the file extensions in lower case, without a dot, the usual one first. A gzipped
-    /// file adds `.gz`.
+    /// Returns the file extensions in lower case, without a dot, the usual one first. A compressed
+    /// file adds that of its [`Codec`].
     fn extensions(&self) -> &'static [&'static str];
 
     /// Returns a one-line description of the content.
@@ -48,15 +51,18 @@ pub trait Reader: Sync {
 #[derive(Clone, Copy)]
 pub enum Read {
     /// A table of at most the given number of bytes.
-    Table(for<'a> fn(Input<'a>, u64) -> Result<OpenTable<'a>, String>),
+    Table(ReadTable),
     /// Images of one size, light ink on a background of 0, of at most the given number of bytes.
     Images(fn(Input, u64) -> Result<IdxImages, ContentError>),
     /// A picture of any size.
     Picture(fn(&[u8]) -> Result<Grey, PictureError>),
 }
 
-/// An opened table.
-pub enum OpenTable<'a> {
+/// Opens a table. The options say what is known of its text.
+pub type ReadTable = for<'a> fn(Input<'a>, TextOptions, u64) -> Result<TableContent<'a>, String>;
+
+/// The content of an open table.
+pub enum TableContent<'a> {
     /// It is stored by rows.
     Records(Box<dyn Records + 'a>),
     /// It is stored by columns.
@@ -78,6 +84,7 @@ readers! {
     jpeg,
     idx,
     csv,
+    arff,
     #[cfg(feature = "parquet")]
     parquet,
     #[cfg(feature = "parquet")]
@@ -112,11 +119,45 @@ pub fn sniff(beginning: &[u8]) -> Option<&'static dyn Reader> {
     READERS.iter().copied().find(|reader| reader.sniff(beginning))
 }
 
-/// Opens a table of at most `max_bytes`.
-pub(crate) fn open_table(input: Input<'_>, max_bytes: u64) -> Result<OpenTable<'_>, ContentError> {
-    match sniff(input.beginning()).map(Reader::read) {
-        Some(Read::Table(open)) => Ok(open(input, max_bytes)?),
-        _ => Err(foreign::no_table(input.beginning()).into()),
+/// A table whose rows can be read.
+pub(crate) struct OpenTable<'a> {
+    pub(crate) content: TableContent<'a>,
+    compression: Option<&'static str>,
+}
+
+impl<'a> OpenTable<'a> {
+    /// Opens a table of at most `max_bytes`.
+    pub(crate) fn new(input: Input<'a>, options: TextOptions, max_bytes: u64) -> Result<Self, ContentError> {
+        let compression = input.compression();
+        match sniff(input.beginning()).map(Reader::read) {
+            Some(Read::Table(read)) => Ok(Self { content: read(input, options, max_bytes)?, compression }),
+            _ => Err(foreign::no_table(input.beginning()).into()),
+        }
+    }
+
+    /// Returns what the file was taken for. `notes` are about its names.
+    pub(crate) fn read_as(&self, notes: Vec<String>) -> ReadAs {
+        let of_content = match &self.content {
+            TableContent::Records(records) => records.read_as(),
+            TableContent::Batches(batches) => batches.read_as(),
+        };
+        let mut read_as = ReadAs { notes, ..of_content };
+        let fact = |is: &str| Fact {
+            what: "compression",
+            is: is.to_owned(),
+            why: "its first bytes".to_owned(),
+            unusual: None,
+        };
+        read_as.facts.splice(0..0, self.compression.map(fact));
+        read_as
+    }
+
+    /// Returns the SHA-256 of the file, decompressed. Call it after the last row.
+    pub(crate) fn sha256(self) -> String {
+        match self.content {
+            TableContent::Records(records) => records.sha256(),
+            TableContent::Batches(batches) => batches.sha256(),
+        }
     }
 }
 
@@ -136,10 +177,10 @@ pub fn files_without_articles(kinds: &[DataKind], conjunction: &str) -> String {
     joined(of(kinds).map(one), conjunction)
 }
 
-/// Returns the file extensions of tables, plain and gzipped, the usual one first.
+/// Returns the file extensions of tables, plain and compressed, the usual one first.
 pub fn table_extensions() -> impl Iterator<Item = String> {
     let extensions = of(TABLES).flat_map(Reader::extensions);
-    extensions.flat_map(|extension| [format!(".{extension}"), format!(".{extension}.gz")])
+    extensions.flat_map(|extension| with_compressed(&format!(".{extension}")).collect::<Vec<_>>())
 }
 
 /// Returns the usual file names of these table parts, for a sentence.
@@ -164,7 +205,7 @@ fn usual_extensions() -> impl Iterator<Item = &'static str> {
 }
 
 /// Joins words as in a sentence.
-fn joined(words: impl IntoIterator<Item = impl AsRef<str>>, conjunction: &str) -> String {
+pub(crate) fn joined(words: impl IntoIterator<Item = impl AsRef<str>>, conjunction: &str) -> String {
     let words: Vec<_> = words.into_iter().collect();
     let mut text = String::new();
     for (i, word) in words.iter().enumerate() {

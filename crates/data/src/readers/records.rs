@@ -1,67 +1,106 @@
 use std::ops::Range;
 
+use chainrule_core::{BadRows, ColumnKind, TextEncoding, pluralize};
+use csv::ByteRecord;
+
+use crate::days::days;
+use crate::header::is_missing;
+use crate::read_as::{ReadAs, Skipped};
+use crate::table::number;
+
 /// The records of a table. The first record has the column names.
 pub trait Records {
-    /// Reads the next records into `block`: one, or as many as are convenient. Returns false at
-    /// the end.
+    /// Reads the next record. Returns false at the end.
     ///
     /// # Errors
-    /// Fails if a record cannot be read or is invalid; the error gives its line.
-    fn next(&mut self, block: &mut RecordBlock, how_many: HowMany) -> Result<bool, String>;
+    /// Fails if the record cannot be read or is invalid; the error gives its line.
+    fn next(&mut self, record: &mut Record) -> Result<bool, String>;
+
+    /// Reads some of the next records, without the first one. Returns false at the end. `block` may
+    /// leave it to its reader to split lines, so that another thread does it.
+    ///
+    /// # Errors
+    /// As [`next`](Self::next).
+    fn next_block(&mut self, block: &mut RecordBlock) -> Result<bool, String> {
+        collect(self, block)
+    }
+
+    /// Returns the first line, from 1, of the record that was read last.
+    fn line(&self) -> u64;
+
+    /// Returns what the file was taken for, and the rows that were left out so far.
+    fn read_as(&self) -> ReadAs;
+
+    /// Says which fields must have a value of a kind, for rows to be left out that have another
+    /// one. It has an effect only if `data.bad_rows` says so.
+    fn require(&mut self, fields: Vec<Required>);
+
+    /// Returns the kinds of columns that the file itself declares.
+    fn kinds(&self) -> &[(String, ColumnKind)] {
+        &[]
+    }
 
     /// Returns the SHA-256 of the file, decompressed. Call it after the last record.
     fn sha256(self: Box<Self>) -> String;
 }
 
-/// How many records to read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HowMany {
-    /// One.
-    One,
-    /// Some, of a convenient number of bytes.
-    Some,
+/// A record.
+#[derive(Debug, Default)]
+pub struct Record {
+    /// The fields.
+    pub(crate) fields: ByteRecord,
+    /// Whether the record has quotes. White space in a record with quotes may belong to a field.
+    pub(crate) has_quotes: bool,
 }
 
-/// Consecutive records as they were read.
+/// The bytes of the fields of a block, more or less.
+pub(super) const BLOCK_BYTES: usize = 1 << 18;
+
+/// Consecutive records.
 #[derive(Debug, Default)]
 pub struct RecordBlock {
     /// The bytes of the fields.
-    pub(crate) text: Vec<u8>,
-    pub(crate) records: BlockRecords,
+    text: Vec<u8>,
+    records: BlockRecords,
 }
 
 /// Where the records of a block are.
 #[derive(Debug)]
-pub(crate) enum BlockRecords {
+enum BlockRecords {
+    /// The records were split and checked: the place of each field, and the records.
+    Split(Vec<Range<u32>>, Vec<SplitRecord>),
     /// Each line that is not blank is a record. Its fields are split at each separator.
-    Lines { separator: u8, first_line: u64 },
-    /// The records were split.
-    Split(SplitRecords),
+    Lines(Lines),
+}
+
+#[derive(Debug)]
+struct SplitRecord {
+    /// The places of its fields.
+    fields: Range<u32>,
+    line: u64,
+    has_quotes: bool,
+}
+
+/// How the lines of a block become records.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lines {
+    pub(super) separator: u8,
+    /// The line of the first byte, from 1.
+    pub(super) first_line: u64,
+    /// The number of fields of each line, and a phrase for why.
+    pub(super) expected: (usize, &'static str),
+    pub(super) encoding: TextEncoding,
 }
 
 impl Default for BlockRecords {
     fn default() -> Self {
-        Self::Split(SplitRecords::default())
+        Self::Split(Vec::new(), Vec::new())
     }
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct SplitRecords {
-    /// Where each field is.
-    pub(crate) fields: Vec<Range<u32>>,
-    pub(crate) records: Vec<SplitRecord>,
-}
-
-#[derive(Debug)]
-pub(crate) struct SplitRecord {
-    pub(crate) fields: Range<u32>,
-    pub(crate) line: u64,
-    pub(crate) has_quotes: bool,
 }
 
 /// A record of a block.
 #[derive(Clone, Copy, Debug)]
-pub struct Record<'a> {
+pub struct Row<'a> {
     /// The bytes of the block, and the same as a text if they are UTF-8.
     bytes: &'a [u8],
     text: Option<&'a str>,
@@ -72,12 +111,7 @@ pub struct Record<'a> {
     pub(crate) has_quotes: bool,
 }
 
-impl<'a> Record<'a> {
-    /// Returns the number of fields.
-    pub(crate) fn len(&self) -> usize {
-        self.fields.len()
-    }
-
+impl<'a> Row<'a> {
     /// Returns a field.
     pub(crate) fn field(&self, index: usize) -> &'a [u8] {
         let Range { start, end } = self.fields[index];
@@ -105,20 +139,40 @@ impl<'a> Record<'a> {
 }
 
 impl RecordBlock {
+    /// Creates a block of lines.
+    pub(super) fn of_lines(text: Vec<u8>, lines: Lines) -> Self {
+        Self { text, records: BlockRecords::Lines(lines) }
+    }
+
+    /// Returns the number of records that were split.
+    fn len(&self) -> usize {
+        if let BlockRecords::Split(_, records) = &self.records { records.len() } else { 0 }
+    }
+
+    fn push(&mut self, record: &Record, line: u64) {
+        let BlockRecords::Split(fields, records) = &mut self.records else { return };
+        let first = fields.len() as u32;
+        for field in &record.fields {
+            let start = self.text.len() as u32;
+            self.text.extend_from_slice(field);
+            fields.push(start..self.text.len() as u32);
+        }
+        records.push(SplitRecord { fields: first..fields.len() as u32, line, has_quotes: record.has_quotes });
+    }
+
     /// Calls `visit` with each record, until it fails.
     ///
     /// # Errors
-    /// Fails as `visit` does.
-    pub(crate) fn each<E>(&self, mut visit: impl FnMut(Record) -> Result<(), E>) -> Result<(), E> {
+    /// Fails as `visit` does, or if a line is no record.
+    pub(crate) fn each(&self, mut visit: impl FnMut(Row) -> Result<(), String>) -> Result<(), String> {
         let (bytes, text) = (&self.text[..], std::str::from_utf8(&self.text).ok());
         match &self.records {
-            BlockRecords::Split(SplitRecords { fields, records }) => {
-                records.iter().try_for_each(|SplitRecord { fields: own, line, has_quotes }| {
-                    let fields = &fields[own.start as usize..own.end as usize];
-                    visit(Record { bytes, text, fields, line: *line, has_quotes: *has_quotes })
-                })
-            }
-            BlockRecords::Lines { separator, first_line } => {
+            BlockRecords::Split(fields, records) => records.iter().try_for_each(|record| {
+                let &SplitRecord { fields: Range { start, end }, line, has_quotes } = record;
+                visit(Row { bytes, text, fields: &fields[start as usize..end as usize], line, has_quotes })
+            }),
+            BlockRecords::Lines(Lines { separator, first_line, expected: (expected, why), encoding }) => {
+                let has_only_text = text.is_some() && !bytes.contains(&0);
                 let (mut fields, mut start, mut line) = (Vec::new(), 0, *first_line);
                 for end in memchr::memchr2_iter(*separator, b'\n', bytes) {
                     let is_line_end = bytes[end] == b'\n';
@@ -127,16 +181,136 @@ impl RecordBlock {
                         fields.push(start as u32..end as u32);
                     }
                     start = end + 1;
-                    if is_line_end {
-                        if !is_blank {
-                            visit(Record { bytes, text, fields: &fields, line, has_quotes: false })?;
-                            fields.clear();
+                    if is_line_end && !is_blank {
+                        let row = Row { bytes, text, fields: &fields, line, has_quotes: false };
+                        if !has_only_text {
+                            check_text(row.iter(), *encoding).map_err(|problem| bad_row(line, &problem))?;
                         }
-                        line += 1;
+                        if fields.len() != *expected {
+                            return Err(bad_row(line, &wrong_field_count(fields.len(), why, *expected)));
+                        }
+                        visit(row)?;
+                        fields.clear();
                     }
+                    line += u64::from(is_line_end);
                 }
                 Ok(())
             }
+        }
+    }
+}
+
+/// Says that a row has more or fewer fields than expected, and why these are expected.
+pub(super) fn wrong_field_count(found: usize, why: &str, expected: usize) -> String {
+    format!("{}, but {why} {expected}", pluralize(found, "field"))
+}
+
+/// The error of a bad row.
+fn bad_row(line: u64, problem: &str) -> String {
+    format!("line {line}: {problem}; data.bad_rows = \"skip\" leaves such rows out")
+}
+
+/// Checks that fields are text.
+fn check_text<'a>(fields: impl Iterator<Item = &'a [u8]>, encoding: TextEncoding) -> Result<(), String> {
+    for (i, field) in fields.enumerate() {
+        let column = i + 1;
+        if field.contains(&0) {
+            return Err("it has a NUL byte, which no text has".to_owned());
+        }
+        if let Err(error) = std::str::from_utf8(field) {
+            return Err(match encoding {
+                TextEncoding::Utf8 => format!(
+                    "field {column}: the byte 0x{:02X} is not UTF-8, unlike the beginning of the file; if all is Western European text, set data.encoding to \"windows-1252\", else correct it",
+                    field[error.valid_up_to()]
+                ),
+                other => format!("field {column}: it has bytes that are no character of {}", other.name()),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Collects records one by one. Returns false at the end.
+pub(super) fn collect<R: Records + ?Sized>(records: &mut R, block: &mut RecordBlock) -> Result<bool, String> {
+    *block = RecordBlock::default();
+    let mut record = Record::default();
+    while block.text.len() < BLOCK_BYTES && block.len() < BLOCK_BYTES && records.next(&mut record)? {
+        block.push(&record, records.line());
+    }
+    Ok(block.len() > 0)
+}
+
+/// What a field must have.
+#[derive(Clone, Debug)]
+pub struct Required {
+    /// The position of the field.
+    pub(crate) position: usize,
+    /// The name of its column.
+    pub(crate) name: String,
+    /// The kind of its values.
+    pub(crate) kind: ColumnKind,
+    /// Marks of a missing value, besides the usual ones.
+    pub(crate) missing: Vec<String>,
+}
+
+impl Required {
+    fn check(&self, fields: &ByteRecord) -> Result<(), String> {
+        let field = fields.get(self.position).unwrap_or_default().trim_ascii();
+        let is_mark = || self.missing.iter().any(|mark| mark.trim().as_bytes() == field);
+        let Ok(text) = std::str::from_utf8(field) else { return Ok(()) };
+        let is_value = match self.kind {
+            ColumnKind::Number => number(field).is_some(),
+            ColumnKind::Date => days(text).is_some(),
+            ColumnKind::Category => true,
+        };
+        if is_value || is_missing(field) || is_mark() {
+            return Ok(());
+        }
+        let what = if self.kind == ColumnKind::Date { "date" } else { "number" };
+        Err(format!("column {:?}: {:?} is no {what}", self.name, text.chars().take(40).collect::<String>()))
+    }
+}
+
+/// Checks the rows of a text, and counts those that are left out.
+pub(super) struct RowCheck {
+    pub(super) required: Vec<Required>,
+    pub(super) encoding: TextEncoding,
+    pub(super) bad_rows: BadRows,
+    readable: u32,
+    pub(super) skipped: Skipped,
+}
+
+impl RowCheck {
+    pub(super) fn new(encoding: TextEncoding, bad_rows: BadRows) -> Self {
+        Self { required: Vec::new(), encoding, bad_rows, readable: 0, skipped: Skipped::default() }
+    }
+
+    /// Checks that the fields are text.
+    pub(super) fn check_text(&self, fields: &ByteRecord) -> Result<(), String> {
+        let text = fields.as_slice();
+        if text.is_ascii() && !text.contains(&0) { Ok(()) } else { check_text(fields.iter(), self.encoding) }
+    }
+
+    /// Checks that the fields of a row have the required values, if it would be left out otherwise.
+    pub(super) fn check_values(&self, fields: &ByteRecord) -> Result<(), String> {
+        match self.bad_rows {
+            BadRows::Skip => self.required.iter().try_for_each(|required| required.check(fields)),
+            BadRows::Error => Ok(()),
+        }
+    }
+
+    /// Returns whether a row is used. A bad row is counted, if the options say so.
+    pub(super) fn accept(&mut self, row: Result<(), String>, line: u64) -> Result<bool, String> {
+        match row {
+            Ok(()) => {
+                self.readable = self.readable.saturating_add(1);
+                Ok(true)
+            }
+            Err(problem) if self.bad_rows == BadRows::Skip => {
+                self.skipped.add(|| format!("line {line}: {problem}"), self.readable);
+                Ok(false)
+            }
+            Err(problem) => Err(bad_row(line, &problem)),
         }
     }
 }

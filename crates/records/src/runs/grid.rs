@@ -11,6 +11,9 @@ use crate::{ConfigError, toml_value};
 /// The only key with tables as values: numbers by name.
 pub const CLASS_WEIGHTS: &str = "objective.class_weights";
 
+/// The key of the solver, on which a table's defaults depend.
+const SOLVER: &str = "descent.solver";
+
 /// A key of an experiment and its values in a sweep.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -187,15 +190,23 @@ impl Grid {
         self.keys.iter().map(|key| if is_shared(last(key)) { &key.key } else { last(key) }).collect()
     }
 
-    /// Returns the configs of all points. Each applies the file's text, then `overrides`, then the
-    /// values of the point.
+    /// Returns the configs of all points. Each applies the file's text, then `of_sgd` if the point's
+    /// solver is `sgd`, then `overrides`, then the values of the point.
     ///
     /// # Errors
     /// Fails for the first point with an invalid config, with its keys and values.
-    pub fn configs(&self, file: &str, text: &str, overrides: &[String]) -> Result<Vec<TrainConfig>, GridError> {
+    pub fn configs(
+        &self,
+        file: &str,
+        text: &str,
+        of_sgd: &[String],
+        overrides: &[String],
+    ) -> Result<Vec<TrainConfig>, GridError> {
         let config = |(i, values): (usize, Vec<&str>)| {
+            let is_sgd = self.keys.iter().zip(&values).any(|(key, value)| key.key == SOLVER && *value == "\"sgd\"");
             let point_overrides = self.keys.iter().zip(values).map(|(key, value)| format!("{}={value}", key.key));
-            let overrides: Vec<String> = overrides.iter().cloned().chain(point_overrides).collect();
+            let of_solver = if is_sgd { of_sgd } else { &[] };
+            let overrides: Vec<String> = of_solver.iter().chain(overrides).cloned().chain(point_overrides).collect();
             parse_from(file, text, &overrides, COMMAND_LINE)
                 .map_err(|problem| GridError::Point { point: self.describe(i), problem: Box::new(problem) })
         };

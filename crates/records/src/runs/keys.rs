@@ -6,7 +6,7 @@ use toml::{Table, Value};
 use crate::{CLASS_WEIGHTS, ConfigError};
 
 /// Every key, in the order of a config file.
-pub(crate) const KEYS: [&str; 50] = [
+pub(crate) const KEYS: [&str; 55] = [
     "data.source",
     "data.train_images",
     "data.validation_images",
@@ -17,6 +17,11 @@ pub(crate) const KEYS: [&str; 50] = [
     "data.max_categories",
     "data.min_rows",
     "data.group",
+    "data.separator",
+    "data.decimal",
+    "data.encoding",
+    "data.header",
+    "data.bad_rows",
     "data.validation_fraction",
     "data.image_size",
     "data.classes",
@@ -63,9 +68,13 @@ pub(crate) const KEYS: [&str; 50] = [
 const TEXT_KEYS: [&str; 4] = ["data.source", "data.label", "data.group", "experiment"];
 
 /// The optional keys. The value `none` on the command line removes a setting of the file.
-pub(crate) const OPTIONAL: [&str; 16] = [
+pub(crate) const OPTIONAL: [&str; 20] = [
     "data.train_images",
     "data.validation_images",
+    "data.separator",
+    "data.decimal",
+    "data.encoding",
+    "data.header",
     "data.classes",
     "objective.class_weights",
     "descent.momentum",
@@ -118,7 +127,7 @@ fn unknown(file: String, key: &str) -> ConfigError {
 }
 
 /// The names of keys in other programs, with `_` between words.
-const ALIASES: [(&str, &[&str]); 15] = [
+const ALIASES: [(&str, &[&str]); 19] = [
     ("descent.learning_rate", &["lr", "eta", "eta0", "rate", "step_size"]),
     ("descent.batch_size", &["batch", "minibatch", "batch_rows"]),
     ("descent.epochs", &["n_epochs", "num_epochs", "n_iter"]),
@@ -130,14 +139,15 @@ const ALIASES: [(&str, &[&str]); 15] = [
     ("data.source", &["path", "file", "folder", "dataset"]),
     ("data.missing", &["na_values", "na", "missing_values"]),
     ("data.group", &["groups", "by"]),
+    ("data.separator", &["sep", "delimiter", "delim"]),
+    ("data.decimal", &["dec", "decimal_mark"]),
+    ("data.encoding", &["charset", "file_encoding"]),
+    ("data.bad_rows", &["on_bad_lines", "bad_lines", "ignore_errors"]),
     ("data.label", &["target", "labels", "y"]),
     ("data.validation_fraction", &["test_size", "split", "validation_split", "val_split"]),
     ("data.standardize", &["normalize", "normalise", "scale"]),
     ("early_stopping.patience", &["early_stopping"]),
 ];
-
-/// Names for a column separator, which is not a key.
-const SEPARATOR: [&str; 4] = ["separator", "delimiter", "sep", "delim"];
 
 /// Returns a suggestion for an unknown key: a similar key of the same section, a key with this name
 /// in another program, or a list of keys.
@@ -161,11 +171,6 @@ fn hint(key: &str) -> String {
         }
         (Some((_, _, known)), _) | (None, Some(known)) => return format!("did you mean {known}?"),
         (None, None) => {}
-    }
-    if ["", "data"].contains(&section)
-        && SEPARATOR.iter().any(|known| edit_distance_within(&name, known, name.len() / 6).is_some())
-    {
-        return "a table's columns are parted by commas, and by nothing else; save it so".to_owned();
     }
     let first = key.split('.').next().unwrap_or_default();
     let section_keys: Vec<&str> =
@@ -392,10 +397,11 @@ mod tests {
             ("optimum.iterations", "did you mean optimum.max_iterations?"),
             ("data.lable", "did you mean data.label?"),
             ("data.standardise", "did you mean data.standardize?"),
-            ("data.seperator", "a table's columns are parted by commas, and by nothing else; save it so"),
-            ("data.delimiter", "a table's columns are parted by commas, and by nothing else; save it so"),
+            ("data.seperator", "did you mean data.separator?"),
+            ("data.delimiter", "did you mean data.separator?"),
+            ("data.charset", "did you mean data.encoding?"),
+            ("data.on_bad_lines", "did you mean data.bad_rows?"),
             ("data.generation", "data has the keys source, train_images,"),
-            ("data.header", "data has the keys source, train_images,"),
             ("descent.penguins", "descent has the keys solver, gradient,"),
             ("model.layers", "model has the keys kind"),
             ("early_stopping.min_delta", "early_stopping has the keys evaluations_per_epoch, patience, restore_best"),
@@ -409,7 +415,7 @@ mod tests {
 
     #[test]
     fn the_key_list_matches_a_full_config() {
-        let text = "[model]\nkind = 'softmax'\n[data]\ntrain_images = 2\nvalidation_images = 2\nlabel = 'a'\nignore = ['b']\ncolumns = { c = 'date' }\nmissing = ['x']\nmax_categories = 9\nmin_rows = 2\ngroup = 'g'\nclasses = [0, 1]\n[objective]\nclass_weights = 'balanced'\n[early_stopping]\npatience = 1";
+        let text = "[model]\nkind = 'softmax'\n[data]\ntrain_images = 2\nvalidation_images = 2\nlabel = 'a'\nignore = ['b']\ncolumns = { c = 'date' }\nmissing = ['x']\nmax_categories = 9\nmin_rows = 2\ngroup = 'g'\nseparator = 'tab'\ndecimal = 'comma'\nencoding = 'latin-1'\nheader = false\nbad_rows = 'skip'\nclasses = [0, 1]\n[objective]\nclass_weights = 'balanced'\n[early_stopping]\npatience = 1";
         // No single optimizer or schedule has every key.
         let descents = ["sgd\nmomentum=0.5", "adamw\nschedule=linear", "rmsprop\nschedule=step"];
         let mut written = Vec::new();
@@ -450,7 +456,8 @@ mod tests {
             |key: &str| with(key, &Value::Array(Vec::new())).is_some_and(|written| get(&written, key).is_none());
         let absent = KEYS.into_iter().filter(|key| get(&defaults, key).is_none());
         // These are written only if they differ from their defaults.
-        let has_default = |key: &str| ["data.columns", "data.max_categories", "data.min_rows"].contains(&key);
+        let has_default =
+            |key: &str| ["data.columns", "data.max_categories", "data.min_rows", "data.bad_rows"].contains(&key);
         let optional = absent.filter(|key| !TEXT_KEYS.contains(key) && !is_empty_list(key) && !has_default(key));
         assert_eq!(optional.collect::<Vec<_>>(), OPTIONAL.to_vec());
     }

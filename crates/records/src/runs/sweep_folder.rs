@@ -24,6 +24,10 @@ pub struct SweepPlan {
     pub text: String,
     /// The overrides of the command line for all points, each `key=value`.
     pub set: Vec<String>,
+    /// Overrides for the points whose value of `descent.solver` is `sgd`, each `key=value`. Those of
+    /// `set` come after them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub of_sgd: Vec<String>,
     /// The threads of the fused kernels for each point.
     pub threads: usize,
     /// The keys with their values.
@@ -42,7 +46,7 @@ impl SweepPlan {
     /// # Errors
     /// Fails for the first point with an invalid config.
     pub fn configs(&self) -> Result<Vec<TrainConfig>, GridError> {
-        self.grid.configs(&self.config, &self.text, &self.set)
+        self.grid.configs(&self.config, &self.text, &self.of_sgd, &self.set)
     }
 
     /// Returns the folder name of each point: its number, then each key's short name with its
@@ -309,6 +313,7 @@ mod tests {
                 config: String::new(),
                 text: String::new(),
                 set: Vec::new(),
+                of_sgd: Vec::new(),
                 threads: 1,
                 grid: Grid::new(keys).expect("a grid"),
                 manifests: Vec::new(),

@@ -8,7 +8,11 @@ use toml::Value;
 use crate::CLASS_WEIGHTS;
 
 /// The keys with a fixed set of values.
-const ENUM_VALUES: [(&str, &[&str]); 7] = [
+const ENUM_VALUES: [(&str, &[&str]); 11] = [
+    ("data.separator", &["comma", "semicolon", "tab", "bar"]),
+    ("data.decimal", &["point", "comma"]),
+    ("data.encoding", &["utf-8", "utf-16le", "utf-16be", "windows-1252", "latin-1"]),
+    ("data.bad_rows", &["error", "skip"]),
     ("model.kind", &["softmax", "logistic"]),
     ("descent.solver", &["sgd", "lbfgs"]),
     ("descent.gradient", &["auto", "fused", "closed-form", "autodiff"]),
@@ -99,7 +103,7 @@ fn integer_hint(range: &RangeInclusive<u64>, value: Option<&Value>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chainrule_core::{DescentConfig, INTEGER_RANGES, ModelConfig, ShuffleConfig, TrainConfig};
+    use chainrule_core::{DataConfig, DescentConfig, INTEGER_RANGES, ModelConfig, ShuffleConfig, TrainConfig};
 
     use crate::ConfigFile;
     use crate::runs::keys::KEYS;
@@ -118,6 +122,7 @@ mod tests {
             let name = key.rsplit('.').next().unwrap_or_default();
             // Serde lists all variants for an unknown one.
             let message = match section {
+                "data" => toml::from_str::<DataConfig>(&format!("{name} = '?'")).map(|_| ()),
                 "model" => toml::from_str::<ModelConfig>(&format!("{name} = '?'")).map(|_| ()),
                 "descent" => toml::from_str::<DescentConfig>(&format!("{name} = '?'")).map(|_| ()),
                 _ => toml::from_str::<ShuffleConfig>(&format!("{name} = '?'")).map(|_| ()),

@@ -84,6 +84,7 @@ pub(crate) fn plan() -> SweepPlan {
         config: "softmax.toml".to_owned(),
         text: "[data]\nsource = \"embedded\"\n[model]\nkind = \"softmax\"\n".to_owned(),
         set: Vec::new(),
+        of_sgd: Vec::new(),
         threads: 1,
         grid: Grid::new(vec![GridKey::parse("objective.l2=0,1").unwrap()]).unwrap(),
         manifests: vec![tiny_run().manifest],

@@ -13,7 +13,8 @@ use parquet::arrow::{ProjectionMask, parquet_to_arrow_field_levels};
 use parquet::basic::Type;
 
 use super::arrow_types::{Projection, Rows, guarded, unsupported};
-use super::{Batch, Batches, Input, OpenTable, Read, Reader};
+use super::{Batch, Batches, Input, Read, Reader, TableContent};
+use crate::read_as::{Fact, ReadAs};
 use pages::{RowGroup, compression};
 use source::Source;
 
@@ -47,7 +48,8 @@ impl Reader for Parquet {
     }
 
     fn read(&self) -> Read {
-        Read::Table(|input, max_bytes| Ok(OpenTable::Batches(Box::new(Table::open(input, max_bytes)?))))
+        // The text options have no effect: the columns have types.
+        Read::Table(|input, _, max_bytes| Ok(TableContent::Batches(Box::new(Table::open(input, max_bytes)?))))
     }
 }
 
@@ -171,6 +173,15 @@ impl Batches for Table {
                 return Ok(None);
             }
         }
+    }
+
+    fn read_as(&self) -> ReadAs {
+        let fact = |what, is| Fact { what, is, why: "its footer".to_owned(), unusual: None };
+        let metadata = self.metadata.metadata();
+        let mut facts = vec![fact("row groups", metadata.num_row_groups().to_string())];
+        let writer = metadata.file_metadata().created_by();
+        facts.extend(writer.map(|writer| fact("writer", one_line(writer).chars().take(60).collect())));
+        ReadAs { format: READER.name(), facts, ..ReadAs::default() }
     }
 
     fn sha256(self: Box<Self>) -> String {

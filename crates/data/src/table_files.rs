@@ -1,0 +1,82 @@
+//! The files that a path of tables names: one, several that share a header, or standard input.
+
+use std::env::split_paths;
+use std::fs::File;
+use std::io::{self, IsTerminal, Read, Seek};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use crate::{DataError, idx};
+
+/// The path that stands for standard input.
+pub(crate) const STANDARD_INPUT: &str = "-";
+
+/// The most bytes that are read from standard input.
+const MAX_STANDARD_INPUT: u64 = 1 << 34;
+
+/// Returns whether a path names files of tables by a pattern or a list, or standard input.
+pub(crate) fn are_several(path: &Path) -> bool {
+    let is_one = |path: &PathBuf| path.is_file() || is_pattern(path);
+    path == Path::new(STANDARD_INPUT) || (!path.exists() && split_paths(path).any(|part| is_one(&part)))
+}
+
+fn is_pattern(path: &Path) -> bool {
+    path.to_str().is_some_and(|path| path.contains(['*', '?', '[']))
+}
+
+/// Returns the files that a path names: the file itself; or, if there is no such file, those of a
+/// list like that of `PATH`, of which each part may be a pattern (`part-*.csv`).
+///
+/// # Errors
+/// Fails if a part names no file.
+pub(crate) fn table_files(path: &Path) -> Result<Vec<PathBuf>, DataError> {
+    if path == Path::new(STANDARD_INPUT) || path.exists() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut files = Vec::new();
+    for part in split_paths(path) {
+        let wrong = |problem: String| DataError::Table { path: part.clone(), problem };
+        if part.is_file() || !is_pattern(&part) {
+            // The error of a missing file comes when it is opened.
+            files.push(part);
+            continue;
+        }
+        let pattern = part.to_string_lossy();
+        let found = glob::glob(&pattern).map_err(|error| wrong(format!("not a pattern: {error}")))?;
+        let before = files.len();
+        files.extend(found.flatten().filter(|path| path.is_file()));
+        if files.len() == before {
+            return Err(wrong("no file matches this pattern".to_owned()));
+        }
+    }
+    Ok(files)
+}
+
+/// Opens a file of a table, or a copy of standard input.
+pub(crate) fn open(path: &Path) -> Result<File, DataError> {
+    if path != Path::new(STANDARD_INPUT) {
+        return idx::open(path);
+    }
+    // A command may read its data more than once, but standard input comes only once.
+    static COPY: OnceLock<Result<File, String>> = OnceLock::new();
+    let problem = |problem: io::Error| DataError::Read { path: "standard input".into(), problem };
+    let copy = COPY.get_or_init(|| copy_of_standard_input().map_err(|error| error.to_string()));
+    let copy = copy.as_ref().map_err(|error| problem(io::Error::other(error.clone())))?;
+    let mut file = copy.try_clone().map_err(problem)?;
+    file.rewind().map_err(problem)?;
+    Ok(file)
+}
+
+/// Copies standard input to a temporary file without a name, which the system deletes.
+fn copy_of_standard_input() -> io::Result<File> {
+    let input = io::stdin();
+    if input.is_terminal() {
+        return Err(io::Error::other("it is a terminal; pipe a table into it, as in: cat table.csv | …"));
+    }
+    let mut file = tempfile::tempfile()?;
+    let count = io::copy(&mut input.lock().take(MAX_STANDARD_INPUT + 1), &mut file)?;
+    if count > MAX_STANDARD_INPUT {
+        return Err(io::Error::other(format!("it has more than {MAX_STANDARD_INPUT} bytes; save it to files")));
+    }
+    Ok(file)
+}

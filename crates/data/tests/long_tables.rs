@@ -1,0 +1,84 @@
+//! Tables with many rows, whose numbers are stored in four bytes.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::fmt::Write;
+
+use chainrule_core::{Preprocessing, Recipe};
+use chainrule_data::table::{Columns, Table};
+use chainrule_data::{RecipeOptions, Rows};
+
+const N: usize = 70_000;
+
+/// The numbers of column j in row i, as they are written.
+const COLUMNS: [fn(usize) -> f64; 7] = [
+    // Short decimals of both signs.
+    |i| (i as f64 - 3e4) / 7.0,
+    // Seconds since 1970, every hundredth of a second.
+    |i| 1.7e9 + i as f64 / 100.0,
+    // Small whole numbers.
+    |i| (i % 97) as f64,
+    // Large whole numbers far from each other, which f32 does not represent.
+    |i| (i * i) as f64 * 1001.0 - 1e6,
+    // Almost the same number everywhere.
+    |i| -1e-9 - i as f64 * 1e-18,
+    // Large and small ones.
+    |i| if i % 2 == 0 { 1e30 } else { -1e-30 * i as f64 },
+    // The same in all of the first blocks.
+    |i| if i < 66_000 { 12.5 } else { 12.5 + (i - 66_000) as f64 * 1e-6 },
+];
+
+fn text(rows: std::ops::Range<usize>) -> String {
+    let mut text = (0..COLUMNS.len()).map(|j| format!("c{j},")).collect::<String>() + "mixed,y\n";
+    for i in rows {
+        COLUMNS.iter().for_each(|column| write!(text, "{},", column(i)).unwrap());
+        match i % 1000 {
+            _ if i == N - 1 => text += "the only text",
+            7 => {}
+            _ => write!(text, "{}.1", i % 1013).unwrap(),
+        }
+        text += if i % 3 == 0 { ",u\n" } else { ",v\n" };
+    }
+    text
+}
+
+fn read(text: &str) -> (Rows, Recipe) {
+    let columns = Columns { label: Some("y"), ..Columns::default() };
+    let table = Table::read(text.as_bytes(), columns, u64::MAX).unwrap();
+    let names: Vec<String> = (0..COLUMNS.len()).map(|j| format!("c{j}")).collect();
+    let recipe = table.learn_recipe(&RecipeOptions::default()).unwrap();
+    (table.encode(&Recipe::of_numbers(&names)).unwrap().rows, recipe)
+}
+
+#[test]
+fn rounding_changes_standardised_numbers_little() {
+    let (rows, recipe) = read(&text(0..N));
+    let values = rows.clone().into_features(&Preprocessing::Raw, |x| x).unwrap();
+    let moments = rows.moments().unwrap();
+    let d = COLUMNS.len();
+    for (j, column) in COLUMNS.iter().enumerate() {
+        let mean = (0..N).map(|i| column(i) / N as f64).sum::<f64>();
+        let deviation = ((0..N).map(|i| (column(i) - mean).powi(2)).sum::<f64>() / N as f64).sqrt();
+        let largest = (0..N).map(|i| (values[i * d + j] - column(i)).abs()).fold(0.0, f64::max);
+        // The bound that the documentation states.
+        assert!(largest <= 5e-7 * deviation, "column {j}: {largest:e} beside {deviation:e}");
+        assert!((moments.scale[j] / deviation - 1.0).abs() < 1e-6, "column {j}: {} {deviation}", moments.scale[j]);
+        let is_rounded = [0, 1, 4, 6].contains(&j);
+        assert_eq!(largest > 0.0, is_rounded, "column {j}: {largest:e}");
+    }
+    // The numbers of a category keep their decimal forms, and texts and missing values their places.
+    let mixed = recipe.columns.iter().find(|column| column.name == "mixed").unwrap();
+    let names = Recipe { columns: vec![mixed.clone()], ..Recipe::default() }.feature_names();
+    assert!(names.contains(&"mixed=1000.1".to_owned()) && names.contains(&"mixed=(missing)".to_owned()));
+    assert!(names.iter().all(|name| name.ends_with(".1") || name.ends_with(')')), "a level has another form");
+}
+
+#[test]
+fn short_tables_are_exact() {
+    let (rows, _) = read(&text(0..65_536));
+    let values = rows.into_features(&Preprocessing::Raw, |x| x).unwrap();
+    for (place, value) in values.iter().enumerate() {
+        let (i, j) = (place / COLUMNS.len(), place % COLUMNS.len());
+        assert_eq!(*value, COLUMNS[j](i), "row {i}, column {j}");
+    }
+}
