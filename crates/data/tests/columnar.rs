@@ -210,7 +210,10 @@ fn errors_name_row_and_column_and_what_to_do() {
         read(&parquet(&[table(vec![("a", numbers()), ("y", texts(&["u", "v\u{7}"]))])]), &[]),
         "row 2, column \"y\": the label has a control character",
     );
-    check(read(&parquet(&[table(vec![("a", numbers()), ("a ", numbers())])]), &[]), "two columns are named \"a\"");
+    check(
+        read(&parquet(&[table(vec![("a", numbers()), ("a ", numbers())])]), &[]),
+        "no column \"y\" for the label; its columns are a, a.1",
+    );
     let empty = table(vec![("a", Arc::new(Float64Array::new_null(0)) as ArrayRef), ("y", texts(&[]))]);
     check(read(&parquet(std::slice::from_ref(&empty)), &[]), "it has no rows");
     check(read(&stream(&[empty]), &[]), "it has no rows");
@@ -228,6 +231,40 @@ fn errors_name_row_and_column_and_what_to_do() {
     let bytes = parquet(&[many]);
     assert!(bytes.len() < 10_000);
     check(read(&bytes, &[]), "bytes, more than data.resident_bytes = 1048576 allows in memory");
+}
+
+#[test]
+fn files_stored_by_rows_and_by_columns_are_one_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = ["a.csv", "b.parquet", "c.arrows", "d.csv"].map(|name| folder.path().join(name));
+    let path = PathBuf::from(std::env::join_paths(&files).unwrap());
+    let request = TableRequest { group: None, ..request(RecipeSource::Learn(RecipeOptions::default())) };
+    // `v` is the label of one more row: the second one of a file.
+    let read = |with_v: usize| {
+        for (i, file) in files.iter().enumerate() {
+            let labels = ["u", if i == with_v { "v" } else { "u" }];
+            let numbers = Arc::new(Int64Array::from(vec![5, 6])) as ArrayRef;
+            let labels_of_batch = Arc::new(StringArray::from(labels.to_vec())) as ArrayRef;
+            let batch = RecordBatch::try_from_iter([("a", numbers), ("label", labels_of_batch)]).unwrap();
+            let bytes = match file.extension().unwrap().to_str().unwrap() {
+                "parquet" => parquet(&[batch]),
+                "arrows" => stream(&[batch]),
+                _ => format!("a,label\n5,{}\n6,{}\n", labels[0], labels[1]).into_bytes(),
+            };
+            std::fs::write(file, bytes).unwrap();
+        }
+        Tables::read(&path, &request)
+    };
+    for (i, place) in ["line 3", "row 2", "row 2", "line 3"].into_iter().enumerate() {
+        let problem = read(i).map(|tables| tables.files).unwrap_err().to_string();
+        let expected = format!("{}, {place}: the only row of the label \"v\"", files[i].display());
+        assert!(problem.contains(&expected), "{problem}");
+    }
+    let request = TableRequest { holdout: None, ..request };
+    let tables = Tables::read(&path, &request).unwrap();
+    assert_eq!(tables.parts[0].rows.len(), 8);
+    let formats: Vec<_> = tables.files.iter().map(|file| file.read_as.format).collect();
+    assert_eq!(formats, ["CSV", "Parquet", "Arrow", "CSV"]);
 }
 
 fn parquet(batches: &[RecordBatch]) -> Vec<u8> {

@@ -14,6 +14,7 @@ use chainrule_core::one_line;
 use super::arrow_types::{Compression, Projection, Rows, decompress, guarded, unsupported};
 use super::{Batch, Batches, Input, Read, Reader, TableContent};
 use crate::checksum::CheckedSource;
+use crate::foreign::is_arrow_stream;
 use crate::read_as::{Fact, ReadAs};
 
 pub(super) const READER: Arrow = Arrow;
@@ -44,7 +45,7 @@ impl Reader for Arrow {
     }
 
     fn sniff(&self, beginning: &[u8]) -> bool {
-        beginning.starts_with(MAGIC) || beginning.starts_with(&CONTINUATION)
+        beginning.starts_with(MAGIC) || is_arrow_stream(beginning)
     }
 
     fn read(&self) -> Read {

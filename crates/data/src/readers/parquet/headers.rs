@@ -277,7 +277,7 @@ mod tests {
             (&[1; 20], "promises more columns"),
             (&[[1; 99].as_slice(), &[0]].concat(), "nested too deeply"),
         ] {
-            let problem = check_footer(&footer(children)).unwrap_err();
+            let problem = check_footer(&footer(children)).expect_err("the footer is damaged");
             assert!(problem.contains(expected), "{children:?}: {problem}");
         }
     }
