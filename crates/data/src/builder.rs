@@ -1,5 +1,5 @@
-//! Builds a table from blocks of records. Each block is parsed by itself, and the parts are then
-//! joined in their order.
+//! Builds a table from blocks of records or batches of columns. Each is converted by itself, and the
+//! parts are then joined in their order.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,8 @@ use crate::cells::{Cell, Cells, Texts};
 use crate::column::{Column, ColumnPart};
 use crate::decimal::decimal;
 use crate::header::name;
-use crate::readers::{RecordBlock, Row};
+use crate::readers::{Batch, Field, Fields, RecordBlock, Row};
+use crate::row_lines::RowLines;
 use crate::table::{Columns, listed};
 
 /// The indices of the selected columns in a row.
@@ -56,6 +57,11 @@ impl ColumnIndices {
         let are_texts = features.iter().map(|&i| texts.contains(&header[i]) || is_category(&header[i])).collect();
         Ok(Self { features, are_texts, label, group })
     }
+
+    /// Returns all selected columns: the features, the label and the group.
+    pub(crate) fn used(&self) -> Vec<usize> {
+        self.features.iter().copied().chain(self.label).chain(self.group).collect()
+    }
 }
 
 /// The positions of a column's texts, row by row.
@@ -69,14 +75,34 @@ impl Positions {
     fn push(&mut self, text: &str) {
         self.of_row.push(self.texts.position(text));
     }
+
+    /// Appends a label. An empty one is missing.
+    fn push_label(&mut self, field: &[u8], has_quotes: bool) -> Result<(), String> {
+        let wrong = |problem: &str| format!("the label {problem}");
+        let label = name(field, has_quotes).map_err(wrong)?;
+        if let Some(problem) = name_problem(label).filter(|_| !label.is_empty()) {
+            return Err(wrong(problem));
+        }
+        self.push(label);
+        Ok(())
+    }
+
+    /// Appends a group.
+    fn push_group(&mut self, group: &str) -> Result<(), &'static str> {
+        if group.is_empty() {
+            return Err("the group is missing; leave out the row, or data.group");
+        }
+        self.push(group);
+        Ok(())
+    }
 }
 
-/// The parsed records of a block.
+/// The parsed records of a block, or the rows of a batch.
 pub(crate) struct TablePart {
     columns: Vec<ColumnPart>,
     labels: Positions,
     groups: Positions,
-    lines: Vec<u32>,
+    lines: RowLines,
 }
 
 impl TablePart {
@@ -86,9 +112,52 @@ impl TablePart {
     /// Returns what is wrong with a record, with line and column.
     pub(crate) fn parse(block: &RecordBlock, header: &[String], chosen: &ColumnIndices) -> Result<Self, String> {
         let columns = chosen.features.iter().map(|_| ColumnPart::default()).collect();
-        let mut part = Self { columns, labels: Positions::default(), groups: Positions::default(), lines: Vec::new() };
+        let mut part =
+            Self { columns, labels: Positions::default(), groups: Positions::default(), lines: RowLines::default() };
         block.each(|row| part.add(&row, header, chosen).map_err(|problem| format!("line {}{problem}", row.line)))?;
         Ok(part)
+    }
+
+    /// Converts the fields of a batch of [`used`](ColumnIndices::used) columns.
+    ///
+    /// # Errors
+    /// Returns what is wrong with a row, with its number and column.
+    pub(crate) fn of_batch(batch: &Batch, header: &[String], chosen: &ColumnIndices) -> Result<Self, String> {
+        let last = batch.first_row + batch.n_rows as u64 - 1;
+        if u32::try_from(last).is_err() {
+            return Err("rows after row 4294967295 cannot be read".to_owned());
+        }
+        let (mut labels, mut groups) = (Positions::default(), Positions::default());
+        let mut fields = batch.columns.iter();
+        let features = chosen.are_texts.iter().zip(fields.by_ref());
+        let columns = features.map(|(&is_text, fields)| {
+            let mut cells = ColumnPart::default();
+            (0..batch.n_rows).for_each(|row| push_value(&**fields, row, is_text, &mut cells));
+            cells
+        });
+        let columns = columns.collect();
+        let at = |row: usize, column: usize, problem: &str| {
+            format!("row {}, column {:?}: {problem}", batch.first_row + row as u64, header[column])
+        };
+        if let Some(column) = chosen.label
+            && let Some(fields) = fields.next()
+        {
+            for row in 0..batch.n_rows {
+                let label = fields.text(row).unwrap_or_default();
+                labels.push_label(label.as_bytes(), false).map_err(|problem| at(row, column, &problem))?;
+            }
+        }
+        if let Some(column) = chosen.group
+            && let Some(fields) = fields.next()
+        {
+            for row in 0..batch.n_rows {
+                let group = fields.text(row).unwrap_or_default();
+                groups.push_group(group.trim_ascii()).map_err(|problem| at(row, column, problem))?;
+            }
+        }
+        let mut lines = RowLines::default();
+        (batch.first_row..=last).for_each(|row| lines.push(row as u32));
+        Ok(Self { columns, labels, groups, lines })
     }
 
     fn add(&mut self, row: &Row, header: &[String], chosen: &ColumnIndices) -> Result<(), String> {
@@ -97,20 +166,12 @@ impl TablePart {
             push_field(row, column, is_text, cells).map_err(|problem| at(column, problem))?;
         }
         if let Some(column) = chosen.label {
-            let wrong = |problem: &str| at(column, &format!("the label {problem}"));
-            let label = name(row.field(column), row.has_quotes).map_err(wrong)?;
-            // An empty label is a missing one.
-            if let Some(problem) = name_problem(label).filter(|_| !label.is_empty()) {
-                return Err(wrong(problem));
-            }
-            self.labels.push(label);
+            let pushed = self.labels.push_label(row.field(column), row.has_quotes);
+            pushed.map_err(|problem| at(column, &problem))?;
         }
         if let Some(column) = chosen.group {
             let group = row.trimmed(column).map_err(|problem| at(column, problem))?;
-            if group.is_empty() {
-                return Err(at(column, "the group is missing; leave out the row, or data.group"));
-            }
-            self.groups.push(group);
+            self.groups.push_group(group).map_err(|problem| at(column, problem))?;
         }
         let line = u32::try_from(row.line).map_err(|_| ": lines after line 4294967295 cannot be read")?;
         self.lines.push(line);
@@ -120,18 +181,41 @@ impl TablePart {
 
 /// Appends a field to its column.
 fn push_field(row: &Row, field: usize, is_text: bool, cells: &mut ColumnPart) -> Result<(), &'static str> {
-    if !is_text && let Some(number) = decimal(row.field(field).trim_ascii()) {
-        // Numbers that are too large are texts here. The recipe refuses them.
-        if number.abs() <= MAX_ABS_VALUE {
-            cells.push(Cell::Number(number));
-            return Ok(());
+    if !is_text && push_number(decimal(row.field(field).trim_ascii()), cells) {
+        return Ok(());
+    }
+    push_text(row.trimmed(field)?, cells);
+    Ok(())
+}
+
+/// Appends a field of a batch to its column. It becomes the same cell as its text in a CSV file.
+fn push_value(fields: &dyn Fields, row: usize, is_text: bool, cells: &mut ColumnPart) {
+    if !is_text {
+        let number = match fields.field(row) {
+            Field::Missing => None,
+            Field::Number(number) => Some(number),
+            Field::Text(text) => decimal(text.as_bytes().trim_ascii()),
+        };
+        if push_number(number, cells) {
+            return;
         }
     }
-    match row.trimmed(field)? {
+    push_text(fields.text(row).unwrap_or_default().trim_ascii(), cells);
+}
+
+/// Appends a number. Returns false if there is none. Numbers that are too large are texts here; the
+/// recipe refuses them.
+fn push_number(number: Option<f64>, cells: &mut ColumnPart) -> bool {
+    let number = number.filter(|number| number.abs() <= MAX_ABS_VALUE);
+    number.into_iter().for_each(|number| cells.push(Cell::Number(number)));
+    number.is_some()
+}
+
+fn push_text(text: &str, cells: &mut ColumnPart) {
+    match text {
         "" => cells.push(Cell::Empty),
         text => cells.push_text(text),
     }
-    Ok(())
 }
 
 /// The rows read so far.
@@ -173,8 +257,9 @@ impl TableBuilder {
             if self.classes.len() == MAX_CLASSES && !self.classes.has(label) {
                 let row = labels.of_row.iter().position(|&label| label == own).unwrap_or_default();
                 return Err(format!(
-                    "line {}, column {:?}: this is the {}th different label; at most {MAX_CLASSES} classes are supported; is this the right column (data.label)?",
-                    lines[row],
+                    "{} {}, column {:?}: this is the {}th different label; at most {MAX_CLASSES} classes are supported; is this the right column (data.label)?",
+                    self.cells.unit(),
+                    lines.get(row).unwrap_or_default(),
                     self.label,
                     MAX_CLASSES + 1
                 ));
@@ -187,10 +272,11 @@ impl TableBuilder {
         let bytes = self.bytes();
         match lines.last().filter(|_| bytes > max_bytes) {
             Some(line) => Err(format!(
-                "line {line}: its rows so far take {bytes} bytes, more than data.resident_bytes = {max_bytes} allows in memory"
+                "{} {line}: its rows so far take {bytes} bytes, more than data.resident_bytes = {max_bytes} allows in memory",
+                self.cells.unit()
             )),
             None => {
-                self.cells.lines.extend(lines);
+                self.cells.lines.append(&lines);
                 Ok(())
             }
         }

@@ -2,11 +2,13 @@
 //! needs the training rows (see [`learn`](crate::learn)).
 
 use std::collections::{BTreeSet, HashMap};
+use std::fmt;
 use std::sync::Arc;
 
 use chainrule_core::{ABSENT, MAX_ABS_VALUE};
 
 use crate::column::Column;
+use crate::row_lines::RowLines;
 
 /// A field.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -110,10 +112,39 @@ pub(crate) struct Cells {
     /// The names of the columns. Rows from memory have none.
     pub(crate) names: Vec<String>,
     pub(crate) columns: Vec<Column>,
-    /// The line of each row in its file, from 2. Rows from memory have none.
-    pub(crate) lines: Vec<u32>,
-    /// The first row of each file, and the file's name. Empty if there is one file.
-    pub(crate) files: Vec<(usize, String)>,
+    /// The line of each row in its file, from 2, or its number, from 1. Rows from memory have none.
+    pub(crate) lines: RowLines,
+    /// The files of the rows, in their order. Rows from memory have none.
+    pub(crate) files: Vec<FileRows>,
+}
+
+/// The rows of a file.
+#[derive(Clone, Debug)]
+pub(crate) struct FileRows {
+    /// The first row.
+    pub(crate) first: usize,
+    /// The name of the file. Empty if there is one file.
+    pub(crate) name: String,
+    pub(crate) unit: Unit,
+}
+
+/// What a file's rows are counted by.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) enum Unit {
+    /// Lines of a text.
+    #[default]
+    Line,
+    /// Rows of a table that is stored by columns.
+    Row,
+}
+
+impl fmt::Display for Unit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Line => "line",
+            Self::Row => "row",
+        })
+    }
 }
 
 impl Cells {
@@ -127,12 +158,21 @@ impl Cells {
         self.columns.iter_mut().for_each(|column| column.free(block));
     }
 
-    /// Returns where a row is, for an error: `line 7`, or `b.csv, line 7` if there are several files.
+    /// Returns where a row is, for an error: `line 7`, `row 6` in a table that is stored by columns,
+    /// or `b.csv, line 7` if there are several files.
     pub(crate) fn place(&self, row: usize) -> String {
-        let Some(line) = self.lines.get(row) else { return format!("row {row}") };
-        let file = self.files.partition_point(|(first, _)| *first <= row).checked_sub(1);
-        let file = file.map(|file| format!("{}, ", self.files[file].1)).unwrap_or_default();
-        format!("{file}line {line}")
+        let Some(number) = self.lines.get(row) else { return format!("row {row}") };
+        let after = self.files.partition_point(|file| file.first <= row);
+        match &self.files[..after] {
+            [.., FileRows { name, unit, .. }] if !name.is_empty() => format!("{name}, {unit} {number}"),
+            [.., FileRows { unit, .. }] => format!("{unit} {number}"),
+            [] => format!("line {number}"),
+        }
+    }
+
+    /// Returns what the rows of the last file are counted by.
+    pub(crate) fn unit(&self) -> Unit {
+        self.files.last().map(|file| file.unit).unwrap_or_default()
     }
 }
 

@@ -32,9 +32,16 @@ pub(crate) fn no_table(beginning: &[u8]) -> String {
 fn known(beginning: &[u8]) -> Option<&'static Kind> {
     document(beginning)
         .or_else(|| BEGINNINGS.iter().find(|(magic, ..)| beginning.starts_with(magic)))
+        .or_else(|| Some(&ARROW_STREAM).filter(|_| is_arrow_stream(beginning)))
         .or_else(|| Some(&TAR).filter(|_| beginning.get(257..262) == Some(b"ustar")))
         .or_else(|| Some(&SAFETENSORS).filter(|_| beginning.get(8..10) == Some(b"{\"")))
         .or_else(|| text(beginning))
+}
+
+/// Returns whether a file with this beginning is a stream of Arrow messages: a mark, and the length
+/// of the first message, of less than 64 MiB. A text never has the last byte of such a length.
+pub(crate) fn is_arrow_stream(beginning: &[u8]) -> bool {
+    beginning.starts_with(&[0xff; 4]) && beginning.get(7).is_some_and(|byte| *byte < 4)
 }
 
 /// Returns the format of a zip archive with this beginning, if it is that of a document.
@@ -80,9 +87,20 @@ const NPZ: Kind = (
     "save its arrays with numpy.savetxt and a header of names, or with pandas' to_csv(…, index=False)",
 );
 
-const BEGINNINGS: [Kind; 11] = [
-    (b"PAR1", "Parquet", "convert it with pandas' read_parquet(…).to_csv(…, index=False)"),
-    (b"ARROW1", "Arrow (Feather)", "convert it with pandas' read_feather(…).to_csv(…, index=False)"),
+const BEGINNINGS: [Kind; 13] = [
+    // Builds with the feature `parquet` have readers of these two, and of Arrow streams.
+    (
+        b"PAR1",
+        "Parquet",
+        "build this program with the feature parquet (--features parquet), or convert it with pandas' read_parquet(…).to_csv(…, index=False)",
+    ),
+    (
+        b"ARROW1",
+        "Arrow (Feather)",
+        "build this program with the feature parquet (--features parquet), or convert it with pandas' read_feather(…).to_csv(…, index=False)",
+    ),
+    (b"PARE", "an encrypted Parquet file", "write it without encryption"),
+    (b"FEA1", "Feather of version 1", "convert it with pandas' read_feather(…).to_csv(…, index=False)"),
     (b"\x89HDF", "HDF5", "convert it with pandas' read_hdf(…).to_csv(…, index=False)"),
     (b"SQLite format 3", "an SQLite database", "convert it with sqlite3 -header -csv FILE \"select * from TABLE\""),
     (b"\xd0\xcf\x11\xe0", "an old Excel document (xls)", SAVE_AS),
@@ -94,6 +112,11 @@ const BEGINNINGS: [Kind; 11] = [
     (b"\0\0\x08\x01", "an IDX file of labels", IDX_FOLDER),
 ];
 
+const ARROW_STREAM: Kind = (
+    b"",
+    "an Arrow stream",
+    "build this program with the feature parquet (--features parquet), or convert it with pyarrow.ipc.open_stream(…).read_pandas().to_csv(…, index=False)",
+);
 const TAR: Kind = (b"", "a tar archive", UNPACK);
 const SAFETENSORS: Kind = (b"", "a model's weights (safetensors)", "use chainrule import for such a file");
 const JSON: Kind = (b"", "JSON", "convert it with pandas' read_json(…).to_csv(…, index=False)");

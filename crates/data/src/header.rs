@@ -142,13 +142,16 @@ impl Names {
     /// A column without a name, and the later of two with one name, are named as pandas does:
     /// `Unnamed: 0`, `a.1`. A line break becomes a space. A name of more than 100 characters is
     /// cut.
-    pub(crate) fn of(fields: &ByteRecord, has_quotes: bool, line: u64) -> Result<Self, String> {
+    ///
+    /// # Errors
+    /// Fails if a name is not valid. The error says which column, but not where the names are.
+    pub(crate) fn of(fields: &ByteRecord, has_quotes: bool) -> Result<Self, String> {
         if fields.len() > MAX_COLUMNS {
-            return Err(format!("line {line}: it has {} columns; at most {MAX_COLUMNS} are supported", fields.len()));
+            return Err(format!("it has {} columns; at most {MAX_COLUMNS} are supported", fields.len()));
         }
         let (mut names, mut broken, mut cut) = (Vec::with_capacity(fields.len()), 0, 0);
         for (i, field) in fields.iter().enumerate() {
-            let problem = |problem: &str| format!("line {line}: the name of column {} {problem}", i + 1);
+            let problem = |problem: &str| format!("the name of column {} {problem}", i + 1);
             let name = name(field, has_quotes).map_err(problem)?;
             let mut name = match name.contains(['\n', '\r']) {
                 true => {
@@ -170,9 +173,6 @@ impl Names {
                 return Err(problem(wrong));
             }
             names.push(name);
-        }
-        if names.is_empty() {
-            return Err("it is empty; expected a header row of names".to_owned());
         }
         let of_file: BTreeSet<String> = names.iter().cloned().collect();
         let (mut given, mut times) = (BTreeSet::<String>::new(), BTreeMap::<String, usize>::new());

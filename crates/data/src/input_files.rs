@@ -11,7 +11,7 @@ use crate::PictureMode;
 use crate::class_folders::MAX_BYTES as MAX_PICTURE_BYTES;
 use crate::picture::{self, Treatment};
 use crate::readers::{self, IMAGES, Input, PICTURES};
-use crate::table::{Columns, Table};
+use crate::table::{Columns, Table, TableReader};
 use crate::tables::{InputTable, categories, kinds};
 
 /// An image as model input.
@@ -131,7 +131,11 @@ pub fn read_table(file: &Path, recipe: &Recipe, text: TextOptions) -> Result<Inp
     };
     let table = match file == Path::new(STANDARD_INPUT) {
         true => Table::read(std::io::stdin().lock(), columns, MAX_BYTES)?,
-        false => Table::read(open(file)?, columns, MAX_BYTES)?,
+        false => {
+            let mut tables = TableReader::new(columns, MAX_BYTES);
+            tables.add(String::new(), Input::of_file(open(file)?, MAX_BYTES))?;
+            tables.finish()?
+        }
     };
     table.encode(recipe)
 }

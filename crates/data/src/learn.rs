@@ -44,8 +44,24 @@ impl RecipeOptions {
 /// The names of columns that number the rows, in lower case and without other characters than
 /// letters and digits. A column with such a name counts as one if its values are different whole
 /// numbers.
-const NAMES_OF_ROW_NUMBERS: [&str; 14] =
-    ["id", "index", "idx", "row", "rowid", "rowname", "rownames", "rownumber", "obs", "no", "nr", "", "level0", "1"];
+const NAMES_OF_ROW_NUMBERS: [&str; 15] = [
+    "id",
+    "index",
+    "idx",
+    "row",
+    "rowid",
+    "rowname",
+    "rownames",
+    "rownumber",
+    "obs",
+    "no",
+    "nr",
+    "",
+    "level0",
+    "1",
+    // pandas' index in Parquet and Arrow files: __index_level_0__.
+    "indexlevel0",
+];
 
 /// Returns whether a column's name says that it numbers the rows: `rownames`, `user_id`,
 /// `PassengerId`, `Unnamed: 0`, `...1`.

@@ -238,14 +238,15 @@ impl Rows {
         }
     }
 
-    /// Returns the line of a row in its file, from 1. `None` for images and for rows from memory.
+    /// Returns the line of a row in its file, from 1. For a table that is stored by columns, it is
+    /// the number of the row, from 1. `None` for images and for rows from memory.
     ///
     /// # Panics
     /// Panics if `row` is past the end.
     pub fn line(&self, row: usize) -> Option<u32> {
         match &self.store {
             Store::Images(_) => None,
-            Store::Table(cells, _) => cells.lines.get(self.stored_index(row)).copied(),
+            Store::Table(cells, _) => cells.lines.get(self.stored_index(row)),
         }
     }
 

@@ -3,6 +3,7 @@
 //!
 //! White space around a field is ignored. A column or a label whose name may have white space
 //! inside quotes is refused. Rows are identified by their lines in the file; the header is line 1.
+//! Rows of a table that is stored by columns are identified by their numbers, from 1.
 //! A table stores its fields as they were read. A recipe, which is learnt from training rows, turns
 //! them into features.
 //!
@@ -19,12 +20,12 @@ use serde::Serialize;
 use chainrule_core::{ColumnKind, ContentError, MAX_ABS_VALUE, TextOptions, pluralize};
 
 use crate::builder::{ColumnIndices, TableBuilder, TablePart};
-use crate::cells::{Cells, MISSING};
+use crate::cells::{Cells, FileRows, MISSING, Unit};
 use crate::decimal::{Form, decimal};
 use crate::header::Names;
 use crate::in_order::convert_in_order;
 use crate::read_as::ReadAs;
-use crate::readers::{OpenTable, Record, RecordBlock, Records, Required};
+use crate::readers::{Batches, Field, Fields, Input, OpenTable, Record, RecordBlock, Records, Required, TableContent};
 
 /// The selection of columns.
 #[derive(Clone, Copy, Debug, Default)]
@@ -96,7 +97,7 @@ impl Table {
     /// Returns what is wrong, with line and column.
     pub fn read(reader: impl Read, columns: Columns, max_bytes: u64) -> Result<Self, ContentError> {
         let mut tables = TableReader::new(columns, max_bytes);
-        tables.add(String::new(), reader)?;
+        tables.add(String::new(), Input::within(reader, max_bytes))?;
         tables.finish()
     }
 
@@ -104,8 +105,8 @@ impl Table {
     ///
     /// # Errors
     /// Fails if these are not valid names.
-    pub fn header(reader: impl Read, options: TextOptions, max_bytes: u64) -> Result<Vec<String>, ContentError> {
-        Ok(header(&mut *OpenTable::new(reader, options, max_bytes)?.records)?.names)
+    pub(crate) fn header(input: Input, options: TextOptions, max_bytes: u64) -> Result<Vec<String>, ContentError> {
+        Ok(header(&mut OpenTable::new(input, options, max_bytes)?.content)?.names)
     }
 
     /// Returns the number of rows.
@@ -180,25 +181,78 @@ impl TableSummary {
     /// # Errors
     /// As [`read`](Self::read).
     pub fn read_with(reader: impl Read, options: TextOptions) -> Result<Self, ContentError> {
-        let mut table = OpenTable::new(reader, options, u64::MAX)?;
-        let Names { names: header, notes } = header(&mut *table.records)?;
-        let mut columns: Vec<ColumnSummary> = header.iter().map(|name| ColumnSummary::new(name)).collect();
-        let mut seen: Vec<DistinctValues> = header.iter().map(|_| DistinctValues::default()).collect();
-        let (mut rows, mut block) = (0, RecordBlock::default());
-        while table.records.next_block(&mut block)? {
-            block.each(|row| {
-                rows += 1;
-                for ((field, column), seen) in row.iter().map(<[u8]>::trim_ascii).zip(&mut columns).zip(&mut seen) {
-                    column.add(field);
-                    seen.add(field);
-                }
-                Ok(())
-            })?;
+        Self::read_input(Input::within(reader, u64::MAX), options)
+    }
+
+    /// As [`read_with`](Self::read_with).
+    pub(crate) fn read_input(input: Input, options: TextOptions) -> Result<Self, ContentError> {
+        let mut table = OpenTable::new(input, options, u64::MAX)?;
+        let Names { names: header, notes } = header(&mut table.content)?;
+        let mut columns: Vec<ColumnCounts> = header.iter().map(|name| ColumnCounts::new(name)).collect();
+        let rows = match &mut table.content {
+            TableContent::Records(records) => count_records(&mut **records, &mut columns)?,
+            TableContent::Batches(batches) => count_batches(&mut **batches, &mut columns)?,
+        };
+        let columns = columns.into_iter().enumerate().map(|(j, ColumnCounts { mut summary, seen })| {
+            summary.different = seen.0.map(|hashes| hashes.len());
+            if table.content.unsupported(j).is_some() {
+                (summary.texts, summary.different) = (rows, None);
+            }
+            summary
+        });
+        let columns = columns.collect();
+        Ok(Self { read_as: table.read_as(notes), rows, sha256: table.sha256(), columns })
+    }
+}
+
+/// Counts the fields of all records. Returns the number of records.
+fn count_records(records: &mut dyn Records, columns: &mut [ColumnCounts]) -> Result<u64, String> {
+    let (mut rows, mut block) = (0, RecordBlock::default());
+    while records.next_block(&mut block)? {
+        block.each(|row| {
+            rows += 1;
+            row.iter().zip(&mut *columns).for_each(|(field, column)| column.add(field.trim_ascii()));
+            Ok(())
+        })?;
+    }
+    Ok(rows)
+}
+
+/// Counts the fields of all columns that can be read. Returns the number of rows.
+fn count_batches(batches: &mut dyn Batches, columns: &mut [ColumnCounts]) -> Result<u64, String> {
+    let readable: Vec<usize> = (0..columns.len()).filter(|&column| batches.unsupported(column).is_none()).collect();
+    batches.choose(&readable);
+    let mut rows = 0;
+    while let Some(batch) = batches.next()? {
+        rows += batch.n_rows as u64;
+        for (&column, fields) in readable.iter().zip(&batch.columns) {
+            (0..batch.n_rows).for_each(|row| columns[column].add_value(&**fields, row));
         }
-        for (column, seen) in columns.iter_mut().zip(seen) {
-            column.different = seen.0.map(|hashes| hashes.len());
+    }
+    Ok(rows)
+}
+
+impl TableContent<'_> {
+    fn unit(&self) -> Unit {
+        match self {
+            Self::Records(_) => Unit::Line,
+            Self::Batches(_) => Unit::Row,
         }
-        Ok(Self { read_as: table.read_as(notes), rows, sha256: table.records.sha256(), columns })
+    }
+
+    fn unsupported(&self, column: usize) -> Option<&'static str> {
+        match self {
+            Self::Records(_) => None,
+            Self::Batches(batches) => batches.unsupported(column),
+        }
+    }
+
+    /// Returns the kinds of columns that the file itself declares.
+    fn kinds(&self) -> &[(String, ColumnKind)] {
+        match self {
+            Self::Records(records) => records.kinds(),
+            Self::Batches(_) => &[],
+        }
     }
 }
 
@@ -233,19 +287,53 @@ impl DistinctValues {
     }
 }
 
+/// The summary of a column, while it is read.
+struct ColumnCounts {
+    summary: ColumnSummary,
+    seen: DistinctValues,
+}
+
+impl ColumnCounts {
+    fn new(name: &str) -> Self {
+        Self { summary: ColumnSummary::new(name), seen: DistinctValues::default() }
+    }
+
+    fn add(&mut self, field: &[u8]) {
+        self.summary.add(field);
+        self.seen.add(field);
+    }
+
+    /// Adds a field of a batch.
+    fn add_value(&mut self, fields: &dyn Fields, row: usize) {
+        let text = || fields.text(row).unwrap_or_default();
+        match fields.field(row) {
+            // Writing a number takes long.
+            Field::Number(number) if number.abs() <= MAX_ABS_VALUE => {
+                self.summary.add_number(number);
+                if self.seen.0.is_some() {
+                    self.seen.add(text().as_bytes());
+                }
+            }
+            _ => self.add(text().as_bytes().trim_ascii()),
+        }
+    }
+}
+
 impl ColumnSummary {
     fn new(name: &str) -> Self {
         let name = name.to_owned();
         Self { name, numbers: 0, missing: 0, texts: 0, smallest: None, largest: None, different: None }
     }
 
+    fn add_number(&mut self, number: f64) {
+        self.numbers += 1;
+        self.smallest = Some(self.smallest.map_or(number, |smallest| smallest.min(number)));
+        self.largest = Some(self.largest.map_or(number, |largest| largest.max(number)));
+    }
+
     fn add(&mut self, field: &[u8]) {
         match number(field) {
-            Some(number) => {
-                self.numbers += 1;
-                self.smallest = Some(self.smallest.map_or(number, |smallest| smallest.min(number)));
-                self.largest = Some(self.largest.map_or(number, |largest| largest.max(number)));
-            }
+            Some(number) => self.add_number(number),
             None if field.is_empty() || MISSING.iter().any(|mark| mark.as_bytes() == field) => self.missing += 1,
             None => self.texts += 1,
         }
@@ -271,10 +359,10 @@ impl<'a> TableReader<'a> {
     ///
     /// # Errors
     /// Returns what is wrong, with line and column.
-    pub(crate) fn add(&mut self, name: String, reader: impl Read) -> Result<(), ContentError> {
-        let mut open = OpenTable::new(reader, self.columns.text, self.max_bytes)?;
-        let records = &mut *open.records;
-        let Names { names, notes } = header(records)?;
+    pub(crate) fn add(&mut self, name: String, input: Input) -> Result<(), ContentError> {
+        let mut open = OpenTable::new(input, self.columns.text, self.max_bytes)?;
+        let Names { names, notes } = header(&mut open.content)?;
+        let (unit, kinds) = (open.content.unit(), open.content.kinds());
         let (header, chosen, rows) = match &mut self.table {
             Some(table) => {
                 if let Some(problem) = other_columns(&names, &table.0) {
@@ -285,23 +373,41 @@ impl<'a> TableReader<'a> {
                 table
             }
             table => {
-                let chosen = ColumnIndices::new(&names, self.columns, records.kinds())?;
-                self.kinds = records.kinds().to_vec();
+                let chosen = ColumnIndices::new(&names, self.columns, kinds)?;
+                self.kinds = kinds.to_vec();
                 let rows = TableBuilder::new(&names, &chosen);
                 table.insert((names, chosen, rows))
             }
         };
-        records.require(required(header, self.columns));
-        rows.cells.files.push((rows.cells.lines.len(), name.clone()));
-        convert_in_order(
-            || {
-                let mut block = RecordBlock::default();
-                Ok(records.next_block(&mut block)?.then_some(block))
-            },
-            |block| TablePart::parse(&block, header, chosen),
-            |part| rows.append(part, self.max_bytes),
-        )?;
-        self.files.push(TableFile { name, read_as: open.read_as(notes), sha256: open.records.sha256() });
+        rows.cells.files.push(FileRows { first: rows.cells.lines.len(), name: name.clone(), unit });
+        let append = |part| rows.append(part, self.max_bytes);
+        match &mut open.content {
+            TableContent::Records(records) => {
+                records.require(required(header, self.columns));
+                convert_in_order(
+                    || {
+                        let mut block = RecordBlock::default();
+                        Ok(records.next_block(&mut block)?.then_some(block))
+                    },
+                    |block| TablePart::parse(&block, header, chosen),
+                    append,
+                )?;
+            }
+            TableContent::Batches(batches) => {
+                let used = chosen.used();
+                for &column in &used {
+                    if let Some(what) = batches.unsupported(column) {
+                        return Err(ContentError::new(format!(
+                            "column {:?}: {what} are not supported; convert them to numbers or texts, or leave the column out (data.ignore)",
+                            header[column]
+                        )));
+                    }
+                }
+                batches.choose(&used);
+                convert_in_order(|| batches.next(), |batch| TablePart::of_batch(&batch, header, chosen), append)?;
+            }
+        }
+        self.files.push(TableFile { name, read_as: open.read_as(notes), sha256: open.sha256() });
         Ok(())
     }
 
@@ -310,12 +416,17 @@ impl<'a> TableReader<'a> {
     /// # Errors
     /// Fails if there is no row.
     pub(crate) fn finish(self) -> Result<Table, ContentError> {
-        let Some((header, _, rows)) = self.table.filter(|(_, _, rows)| !rows.cells.lines.is_empty()) else {
-            return Err(ContentError::new("it has no rows below its header"));
-        };
+        let no_rows = || ContentError::new("it has no rows below its header");
+        let (header, _, rows) = self.table.ok_or_else(no_rows)?;
         let TableBuilder { mut cells, labels, classes, groups, .. } = rows;
-        if let [_] = &cells.files[..] {
-            cells.files.clear();
+        if cells.lines.is_empty() {
+            return Err(match cells.unit() {
+                Unit::Line => no_rows(),
+                Unit::Row => ContentError::new("it has no rows"),
+            });
+        }
+        if let [file] = &mut cells.files[..] {
+            file.name.clear();
         }
         let classes = classes.iter().map(str::to_owned).collect();
         Ok(Table { cells, header, labels, classes, groups, kinds: self.kinds, files: self.files })
@@ -341,11 +452,23 @@ fn required(header: &[String], columns: Columns) -> Vec<Required> {
     columns.required.iter().filter_map(of_column).collect()
 }
 
-/// Reads the column names from the first record.
-fn header(records: &mut dyn Records) -> Result<Names, String> {
-    let mut record = Record::default();
-    records.next(&mut record)?;
-    Names::of(&record.fields, record.has_quotes, records.line())
+/// Reads the column names.
+fn header(content: &mut TableContent) -> Result<Names, String> {
+    match content {
+        TableContent::Records(records) => {
+            let mut record = Record::default();
+            records.next(&mut record)?;
+            if record.fields.is_empty() {
+                return Err("it is empty; expected a header row of names".to_owned());
+            }
+            let names = Names::of(&record.fields, record.has_quotes);
+            names.map_err(|problem| format!("line {}: {problem}", records.line()))
+        }
+        TableContent::Batches(batches) => match batches.names() {
+            names if names.is_empty() => Err("it has no columns".to_owned()),
+            names => Names::of(&names.into(), false),
+        },
+    }
 }
 
 /// Lists some names in quotes for an error.

@@ -9,7 +9,7 @@ use crate::class_folders::file_name;
 use crate::encode::{Encoder, Unseen};
 use crate::learn::{RecipeOptions, learn};
 use crate::read_as::ReadAs;
-use crate::readers::{part_files, table_extensions};
+use crate::readers::{Input, part_files, table_extensions};
 use crate::table::{Columns, Table, TableFile, TableReader, TableSummary, number, sorted_labels};
 use crate::table_files::{are_several, open, table_files};
 use crate::unused::unused;
@@ -264,7 +264,7 @@ impl Request {
             }
         };
         let about = |path: PathBuf| {
-            let about = TableSummary::read_with(open(&path)?, text);
+            let about = TableSummary::read_input(Input::of_file(open(&path)?, u64::MAX), text);
             Ok((
                 path.display().to_string(),
                 about.map_err(|problem| DataError::Table { path, problem: problem.to_string() })?,
@@ -475,8 +475,9 @@ fn read(path: &Path, request: &TableRequest, recipe: Option<&Recipe>) -> Result<
     let Some(label) = request.label.as_deref() else {
         // Read the header, to list the columns in the error.
         let first = table_files(path)?.swap_remove(0);
-        let columns = Table::header(open(&first)?, request.text, request.resident_bytes)
-            .map_err(|error| problem(error.to_string()))?;
+        let input = Input::of_file(open(&first)?, request.resident_bytes);
+        let columns =
+            Table::header(input, request.text, request.resident_bytes).map_err(|error| problem(error.to_string()))?;
         return Err(DataError::NoLabel { path: path.to_owned(), columns: crate::table::listed(&columns) });
     };
     let named = match (&request.recipe, recipe) {
@@ -517,7 +518,7 @@ fn read_files(path: &Path, columns: Columns, max_bytes: u64) -> Result<Table, Da
             )));
         }
         let name = if files.len() > 1 { file.display().to_string() } else { file_name(file) };
-        tables.add(name, content).map_err(|error| problem(error.to_string()))?;
+        tables.add(name, Input::of_file(content, max_bytes)).map_err(|error| problem(error.to_string()))?;
     }
     tables.finish().map_err(|error| DataError::Table { path: path.to_owned(), problem: error.to_string() })
 }

@@ -29,6 +29,10 @@ fn fixtures() -> Vec<(&'static str, Vec<u8>)> {
                 .to_vec(),
         ),
         ("CSV", b"length,species\n1,rose\n2,tulip\n".to_vec()),
+        #[cfg(feature = "parquet")]
+        ("Parquet", include_bytes!("fixtures/columnar/flowers.parquet").to_vec()),
+        #[cfg(feature = "parquet")]
+        ("Arrow", include_bytes!("fixtures/columnar/flowers.arrow").to_vec()),
     ]
 }
 
@@ -168,20 +172,21 @@ fn one_byte_reads_are_supported() {
             std::io::Read::read(&mut self.0, &mut buffer[..one])
         }
     }
-    let content = fixture(READERS[READERS.len() - 1]);
     let features = ["length".to_owned()];
     let columns = Columns { features: Some(&features), label: Some("species"), ..Columns::default() };
-    let whole = Table::read(&content[..], columns, 1 << 20).unwrap();
-    for content in [content.clone(), gzipped(&content)] {
-        let mut slow = Table::read(Slow(&content), columns, 1 << 20).unwrap();
-        slow.files[0].read_as.facts.retain(|fact| fact.what != "compression");
-        assert_eq!(format!("{slow:?}"), format!("{whole:?}"));
+    for content in of(TABLES).map(fixture) {
+        let whole = Table::read(&content[..], columns, 1 << 20).unwrap();
+        for content in [content.clone(), gzipped(&content)] {
+            let mut slow = Table::read(Slow(&content), columns, 1 << 20).unwrap();
+            slow.files[0].read_as.facts.retain(|fact| fact.what != "compression");
+            assert_eq!(format!("{slow:?}"), format!("{whole:?}"));
+        }
     }
 }
 
 #[test]
 fn a_damaged_gzip_fails_at_the_damage() {
-    let text = fixture(READERS[READERS.len() - 1]);
+    let text = fixture(of(TABLES).next().unwrap());
     // An error after the first 8192 bytes, and one within them.
     for times in [2000, 20] {
         let content = gzipped(&text.repeat(times));

@@ -166,11 +166,16 @@ fn other_formats_than_csv_are_identified() {
         (b"PAR1\x15\x04\x15 and so on".to_vec(), "Parquet", "read_parquet"),
         (packed.finish().unwrap(), "Parquet", "read_parquet"),
         (b"ARROW1\0\0".to_vec(), "Arrow (Feather)", "read_feather"),
+        (b"\xff\xff\xff\xff\x10\0\0\0".to_vec(), "an Arrow stream", "--features parquet"),
+        (b"FEA1\0\0\0\0".to_vec(), "Feather of version 1", "read_feather"),
         (b"\x28\xb5\x2f\xfd and so on".to_vec(), "damaged zstd", "after 0 bytes"),
         (b"7z\xbc\xaf\x27\x1c and so on".to_vec(), "a 7-Zip archive", "unpack it"),
         (b"\x89PNG\r\n\x1a\n and so on".to_vec(), "a picture (PNG)", "one folder of pictures per class"),
         (b"\0\0\x08\x03\0\0\0\x02".to_vec(), "an IDX file of images", "name the folder"),
     ] {
+        if cfg!(feature = "parquet") && ["Parquet", "Arrow (Feather)", "an Arrow stream"].contains(&what) {
+            continue;
+        }
         for problem in [read(&content).unwrap_err(), TableSummary::read(&content[..]).unwrap_err().to_string()] {
             assert!(problem.contains(what) && problem.contains(advice), "{what}: {problem:?}");
             assert_eq!(problem.lines().count(), 1, "{problem:?}");

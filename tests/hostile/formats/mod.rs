@@ -2,6 +2,7 @@
 //! The fuzz targets in `fuzz/` and `tests/hostile.rs` share them, so that the tests can keep what a
 //! fuzzer finds.
 
+mod columnar;
 mod compressed;
 mod config;
 mod gzip;
@@ -34,6 +35,7 @@ pub const FORMATS: [Format; 10] = [
     Format { name: "safetensors", seeds: safetensors::seeds, check: safetensors::check },
     Format { name: "records", seeds: records::seeds, check: records::check },
     Format { name: "table", seeds: table::seeds, check: table::check },
+    Format { name: "columnar", seeds: columnar::seeds, check: columnar::check },
     Format { name: "weights", seeds: weights::seeds, check: weights::check },
     Format { name: "run_folder", seeds: run_folder::seeds, check: run_folder::check },
 ];

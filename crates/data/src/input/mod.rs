@@ -6,6 +6,7 @@
 //! A compressed file is hostile until it is read: its content may be many thousand times larger.
 //! Decoders hold at most [`MAX_WINDOW`] bytes. The readers limit the bytes that they take.
 
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 
 use chainrule_core::one_line;
@@ -89,6 +90,8 @@ pub(crate) fn with_compressed(extension: &str) -> impl Iterator<Item = String> {
 /// reading.
 pub struct Input<'a> {
     content: Peeked<Content<'a>>,
+    /// The file itself, if it is known and plain.
+    file: Option<File>,
 }
 
 impl<'a> Input<'a> {
@@ -113,7 +116,20 @@ impl<'a> Input<'a> {
         if let Some(error) = failure {
             content.fail(&error);
         }
-        Self { content: Peeked::new(content) }
+        Self { content: Peeked::new(content), file: None }
+    }
+
+    /// Like [`Input::within`], for a file. Formats that need random access then read it where they
+    /// need it, and hold nothing of it in memory.
+    pub fn of_file(file: File, max_bytes: u64) -> Self {
+        let clone = file.try_clone().ok();
+        let input = Self::within(file, max_bytes);
+        Self { file: clone.filter(|_| input.compression().is_none()), ..input }
+    }
+
+    /// Returns the file for random access, if it is known and plain. Its cursor is shared.
+    pub fn take_file(&mut self) -> Option<File> {
+        self.file.take()
     }
 
     /// Returns the first 8192 decompressed bytes, or fewer if the file is shorter or damaged.

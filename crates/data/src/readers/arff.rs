@@ -9,7 +9,7 @@ use csv::ByteRecord;
 
 use super::records::RowCheck;
 use super::text::{Beginning, TextSource, text_source};
-use super::{Input, Read, Reader, Record, Records, Required};
+use super::{Input, Read, Reader, Record, Records, Required, TableContent};
 use crate::dialect::encoding;
 use crate::header::is_missing;
 use crate::read_as::{Fact, ReadAs};
@@ -49,7 +49,7 @@ impl Reader for Arff {
     }
 }
 
-fn read<'a>(mut input: Input<'a>, options: TextOptions, max_bytes: u64) -> Result<Box<dyn Records + 'a>, String> {
+fn read<'a>(mut input: Input<'a>, options: TextOptions, max_bytes: u64) -> Result<TableContent<'a>, String> {
     let beginning = Beginning::read(&mut input);
     let (encoding, of_encoding) = encoding(beginning.sample(), options.encoding)?;
     let source = BufReader::new(text_source(beginning, input, encoding, max_bytes));
@@ -58,7 +58,7 @@ fn read<'a>(mut input: Input<'a>, options: TextOptions, max_bytes: u64) -> Resul
     let mut records =
         ArffRecords { source, rows, attributes, facts, kinds, line: 0, text: Vec::new(), is_header_read: false };
     records.read_header()?;
-    Ok(Box::new(records))
+    Ok(TableContent::Records(Box::new(records)))
 }
 
 /// The values of a column.

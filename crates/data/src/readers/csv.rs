@@ -7,7 +7,7 @@ use chainrule_core::{BadRows, TextOptions};
 use super::records::{Lines, RecordBlock, RowCheck, collect, wrong_field_count};
 use super::splitter::Splitter;
 use super::text::{Beginning, TextSource, text_source};
-use super::{Input, READERS, Read, Reader, Record, Records, Required};
+use super::{Input, READERS, Read, Reader, Record, Records, Required, TableContent};
 use crate::decimal::NumberFormat;
 use crate::dialect::{Dialect, Shape};
 use crate::foreign::is_foreign;
@@ -53,13 +53,14 @@ pub(super) fn separated<'a>(
     mut input: Input<'a>,
     options: TextOptions,
     max_bytes: u64,
-) -> Result<Box<dyn Records + 'a>, String> {
+) -> Result<TableContent<'a>, String> {
     let beginning = Beginning::read(&mut input);
     let dialect = Dialect::of(beginning.sample(), &options)?;
     let source = text_source(beginning, input, dialect.encoding, max_bytes);
     let splitter = Splitter::new(source, dialect.separator.byte());
     let rows = RowCheck::new(dialect.encoding, options.bad_rows);
-    Ok(Box::new(Separated { splitter, dialect, rows, line: 1, fields: None, held: None }))
+    let records = Separated { splitter, dialect, rows, line: 1, fields: None, held: None };
+    Ok(TableContent::Records(Box::new(records)))
 }
 
 struct Separated<'a> {

@@ -4,7 +4,6 @@
 //! The commands, the library, the file extensions, `--help` and all error messages use the list.
 
 use std::fmt::Write;
-use std::io;
 
 use chainrule_core::{ContentError, DataKind, TextOptions};
 
@@ -16,8 +15,12 @@ use crate::read_as::{Fact, ReadAs};
 use crate::tables::{TRAIN, VALIDATION};
 
 pub use crate::input::{CODECS, Codec, Input, Packed, compressed_extensions, compressions};
+pub use batches::{Batch, Batches, Field, Fields};
 pub use records::{Record, RecordBlock, Records, Required, Row};
 
+#[cfg(feature = "parquet")]
+mod arrow_types;
+mod batches;
 mod records;
 mod splitter;
 mod text;
@@ -47,7 +50,7 @@ pub trait Reader: Sync {
 /// The content of a format, with the function that reads it.
 #[derive(Clone, Copy)]
 pub enum Read {
-    /// A table of at most the given number of bytes, read record by record.
+    /// A table of at most the given number of bytes.
     Table(ReadTable),
     /// Images of one size, light ink on a background of 0, of at most the given number of bytes.
     Images(fn(Input, u64) -> Result<IdxImages, ContentError>),
@@ -55,16 +58,24 @@ pub enum Read {
     Picture(fn(&[u8]) -> Result<Grey, PictureError>),
 }
 
-/// Returns the records of a table. The options say what is known of its text.
-pub type ReadTable = for<'a> fn(Input<'a>, TextOptions, u64) -> Result<Box<dyn Records + 'a>, String>;
+/// Opens a table. The options say what is known of its text.
+pub type ReadTable = for<'a> fn(Input<'a>, TextOptions, u64) -> Result<TableContent<'a>, String>;
+
+/// The content of an open table.
+pub enum TableContent<'a> {
+    /// It is stored by rows.
+    Records(Box<dyn Records + 'a>),
+    /// It is stored by columns.
+    Batches(Box<dyn Batches + 'a>),
+}
 
 /// Builds the list of readers. Each module has its reader as `READER`.
 macro_rules! readers {
-    ($($module:ident,)+) => {
-        $(mod $module;)+
+    ($($(#[$attribute:meta])* $module:ident,)+) => {
+        $($(#[$attribute])* mod $module;)+
 
         /// All readers, in the order in which messages name them.
-        pub static READERS: &[&dyn Reader] = &[$(&$module::READER,)+];
+        pub static READERS: &[&dyn Reader] = &[$($(#[$attribute])* &$module::READER,)+];
     };
 }
 
@@ -74,6 +85,10 @@ readers! {
     idx,
     csv,
     arff,
+    #[cfg(feature = "parquet")]
+    parquet,
+    #[cfg(feature = "parquet")]
+    arrow,
 }
 
 /// The formats that `predict` converts to images.
@@ -104,26 +119,29 @@ pub fn sniff(beginning: &[u8]) -> Option<&'static dyn Reader> {
     READERS.iter().copied().find(|reader| reader.sniff(beginning))
 }
 
-/// A table whose records can be read.
+/// A table whose rows can be read.
 pub(crate) struct OpenTable<'a> {
-    pub(crate) records: Box<dyn Records + 'a>,
+    pub(crate) content: TableContent<'a>,
     compression: Option<&'static str>,
 }
 
 impl<'a> OpenTable<'a> {
     /// Opens a table of at most `max_bytes`.
-    pub(crate) fn new(source: impl io::Read + 'a, options: TextOptions, max_bytes: u64) -> Result<Self, ContentError> {
-        let input = Input::within(source, max_bytes);
+    pub(crate) fn new(input: Input<'a>, options: TextOptions, max_bytes: u64) -> Result<Self, ContentError> {
         let compression = input.compression();
         match sniff(input.beginning()).map(Reader::read) {
-            Some(Read::Table(read)) => Ok(Self { records: read(input, options, max_bytes)?, compression }),
+            Some(Read::Table(read)) => Ok(Self { content: read(input, options, max_bytes)?, compression }),
             _ => Err(foreign::no_table(input.beginning()).into()),
         }
     }
 
     /// Returns what the file was taken for. `notes` are about its names.
     pub(crate) fn read_as(&self, notes: Vec<String>) -> ReadAs {
-        let mut read_as = ReadAs { notes, ..self.records.read_as() };
+        let of_content = match &self.content {
+            TableContent::Records(records) => records.read_as(),
+            TableContent::Batches(batches) => batches.read_as(),
+        };
+        let mut read_as = ReadAs { notes, ..of_content };
         let fact = |is: &str| Fact {
             what: "compression",
             is: is.to_owned(),
@@ -132,6 +150,14 @@ impl<'a> OpenTable<'a> {
         };
         read_as.facts.splice(0..0, self.compression.map(fact));
         read_as
+    }
+
+    /// Returns the SHA-256 of the file, decompressed. Call it after the last row.
+    pub(crate) fn sha256(self) -> String {
+        match self.content {
+            TableContent::Records(records) => records.sha256(),
+            TableContent::Batches(batches) => batches.sha256(),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use csv_core::ReadRecordResult;
 
 use super::records::{BlockRecords, HowMany, RecordBlock, Records, SplitRecord, SplitRecords};
-use crate::checksum::Checksum;
+use crate::checksum::CheckedBytes;
 use crate::table::MAX_ROW_LENGTH;
 
 /// The bytes read at a time.
@@ -100,7 +100,7 @@ impl<R: Read> Records for Separated<R> {
     }
 
     fn sha256(self: Box<Self>) -> String {
-        self.source.checksum.finish()
+        self.source.checked.sha256()
     }
 }
 
@@ -186,17 +186,14 @@ fn count_lines(text: &[u8]) -> u64 {
 /// `\n`. It also ends the last line with `\n`.
 struct NormalizedSource<R> {
     source: R,
-    checksum: Checksum,
-    remaining: u64,
-    max_bytes: u64,
+    checked: CheckedBytes,
     after_return: bool,
     ends_line: bool,
 }
 
 impl<R> NormalizedSource<R> {
     fn new(source: R, max_bytes: u64) -> Self {
-        let checksum = Checksum::default();
-        Self { source, checksum, remaining: max_bytes, max_bytes, after_return: false, ends_line: true }
+        Self { source, checked: CheckedBytes::new(max_bytes), after_return: false, ends_line: true }
     }
 }
 
@@ -213,13 +210,7 @@ impl<R: Read> Read for NormalizedSource<R> {
                 self.ends_line = true;
                 return Ok(1);
             }
-            self.remaining = self.remaining.checked_sub(count as u64).ok_or_else(|| {
-                let max_bytes = self.max_bytes;
-                io::Error::other(format!(
-                    "it has more than the {max_bytes} bytes that data.resident_bytes allows in memory"
-                ))
-            })?;
-            self.checksum.update(&buffer[..count]);
+            self.checked.add(&buffer[..count])?;
             let kept = self.normalize(&mut buffer[..count]);
             if kept > 0 {
                 self.ends_line = buffer[kept - 1] == b'\n';

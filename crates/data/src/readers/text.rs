@@ -5,13 +5,13 @@ use std::io::{self, Cursor, Read as _};
 use chainrule_core::TextEncoding;
 
 use super::Input;
-use crate::checksum::Checksum;
+use crate::checksum::CheckedSource;
 use crate::decode::Decoded;
 use crate::dialect::Sample;
 use crate::table::MAX_ROW_LENGTH;
 
 /// The text of a file in UTF-8, with line ends `\n`.
-pub(super) type TextSource<'a> = NormalizedSource<Decoded<Checked<Rest<Input<'a>>>>>;
+pub(super) type TextSource<'a> = NormalizedSource<Decoded<CheckedSource<Rest<Input<'a>>>>>;
 
 /// Returns the text of a file of at most `max_bytes`, whose beginning was read already.
 pub(super) fn text_source(
@@ -22,13 +22,13 @@ pub(super) fn text_source(
 ) -> TextSource<'_> {
     let Beginning { bytes, problem, .. } = beginning;
     let bytes = Rest { beginning: Cursor::new(bytes), problem, rest };
-    NormalizedSource::new(Decoded::new(Checked::new(bytes, max_bytes), encoding))
+    NormalizedSource::new(Decoded::new(CheckedSource::new(bytes, max_bytes), encoding))
 }
 
 impl TextSource<'_> {
     /// Returns the SHA-256 of the file.
     pub(super) fn sha256(self) -> String {
-        self.source.into_inner().checksum.finish()
+        self.source.into_inner().sha256()
     }
 }
 
@@ -73,34 +73,6 @@ impl<R: io::Read> io::Read for Rest<R> {
             0 if !buffer.is_empty() => self.problem.take().map_or_else(|| self.rest.read(buffer), Err),
             count => Ok(count),
         }
-    }
-}
-
-/// A reader that computes a checksum of the bytes of a file and limits their number.
-pub(super) struct Checked<R> {
-    source: R,
-    checksum: Checksum,
-    remaining: u64,
-    max_bytes: u64,
-}
-
-impl<R> Checked<R> {
-    fn new(source: R, max_bytes: u64) -> Self {
-        Self { source, checksum: Checksum::default(), remaining: max_bytes, max_bytes }
-    }
-}
-
-impl<R: io::Read> io::Read for Checked<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.source.read(buffer)?;
-        self.remaining = self.remaining.checked_sub(count as u64).ok_or_else(|| {
-            let max_bytes = self.max_bytes;
-            io::Error::other(format!(
-                "it has more than the {max_bytes} bytes that data.resident_bytes allows in memory"
-            ))
-        })?;
-        self.checksum.update(&buffer[..count]);
-        Ok(count)
     }
 }
 
