@@ -123,8 +123,8 @@ impl RareLevels {
         self.hashes.binary_search(&Self::hash(level)).is_ok()
     }
 
-    /// FNV-1a of 64 bits, mixed by the finalizer of Murmur3, because FNV gives similar texts similar
-    /// upper bits. Model files contain these hashes, so they never change.
+    /// FNV-1a of 64 bits, mixed by the finalizer of Murmur3, because FNV gives similar texts
+    /// similar upper bits. Model files contain these hashes, so they never change.
     fn hash(level: &str) -> u32 {
         let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
         let mut hash = level.bytes().fold(0xcbf2_9ce4_8422_2325, step);

@@ -1,5 +1,5 @@
-//! Builds a table from blocks of records or batches of columns. Each is converted by itself, and the
-//! parts are then joined in their order.
+//! Builds a table from blocks of records or batches of columns. Each is converted by itself, and
+//! the parts are then joined in their order.
 
 use std::collections::BTreeMap;
 

@@ -158,8 +158,8 @@ impl Cells {
         self.columns.iter_mut().for_each(|column| column.free(block));
     }
 
-    /// Returns where a row is, for an error: `line 7`, `row 6` in a table that is stored by columns,
-    /// or `b.csv, line 7` if there are several files.
+    /// Returns where a row is, for an error: `line 7`, `row 6` in a table that is stored by
+    /// columns, or `b.csv, line 7` if there are several files.
     pub(crate) fn place(&self, row: usize) -> String {
         let Some(number) = self.lines.get(row) else { return format!("row {row}") };
         let after = self.files.partition_point(|file| file.first <= row);

@@ -295,8 +295,8 @@ impl Request {
 }
 
 impl RawTables {
-    /// Reads a file, several files, or the training table of a folder with `train.csv` and `validation.csv`,
-    /// `valid.csv`, `val.csv` or `test.csv`.
+    /// Reads a file, several files, or the training table of a folder with `train.csv` and
+    /// `validation.csv`, `valid.csv`, `val.csv` or `test.csv`.
     ///
     /// # Errors
     /// Returns an error if a file cannot be read or has invalid content; it gives line and column.

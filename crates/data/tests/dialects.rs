@@ -142,7 +142,8 @@ fn a_table_has_the_same_cells_in_every_dialect() {
                         ends_line: bit(3),
                         has_header: bit(4),
                     };
-                    // Decimal commas between commas are texts: see `misleading_texts_are_not_guessed`.
+                    // Decimal commas between commas are texts: see
+                    // `misleading_texts_are_not_guessed`.
                     if separator == Separator::Comma && decimal == Decimal::Comma {
                         continue;
                     }

@@ -66,7 +66,8 @@ fn rounding_changes_standardised_numbers_little() {
         let is_rounded = [0, 1, 4, 6].contains(&j);
         assert_eq!(largest > 0.0, is_rounded, "column {j}: {largest:e}");
     }
-    // The numbers of a category keep their decimal forms, and texts and missing values their places.
+    // The numbers of a category keep their decimal forms, and texts and missing values their
+    // places.
     let mixed = recipe.columns.iter().find(|column| column.name == "mixed").unwrap();
     let names = Recipe { columns: vec![mixed.clone()], ..Recipe::default() }.feature_names();
     assert!(names.contains(&"mixed=1000.1".to_owned()) && names.contains(&"mixed=(missing)".to_owned()));

@@ -239,8 +239,8 @@ impl Message {
             // Arrow's numbers are aligned.
             body.resize(body.len().next_multiple_of(8), 0);
         }
-        // The description is a FlatBuffer, which has the places in a row. No place depends on another,
-        // so they can be replaced.
+        // The description is a FlatBuffer, which has the places in a row. No place depends on
+        // another, so they can be replaced.
         let start = buffers.bytes().as_ptr().addr() - self.header.as_ptr().addr();
         let places: Vec<u8> = places.into_iter().flatten().flat_map(i64::to_le_bytes).collect();
         self.header[start..start + places.len()].copy_from_slice(&places);

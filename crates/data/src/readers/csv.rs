@@ -1,4 +1,5 @@
-//! CSV (RFC 4180) in all its dialects: commas, semicolons, tabs or bars, any of the usual encodings.
+//! CSV (RFC 4180) in all its dialects: commas, semicolons, tabs or bars, any of the usual
+//! encodings.
 
 use std::borrow::Cow;
 

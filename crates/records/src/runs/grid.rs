@@ -190,8 +190,8 @@ impl Grid {
         self.keys.iter().map(|key| if is_shared(last(key)) { &key.key } else { last(key) }).collect()
     }
 
-    /// Returns the configs of all points. Each applies the file's text, then `of_sgd` if the point's
-    /// solver is `sgd`, then `overrides`, then the values of the point.
+    /// Returns the configs of all points. Each applies the file's text, then `of_sgd` if the
+    /// point's solver is `sgd`, then `overrides`, then the values of the point.
     ///
     /// # Errors
     /// Fails for the first point with an invalid config, with its keys and values.

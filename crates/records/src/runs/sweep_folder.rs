@@ -24,8 +24,8 @@ pub struct SweepPlan {
     pub text: String,
     /// The overrides of the command line for all points, each `key=value`.
     pub set: Vec<String>,
-    /// Overrides for the points whose value of `descent.solver` is `sgd`, each `key=value`. Those of
-    /// `set` come after them.
+    /// Overrides for the points whose value of `descent.solver` is `sgd`, each `key=value`. Those
+    /// of `set` come after them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub of_sgd: Vec<String>,
     /// The threads of the fused kernels for each point.

@@ -9,8 +9,8 @@ thread_local! {
     static IS_GUARDED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Calls `work`. The libraries for Parquet and Arrow panic on some damaged files; such a panic is an
-/// error of the file. `work` must not be used again after an error.
+/// Calls `work`. The libraries for Parquet and Arrow panic on some damaged files; such a panic is
+/// an error of the file. `work` must not be used again after an error.
 ///
 /// The default hook would print a panic before it is caught. Only a hook of the whole process can
 /// prevent that, so the first call wraps the present one. It still sees all other panics.

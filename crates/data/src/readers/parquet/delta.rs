@@ -104,8 +104,8 @@ mod tests {
 
     #[test]
     fn lengths_are_decoded() {
-        // Blocks of 8 in 2 parts; 6 lengths from 3: 3, 4, 5, 3, 10, 11. The differences are at least -2;
-        // without it 3, 3, 0, 9 in four bits and 3 in two.
+        // Blocks of 8 in 2 parts; 6 lengths from 3: 3, 4, 5, 3, 10, 11. The differences are at
+        // least -2; without it 3, 3, 0, 9 in four bits and 3 in two.
         let page = [8, 2, 6, 6, 3, 4, 2, 0x33, 0x90, 3, b'x'];
         assert_eq!(lengths(&page), Ok((6, 36, &b"x"[..])));
         for length in 0..page.len() - 1 {
