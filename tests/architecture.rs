@@ -149,7 +149,7 @@ fn most_crates_do_not_link_burn() {
     let strangers = ["ureq", "rustls", "ring", "image", "png", "toml", "rmp-serde", "clap", "plotters"];
     let library: BTreeSet<String> = linked("chainrule", &[]).into_iter().collect();
     assert!(!library.iter().any(|name| is_burn(name) || strangers.contains(&name.as_str())), "{library:?}");
-    assert!(library.len() <= 75, "the library links {} crates: {library:?}", library.len());
+    assert!(library.len() <= 80, "the library links {} crates: {library:?}", library.len());
     let program = linked("chainrule-cli", &["--no-default-features"]);
     assert!(!program.iter().any(|name| is_burn(name)), "{program:?}");
     // The models do link Burn, which shows that the check can find it.

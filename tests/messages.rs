@@ -175,9 +175,9 @@ fn files_of_the_wrong_kind_are_identified() {
             &["import", "runs", "--out", "m"],
             &["runs: expected a file of weights (safetensors, npz or exported JSON), but this is a folder"],
         ),
-        (&["train", "--data", "t.json"], &["t.json: expected a table (CSV), found JSON"]),
-        (&["train", "--data", "t.html"], &["t.html: expected a table (CSV), found an HTML page"]),
-        (&["train", "--data", "t.tar"], &["t.tar: expected a table (CSV), found a tar archive"]),
+        (&["train", "--data", "t.json"], &["t.json: expected a table (CSV", "found JSON"]),
+        (&["train", "--data", "t.html"], &["t.html: expected a table (CSV", "found an HTML page"]),
+        (&["train", "--data", "t.tar"], &["t.tar: expected a table (CSV", "found a tar archive"]),
         (&["train", "--data", "configs/softmax.toml"], &["found a TOML file, such as an experiment"]),
         (&["train", "--data", "flowers.csv"], &["data.label is missing", "length, 2024; name it with --label"]),
     ]);

@@ -340,10 +340,14 @@ fn without_burn() -> CheckOutcome {
     let out = std::env::temp_dir().join(format!("chainrule-light-{}", std::process::id()));
     let folder = out.to_string_lossy();
     let short = ["--data", "embedded", "--set", "descent.epochs=5", "--out", &folder];
+    let of_parquet = ["--no-default-features", "--features", "parquet", "--locked"];
     let steps = [
         [&["clippy", "--all-targets"][..], &light, &["--", "--deny", "warnings"]].concat(),
-        // No other check uses this feature of the library.
+        // No other check uses these features.
         ["test", "--package", "chainrule", "--test", "typed", "--features", "arrays", "--locked"].to_vec(),
+        [&["test", "--package", "chainrule-data", "--test", "columnar"][..], &of_parquet].concat(),
+        [&["clippy", "--package", "chainrule-data", "--all-targets"][..], &of_parquet, &["--", "--deny", "warnings"]]
+            .concat(),
         [&train[..], &short].concat(),
     ];
     let mut outcomes = steps.iter().map(|step| cargo(step, &[]));

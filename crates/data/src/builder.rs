@@ -10,6 +10,7 @@ use crate::column::{Column, ColumnPart};
 use crate::decimal::decimal;
 use crate::header::name;
 use crate::readers::{Batch, Field, Fields, RecordBlock, Row};
+use crate::row_lines::RowLines;
 use crate::table::{Columns, listed};
 
 /// The indices of the selected columns in a row.
@@ -101,7 +102,7 @@ pub(crate) struct TablePart {
     columns: Vec<ColumnPart>,
     labels: Positions,
     groups: Positions,
-    lines: Vec<u32>,
+    lines: RowLines,
 }
 
 impl TablePart {
@@ -111,7 +112,8 @@ impl TablePart {
     /// Returns what is wrong with a record, with line and column.
     pub(crate) fn parse(block: &RecordBlock, header: &[String], chosen: &ColumnIndices) -> Result<Self, String> {
         let columns = chosen.features.iter().map(|_| ColumnPart::default()).collect();
-        let mut part = Self { columns, labels: Positions::default(), groups: Positions::default(), lines: Vec::new() };
+        let mut part =
+            Self { columns, labels: Positions::default(), groups: Positions::default(), lines: RowLines::default() };
         block.each(|row| part.add(&row, header, chosen).map_err(|problem| format!("line {}{problem}", row.line)))?;
         Ok(part)
     }
@@ -153,7 +155,9 @@ impl TablePart {
                 groups.push_group(group.trim_ascii()).map_err(|problem| at(row, column, problem))?;
             }
         }
-        Ok(Self { columns, labels, groups, lines: (batch.first_row..=last).map(|row| row as u32).collect() })
+        let mut lines = RowLines::default();
+        (batch.first_row..=last).for_each(|row| lines.push(row as u32));
+        Ok(Self { columns, labels, groups, lines })
     }
 
     fn add(&mut self, row: &Row, header: &[String], chosen: &ColumnIndices) -> Result<(), String> {
@@ -255,7 +259,7 @@ impl TableBuilder {
                 return Err(format!(
                     "{} {}, column {:?}: this is the {}th different label; at most {MAX_CLASSES} classes are supported; is this the right column (data.label)?",
                     self.cells.unit(),
-                    lines[row],
+                    lines.get(row).unwrap_or_default(),
                     self.label,
                     MAX_CLASSES + 1
                 ));
@@ -272,7 +276,7 @@ impl TableBuilder {
                 self.cells.unit()
             )),
             None => {
-                self.cells.lines.extend(lines);
+                self.cells.lines.append(&lines);
                 Ok(())
             }
         }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use chainrule_core::{ABSENT, MAX_ABS_VALUE};
 
 use crate::column::Column;
+use crate::row_lines::RowLines;
 
 /// A field.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -112,7 +113,7 @@ pub(crate) struct Cells {
     pub(crate) names: Vec<String>,
     pub(crate) columns: Vec<Column>,
     /// The line of each row in its file, from 2, or its number, from 1. Rows from memory have none.
-    pub(crate) lines: Vec<u32>,
+    pub(crate) lines: RowLines,
     /// The files of the rows, in their order. Rows from memory have none.
     pub(crate) files: Vec<FileRows>,
 }

@@ -1,5 +1,7 @@
 //! A column of a table in memory.
 
+use std::sync::LazyLock;
+
 use chainrule_core::MAX_ABS_VALUE;
 
 use crate::cells::{Cell, TEXTS_FROM, Texts};
@@ -22,16 +24,14 @@ const MAX_RELATIVE_MEAN: f64 = 8.0;
 /// Unix seconds. So a column with a large mean is centred before it is rounded.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Column {
-    /// Blocks of [`BLOCK`] cells, and the last of at most so many.
+    /// All blocks but the last have [`BLOCK`] cells.
     blocks: Vec<Block>,
-    /// The cells that follow, fewer than [`BLOCK`].
-    open: Vec<f64>,
     /// What to add to the numbers of centred blocks.
     centre: f64,
-    /// The bytes of the blocks.
-    bytes: u64,
-    /// The texts that occur.
-    pub(crate) texts: Texts,
+    /// The bytes of all blocks but the last.
+    whole_bytes: u64,
+    /// The texts that occur, if any.
+    texts: Option<Box<Texts>>,
 }
 
 /// Rows of numbers from memory, stored exactly.
@@ -60,8 +60,7 @@ impl Numbers {
     }
 
     /// Returns the number of rows, and the columns.
-    pub(crate) fn finish(mut self) -> (usize, Vec<Column>) {
-        self.columns.iter_mut().for_each(Column::close);
+    pub(crate) fn finish(self) -> (usize, Vec<Column>) {
         (self.n, self.columns)
     }
 }
@@ -70,7 +69,7 @@ impl Numbers {
 #[derive(Debug, Default)]
 pub(crate) struct ColumnPart {
     stored: Vec<f64>,
-    texts: Texts,
+    texts: Option<Box<Texts>>,
 }
 
 #[derive(Clone, Debug)]
@@ -82,35 +81,40 @@ enum Block {
 }
 
 impl Block {
-    /// Stores these cells exactly.
-    fn exact(stored: &[f64]) -> Self {
+    /// Appends cells and keeps them exact.
+    fn extend(&mut self, stored: &[f64]) {
         // Compare bits, so that -0 keeps its sign.
         let is_exact = |&stored: &f64| f64::from(stored as f32).to_bits() == stored.to_bits();
-        if stored.iter().all(is_exact) {
-            Self::F32(stored.iter().map(|&stored| stored as f32).collect())
-        } else {
-            Self::F64(stored.to_vec())
+        match self {
+            Self::F32(numbers) if stored.iter().all(is_exact) => {
+                numbers.extend(stored.iter().map(|&stored| stored as f32));
+            }
+            Self::F32(numbers) => {
+                let mut wide = Vec::with_capacity(numbers.len() + stored.len());
+                wide.extend(numbers.iter().copied().map(f64::from));
+                wide.extend_from_slice(stored);
+                *self = Self::F64(wide);
+            }
+            Self::F64(numbers) => numbers.extend_from_slice(stored),
+            Self::Centred(_) => unreachable!("only whole blocks are centred"),
         }
     }
 
-    /// Stores these cells in four bytes each, unless they must stay exact.
-    fn narrow(stored: &[f64], centre: f64) -> Self {
-        let exact = match Self::exact(stored) {
-            Self::F64(stored) => stored,
-            narrow => return narrow,
-        };
+    /// Rounds the cells to four bytes each, unless they must stay exact.
+    fn narrow(&mut self, centre: f64) {
+        let Self::F64(exact) = self else { return };
         let are_whole = exact.iter().all(|&stored| !is_number(stored) || stored.fract() == 0.0);
         let mut narrow = Vec::with_capacity(exact.len());
-        for &stored in &exact {
+        for &stored in exact.iter() {
             let rounded = if is_number(stored) { (stored - centre) as f32 } else { stored as f32 };
             let back = uncentred(rounded, centre);
             let must_be_exact = are_whole || !is_number(stored);
             if must_be_exact && back != stored || is_number(stored) && back.abs() > MAX_ABS_VALUE {
-                return Self::F64(exact);
+                return;
             }
             narrow.push(rounded);
         }
-        if centre == 0.0 { Self::F32(narrow) } else { Self::Centred(narrow) }
+        *self = if centre == 0.0 { Self::F32(narrow) } else { Self::Centred(narrow) };
     }
 
     fn len(&self) -> usize {
@@ -153,24 +157,22 @@ impl ColumnPart {
 
     /// Appends a text.
     pub(crate) fn push_text(&mut self, text: &str) {
-        self.stored.push(Cell::Text(self.texts.position(text)).to_stored());
+        let position = self.texts.get_or_insert_default().position(text);
+        self.stored.push(Cell::Text(position).to_stored());
     }
 }
 
 impl Column {
     /// Appends a number and keeps it exact.
     fn push_exact(&mut self, number: f64) {
-        self.open.push(number);
-        if self.open.len() == BLOCK {
-            self.add(Block::exact(&self.open));
-            self.open.clear();
-        }
+        self.with_space().extend(&[number]);
     }
 
     /// Appends the cells of a part, rounded if there are many.
     pub(crate) fn append(&mut self, mut part: ColumnPart) {
-        if part.texts.len() > 0 {
-            let positions: Vec<u32> = part.texts.iter().map(|text| self.texts.position(text)).collect();
+        if let Some(of_part) = &part.texts {
+            let texts = self.texts.get_or_insert_default();
+            let positions: Vec<u32> = of_part.iter().map(|text| texts.position(text)).collect();
             for stored in &mut part.stored {
                 if let Cell::Text(own) = Cell::of_stored(*stored) {
                     *stored = Cell::Text(positions[own as usize]).to_stored();
@@ -179,51 +181,45 @@ impl Column {
         }
         let mut rest = &part.stored[..];
         while !rest.is_empty() {
-            let (taken, left) = rest.split_at(rest.len().min(BLOCK - self.open.len()));
-            self.open.extend_from_slice(taken);
+            let last = self.with_space();
+            let (taken, left) = rest.split_at(rest.len().min(BLOCK - last.len()));
+            last.extend(taken);
             rest = left;
-            if self.open.len() == BLOCK {
-                self.close_and_round();
+            if last.len() == BLOCK {
+                self.round();
             }
         }
     }
 
-    /// Stores the last cells. No cell may follow.
-    pub(crate) fn close(&mut self) {
-        if !self.open.is_empty() {
-            self.add(Block::exact(&self.open));
+    /// Returns the last block, which has space for a cell.
+    fn with_space(&mut self) -> &mut Block {
+        if self.blocks.last().is_none_or(|last| last.len() == BLOCK) {
+            self.whole_bytes += self.blocks.last().map_or(0, Block::bytes);
+            if self.blocks.is_empty() {
+                self.blocks.reserve_exact(1);
+            }
+            self.blocks.push(Block::F32(Vec::new()));
         }
-        self.open = Vec::new();
+        self.blocks.last_mut().expect("a block was added")
     }
 
-    fn close_and_round(&mut self) {
+    /// Rounds the cells of full blocks if there are many.
+    fn round(&mut self) {
         let n = self.blocks.len();
-        let block = match n {
-            _ if n < EXACT_BLOCKS => Block::exact(&self.open),
-            EXACT_BLOCKS => {
-                // Now the column is long.
-                self.centre = self.find_centre();
-                self.bytes = 0;
-                for block in std::mem::take(&mut self.blocks) {
-                    let block = if let Block::F64(wide) = block { Block::narrow(&wide, self.centre) } else { block };
-                    self.add(block);
-                }
-                Block::narrow(&self.open, self.centre)
-            }
-            _ => Block::narrow(&self.open, self.centre),
-        };
-        self.add(block);
-        self.open.clear();
-    }
-
-    fn add(&mut self, block: Block) {
-        self.bytes += block.bytes();
-        self.blocks.push(block);
+        if n == EXACT_BLOCKS + 1 {
+            // Now the column is long.
+            self.centre = self.find_centre();
+            self.blocks.iter_mut().for_each(|block| block.narrow(self.centre));
+            self.whole_bytes = self.blocks[..n - 1].iter().map(Block::bytes).sum();
+        } else if n > EXACT_BLOCKS {
+            self.blocks[n - 1].narrow(self.centre);
+        }
     }
 
     /// Returns the mean if it is large beside the standard deviation, else 0.
     fn find_centre(&self) -> f64 {
-        let cells = || self.blocks.iter().flat_map(|block| (0..block.len()).map(|index| block.get(index, 0.0)));
+        let exact = &self.blocks[..EXACT_BLOCKS];
+        let cells = || exact.iter().flat_map(|block| (0..block.len()).map(|index| block.get(index, 0.0)));
         let numbers = || cells().filter(|&stored| is_number(stored));
         let count = numbers().count().max(1) as f64;
         let mean = numbers().sum::<f64>() / count;
@@ -239,7 +235,14 @@ impl Column {
 
     /// Returns the memory that the cells and their texts take, in bytes.
     pub(crate) fn bytes(&self) -> u64 {
-        self.bytes + size_of_val(&self.open[..]) as u64 + self.texts.bytes()
+        let texts = self.texts.as_ref().map_or(0, |texts| texts.bytes());
+        self.whole_bytes + self.blocks.last().map_or(0, Block::bytes) + texts
+    }
+
+    /// Returns the texts that occur.
+    pub(crate) fn texts(&self) -> &Texts {
+        static NONE: LazyLock<Texts> = LazyLock::new(Texts::default);
+        self.texts.as_deref().unwrap_or(&NONE)
     }
 
     /// Returns the stored cell of a row.

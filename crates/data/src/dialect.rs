@@ -7,6 +7,7 @@ use crate::decimal::{Form, NumberFormat};
 use crate::decode::{decode, is_windows_1252};
 use crate::header::{has_header, is_missing};
 use crate::read_as::Fact;
+use crate::table::MAX_ROW_LENGTH;
 
 /// The beginning of a file.
 #[derive(Clone, Copy)]
@@ -67,6 +68,13 @@ impl Dialect {
         let separator_line = separator_line(&text);
         if let Some((_, length)) = separator_line {
             text.drain(..length);
+        }
+        // Whoever splits the text reports a row that is too long.
+        if !sample.is_whole {
+            let lines = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |last| last + 1);
+            if text.len() - lines > MAX_ROW_LENGTH as usize / 2 {
+                text.truncate(if lines > 0 { lines } else { SHORT });
+            }
         }
         let first_line = if separator_line.is_some() { 2 } else { 1 };
         let sample = Sample { bytes: &text, is_whole: sample.is_whole };
@@ -230,6 +238,9 @@ fn separator_line(text: &[u8]) -> Option<(Separator, usize)> {
     Some((separator, length))
 }
 
+/// The bytes that are looked at of a line without an end.
+const SHORT: usize = 1 << 16;
+
 /// A separator with the records that it makes of the sample.
 struct Candidate {
     separator: Separator,
@@ -250,7 +261,7 @@ impl Candidate {
         let (mut records, mut record) = (Vec::new(), ByteRecord::new());
         // Reading from memory cannot fail, and any bytes are records.
         while records.len() < RECORDS && reader.read_byte_record(&mut record).unwrap_or_default() {
-            records.push(record.clone());
+            records.push(std::mem::take(&mut record));
         }
         // The last record may be cut.
         if !sample.is_whole && records.len() > 1 && records.len() < RECORDS {

@@ -183,7 +183,7 @@ fn is_new(encoding: &Encoding, level: &str) -> bool {
 
 impl ColumnEncoder {
     fn new(cells: &Cells, position: usize, encoding: &Encoding, marks: &[String]) -> Self {
-        let texts = &cells.columns[position].texts;
+        let texts = cells.columns[position].texts();
         let are_missing = are_missing(texts.iter(), marks, false).into_iter();
         let missing_numbers = missing_numbers(marks);
         match encoding {
@@ -246,7 +246,7 @@ impl ColumnEncoder {
         match Cell::of_stored(stored) {
             Cell::Empty => Cow::Borrowed(""),
             Cell::Number(number) => Cow::Owned(level_of_number(number)),
-            Cell::Text(text) => Cow::Borrowed(cells.columns[self.position].texts.get(text)),
+            Cell::Text(text) => Cow::Borrowed(cells.columns[self.position].texts().get(text)),
         }
     }
 
@@ -255,8 +255,8 @@ impl ColumnEncoder {
         match (Cell::of_stored(stored), encoding) {
             (Cell::Empty, _) => missing_value(),
             (Cell::Number(number), _) => no_date(&number.to_string()),
-            (Cell::Text(text), Encoding::Date(_)) => no_date(cells.columns[self.position].texts.get(text)),
-            (Cell::Text(text), _) => no_number(cells.columns[self.position].texts.get(text)),
+            (Cell::Text(text), Encoding::Date(_)) => no_date(cells.columns[self.position].texts().get(text)),
+            (Cell::Text(text), _) => no_number(cells.columns[self.position].texts().get(text)),
         }
     }
 }

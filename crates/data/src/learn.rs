@@ -171,8 +171,8 @@ impl ColumnStatistics {
         let mut statistics = Self {
             numbers: 0,
             missing: 0,
-            of_text: vec![0; column.texts.len()],
-            is_missing: are_missing(column.texts.iter(), &options.missing, false),
+            of_text: vec![0; column.texts().len()],
+            is_missing: are_missing(column.texts().iter(), &options.missing, false),
             missing_numbers: missing_numbers(&options.missing),
             smallest: f64::INFINITY,
             largest: f64::NEG_INFINITY,
@@ -183,13 +183,13 @@ impl ColumnStatistics {
             hash: 0,
         };
         // A minus is a value beside a plus, but only if a training row has one.
-        let [plus, minus] = ["+", "-"].map(|sign| column.texts.find(sign));
+        let [plus, minus] = ["+", "-"].map(|sign| column.texts().find(sign));
         if let (Some(plus), Some(minus)) = (plus, minus)
             && rows.iter().any(|&row| column.cell(row as usize) == Cell::Text(plus))
         {
             statistics.is_missing[minus as usize] = options.missing.iter().any(|mark| mark.trim() == "-");
         }
-        let hashes: Vec<u64> = column.texts.iter().map(hash).collect();
+        let hashes: Vec<u64> = column.texts().iter().map(hash).collect();
         rows.iter().for_each(|&row| statistics.add(column.get(row as usize), &hashes));
         statistics
     }
@@ -268,13 +268,13 @@ impl Column<'_> {
     }
 
     fn text(&self, position: u32) -> &str {
-        self.table.columns[self.j].texts.get(position)
+        self.table.columns[self.j].texts().get(position)
     }
 
     /// Returns whether the column has the same values as column i.
     fn repeats(&self, i: usize) -> bool {
         self.rows().all(|row| match (self.table.cell(row, i), self.table.cell(row, self.j)) {
-            (Cell::Text(of_i), Cell::Text(own)) => self.table.columns[i].texts.get(of_i) == self.text(own),
+            (Cell::Text(of_i), Cell::Text(own)) => self.table.columns[i].texts().get(of_i) == self.text(own),
             (of_i, own) => of_i == own,
         })
     }

@@ -51,6 +51,7 @@ mod prefetcher;
 mod provenance;
 mod read_as;
 pub mod readers;
+mod row_lines;
 mod rows;
 mod source;
 pub mod table;

@@ -246,7 +246,7 @@ impl Rows {
     pub fn line(&self, row: usize) -> Option<u32> {
         match &self.store {
             Store::Images(_) => None,
-            Store::Table(cells, _) => cells.lines.get(self.stored_index(row)).copied(),
+            Store::Table(cells, _) => cells.lines.get(self.stored_index(row)),
         }
     }
 

@@ -21,7 +21,6 @@ use chainrule_core::{ColumnKind, ContentError, MAX_ABS_VALUE, TextOptions, plura
 
 use crate::builder::{ColumnIndices, TableBuilder, TablePart};
 use crate::cells::{Cells, FileRows, MISSING, Unit};
-use crate::column::Column;
 use crate::decimal::{Form, decimal};
 use crate::header::Names;
 use crate::in_order::convert_in_order;
@@ -426,7 +425,6 @@ impl<'a> TableReader<'a> {
                 Unit::Row => ContentError::new("it has no rows"),
             });
         }
-        cells.columns.iter_mut().for_each(Column::close);
         if let [file] = &mut cells.files[..] {
             file.name.clear();
         }

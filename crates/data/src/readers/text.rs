@@ -48,7 +48,7 @@ impl Beginning {
             let problem = source.take(limit - bytes.len() as u64).read_to_end(&mut bytes).err();
             let is_whole = (bytes.len() as u64) < limit && problem.is_none();
             let lines = bytes.iter().filter(|byte| matches!(byte, b'\n' | b'\r')).count();
-            if problem.is_some() || is_whole || lines > 4 || limit > MAX_ROW_LENGTH {
+            if problem.is_some() || is_whole || lines > 4 || limit >= MAX_ROW_LENGTH {
                 return Self { bytes, problem, is_whole };
             }
             limit *= 2;
