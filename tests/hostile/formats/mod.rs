@@ -26,7 +26,7 @@ pub struct Format {
 }
 
 /// All formats.
-pub const FORMATS: [Format; 10] = [
+pub const FORMATS: [Format; 11] = [
     Format { name: "idx", seeds: idx::seeds, check: idx::check },
     Format { name: "gzip", seeds: gzip::seeds, check: gzip::check },
     Format { name: "compressed", seeds: compressed::seeds, check: compressed::check },
