@@ -304,7 +304,7 @@ impl<L: Label> Fitted<L> {
     /// Returns the prediction for each row of a file without labels. The file is one of these:
     ///
     /// - a table in any format of [`READERS`](chainrule_data::readers::READERS), plain or
-    /// compressed,   with the model's columns in any order and possibly others
+    ///   compressed, with the model's columns in any order and possibly others
     /// - an IDX file of images
     /// - a picture of any size, which is converted like the training pictures
     ///
