@@ -122,7 +122,7 @@ fn backends_are_named_in_one_file() {
     );
     let own = [
         ("crates/gradcheck/src", &["burn"][..]),
-        ("crates/data/src", &["download", "pictures"]),
+        ("crates/data/src", &["download", "parquet", "pictures"]),
         ("crates/records/src", &["runs"]),
         // Only backend.rs names the features of single backends.
         ("crates/chainrule/src", &["burn", "arrays"]),

@@ -115,6 +115,8 @@ const NOT_RUN: &[(&str, &str)] = &[
     ),
     ("cargo xtask reproduce --data fashion-mnist", "`reproduce::` runs the like on a small plan"),
     ("cargo xtask data --fetch", "needs a network; `download::` has its own server"),
+    ("cargo build --release -p chainrule-cli --features parquet", "a build of its own"),
+    ("chainrule data --data flowers.parquet", "needs the feature parquet"),
     ("python3 -m venv ~/peers && ~/peers/bin/pip install -r bench/requirements.txt", "needs a network"),
     (
         "CHAINRULE_PYTHON=~/peers/bin/python cargo xtask bench --features flex,ndarray --peers --write docs/benchmarks.md",

@@ -54,7 +54,7 @@ pub struct Record {
 }
 
 /// The bytes of the fields of a block, more or less.
-pub(super) const BLOCK_BYTES: usize = 1 << 18;
+pub(super) const BLOCK_BYTES: usize = 1 << 17;
 
 /// Consecutive records.
 #[derive(Debug, Default)]
