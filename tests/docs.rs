@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use chainrule::backend::Backend;
 use chainrule_core::EngineKind;
-use chainrule_data::readers::READERS;
+use chainrule_data::readers::{CODECS, READERS, compressions};
 use chainrule_tests_macros::test;
 
 use crate::command::{call, code, folder, isolate, process, text};
@@ -457,4 +457,8 @@ fn the_page_on_data_lists_every_reader() {
     // Readers that this build may lack.
     let optional = ["Parquet", "Arrow"].iter().filter(|name| READERS.iter().all(|reader| reader.name() != **name));
     assert_eq!(rows.take_while(|line| line.starts_with('|')).count(), READERS.len() + optional.count());
+    assert!(page.contains(&format!("plain or compressed ({})", compressions("or"))));
+    for codec in CODECS {
+        assert!(page.contains(&format!("| {} | `.{}` |", codec.name(), codec.extension())), "{}", codec.name());
+    }
 }

@@ -6,7 +6,7 @@ use std::io::Read;
 use std::path::Path;
 
 use chainrule_data::idx::images_from;
-use chainrule_data::readers::{CODECS, Input, compressed_extensions, compressions};
+use chainrule_data::readers::{CODECS, Input, compressed_extensions};
 use chainrule_data::table::{Columns, Table, TableSummary};
 use chainrule_data::{Counts, Request, find, input_files};
 use serde::Deserialize;
@@ -227,14 +227,4 @@ fn images_may_be_compressed_by_any_codec() {
     let files = input_files::files(folder.path(), &mut |message| log += message).unwrap();
     assert_eq!(files.len(), CODECS.len());
     assert!(log.contains(&format!("{} other files have no images", fixtures.refused.len())), "{log}");
-}
-
-#[test]
-fn the_page_on_data_names_every_codec() {
-    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/data.md")).unwrap();
-    assert_eq!(compressions("or"), "gzip, zstd, xz, bzip2 or zip");
-    assert!(page.contains(&format!("plain or compressed ({})", compressions("or"))));
-    for codec in CODECS {
-        assert!(page.contains(&format!("| {} | `.{}` |", codec.name(), codec.extension())), "{}", codec.name());
-    }
 }
