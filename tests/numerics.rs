@@ -98,11 +98,19 @@ fn changed(known: &BTreeMap<String, String>, actual: &BTreeMap<String, String>) 
     actual.keys().filter(is_other).cloned().collect()
 }
 
-/// Describes everything else that the bits depend on: vector instructions and the C library.
+/// Describes everything else that the bits depend on: vector instructions, the C library and, where
+/// matrix products are split by the sizes of the caches, these.
 fn place(backend: &Backend) -> String {
     let (os, processor) = (std::env::consts::OS, std::env::consts::ARCH);
     let library = if cfg!(target_env = "gnu") { " with glibc" } else { "" };
-    format!("{} on {os}{library}, {processor}, {}", backend.name(), Isa::best())
+    let caches = if *backend == Backend::Flex { caches() } else { String::new() };
+    format!("{} on {os}{library}, {processor}, {}{caches}", backend.name(), Isa::best())
+}
+
+/// The sizes of the processor's caches, where Linux tells them.
+fn caches() -> String {
+    let of = |index: u32| std::fs::read_to_string(format!("/sys/devices/system/cpu/cpu0/cache/index{index}/size")).ok();
+    (0..4).filter_map(of).map(|size| format!(", {}", size.trim())).collect()
 }
 
 fn digests(device: &Device) -> BTreeMap<String, String> {
