@@ -218,10 +218,11 @@ impl Machine {
         let engine = self.engine(config, rows[0].kind(), in_file)?;
         let [train, validation] = rows;
         Ok(match engine {
-            EngineKind::Kernels => Prepared::Kernels(Box::new([
-                FusedRows::new(train, preprocessing)?,
-                FusedRows::new(validation, preprocessing)?,
-            ])),
+            EngineKind::Kernels => {
+                let (precision, solver) = (config.descent().precision, config.descent().solver);
+                let pack = |rows| FusedRows::for_solver(rows, preprocessing, precision, solver);
+                Prepared::Kernels(Box::new([pack(train)?, pack(validation)?]))
+            }
             EngineKind::Loops => Prepared::Loops(Box::new([train, validation]), preprocessing.clone()),
             #[cfg(feature = "burn")]
             EngineKind::Tensors | EngineKind::DeviceKernels => {

@@ -31,7 +31,7 @@ impl Combination {
 
     /// Returns whether a CPU backend supports the combination, with Burn or without.
     fn can(self, is_burns: bool) -> bool {
-        let by_kernels = !(self.momentum || self.standardize || self.class_weights || self.table);
+        let by_kernels = !self.momentum && (self.table || !self.standardize);
         let otherwise = is_burns || !self.momentum;
         match self.gradient {
             GradientSource::Fused => by_kernels,

@@ -247,7 +247,6 @@ fn errors_of_settings_name_the_key() {
     let unknown = softmax().class_weights([("A", 2.0)]);
     assert_error(unknown.fit(&two), &["objective.class_weights: there is no class A; the data has a, b"]);
     assert_error(softmax().batch_size(3).drop_last().fit(&two), &["descent.batch_size = 3", "only 2 training rows"]);
-    assert_error(softmax().gradient(GradientSource::Fused).fit(&two), &["fused", "table"]);
     assert_error(softmax().backend("remote:nowhere:1".parse().unwrap()).fit(&two), &["remote"]);
 }
 

@@ -29,8 +29,8 @@ pub struct Abilities {
     pub gradients: &'static [GradientSource],
     /// Whether it supports optimizers other than plain SGD.
     pub optimizers: bool,
-    /// Whether it supports standardisation.
-    pub standardization: bool,
+    /// The storage types of features that it can standardise.
+    pub standardization: &'static [FeatureKind],
     /// Whether it supports class weights.
     pub class_weights: bool,
 }
@@ -87,25 +87,32 @@ impl EngineKind {
 
     /// Returns the abilities of this engine.
     pub fn abilities(self) -> Abilities {
-        let fused = Abilities {
-            features: &[FeatureKind::Bytes],
-            out_of_core: false,
-            gradients: &[GradientSource::Fused],
-            optimizers: false,
-            standardization: false,
-            class_weights: false,
-        };
+        let both = &[FeatureKind::Bytes, FeatureKind::Numbers];
         let closed_form = Abilities {
-            features: &[FeatureKind::Bytes, FeatureKind::Numbers],
+            features: both,
             out_of_core: false,
             gradients: &[GradientSource::ClosedForm],
             optimizers: false,
-            standardization: true,
+            standardization: both,
             class_weights: true,
         };
         match self {
-            Self::Kernels => Abilities { out_of_core: true, ..fused },
-            Self::DeviceKernels => fused,
+            Self::Kernels => Abilities {
+                features: both,
+                out_of_core: true,
+                gradients: &[GradientSource::Fused],
+                optimizers: false,
+                standardization: &[FeatureKind::Numbers],
+                class_weights: true,
+            },
+            Self::DeviceKernels => Abilities {
+                features: &[FeatureKind::Bytes],
+                out_of_core: false,
+                gradients: &[GradientSource::Fused],
+                optimizers: false,
+                standardization: &[],
+                class_weights: false,
+            },
             Self::Loops => closed_form,
             Self::Tensors => Abilities {
                 gradients: &[GradientSource::ClosedForm, GradientSource::Autodiff],
@@ -121,7 +128,7 @@ impl EngineKind {
         let abilities = self.abilities();
         first_missing([
             (MissingAbility::Optimizer, abilities.optimizers || config.descent().update_rule() == UpdateRule::Plain),
-            (MissingAbility::Standardization, abilities.standardization || !config.data().standardize),
+            (MissingAbility::Standardization, !abilities.standardization.is_empty() || !config.data().standardize),
             (MissingAbility::ClassWeights, abilities.class_weights || config.objective().class_weights.is_none()),
         ])
     }
@@ -143,6 +150,10 @@ impl EngineKind {
         .or_else(|| {
             first_missing([
                 (MissingAbility::Features(features), abilities.features.contains(&features)),
+                (
+                    MissingAbility::Standardization,
+                    abilities.standardization.contains(&features) || !config.data().standardize,
+                ),
                 (MissingAbility::File, abilities.out_of_core || !stay_in_file),
             ])
         })

@@ -30,3 +30,20 @@ impl Features<'_> {
         }
     }
 }
+
+/// The code of a category that has no level in a row.
+pub const NO_LEVEL: u32 = u32::MAX;
+
+/// Which features of a table's row are numbers, and which are the levels of a category.
+///
+/// A category has one level in each row, or none. So a row is stored as its numbers and one code
+/// for each category, whatever the number of features.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FeatureLayout {
+    /// The number of features, d.
+    pub n_features: usize,
+    /// The feature of each number.
+    pub numbers: Vec<usize>,
+    /// The feature of each level, for each category.
+    pub categories: Vec<Vec<usize>>,
+}

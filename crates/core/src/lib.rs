@@ -57,7 +57,7 @@ pub use content_error::ContentError;
 pub use data_file::DataFile;
 pub use early_stopping::{EarlyStopping, StoppingDecision};
 pub use engine_kind::{Abilities, EngineKind, MissingAbility};
-pub use features::{FeatureKind, Features};
+pub use features::{FeatureKind, FeatureLayout, Features, NO_LEVEL};
 pub use gradient::{Gradient, Step};
 pub use history::{Evaluation, FinalMetrics, History};
 pub use link::{DualDomain, Link, Logistic, OneVsRest, Softmax, TargetKind};

@@ -132,6 +132,23 @@ impl Encoder {
         }
     }
 
+    /// Returns a feature of a number's or a date's column in a row. Feature 1 says whether the value
+    /// is missing.
+    pub(crate) fn number(&self, cells: &Cells, column: usize, feature: usize, row: usize) -> f64 {
+        let (encoder, encoding) = (&self.columns[column], &self.recipe.columns[column].encoding);
+        let code = encoder.code(encoding, cells.columns[encoder.position].get(row)).code();
+        let mut features = [0.0; 2];
+        encoding.write(code, &mut features);
+        features[feature]
+    }
+
+    /// Returns the position of a category's level in a row, or `None` if it has none.
+    pub(crate) fn level(&self, cells: &Cells, column: usize, row: usize) -> Option<usize> {
+        let (encoder, encoding) = (&self.columns[column], &self.recipe.columns[column].encoding);
+        let code = encoder.code(encoding, cells.columns[encoder.position].get(row)).code();
+        (code != ABSENT).then_some(code as usize)
+    }
+
     /// Checks that every value of these rows fits its column, and counts those that no training row
     /// has.
     ///

@@ -33,6 +33,7 @@ pub mod digits;
 pub mod download;
 mod encode;
 mod error;
+mod feature_reader;
 mod foreign;
 mod header;
 mod holdout;
@@ -68,6 +69,7 @@ pub use dataset::{
 };
 pub use encode::Unseen;
 pub use error::DataError;
+pub use feature_reader::{FeatureColumns, FeatureReader};
 pub use holdout::Holdout;
 pub use images::Images;
 pub use learn::RecipeOptions;

@@ -9,6 +9,7 @@ use crate::cells::Cells;
 use crate::checksum::Checksum;
 use crate::column::{BLOCK, Column, Numbers};
 use crate::encode::{Encoder, Unseen};
+use crate::feature_reader::FeatureReader;
 use crate::idx::IdxImages;
 use crate::learn::{RecipeOptions, learn};
 use crate::{DataError, Images};
@@ -329,6 +330,16 @@ impl Rows {
                 encoder.append(cells, indices, all);
                 let rows = all.chunks_exact(encoder.recipe().n_features());
                 numbers.extend(rows.flat_map(|row| chosen.iter().map(|&place| row[place])));
+            }
+        }
+    }
+
+    /// Returns a reader of the rows of a table. `None` for images.
+    pub fn feature_reader(&self) -> Option<FeatureReader<'_>> {
+        match &self.store {
+            Store::Images(_) => None,
+            Store::Table(cells, encoder) => {
+                Some(FeatureReader::new(self, cells, encoder.as_deref(), self.columns.as_deref()))
             }
         }
     }

@@ -52,6 +52,16 @@ impl<T: Real> Lanes<T> {
         }
     }
 
+    /// Returns the sum of all lanes, added in f64.
+    #[inline(always)]
+    pub(crate) fn sum_f64(&self) -> f64 {
+        let mut lanes = [0.0; LANES];
+        for lane in 0..LANES {
+            lanes[lane] = self.0[lane].to_f64();
+        }
+        Lanes(lanes).sum()
+    }
+
     /// Returns four partial sums of the lanes. [`add_partial_sums`] adds them up.
     #[inline(always)]
     pub(crate) fn partial_sums(&self) -> [T; 4] {

@@ -8,12 +8,21 @@ use std::sync::Arc;
 use chainrule_core::{Link, LinkKind};
 
 use crate::lanes::{LANES, Lanes};
+use crate::packed_rows::Targets;
 use crate::real::Real;
 
-/// The loss of a link. This file has vector code for the logistic and the softmax loss. All other
-/// links are computed row by row.
+/// The loss of a link, with the weights of the classes.
 #[derive(Clone, Debug)]
-pub(crate) enum LossFunction {
+pub(crate) struct LossFunction {
+    kind: LossKind,
+    /// The weight of each class's rows. Without weights, it is 1.
+    class_weights: Option<Arc<[f64]>>,
+}
+
+/// This file has vector code for the logistic and the softmax loss. All other links are computed row
+/// by row.
+#[derive(Clone, Debug)]
+enum LossKind {
     Logistic,
     Softmax { n_classes: usize },
     Other(Arc<dyn Link>),
@@ -21,19 +30,25 @@ pub(crate) enum LossFunction {
 
 impl LossFunction {
     pub(crate) fn new(link: Arc<dyn Link>) -> Self {
-        match link.kind() {
-            Some(LinkKind::Logistic) => Self::Logistic,
-            Some(LinkKind::Softmax) => Self::Softmax { n_classes: link.columns() },
-            _ => Self::Other(link),
-        }
+        let kind = match link.kind() {
+            Some(LinkKind::Logistic) => LossKind::Logistic,
+            Some(LinkKind::Softmax) => LossKind::Softmax { n_classes: link.columns() },
+            _ => LossKind::Other(link),
+        };
+        Self { kind, class_weights: None }
+    }
+
+    /// Sets the weight of each class's rows.
+    pub(crate) fn with_class_weights(self, class_weights: Arc<[f64]>) -> Self {
+        Self { class_weights: Some(class_weights), ..self }
     }
 
     /// Number of columns of W.
     pub(crate) fn columns(&self) -> usize {
-        match self {
-            Self::Logistic => 1,
-            Self::Softmax { n_classes } => *n_classes,
-            Self::Other(link) => link.columns(),
+        match &self.kind {
+            LossKind::Logistic => 1,
+            LossKind::Softmax { n_classes } => *n_classes,
+            LossKind::Other(link) => link.columns(),
         }
     }
 }
@@ -69,15 +84,58 @@ impl LossStats {
         (loss_without_logs + log_sum.total(), n_correct)
     }
 
-    /// Adds a group of `n` rows to the totals, for softmax regression.
+    /// Adds a group of `n` rows to the totals. Lane i is the row `row(i)`. `logits` has one vector
+    /// per column of W.
     ///
     /// In mode `Gradient`, the residuals replace the logits. The residuals of lanes without a row
     /// are zero. In mode `Loss`, the logits are overwritten with intermediate values.
     #[inline(always)]
-    pub(crate) fn softmax<T: Real, const FMA: bool>(
+    pub(crate) fn add_group<T: Real, const FMA: bool>(
+        &mut self,
+        function: &LossFunction,
+        logits: &mut [Lanes<T>],
+        targets: &Targets,
+        row: impl Fn(usize) -> usize,
+        n: usize,
+        mode: PassMode,
+    ) {
+        let mut labels = [0; LANES];
+        let mut weights = None;
+        if let Targets::Classes(classes, _) = targets {
+            for (lane, label) in labels.iter_mut().enumerate().take(n) {
+                *label = classes[row(lane)];
+            }
+            if let Some(class_weights) = &function.class_weights {
+                weights = Some(labels.map(|label| class_weights[label as usize]));
+            }
+        }
+        match &function.kind {
+            LossKind::Logistic => self.logistic::<T, FMA>(logits, &labels, weights, n, mode),
+            LossKind::Softmax { .. } => self.softmax::<T, FMA>(logits, &labels, weights, n, mode),
+            LossKind::Other(link) => {
+                let target = |lane| targets.target(row(lane));
+                self.other_link::<T>(&**link, logits, target, weights, n, mode);
+            }
+        }
+        if mode == PassMode::Gradient {
+            if let Some(weights) = weights {
+                for logits in logits.iter_mut() {
+                    for lane in 0..LANES {
+                        logits.0[lane] = logits.0[lane] * T::from_f64(weights[lane]);
+                    }
+                }
+            }
+            zero_unused_lanes(logits, n);
+        }
+    }
+
+    /// Softmax regression: see [`Self::add_group`].
+    #[inline(always)]
+    fn softmax<T: Real, const FMA: bool>(
         &mut self,
         logits: &mut [Lanes<T>],
         labels: &[u32; LANES],
+        weights: Option<[f64; LANES]>,
         n: usize,
         mode: PassMode,
     ) {
@@ -113,8 +171,7 @@ impl LossStats {
             }
         }
         for lane in 0..n {
-            self.loss_without_logs += (max_logit[lane] - label_logit[lane]).to_f64();
-            self.log_sum.add(exp_sum[lane].to_f64());
+            self.add_loss((max_logit[lane] - label_logit[lane]).to_f64(), exp_sum[lane].to_f64(), weights, lane);
         }
         if mode == PassMode::Gradient {
             let mut reciprocals = [T::ZERO; LANES];
@@ -129,18 +186,17 @@ impl LossStats {
             for lane in 0..LANES {
                 logits[labels[lane] as usize].0[lane] += -T::ONE;
             }
-            zero_unused_lanes(logits, n);
         }
     }
 
-    /// Adds a group of `n` rows to the totals, for logistic regression. Label 1 is the positive
-    /// class. The logits are overwritten as by [`Self::softmax`], but stay unchanged in mode
-    /// `Loss`.
+    /// Logistic regression: see [`Self::add_group`]. Label 1 is the positive class. The logits stay
+    /// unchanged in mode `Loss`.
     #[inline(always)]
-    pub(crate) fn logistic<T: Real, const FMA: bool>(
+    fn logistic<T: Real, const FMA: bool>(
         &mut self,
         logits: &mut [Lanes<T>],
         labels: &[u32; LANES],
+        weights: Option<[f64; LANES]>,
         n: usize,
         mode: PassMode,
     ) {
@@ -165,26 +221,25 @@ impl LossStats {
         for lane in 0..n {
             // The loss is max(z, 0) - y z + ln(1 + exp(-|z|)). Its linear part is 0 or |z|.
             let linear = if is_correct[lane] { T::ZERO } else { abs_z[lane] };
-            self.loss_without_logs += linear.to_f64();
-            self.log_sum.add(1.0 + exp_neg_abs[lane].to_f64());
+            self.add_loss(linear.to_f64(), 1.0 + exp_neg_abs[lane].to_f64(), weights, lane);
         }
         if mode == PassMode::Gradient {
             for lane in 0..LANES {
                 let p = (if z[lane] < T::ZERO { exp_neg_abs[lane] } else { T::ONE }) / (T::ONE + exp_neg_abs[lane]);
                 logits[0].0[lane] = if is_positive[lane] { p - T::ONE } else { p };
             }
-            zero_unused_lanes(logits, n);
         }
     }
 
-    /// Adds a group of `n` rows to the totals, for any other link, row by row in f64. The residuals
-    /// replace the logits, except in mode `Accuracy`.
+    /// Any other link, row by row in f64: see [`Self::add_group`]. The residuals replace the
+    /// logits, except in mode `Accuracy`.
     #[inline(always)]
-    pub(crate) fn other_link<T: Real>(
+    fn other_link<T: Real>(
         &mut self,
         link: &dyn Link,
         logits: &mut [Lanes<T>],
         target: impl Fn(usize) -> f64,
+        weights: Option<[f64; LANES]>,
         n: usize,
         mode: PassMode,
     ) {
@@ -196,13 +251,22 @@ impl LossStats {
             if mode == PassMode::Accuracy {
                 continue;
             }
-            self.loss_without_logs += link.loss_and_residual(&mut self.row_logits, target);
+            let loss = link.loss_and_residual(&mut self.row_logits, target);
+            self.loss_without_logs += weights.map_or(loss, |weights| weights[lane] * loss);
             for (logits, &residual) in logits.iter_mut().zip(&self.row_logits) {
                 logits.0[lane] = T::from_f64(residual);
             }
         }
-        if mode == PassMode::Gradient {
-            zero_unused_lanes(logits, n);
+    }
+
+    /// Adds the loss `linear + ln(exp)` of a row.
+    #[inline(always)]
+    fn add_loss(&mut self, linear: f64, exp: f64, weights: Option<[f64; LANES]>, lane: usize) {
+        if let Some(weights) = weights {
+            self.loss_without_logs += weights[lane] * (linear + exp.ln());
+        } else {
+            self.loss_without_logs += linear;
+            self.log_sum.add(exp);
         }
     }
 }

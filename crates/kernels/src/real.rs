@@ -29,6 +29,9 @@ pub(crate) trait Real:
     /// Converts to the nearest number of this type.
     fn from_f64(x: f64) -> Self;
 
+    /// Converts from f32, without rounding.
+    fn from_f32(x: f32) -> Self;
+
     /// Converts to f64, without rounding.
     fn to_f64(self) -> f64;
 
@@ -74,6 +77,11 @@ macro_rules! real {
             #[inline(always)]
             fn from_f64(x: f64) -> Self {
                 x as $float
+            }
+
+            #[inline(always)]
+            fn from_f32(x: f32) -> Self {
+                Self::from(x)
             }
 
             #[inline(always)]

@@ -3,9 +3,11 @@
 //! `cargo +nightly test --package chainrule-kernels --target x86_64-unknown-linux-gnu` with
 //! `RUSTFLAGS=-Zsanitizer=address`.
 
-use chainrule_core::{LinkKind, Softmax, Step};
+use std::collections::HashSet;
 
-use crate::{Float, FusedModel, Isa, PackedRows, with_threads};
+use chainrule_core::{FeatureLayout, LinkKind, NO_LEVEL, Softmax, Step};
+
+use crate::{Float, FusedModel, Isa, PackedRows, RowOrder, TableBuilder, with_threads};
 
 /// Returns irregular numbers from -1 to 1.
 fn random_numbers(seed: usize, n: usize) -> Vec<f64> {
@@ -112,5 +114,212 @@ fn setting_parameters_gives_the_same_bits_as_reaching_them_by_steps() {
                 assert_eq!(set.evaluate(&rows).loss, stepped.evaluate(&rows).loss, "{isa} {float:?}, step {i}");
             }
         }
+    }
+}
+
+/// A table of random rows, with its features.
+struct Table {
+    layout: FeatureLayout,
+    affine: Vec<(f64, f64)>,
+    centres: Vec<f64>,
+    /// For each number, its column.
+    numbers: Vec<Vec<f64>>,
+    /// For each category, its column.
+    codes: Vec<Vec<u32>>,
+    labels: Vec<u32>,
+    /// The features, `[n, d]`.
+    x: Vec<f64>,
+}
+
+impl Table {
+    /// `levels` has the number of levels of each category. The features of numbers and levels
+    /// alternate. Some rows have no level.
+    fn new(n: usize, n_numbers: usize, levels: &[usize], k: usize) -> Self {
+        let d = n_numbers + levels.iter().sum::<usize>();
+        // A permutation of the features: 7919 is a prime larger than d.
+        let mut places = (0..d).map(|i| (i * 7919) % d);
+        let unique = places.clone().collect::<HashSet<_>>().len() == d;
+        assert!(unique, "{d} features");
+        let layout = FeatureLayout {
+            n_features: d,
+            numbers: places.by_ref().take(n_numbers).collect(),
+            categories: levels.iter().map(|&levels| places.by_ref().take(levels).collect()).collect(),
+        };
+        let mut affine: Vec<(f64, f64)> =
+            (0..d).map(|j| (0.5 + 0.1 * (j % 7) as f64, 0.05 * (j % 5) as f64 - 0.1)).collect();
+        // These numbers are exact in f32 without their centre, and not with it.
+        let centres: Vec<f64> = (0..n_numbers).map(|j| if j % 2 == 0 { 4096.0 } else { 0.0 }).collect();
+        let centred: Vec<Vec<f64>> = (0..n_numbers)
+            .map(|j| random_numbers(j + 7, n).iter().map(|x| (x * 16384.0).round() / 16384.0).collect())
+            .collect();
+        let codes: Vec<Vec<u32>> = levels
+            .iter()
+            .enumerate()
+            .map(|(c, &levels)| {
+                let code = |i: usize| (i * 31 + c * 17 + i * i) % (levels + 1);
+                (0..n).map(|i| if code(i) == levels { NO_LEVEL } else { code(i) as u32 }).collect()
+            })
+            .collect();
+        let mut x = vec![0.0; n * d];
+        for (i, row) in x.chunks_exact_mut(d).enumerate() {
+            for (feature, column) in layout.numbers.iter().zip(&centred) {
+                row[*feature] = column[i];
+            }
+            for (features, column) in layout.categories.iter().zip(&codes) {
+                if column[i] != NO_LEVEL {
+                    row[features[column[i] as usize]] = 1.0;
+                }
+            }
+            row.iter_mut().zip(&affine).for_each(|(x, (a, c))| *x = a * *x + c);
+        }
+        for (&j, centre) in layout.numbers.iter().zip(&centres) {
+            affine[j].1 -= affine[j].0 * centre;
+        }
+        let add = |(column, centre): (&Vec<f64>, &f64)| column.iter().map(|x| x + centre).collect();
+        let numbers = centred.iter().zip(&centres).map(add).collect();
+        let labels = (0..n).map(|row| ((row * row + row / 3) % k.max(2)) as u32).collect();
+        Self { layout, affine, centres, numbers, codes, labels, x }
+    }
+
+    fn pack(&self, are_f64: bool, order: RowOrder) -> PackedRows {
+        let (affine, centres) = (self.affine.clone(), self.centres.clone());
+        let mut builder = TableBuilder::new(self.layout.clone(), self.labels.len(), affine, centres, are_f64, order);
+        // In two parts, whose bound is in the middle of a group.
+        let n = self.labels.len();
+        for range in [0..n / 3, n / 3..n] {
+            let numbers: Vec<&[f64]> = self.numbers.iter().map(|column| &column[range.clone()]).collect();
+            let codes: Vec<&[u32]> = self.codes.iter().map(|column| &column[range.clone()]).collect();
+            builder.push(range.len(), &numbers, &codes);
+        }
+        PackedRows::of_table(builder, self.labels.clone())
+    }
+}
+
+#[test]
+fn every_code_path_of_tables_agrees_with_plain_loops() {
+    let step = Step { learning_rate: 0.3, l2: 0.05, penalize_bias: false };
+    for (n, n_numbers, levels, k) in [
+        (1, 1, &[][..], 1),
+        (1, 0, &[2][..], 2),
+        (16, 3, &[][..], 2),
+        (77, 5, &[3, 1][..], 3),
+        (500, 28, &[][..], 1),
+        (331, 2, &[40, 5, 2][..], 1),
+        (9001, 4, &[3][..], 7),
+        (450, 17, &[4][..], 11),
+    ] {
+        let table = Table::new(n, n_numbers, levels, k);
+        let d = table.layout.n_features;
+        let class_weights: Vec<f64> = (0..k.max(2)).map(|class| 0.5 + class as f64).collect();
+        let (w, b) = (random_numbers(2, d * k), random_numbers(3, k));
+        let link = if k == 1 { LinkKind::Logistic } else { LinkKind::Softmax }.link(k);
+        for weights in [None, Some(&class_weights[..])] {
+            let (loss, dw, db, n_correct) = weighted_plain_loops(&table.x, &table.labels, &w, &b, weights);
+            let update = |w: &[f64], dw: &[f64], l2: f64| -> Vec<f64> {
+                w.iter().zip(dw).map(|(w, dw)| w - 0.3 * (dw + l2 * w)).collect()
+            };
+            let (w_after, b_after) = (update(&w, &dw, 0.05), update(&b, &db, 0.0));
+            let cases = Isa::available().into_iter().flat_map(|isa| {
+                let floats = [(Float::F32, false, 1e-4), (Float::F64, false, 1e-11), (Float::F64, true, 1e-11)];
+                floats.into_iter().flat_map(move |float| {
+                    [RowOrder::Groups, RowOrder::Rows]
+                        .into_iter()
+                        .flat_map(move |order| [1, 3].map(move |threads| (isa, float, order, threads)))
+                })
+            });
+            for (isa, (float, are_f64, bound), order, threads) in cases {
+                let case = format!(
+                    "{n} rows of {n_numbers} numbers and {levels:?} levels, {k} columns, {isa}, {float:?}, {are_f64}, {order:?}, {threads} threads, {weights:?}"
+                );
+                let rows = table.pack(are_f64, order);
+                let mut fused = FusedModel::new(link.clone(), d, float, threads, isa);
+                if let Some(weights) = weights {
+                    fused = fused.with_class_weights(weights);
+                }
+                fused.set(&w, &b);
+                let gradient = with_threads(threads, || fused.full_gradient(&rows)).expect("threads");
+                assert_near(&[gradient.loss], &[loss], bound, &case);
+                assert_near(&gradient.weight, &dw, bound, &case);
+                assert_near(&gradient.bias, &db, bound, &case);
+                let evaluation = fused.evaluate(&rows);
+                assert_near(&[evaluation.loss], &[loss], bound, &case);
+                assert_eq!((evaluation.n_correct, fused.n_correct(&rows)), (n_correct, n_correct), "{case}");
+                // Any order of the rows.
+                let batch: Vec<usize> = (0..n).map(|i| n - 1 - i).collect();
+                fused.step(&rows, &batch, step);
+                let (w_computed, b_computed) = fused.parameters();
+                assert_near(&w_computed, &w_after, bound, &case);
+                assert_near(&b_computed, &b_after, bound, &case);
+            }
+        }
+    }
+}
+
+/// As [`plain_loops`], with the weight of each class's rows.
+fn weighted_plain_loops(
+    x: &[f64],
+    labels: &[u32],
+    w: &[f64],
+    b: &[f64],
+    weights: Option<&[f64]>,
+) -> (f64, Vec<f64>, Vec<f64>, usize) {
+    let (n, d) = (labels.len(), w.len() / b.len());
+    let (mut loss, mut dw, mut db, mut n_correct) = (0.0, vec![0.0; w.len()], vec![0.0; b.len()], 0);
+    for (x, label) in x.chunks_exact(d).zip(labels) {
+        let weight = weights.map_or(1.0, |weights| weights[*label as usize]) / n as f64;
+        let (row_loss, row_dw, row_db, row_correct) = plain_loops(x, &[*label], w, b);
+        loss += weight * row_loss;
+        dw.iter_mut().zip(row_dw).for_each(|(sum, g)| *sum += weight * g);
+        db.iter_mut().zip(row_db).for_each(|(sum, g)| *sum += weight * g);
+        n_correct += row_correct;
+    }
+    (loss, dw, db, n_correct)
+}
+
+#[test]
+fn a_sample_has_the_gradient_of_its_rows() {
+    for n in [64, 100, 1000, 2113] {
+        let table = Table::new(n, 3, &[4], 3);
+        let d = table.layout.n_features;
+        let bytes: Vec<u8> = random_numbers(1, n * d).iter().map(|x| (255.0 * x).max(0.0) as u8).collect();
+        let images = PackedRows::new(&bytes, [1, d], table.labels.clone(), 1.0 / 127.5, -1.0);
+        for rows in [table.pack(true, RowOrder::Groups), table.pack(true, RowOrder::Rows), images] {
+            for (step, threads) in [(1, 1), (3, 1), (8, 2)] {
+                let mut fused = FusedModel::new(Softmax { n_classes: 3 }, d, Float::F64, threads, Isa::best());
+                fused.set(&random_numbers(2, d * 3), &random_numbers(3, 3));
+                let sampled: Vec<usize> =
+                    (0..n / 64).step_by(step).flat_map(|chunk| chunk * 64..(chunk + 1) * 64).collect();
+                let [sample, listed] =
+                    with_threads(threads, || [fused.sample_gradient(&rows, step), fused.gradient(&rows, &sampled)])
+                        .expect("threads");
+                let case = format!("{n} rows, one of {step} chunks");
+                assert_near(&[sample.loss], &[listed.loss], 1e-13, &case);
+                assert_near(&sample.weight, &listed.weight, 1e-12, &case);
+            }
+        }
+    }
+}
+
+#[test]
+fn moments_are_those_of_the_features() {
+    let n = 90;
+    let table = Table::new(n, 3, &[4, 2], 2);
+    let d = table.layout.n_features;
+    let column = |j: usize| table.x.iter().skip(j).step_by(d);
+    let mean: Vec<f64> = (0..d).map(|j| column(j).sum::<f64>() / n as f64).collect();
+    let covariance = |i: usize, j: usize| {
+        column(i).zip(column(j)).map(|(a, b)| (a - mean[i]) * (b - mean[j])).sum::<f64>() / n as f64
+    };
+    let moments = table.pack(true, RowOrder::Groups).feature_moments().expect("a table");
+    assert_near(&moments.mean, &mean, 1e-12, "means");
+    for (i, &first) in moments.numbers.iter().enumerate() {
+        for (j, &second) in moments.numbers.iter().enumerate() {
+            // 90 rows are fewer than the 96 that would be sampled.
+            assert_near(&[moments.covariance[3 * i + j]], &[covariance(first, second)], 1e-12, "covariances");
+        }
+    }
+    assert_eq!(moments.levels.len(), 6);
+    for &(feature, variance) in &moments.levels {
+        assert_near(&[variance], &[covariance(feature, feature)], 1e-12, "variances of levels");
     }
 }

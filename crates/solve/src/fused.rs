@@ -1,15 +1,15 @@
-//! The engine of the fused kernels: it trains on the bytes of the rows.
+//! The engine of the fused kernels.
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use chainrule_core::{Gradient, Link, Parameters, Precision, Step, TrainConfig};
+use chainrule_core::{Gradient, Link, Parameters, Precision, Step, TargetKind, TrainConfig};
 use chainrule_data::{DataError, Order};
-use chainrule_kernels::{Float, FusedModel, Isa};
+use chainrule_kernels::{FeatureMoments, Float, FusedModel, Isa};
 
 use crate::engine::{Engine, EngineError, EvaluationResult};
 use crate::fused_rows::Batches;
-use crate::{FusedRows, Metrics};
+use crate::{FusedRows, Metrics, TrainError, class_names, class_weights};
 
 /// The state of a training by the fused kernels.
 pub(crate) struct KernelEngine<'a> {
@@ -21,6 +21,8 @@ pub(crate) struct KernelEngine<'a> {
     step: Step,
     train: &'a FusedRows,
     validation: &'a FusedRows,
+    /// The weight of each class's rows, if there are class weights.
+    class_weights: Option<Vec<f64>>,
     threads: usize,
     /// The remaining batches of the epoch.
     batches: Batches,
@@ -34,13 +36,17 @@ impl<'a> KernelEngine<'a> {
         validation: &'a FusedRows,
         config: &TrainConfig,
         threads: usize,
-    ) -> Self {
+    ) -> Result<Self, TrainError> {
+        let class_weights = match link.target_kind() {
+            TargetKind::Classes(k) => class_weights(config, &class_names(config, k), &train.labels())?,
+            _ => None,
+        };
         let float = match config.descent().precision {
             Precision::F32 => Float::F32,
             Precision::F64 => Float::F64,
         };
-        Self {
-            fused: FusedModel::new(Arc::clone(&link), train.n_features(), float, threads, Isa::best()),
+        Ok(Self {
+            fused: new_model(&link, train.n_features(), float, threads, class_weights.as_deref()),
             fused_f64: None,
             link,
             precision: config.descent().precision,
@@ -52,9 +58,10 @@ impl<'a> KernelEngine<'a> {
             train,
             validation,
             threads,
+            class_weights,
             batches: Batches::none(),
             losses: Vec::new(),
-        }
+        })
     }
 
     fn metrics_on(&mut self, rows: &FusedRows) -> Result<Metrics, DataError> {
@@ -73,6 +80,20 @@ impl<'a> KernelEngine<'a> {
         let mut n_correct = 0;
         rows.for_each_chunk(self.threads, |rows| n_correct += self.fused.n_correct(rows))?;
         Ok(n_correct as f64 / rows.len() as f64)
+    }
+}
+
+fn new_model(
+    link: &Arc<dyn Link>,
+    n_features: usize,
+    float: Float,
+    threads: usize,
+    class_weights: Option<&[f64]>,
+) -> FusedModel {
+    let model = FusedModel::new(Arc::clone(link), n_features, float, threads, Isa::best());
+    match class_weights {
+        Some(weights) => model.with_class_weights(weights),
+        None => model,
     }
 }
 
@@ -124,8 +145,26 @@ impl Engine for KernelEngine<'_> {
         Ok(std::mem::take(&mut self.losses))
     }
 
+    fn class_weights(&self) -> Option<Vec<f64>> {
+        self.class_weights.clone()
+    }
+
+    fn mean_weight(&self) -> f64 {
+        let Some(weights) = &self.class_weights else { return 1.0 };
+        let labels = self.train.labels();
+        labels.iter().map(|&label| weights[usize::from(label)]).sum::<f64>() / labels.len() as f64
+    }
+
     fn full_gradient(&mut self) -> Result<Gradient, EngineError> {
         Ok(gradient(&mut self.fused, self.train, self.threads)?)
+    }
+
+    fn feature_moments(&mut self) -> Option<FeatureMoments> {
+        self.train.packed()?.feature_moments()
+    }
+
+    fn sample_gradient(&mut self, step: usize) -> Option<Gradient> {
+        Some(self.fused.sample_gradient(self.train.packed()?, step))
     }
 
     fn full_gradient_f64(&mut self, parameters: &Parameters) -> Option<Result<Gradient, EngineError>> {
@@ -133,9 +172,8 @@ impl Engine for KernelEngine<'_> {
             return None;
         }
         let (link, d, threads) = (&self.link, self.train.n_features(), self.threads);
-        let fused = self
-            .fused_f64
-            .get_or_insert_with(|| FusedModel::new(Arc::clone(link), d, Float::F64, threads, Isa::best()));
+        let weights = self.class_weights.as_deref();
+        let fused = self.fused_f64.get_or_insert_with(|| new_model(link, d, Float::F64, threads, weights));
         fused.set(&parameters.weight, &parameters.bias);
         Some(gradient(fused, self.train, threads).map_err(EngineError::from))
     }

@@ -5,9 +5,9 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use chainrule_core::{MissingAbility, Preprocessing};
-use chainrule_data::{DataError, Order, Prefetcher, RowBuffer, Rows};
-use chainrule_kernels::PackedRows;
+use chainrule_core::{MissingAbility, Precision, Preprocessing, Solver};
+use chainrule_data::{DataError, FeatureColumns, FeatureReader, Order, Prefetcher, RowBuffer, Rows};
+use chainrule_kernels::{PackedRows, RowOrder, TableBuilder};
 
 use crate::TrainError;
 
@@ -35,12 +35,31 @@ impl From<PackedRows> for FusedRows {
 }
 
 impl FusedRows {
-    /// Packs rows that are in memory. Rows in a file are packed later, when they are read.
+    /// Packs rows for L-BFGS in f64: see [`FusedRows::for_solver`].
     ///
     /// # Errors
-    /// If there are no kernels for the storage type of the features, if each feature has its own
-    /// scale, or if the rows cannot be read.
+    /// As [`FusedRows::for_solver`].
     pub fn new(rows: Rows, preprocessing: &Preprocessing) -> Result<Self, TrainError> {
+        Self::for_solver(rows, preprocessing, Precision::F64, Solver::Lbfgs)
+    }
+
+    /// Packs rows that are in memory, in the layout that is best for the solver. Rows in a file are
+    /// packed later, when they are read.
+    ///
+    /// The numbers of a table are stored in four bytes each, and in eight only if the precision is
+    /// f64, the table is short and f32 does not hold them.
+    ///
+    /// # Errors
+    /// If the rows are bytes and each feature has its own scale, or if the rows cannot be read.
+    pub fn for_solver(
+        rows: Rows,
+        preprocessing: &Preprocessing,
+        precision: Precision,
+        solver: Solver,
+    ) -> Result<Self, TrainError> {
+        if let Some(reader) = rows.feature_reader() {
+            return Ok(pack_table(&rows, &reader, preprocessing, precision, solver).into());
+        }
         let not_supported = |problem| TrainError::UnsupportedByKernels { problem };
         let affine = preprocessing.shared_affine().ok_or(not_supported(MissingAbility::Standardization))?;
         if rows.file().is_some() {
@@ -48,6 +67,14 @@ impl FusedRows {
         }
         let packed = pack(&rows, 0..rows.len(), affine, &mut RowBuffer::default())?;
         packed.map(Self::from).ok_or(not_supported(MissingAbility::Features(rows.kind())))
+    }
+
+    /// The class of each row.
+    pub(crate) fn labels(&self) -> Vec<u16> {
+        match &self.0 {
+            Storage::Packed(rows) => rows.labels().iter().map(|&label| label as u16).collect(),
+            Storage::InFile(rows, _) => rows.labels(),
+        }
     }
 
     /// The number of rows, n.
@@ -211,4 +238,53 @@ fn pack(
 ) -> Result<Option<PackedRows>, DataError> {
     let labels = chosen.clone().map(|row| u32::from(rows.label(row))).collect();
     Ok(PackedRows::from_features(rows.chunk(chosen, buffer)?, rows.size(), labels, scale, offset))
+}
+
+/// Tables with up to this many rows may store their numbers in eight bytes each. In longer tables
+/// they are rounded when they are read, too.
+const MAX_ROWS_IN_F64: usize = 1 << 16;
+/// Numbers are centred if their mean is larger than this many standard deviations, because rounding
+/// to f32 would lose what is small beside their mean.
+const MAX_RELATIVE_MEAN: f64 = 8.0;
+/// The number of rows that are read at a time.
+const ROWS_AT_ONCE: usize = 1 << 10;
+
+/// Packs the rows of a table.
+fn pack_table(
+    rows: &Rows,
+    reader: &FeatureReader,
+    preprocessing: &Preprocessing,
+    precision: Precision,
+    solver: Solver,
+) -> PackedRows {
+    let (n, layout, mut columns) = (rows.len(), reader.layout(), FeatureColumns::default());
+    let order = match solver {
+        Solver::Lbfgs => RowOrder::Groups,
+        Solver::Sgd => RowOrder::Rows,
+    };
+    let affine = (0..layout.n_features).map(|feature| preprocessing.affine(feature)).collect();
+    let are_f64 = precision == Precision::F64 && n <= MAX_ROWS_IN_F64;
+    let centres = if are_f64 { vec![0.0; layout.numbers.len()] } else { centres(reader, n) };
+    let mut builder = TableBuilder::new(layout.clone(), n, affine, centres, are_f64, order);
+    for first in (0..n).step_by(ROWS_AT_ONCE) {
+        let end = n.min(first + ROWS_AT_ONCE);
+        reader.read(first..end, &mut columns);
+        let numbers: Vec<&[f64]> = columns.numbers.iter().map(Vec::as_slice).collect();
+        let codes: Vec<&[u32]> = columns.codes.iter().map(Vec::as_slice).collect();
+        builder.push(end - first, &numbers, &codes);
+    }
+    PackedRows::of_table(builder, rows.labels().into_iter().map(u32::from).collect())
+}
+
+/// Returns what to subtract from each number, computed from the first rows: its mean if it is large
+/// beside the standard deviation, else 0.
+fn centres(reader: &FeatureReader, n: usize) -> Vec<f64> {
+    let (n, mut columns) = (n.min(MAX_ROWS_IN_F64), FeatureColumns::default());
+    reader.read(0..n, &mut columns);
+    let centre = |numbers: &Vec<f64>| {
+        let mean = numbers.iter().sum::<f64>() / n as f64;
+        let variance = numbers.iter().map(|number| (number - mean).powi(2)).sum::<f64>() / n as f64;
+        if mean.abs() > MAX_RELATIVE_MEAN * variance.sqrt() { mean } else { 0.0 }
+    };
+    columns.numbers.iter().map(centre).collect()
 }

@@ -226,7 +226,7 @@ pub fn train_fused(
 ) -> Result<Trained, TrainError> {
     check_kernel_support(config)?;
     let threads = threads.get();
-    let mut engine = KernelEngine::new(Arc::clone(link), train_rows, validation_rows, config, threads);
+    let mut engine = KernelEngine::new(Arc::clone(link), train_rows, validation_rows, config, threads)?;
     let trained = chainrule_kernels::with_threads(threads, || train(&mut engine, config, observer));
     trained.map_err(|problem| TrainError::Threads { threads, problem })?
 }

@@ -3,13 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::num::NonZero;
-use std::ops::ControlFlow;
 
 use chainrule_core::{ModelKind, Preprocessing, TrainConfig};
-use chainrule_data::Counts;
 use chainrule_data::digits::draw_both;
+use chainrule_data::{Counts, Rows};
 use chainrule_records::ConfigFile;
-use chainrule_solve::{FusedRows, class_weights, find_optimum, train_fused};
+use chainrule_solve::{FusedRows, class_weights, train_by_loops, train_fused};
 
 fn parse(sets: &[&str]) -> TrainConfig {
     let sets: Vec<String> = sets.iter().map(|&set| set.to_owned()).collect();
@@ -29,24 +28,39 @@ fn class_weights_that_do_not_fit_the_data_are_errors() {
     assert!(error.contains("no training row is of class b"), "{error}");
 }
 
-/// The functions return an error instead of ignoring the weights or the optimizer.
+/// The function returns an error instead of ignoring the optimizer.
 #[test]
-fn class_weights_and_optimizers_without_kernel_support_are_errors() {
+fn optimizers_without_kernel_support_are_errors() {
     let [train, validation] = draw_both(0, Counts { train: 160, validation: 40 })
         .map(|images| FusedRows::new(images.into(), &Preprocessing::Pixels).unwrap());
-    let threads = NonZero::<usize>::MIN;
-    for set in ["objective.class_weights=balanced", "descent.optimizer=adam"] {
-        let config = parse(&[set, "descent.batch_size=16"]);
-        let error = train_fused(&ModelKind::Softmax.link(10), &train, &validation, &config, threads, &mut ())
-            .unwrap_err()
-            .to_string();
-        assert!(error.contains("the fused kernels cannot") && error.contains("closed-form"), "{error}");
+    let config = parse(&["descent.optimizer=adam", "descent.batch_size=16"]);
+    let link = ModelKind::Softmax.link(10);
+    let error = train_fused(&link, &train, &validation, &config, NonZero::<usize>::MIN, &mut ()).unwrap_err();
+    let error = error.to_string();
+    assert!(error.contains("the fused kernels cannot") && error.contains("closed-form"), "{error}");
+}
+
+#[test]
+fn class_weights_of_images_are_those_of_plain_loops() {
+    let rows: [Rows; 2] = draw_both(0, Counts { train: 160, validation: 40 }).map(Into::into);
+    let [train, validation] = rows.clone().map(|rows| FusedRows::new(rows, &Preprocessing::Pixels).unwrap());
+    for solver in ["sgd", "lbfgs"] {
+        let config = parse(&[
+            "objective.class_weights=balanced",
+            "objective.l2=0.1",
+            "descent.batch_size=16",
+            "descent.precision=f64",
+            "descent.learning_rate=0.001",
+            "descent.epochs=2",
+            &format!("descent.solver={solver}"),
+        ]);
+        let link = ModelKind::Softmax.link(10);
+        let kernels = train_fused(&link, &train, &validation, &config, NonZero::<usize>::MIN, &mut ()).unwrap();
+        let loops = train_by_loops(&link, &rows[0], &rows[1], &Preprocessing::Pixels, &config, &mut ()).unwrap();
+        assert_eq!(kernels.class_weights, loops.class_weights);
+        let [a, b] = [&kernels, &loops].map(|trained| trained.final_metrics);
+        for (a, b) in [(a.train_loss, b.train_loss), (a.validation_loss, b.validation_loss)] {
+            assert!((a / b - 1.0).abs() < 1e-6, "{solver}: {a} {b}");
+        }
     }
-    let lbfgs = ["objective.l2=0.1", "descent.solver=lbfgs", "objective.class_weights=balanced"];
-    let config = parse(&lbfgs);
-    let error =
-        find_optimum(&ModelKind::Softmax.link(10), &config, &train, threads, &mut |_, _| ControlFlow::Continue(()))
-            .unwrap_err()
-            .to_string();
-    assert!(error.contains("the fused kernels cannot") && error.contains("class_weights"), "{error}");
 }

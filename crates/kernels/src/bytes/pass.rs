@@ -14,14 +14,14 @@
 //! Bytes that are 0 add nothing to `P W` and `P^T D`, and the terms of c contain no bytes. So these
 //! bytes need not be read, even if c is not 0.
 
-use std::ops::Range;
-
-use crate::block_layout::BlockLayout;
+use crate::bytes::layout::BlockLayout;
+use crate::bytes::rows::ByteRows;
 use crate::isa::IsaTask;
 use crate::lanes::{LANES, Lanes, add_partial_sums};
 use crate::losses::{LossFunction, LossStats, PassMode};
-use crate::packed_rows::PackedRows;
+use crate::packed_rows::Targets;
 use crate::real::Real;
+use crate::row_set::RowSet;
 
 /// The parameters W and b. The columns of W are stored in tiles of C columns. The last tile is
 /// padded with columns that stay 0.
@@ -130,46 +130,11 @@ impl<T: Real, const C: usize> Accumulator<T, C> {
     }
 }
 
-/// The rows of a pass.
-#[derive(Clone, Copy)]
-pub(crate) enum RowSet<'a> {
-    /// Row indices, in this order.
-    Listed(&'a [usize]),
-    /// All rows from the start index to the end index, exclusive.
-    Range(usize, usize),
-}
-
-impl<'a> RowSet<'a> {
-    pub(crate) fn len(self) -> usize {
-        match self {
-            RowSet::Listed(rows) => rows.len(),
-            RowSet::Range(start, end) => end - start,
-        }
-    }
-
-    /// Returns the index of the i-th row.
-    #[inline(always)]
-    pub(crate) fn row(self, i: usize) -> usize {
-        match self {
-            RowSet::Listed(rows) => rows[i],
-            RowSet::Range(start, _) => start + i,
-        }
-    }
-
-    /// Returns the rows at these positions of the set.
-    #[inline(always)]
-    pub(crate) fn slice(self, range: Range<usize>) -> RowSet<'a> {
-        match self {
-            RowSet::Listed(rows) => RowSet::Listed(&rows[range]),
-            RowSet::Range(start, _) => RowSet::Range(start + range.start, start + range.end),
-        }
-    }
-}
-
 /// A pass over rows. It computes logits, and adds up the results that its mode requires.
 pub(crate) struct Pass<'a, T, const C: usize> {
     pub(crate) loss_function: &'a LossFunction,
-    pub(crate) rows: &'a PackedRows,
+    pub(crate) rows: &'a ByteRows,
+    pub(crate) targets: &'a Targets,
     /// The rows of the pass. During the pass, the rows of the current chunk.
     pub(crate) row_set: RowSet<'a>,
     pub(crate) parameters: &'a Parameters<T, C>,
@@ -244,23 +209,11 @@ impl<T: Real, const C: usize> Pass<'_, T, C> {
         for group in 0..n.div_ceil(LANES) {
             let n_rows = LANES.min(n - group * LANES);
             let row = |lane: usize| self.row_set.row(group * LANES + lane);
-            let (stats, mode) = (&mut self.accumulator.stats, self.mode);
             let (logits, padding) = self.accumulator.logits[group * padded_columns..][..padded_columns]
                 .split_at_mut(self.loss_function.columns());
-            if let LossFunction::Other(link) = self.loss_function {
-                let target = |lane| self.rows.target(row(lane));
-                stats.other_link::<T>(&**link, logits, target, n_rows, mode);
-            } else {
-                let mut labels = [0; LANES];
-                for (lane, label) in labels.iter_mut().enumerate().take(n_rows) {
-                    *label = self.rows.labels()[row(lane)];
-                }
-                match self.loss_function {
-                    LossFunction::Logistic => stats.logistic::<T, FMA>(logits, &labels, n_rows, mode),
-                    _ => stats.softmax::<T, FMA>(logits, &labels, n_rows, mode),
-                }
-            }
-            if mode == PassMode::Gradient {
+            let stats = &mut self.accumulator.stats;
+            stats.add_group::<T, FMA>(self.loss_function, logits, self.targets, row, n_rows, self.mode);
+            if self.mode == PassMode::Gradient {
                 padding.fill(Lanes::ZERO);
                 for (sum, residual) in self.accumulator.residual_sums.iter_mut().zip(logits) {
                     sum.add(residual);

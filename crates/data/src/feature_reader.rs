@@ -1,0 +1,131 @@
+//! Reads the rows of a table as numbers and categories, column by column.
+
+use std::ops::Range;
+
+use chainrule_core::{Encoding, FeatureLayout, NO_LEVEL};
+
+use crate::Rows;
+use crate::cells::Cells;
+use crate::encode::Encoder;
+
+/// Reads the rows of a table: its numbers, and one code for each category, however many levels it
+/// has. [`Rows::chunk`] returns the same features, with a number for each level.
+#[derive(Debug)]
+pub struct FeatureReader<'a> {
+    rows: &'a Rows,
+    cells: &'a Cells,
+    layout: FeatureLayout,
+    numbers: Vec<NumberColumn<'a>>,
+    categories: Vec<CategoryColumn<'a>>,
+}
+
+/// Where a number of a row comes from.
+#[derive(Clone, Copy, Debug)]
+enum NumberColumn<'a> {
+    /// The cells of a column.
+    Cells(usize),
+    /// A feature of an encoded column.
+    Encoded { encoder: &'a Encoder, column: usize, feature: usize },
+}
+
+/// A category, and the code of each of its levels: [`NO_LEVEL`] for levels that are not selected.
+#[derive(Debug)]
+struct CategoryColumn<'a> {
+    encoder: &'a Encoder,
+    column: usize,
+    codes: Vec<u32>,
+}
+
+/// Rows of a table, column by column.
+#[derive(Clone, Debug, Default)]
+pub struct FeatureColumns {
+    /// For each number of the layout, its value in each row.
+    pub numbers: Vec<Vec<f64>>,
+    /// For each category of the layout, the index of its level in each row, or [`NO_LEVEL`].
+    pub codes: Vec<Vec<u32>>,
+    /// The stored rows.
+    indices: Vec<usize>,
+}
+
+impl<'a> FeatureReader<'a> {
+    pub(crate) fn new(
+        rows: &'a Rows,
+        cells: &'a Cells,
+        encoder: Option<&'a Encoder>,
+        selected: Option<&'a [usize]>,
+    ) -> Self {
+        let n_features = rows.n_features();
+        let layout = FeatureLayout { n_features, ..FeatureLayout::default() };
+        let mut reader = Self { rows, cells, layout, numbers: Vec::new(), categories: Vec::new() };
+        // The recipe's column and the position in it of each feature.
+        let places: Vec<(usize, usize)> = encoder.map_or_else(Vec::new, |encoder| {
+            let columns = encoder.recipe().columns.iter().enumerate();
+            columns.flat_map(|(column, of)| (0..of.encoding.n_features()).map(move |j| (column, j))).collect()
+        });
+        for feature in 0..n_features {
+            let stored = selected.map_or(feature, |selected| selected[feature]);
+            let Some(encoder) = encoder else {
+                reader.add_number(feature, NumberColumn::Cells(stored));
+                continue;
+            };
+            let (column, position) = places[stored];
+            match &encoder.recipe().columns[column].encoding {
+                Encoding::Category(_) => reader.add_level(feature, encoder, column, position),
+                _ => reader.add_number(feature, NumberColumn::Encoded { encoder, column, feature: position }),
+            }
+        }
+        reader
+    }
+
+    fn add_number(&mut self, feature: usize, column: NumberColumn<'a>) {
+        self.layout.numbers.push(feature);
+        self.numbers.push(column);
+    }
+
+    fn add_level(&mut self, feature: usize, encoder: &'a Encoder, column: usize, level: usize) {
+        // A level that is selected twice needs a second category.
+        let has_place = |category: &CategoryColumn| category.column == column && category.codes[level] == NO_LEVEL;
+        let index = self.categories.iter().rposition(has_place).unwrap_or_else(|| {
+            let n_levels = encoder.recipe().columns[column].encoding.n_features();
+            self.categories.push(CategoryColumn { encoder, column, codes: vec![NO_LEVEL; n_levels] });
+            self.layout.categories.push(Vec::new());
+            self.categories.len() - 1
+        });
+        let features = &mut self.layout.categories[index];
+        self.categories[index].codes[level] = features.len() as u32;
+        features.push(feature);
+    }
+
+    /// Returns which features are numbers, and which are levels.
+    pub fn layout(&self) -> &FeatureLayout {
+        &self.layout
+    }
+
+    /// Reads rows.
+    ///
+    /// # Panics
+    /// Panics if a row is past the end.
+    pub fn read(&self, rows: Range<usize>, columns: &mut FeatureColumns) {
+        let FeatureColumns { numbers, codes, indices } = columns;
+        indices.clear();
+        indices.extend(rows.map(|row| self.rows.stored_index(row)));
+        numbers.resize_with(self.numbers.len(), Vec::new);
+        for (source, numbers) in self.numbers.iter().zip(numbers) {
+            numbers.clear();
+            match *source {
+                NumberColumn::Cells(column) => {
+                    numbers.extend(indices.iter().map(|&row| self.cells.columns[column].get(row)));
+                }
+                NumberColumn::Encoded { encoder, column, feature } => {
+                    numbers.extend(indices.iter().map(|&row| encoder.number(self.cells, column, feature, row)));
+                }
+            }
+        }
+        codes.resize_with(self.categories.len(), Vec::new);
+        for (CategoryColumn { encoder, column, codes: of_level }, codes) in self.categories.iter().zip(codes) {
+            codes.clear();
+            let level = |row| encoder.level(self.cells, *column, row);
+            codes.extend(indices.iter().map(|&row| level(row).map_or(NO_LEVEL, |level| of_level[level])));
+        }
+    }
+}

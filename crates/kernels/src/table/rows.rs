@@ -1,0 +1,340 @@
+//! Rows of a table, in the layout that the kernel reads.
+
+use chainrule_core::{FeatureLayout, NO_LEVEL};
+
+use crate::lanes::{LANES, Lanes};
+use crate::real::Real;
+use crate::row_set::RowSet;
+
+/// Rows of a table. A row has numbers and categories side by side.
+///
+/// A number r is stored without its column's centre. Its feature is `a (r + centre) + c`, and the
+/// feature of a category's level is `a + c` in its rows, else c. So standardised features need no
+/// copy of the data: the kernel folds a and c into the weights. A category takes one code a row,
+/// whatever its number of levels.
+#[derive(Clone, Debug)]
+pub(crate) struct TableRows {
+    layout: FeatureLayout,
+    /// `(a, c)` of each feature, `[d]`.
+    affine: Vec<(f64, f64)>,
+    /// The centre of each number.
+    centres: Vec<f64>,
+    /// The feature of each level, over all categories. A code is an index into it; the code after
+    /// the last stands for no level.
+    levels: Vec<usize>,
+    order: RowOrder,
+    n: usize,
+    numbers: Numbers,
+    codes: Vec<u32>,
+    /// The sum of each stored number over all rows.
+    number_sums: Vec<f64>,
+    /// The number of rows of each level.
+    level_counts: Vec<usize>,
+}
+
+/// The numbers of all rows, in [`RowOrder`].
+#[derive(Clone, Debug)]
+pub(crate) enum Numbers {
+    F32(Vec<Lanes<f32>>),
+    F64(Vec<Lanes<f64>>),
+}
+
+/// The order in which the numbers and codes of the rows are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowOrder {
+    /// In groups of sixteen rows: a column's sixteen numbers are contiguous. A pass over
+    /// consecutive rows reads them without a copy.
+    Groups,
+    /// Row by row. A batch of any rows reads few cache lines.
+    Rows,
+}
+
+/// A number type of the stored numbers.
+pub(crate) trait Stored: Copy + Send + Sync + 'static {
+    /// Returns the numbers of this type.
+    ///
+    /// # Panics
+    /// If they have another type.
+    fn of(numbers: &Numbers) -> &[Lanes<Self>];
+    fn to_real<T: Real>(self) -> T;
+}
+
+impl Stored for f32 {
+    fn of(numbers: &Numbers) -> &[Lanes<Self>] {
+        match numbers {
+            Numbers::F32(numbers) => numbers,
+            Numbers::F64(_) => unreachable!("the kernel has the type of its rows"),
+        }
+    }
+
+    #[inline(always)]
+    fn to_real<T: Real>(self) -> T {
+        T::from_f32(self)
+    }
+}
+
+impl Stored for f64 {
+    fn of(numbers: &Numbers) -> &[Lanes<Self>] {
+        match numbers {
+            Numbers::F64(numbers) => numbers,
+            Numbers::F32(_) => unreachable!("the kernel has the type of its rows"),
+        }
+    }
+
+    #[inline(always)]
+    fn to_real<T: Real>(self) -> T {
+        T::from_f64(self)
+    }
+}
+
+/// Converts sixteen stored numbers.
+#[inline(always)]
+pub(crate) fn convert<T: Real, S: Stored>(stored: &Lanes<S>) -> Lanes<T> {
+    let mut lanes = Lanes::ZERO;
+    for lane in 0..LANES {
+        lanes.0[lane] = stored.0[lane].to_real();
+    }
+    lanes
+}
+
+/// Some rows in groups of sixteen. Lanes after the last row have any numbers, and no level.
+#[derive(Clone, Copy)]
+pub(crate) struct Groups<'a, S> {
+    /// Indexed `[group * n_numbers + number].0[row of the group]`.
+    pub(crate) numbers: &'a [Lanes<S>],
+    /// Indexed `[(group * n_categories + category) * LANES + row of the group]`.
+    pub(crate) codes: &'a [u32],
+}
+
+/// A buffer for rows that are not stored in groups.
+#[derive(Clone, Debug)]
+pub(crate) struct GroupBuffer<S> {
+    numbers: Vec<Lanes<S>>,
+    codes: Vec<u32>,
+}
+
+impl<S: Stored> GroupBuffer<S> {
+    pub(crate) fn new() -> Self {
+        Self { numbers: Vec::new(), codes: Vec::new() }
+    }
+}
+
+impl RowOrder {
+    fn group_size(self) -> usize {
+        match self {
+            Self::Groups => LANES,
+            Self::Rows => 1,
+        }
+    }
+}
+
+impl TableRows {
+    pub(crate) fn len(&self) -> usize {
+        self.n
+    }
+
+    pub(crate) fn layout(&self) -> &FeatureLayout {
+        &self.layout
+    }
+
+    /// Returns the feature of each level. See [`TableRows::levels`].
+    pub(crate) fn levels(&self) -> &[usize] {
+        &self.levels
+    }
+
+    /// Returns `(a, c)` of a feature `a r + c`, for the stored number r at this position among the
+    /// numbers of a row.
+    pub(crate) fn affine_of_number(&self, position: usize) -> (f64, f64) {
+        let (a, c) = self.affine[self.layout.numbers[position]];
+        (a, a * self.centres[position] + c)
+    }
+
+    /// Returns `(a, c)` of a feature: `a + c` in the rows of its level, else c.
+    pub(crate) fn affine_of_level(&self, feature: usize) -> (f64, f64) {
+        self.affine[feature]
+    }
+
+    /// Whether the numbers are stored in f64.
+    pub(crate) fn are_f64(&self) -> bool {
+        matches!(self.numbers, Numbers::F64(_))
+    }
+
+    /// Returns the mean of each feature over all rows, `[d]`.
+    pub(crate) fn mean(&self) -> Vec<f64> {
+        let (n, mut mean) = (self.n as f64, vec![0.0; self.layout.n_features]);
+        for (position, (&feature, sum)) in self.layout.numbers.iter().zip(&self.number_sums).enumerate() {
+            let (a, c) = self.affine_of_number(position);
+            mean[feature] = a * sum / n + c;
+        }
+        for (&feature, &count) in self.levels.iter().zip(&self.level_counts) {
+            let (a, c) = self.affine_of_level(feature);
+            mean[feature] = a * count as f64 / n + c;
+        }
+        mean
+    }
+
+    /// Returns the variance of a level's feature, over all rows.
+    pub(crate) fn variance_of_level(&self, code: usize) -> f64 {
+        let fraction = self.level_counts[code] as f64 / self.n as f64;
+        self.affine_of_level(self.levels[code]).0.powi(2) * fraction * (1.0 - fraction)
+    }
+
+    /// Returns the stored number of a row at this position among its numbers.
+    pub(crate) fn number(&self, row: usize, position: usize) -> f64 {
+        let (size, n_numbers) = (self.order.group_size(), self.layout.numbers.len());
+        let index = row / size * size * n_numbers + row % size + position * size;
+        match &self.numbers {
+            Numbers::F32(numbers) => numbers[index / LANES].0[index % LANES].into(),
+            Numbers::F64(numbers) => numbers[index / LANES].0[index % LANES],
+        }
+    }
+
+    /// Returns rows in groups of sixteen. `buffer` is used if they are not stored so.
+    #[inline(always)]
+    pub(crate) fn groups<'a, S: Stored>(&'a self, row_set: RowSet, buffer: &'a mut GroupBuffer<S>) -> Groups<'a, S> {
+        let (stored, n_groups) = (S::of(&self.numbers), row_set.len().div_ceil(LANES));
+        let (n_numbers, n_categories) = (self.layout.numbers.len(), self.layout.categories.len());
+        if let RowSet::Range(start, _) = row_set
+            && self.order == RowOrder::Groups
+            && start.is_multiple_of(LANES)
+        {
+            let first = start / LANES;
+            return Groups {
+                numbers: &stored[first * n_numbers..(first + n_groups) * n_numbers],
+                codes: &self.codes[first * n_categories * LANES..(first + n_groups) * n_categories * LANES],
+            };
+        }
+        let GroupBuffer { numbers, codes } = buffer;
+        if numbers.len() < n_groups * n_numbers {
+            // Any numbers do for the lanes without a row.
+            numbers.resize(n_groups * n_numbers, stored[0]);
+        }
+        codes.clear();
+        codes.resize(n_groups * n_categories * LANES, self.levels.len() as u32);
+        let size = self.order.group_size();
+        for i in 0..row_set.len() {
+            let (row, group, lane) = (row_set.row(i), i / LANES, i % LANES);
+            let (group_start, place) = (row / size * size, row % size);
+            let first = group_start * n_numbers + place;
+            for (j, numbers) in numbers[group * n_numbers..][..n_numbers].iter_mut().enumerate() {
+                let index = first + j * size;
+                numbers.0[lane] = stored[index / LANES].0[index % LANES];
+            }
+            let first = group_start * n_categories + place;
+            for j in 0..n_categories {
+                codes[(group * n_categories + j) * LANES + lane] = self.codes[first + j * size];
+            }
+        }
+        Groups { numbers: &numbers[..n_groups * n_numbers], codes: &codes[..] }
+    }
+}
+
+/// Packs the rows of a table.
+#[derive(Clone, Debug)]
+pub struct TableBuilder {
+    rows: TableRows,
+    /// The first code of each category.
+    first_codes: Vec<u32>,
+}
+
+impl TableBuilder {
+    /// Starts a table of n rows.
+    ///
+    /// - `affine`: `(a, c)` of each feature `a x + c`, for a number x of the table, or 1 for a level
+    ///   in its rows and 0 elsewhere, `[d]`
+    /// - `centres`: what to subtract from each number before it is stored; it does not change the
+    ///   features
+    /// - `are_f64`: whether the numbers are stored in f64. In f32 they take half the memory
+    ///
+    /// # Panics
+    /// If the lengths do not match the layout.
+    pub fn new(
+        layout: FeatureLayout,
+        n: usize,
+        affine: Vec<(f64, f64)>,
+        centres: Vec<f64>,
+        are_f64: bool,
+        order: RowOrder,
+    ) -> Self {
+        assert_eq!(
+            (affine.len(), centres.len()),
+            (layout.n_features, layout.numbers.len()),
+            "features and numbers of a table"
+        );
+        let mut levels = Vec::new();
+        let mut first_codes = Vec::with_capacity(layout.categories.len());
+        for features in &layout.categories {
+            first_codes.push(u32::try_from(levels.len()).expect("fewer than 2^32 levels"));
+            levels.extend_from_slice(features);
+        }
+        let padded = n.next_multiple_of(LANES);
+        let n_lanes = (padded * layout.numbers.len()) / LANES;
+        let numbers =
+            if are_f64 { Numbers::F64(vec![Lanes::ZERO; n_lanes]) } else { Numbers::F32(vec![Lanes::ZERO; n_lanes]) };
+        let codes = vec![levels.len() as u32; padded * layout.categories.len()];
+        let (number_sums, level_counts) = (vec![0.0; layout.numbers.len()], vec![0; levels.len() + 1]);
+        let n = 0;
+        let rows = TableRows { layout, affine, centres, levels, order, n, numbers, codes, number_sums, level_counts };
+        Self { rows, first_codes }
+    }
+
+    /// Appends rows.
+    ///
+    /// # Shapes
+    /// - numbers: a slice `[m]` for each number of a row
+    /// - codes: a slice `[m]` for each category: the index of the level, or [`NO_LEVEL`]
+    ///
+    /// # Panics
+    /// If the slices have different lengths, if there are more rows than announced, or if a code is
+    /// past the levels of its category.
+    pub fn push(&mut self, m: usize, numbers: &[&[f64]], codes: &[&[u32]]) {
+        let rows = &mut self.rows;
+        let (n_numbers, n_categories) = (rows.layout.numbers.len(), rows.layout.categories.len());
+        assert_eq!((numbers.len(), codes.len()), (n_numbers, n_categories), "columns of a table");
+        let (size, first, absent) = (rows.order.group_size(), rows.n, rows.levels.len() as u32);
+        let place = |row: usize, width: usize, j: usize| row / size * size * width + row % size + j * size;
+        for (j, column) in numbers.iter().enumerate() {
+            assert_eq!(column.len(), m, "numbers of a column");
+            let centre = rows.centres[j];
+            for (row, &number) in (first..).zip(*column) {
+                let index = place(row, n_numbers, j);
+                let stored = match &mut rows.numbers {
+                    Numbers::F32(numbers) => {
+                        let stored = (number - centre) as f32;
+                        numbers[index / LANES].0[index % LANES] = stored;
+                        f64::from(stored)
+                    }
+                    Numbers::F64(numbers) => {
+                        numbers[index / LANES].0[index % LANES] = number - centre;
+                        number - centre
+                    }
+                };
+                rows.number_sums[j] += stored;
+            }
+        }
+        for (j, column) in codes.iter().enumerate() {
+            assert_eq!(column.len(), m, "codes of a column");
+            let n_levels = rows.layout.categories[j].len();
+            for (row, &code) in (first..).zip(*column) {
+                assert!(code == NO_LEVEL || (code as usize) < n_levels, "level {code} of {n_levels}");
+                let code = if code == NO_LEVEL { absent } else { self.first_codes[j] + code };
+                rows.codes[place(row, n_categories, j)] = code;
+                rows.level_counts[code as usize] += 1;
+            }
+        }
+        rows.n += m;
+    }
+
+    /// Returns the rows. Numbers in f64 that f32 holds exactly are stored in f32.
+    pub(crate) fn finish(self) -> TableRows {
+        let mut rows = self.rows;
+        if let Numbers::F64(numbers) = &rows.numbers {
+            let is_exact = |number: &f64| f64::from(*number as f32).to_bits() == number.to_bits();
+            if numbers.iter().all(|lanes| lanes.0.iter().all(is_exact)) {
+                let narrow = numbers.iter().map(|lanes| Lanes(lanes.0.map(|number| number as f32)));
+                rows.numbers = Numbers::F32(narrow.collect());
+            }
+        }
+        rows
+    }
+}

@@ -1,0 +1,130 @@
+//! Trainings on tables by the fused kernels, compared with plain loops.
+
+use std::fmt::Write;
+use std::num::NonZero;
+
+use chainrule_core::{
+    Class, ClassWeights, ModelKind, Precision, Preprocessing, Settings, Solver, TextOptions, TrainConfig,
+};
+use chainrule_data::{RecipeOptions, RecipeSource, Rows, TableRequest, Tables};
+use chainrule_solve::{Ending, FusedRows, Trained, train_by_loops, train_fused};
+
+/// Returns irregular numbers from -1 to 1.
+fn noise(i: usize, column: usize) -> f64 {
+    ((i * 7919 + column * 104_729) as f64 * 0.618_034).sin()
+}
+
+/// A table of n rows with numbers that depend on each other, missing values, and two categories.
+fn table(n: usize, n_classes: usize) -> Rows {
+    let mut text = "a,b,seconds,c,city,size,y\n".to_owned();
+    for i in 0..n {
+        let [a, b, c] = [0, 1, 2].map(|column| noise(i, column));
+        let b = if i % 11 == 3 { String::new() } else { (a + 0.05 * b).to_string() };
+        let seconds = 1_700_000_000 + (i * 31) % 1000;
+        let city = ["Rome", "Oslo", "Lima", "Bonn", "Cork"][i * i % 5];
+        let size = if i % 7 == 2 { "" } else { ["S", "M", "L"][i % 3] };
+        let y = ((1.5 + a + 0.5 * c + 0.3 * noise(i, 5)) * n_classes as f64 / 3.0) as usize;
+        writeln!(text, "{a},{b},{seconds},{c},{city},{size},k{}", y.min(n_classes - 1)).expect("a string");
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("table.csv");
+    std::fs::write(&path, text).expect("a file");
+    let request = TableRequest {
+        label: Some("y".to_owned()),
+        ignored: Vec::new(),
+        group: None,
+        text: TextOptions::default(),
+        recipe: RecipeSource::Learn(RecipeOptions::default()),
+        classes: None,
+        holdout: None,
+        resident_bytes: 1 << 30,
+    };
+    Tables::read(&path, &request).expect("a table").parts[0].rows.clone()
+}
+
+fn config(kind: ModelKind, change: impl FnOnce(&mut Settings)) -> TrainConfig {
+    let mut settings = Settings::of(kind);
+    if kind == ModelKind::Logistic {
+        settings.data.classes = Some(["k1", "k0"].map(|name| Class::Name(name.to_owned())).to_vec());
+    }
+    settings.objective.l2 = 0.001;
+    settings.descent.epochs = 2;
+    settings.descent.batch_size = 48;
+    settings.descent.learning_rate = 0.1;
+    settings.descent.precision = Precision::F64;
+    change(&mut settings);
+    TrainConfig::try_from(settings).expect("a valid config")
+}
+
+fn by_loops(rows: &Rows, config: &TrainConfig, preprocessing: &Preprocessing, k: usize) -> Trained {
+    let link = config.model().kind.link(k);
+    train_by_loops(&link, rows, rows, preprocessing, config, &mut ()).expect("a training")
+}
+
+fn by_kernels(rows: &Rows, config: &TrainConfig, preprocessing: &Preprocessing, k: usize, threads: usize) -> Trained {
+    let (precision, solver) = (config.descent().precision, config.descent().solver);
+    let rows = FusedRows::for_solver(rows.clone(), preprocessing, precision, solver).expect("rows");
+    let (link, threads) = (config.model().kind.link(k), NonZero::new(threads).expect("a thread"));
+    train_fused(&link, &rows, &rows, config, threads, &mut ()).expect("a training")
+}
+
+fn max_distance(a: &Trained, b: &Trained) -> f64 {
+    let numbers = |trained: &Trained| [&trained.parameters.weight[..], &trained.parameters.bias].concat();
+    numbers(a).iter().zip(numbers(b)).fold(0.0, |max: f64, (a, b)| max.max((a - b).abs()))
+}
+
+#[test]
+fn steps_on_tables_are_those_of_plain_loops() {
+    for (kind, k) in [(ModelKind::Logistic, 2), (ModelKind::Softmax, 3), (ModelKind::Softmax, 8)] {
+        let rows = table(500, k);
+        let standardized = Preprocessing::Standardized(rows.moments().expect("moments"));
+        let balanced = Some(ClassWeights::Balanced);
+        for class_weights in [None, balanced] {
+            let config = config(kind, |settings| settings.objective.class_weights.clone_from(&class_weights));
+            let loops = by_loops(&rows, &config, &standardized, k);
+            for threads in [1, 3] {
+                let kernels = by_kernels(&rows, &config, &standardized, k, threads);
+                let case = format!("{kind:?}, {k} classes, {class_weights:?}, {threads} threads");
+                // Unix seconds have lost half of their digits when they are standardised.
+                assert!(max_distance(&loops, &kernels) < 1e-8, "{case}: {}", max_distance(&loops, &kernels));
+                let [a, b] = [&loops, &kernels].map(|trained| trained.final_metrics);
+                assert!((a.train_loss / b.train_loss - 1.0).abs() < 1e-9, "{case}: {a:?} {b:?}");
+                assert_eq!(a.train_accuracy, b.train_accuracy, "{case}");
+                assert_eq!(loops.class_weights, kernels.class_weights, "{case}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_minimum_on_a_table_is_certified_in_few_passes() {
+    for (kind, k) in [(ModelKind::Logistic, 2), (ModelKind::Softmax, 4)] {
+        // A long table is searched on a sample first.
+        for n in [2000, 80_000] {
+            let rows = table(n, k);
+            let standardized = Preprocessing::Standardized(rows.moments().expect("moments"));
+            for (class_weights, precision) in
+                [(None, Precision::F64), (None, Precision::F32), (Some(ClassWeights::Balanced), Precision::F64)]
+            {
+                let config = config(kind, |settings| {
+                    settings.descent.solver = Solver::Lbfgs;
+                    settings.descent.precision = precision;
+                    settings.objective.class_weights.clone_from(&class_weights);
+                });
+                let kernels = by_kernels(&rows, &config, &standardized, k, 2);
+                let case = format!("{kind:?}, {k} classes, {n} rows, {precision:?}, {class_weights:?}");
+                let certificate = kernels.certificate.clone().expect("a certificate");
+                assert!(certificate.holds() && kernels.ending == Ending::Converged, "{case}: {certificate:?}");
+                assert!((kernels.history.train_loss[0] - (k as f64).ln()).abs() < 0.7, "{case}");
+                if n == 2000 {
+                    let loops = by_loops(&rows, &config, &standardized, k).certificate.expect("a certificate");
+                    // Plain loops do not whiten the features.
+                    let ratio = certificate.gradients as f64 / loops.gradients as f64;
+                    assert!(ratio < 0.8, "{case}: {ratio}");
+                    let difference = (loops.objective - certificate.objective).abs();
+                    assert!(difference < 2e-6, "{case}: {loops:?} {certificate:?}");
+                }
+            }
+        }
+    }
+}
