@@ -56,6 +56,17 @@ impl Moments {
         Ok(Self { dual_domain, mean_weight, mean, cross_moments, frequencies })
     }
 
+    /// Computes the moments of rows without weights from their mean and the gradient at zero
+    /// parameters. There all rows have the same probabilities q, so the gradient is
+    /// `X^T (1 q^T - Y) / N`.
+    pub(crate) fn at_zero(dual_domain: DualDomain, mean: Vec<f64>, at_zero: &Gradient) -> Self {
+        let k = at_zero.bias.len();
+        let q = if dual_domain == DualDomain::Interval { 0.5 } else { 1.0 / k as f64 };
+        let cross_moments = at_zero.weight.iter().enumerate().map(|(i, g)| q * mean[i / k] - g).collect();
+        let frequencies = at_zero.bias.iter().map(|g| q - g).collect();
+        Self { dual_domain, mean_weight: 1.0, mean, cross_moments, frequencies }
+    }
+
     /// The weighted mean of the training rows, `[d]`.
     pub(crate) fn mean_row(&self) -> Vec<f64> {
         self.mean.iter().map(|mean| mean / self.mean_weight).collect()

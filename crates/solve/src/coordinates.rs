@@ -4,6 +4,7 @@
 use chainrule_core::Parameters;
 
 use crate::lbfgs::dot;
+use crate::whitening::Whitening;
 
 /// A linear change of variables along the mean row.
 ///
@@ -24,8 +25,7 @@ pub(crate) struct Coordinates {
     transform: Transform,
 }
 
-/// The transformation along v.
-#[derive(Clone, Copy)]
+/// The transformation along v, or of all features.
 enum Transform {
     /// The component of weights and bias along v is multiplied by `|v|^(1/2)`. The penalty treats
     /// all directions of the parameters alike. In the coordinates it is smaller along v.
@@ -33,6 +33,9 @@ enum Transform {
     /// The bias is replaced by the logit of the mean row, divided by `|v|^(1/2)`. This does not
     /// change the penalty, because the bias has none.
     Centred,
+    /// The bias is replaced by the logit of the mean row, and the weights are whitened. The Hessian
+    /// is then about the unit matrix. The bias has no penalty.
+    Whitened(Whitening),
 }
 
 impl Coordinates {
@@ -41,16 +44,36 @@ impl Coordinates {
         Self { mean, squared_norm, transform: if penalize_bias { Transform::Scaled } else { Transform::Centred } }
     }
 
+    /// Creates whitened coordinates, for a bias without a penalty.
+    pub(crate) fn whitened(mean: Vec<f64>, whitening: Whitening) -> Self {
+        Self { transform: Transform::Whitened(whitening), ..Self::new(mean, false) }
+    }
+
+    /// The number of features, d.
+    pub(crate) fn n_features(&self) -> usize {
+        self.mean.len()
+    }
+
+    /// Whether the negative gradient is about a Newton step.
+    pub(crate) fn are_whitened(&self) -> bool {
+        matches!(self.transform, Transform::Whitened(_))
+    }
+
     /// Converts parameters to coordinates: W row by row, then b.
     pub(crate) fn coordinates_of(&self, parameters: &Parameters) -> Vec<f64> {
         let k = parameters.columns;
         let mut u = [&parameters.weight[..], &parameters.bias].concat();
-        match self.transform {
+        let d = self.mean.len();
+        match &self.transform {
             Transform::Scaled => self.scale_along_v(&mut u, k, self.root()),
             Transform::Centred => {
                 let mean_logits = self.dot_v(&u, k);
-                let d = self.mean.len();
                 u[d * k..].iter_mut().zip(mean_logits).for_each(|(b, z)| *b = z / self.root());
+            }
+            Transform::Whitened(whitening) => {
+                let mean_logits = self.dot_v(&u, k);
+                u[d * k..].iter_mut().zip(mean_logits).for_each(|(b, z)| *b = z * whitening.root);
+                whitening.whiten(&mut u[..d * k], k);
             }
         }
         u
@@ -59,14 +82,22 @@ impl Coordinates {
     /// Converts coordinates to parameters.
     pub(crate) fn to_parameters(&self, mut u: Vec<f64>, k: usize) -> Parameters {
         let d = self.mean.len();
-        match self.transform {
+        // If the entries of the bias are z = W^T m + b, `sums` is W^T m + z. This gives
+        // b = z - W^T m = 2 z - sums.
+        let logits_to_bias = |u: &mut [f64]| {
+            let sums = self.dot_v(u, k);
+            u[d * k..].iter_mut().zip(sums).for_each(|(b, sum)| *b += *b - sum);
+        };
+        match &self.transform {
             Transform::Scaled => self.scale_along_v(&mut u, k, 1.0 / self.root()),
             Transform::Centred => {
                 u[d * k..].iter_mut().for_each(|b| *b *= self.root());
-                // The entries of the bias are now z = W^T m + b, so `sums` is W^T m + z. This gives
-                // b = z - W^T m = 2 z - sums.
-                let sums = self.dot_v(&u, k);
-                u[d * k..].iter_mut().zip(sums).for_each(|(b, sum)| *b += *b - sum);
+                logits_to_bias(&mut u);
+            }
+            Transform::Whitened(whitening) => {
+                whitening.unwhiten(&mut u[..d * k], k);
+                u[d * k..].iter_mut().for_each(|b| *b /= whitening.root);
+                logits_to_bias(&mut u);
             }
         }
         let bias = u.split_off(d * k);
@@ -77,15 +108,20 @@ impl Coordinates {
     /// coordinates. The map is the transpose of [`Coordinates::to_parameters`].
     pub(crate) fn gradient(&self, mut g: Vec<f64>, k: usize) -> Vec<f64> {
         let d = self.mean.len();
-        match self.transform {
-            Transform::Scaled => self.scale_along_v(&mut g, k, 1.0 / self.root()),
-            Transform::Centred => {
-                let (weight, bias) = g.split_at_mut(d * k);
-                for (row, &m) in weight.chunks_mut(k).zip(&self.mean) {
-                    row.iter_mut().zip(&*bias).for_each(|(w, b)| *w -= m * b);
-                }
-                bias.iter_mut().for_each(|b| *b *= self.root());
+        if let Transform::Scaled = self.transform {
+            self.scale_along_v(&mut g, k, 1.0 / self.root());
+            return g;
+        }
+        let (weight, bias) = g.split_at_mut(d * k);
+        for (row, &m) in weight.chunks_mut(k).zip(&self.mean) {
+            row.iter_mut().zip(&*bias).for_each(|(w, b)| *w -= m * b);
+        }
+        match &self.transform {
+            Transform::Whitened(whitening) => {
+                whitening.whiten_gradient(weight, k);
+                bias.iter_mut().for_each(|b| *b /= whitening.root);
             }
+            _ => bias.iter_mut().for_each(|b| *b *= self.root()),
         }
         g
     }
@@ -118,6 +154,8 @@ impl Coordinates {
 
 #[cfg(test)]
 mod tests {
+    use chainrule_kernels::FeatureMoments;
+
     use super::*;
 
     #[test]
@@ -125,8 +163,20 @@ mod tests {
         let (d, k) = (5, 3);
         let sines = |from: usize, n: usize| (from..from + n).map(|i| (i as f64 * 0.7).sin()).collect::<Vec<_>>();
         let p = Parameters { n_features: d, columns: k, weight: sines(1, d * k), bias: sines(40, k) };
-        for penalize_bias in [true, false] {
-            let coordinates = Coordinates::new(sines(80, d).iter().map(|m| 9.0 * m).collect(), penalize_bias);
+        let mean: Vec<f64> = sines(80, d).iter().map(|m| 9.0 * m).collect();
+        let moments = FeatureMoments {
+            mean: mean.clone(),
+            numbers: vec![3, 0, 4],
+            covariance: vec![2.0, 0.5, -0.3, 0.5, 1.0, 0.2, -0.3, 0.2, 3.0],
+            levels: vec![(2, 0.1), (1, 0.2)],
+        };
+        let whitened = Whitening::new(&moments, 0.25, 0.1).expect("positive definite");
+        let all = [
+            Coordinates::new(mean.clone(), true),
+            Coordinates::new(mean.clone(), false),
+            Coordinates::whitened(mean, whitened),
+        ];
+        for coordinates in all {
             let u = coordinates.coordinates_of(&p);
             let back = coordinates.to_parameters(u.clone(), k);
             let max_distance =

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use chainrule_core::{Gradient, History, Link, Parameters};
 use chainrule_data::{DataError, Order};
+use chainrule_kernels::FeatureMoments;
 
 use crate::checkpoint::{OPTIMIZER_MISMATCH, OptimizerState};
 use crate::{Metrics, PartialResults, TrainError};
@@ -53,6 +54,18 @@ pub trait Engine: Send {
     /// already computes in f64, or cannot.
     fn full_gradient_f64(&mut self, parameters: &Parameters) -> Option<Result<Gradient, EngineError>> {
         let _ = parameters;
+        None
+    }
+
+    /// Returns the moments of the features, if the engine knows them.
+    fn feature_moments(&mut self) -> Option<FeatureMoments> {
+        None
+    }
+
+    /// Returns the mean cross-entropy of about one row out of `step`, without the penalty, and its
+    /// gradient at the current parameters. Returns `None` if the engine takes no samples.
+    fn sample_gradient(&mut self, step: usize) -> Option<Gradient> {
+        let _ = step;
         None
     }
 

@@ -42,7 +42,7 @@ pub fn further_decrease(
     let start: Vec<f64> = weight.chain(at.bias.iter().copied()).collect();
     let before = search.evaluate(start.clone())?.value;
     search.lowest = Some(before);
-    let options = Options { memory: ITERATIONS, max_iterations: ITERATIONS, value_tolerance: 1e-12 };
+    let options = Options { is_scaled: false, memory: ITERATIONS, max_iterations: ITERATIONS, value_tolerance: 1e-12 };
     lbfgs::minimise(&mut search, Start::At(start), options)?;
     Ok(FurtherDecrease { before, after: search.lowest.unwrap_or(before) })
 }

@@ -22,6 +22,9 @@ pub(crate) struct Point {
 /// The limits of the search.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Options {
+    /// Whether the negative gradient is about a Newton step, so that the first step has the length
+    /// 1.
+    pub(crate) is_scaled: bool,
     /// The number of stored correction pairs (steps and changes of the gradient).
     pub(crate) memory: usize,
     /// The maximum number of iterations.
@@ -63,6 +66,11 @@ pub(crate) trait Objective {
     /// Returns the value and the gradient at `x`. If the objective rounds `x`, the returned point
     /// contains the rounded `x`.
     fn evaluate(&mut self, x: Vec<f64>) -> Result<Point, Self::Error>;
+
+    /// Returns a point that may be much better than the start. It is called once, after the start.
+    fn proposal(&mut self) -> Result<Option<Vec<f64>>, Self::Error> {
+        Ok(None)
+    }
 
     /// Called at the start and after every iteration. The state's point is the last one evaluated.
     /// `Break` ends the search.
@@ -119,9 +127,20 @@ pub(crate) fn minimise<O: Objective>(objective: &mut O, start: Start, options: O
     let mut state = match start {
         Start::From(state) => *state,
         Start::At(x) => {
-            let state = State::new(objective.evaluate(x)?, options.memory);
+            let mut state = State::new(objective.evaluate(x)?, options.memory);
             if objective.on_iteration(&state)?.is_break() {
                 return Ok(End::Stopped);
+            }
+            let proposal = match objective.proposal()? {
+                Some(proposal) if options.max_iterations > 0 => Some(objective.evaluate(proposal)?),
+                _ => None,
+            };
+            if let Some(next) = proposal.filter(|next| next.value < state.at.value && norm(&next.gradient).is_finite())
+            {
+                state.move_to(next);
+                if objective.on_iteration(&state)?.is_break() {
+                    return Ok(End::Stopped);
+                }
             }
             state
         }
@@ -136,10 +155,10 @@ pub(crate) fn minimise<O: Objective>(objective: &mut O, start: Start, options: O
         let next = loop {
             let (at, correction_pairs) = (&state.at, &mut state.correction_pairs);
             let direction = correction_pairs.direction(&at.gradient);
-            // The first step has a length of at most 1. Later, the two-loop recursion provides the
-            // scale.
-            let initial_step =
-                if correction_pairs.pairs.is_empty() { (1.0 / norm(&at.gradient)).min(1.0) } else { 1.0 };
+            // Without a scale, the first step moves by at most 1. Later, the two-loop recursion
+            // provides the scale.
+            let has_scale = options.is_scaled || !correction_pairs.pairs.is_empty();
+            let initial_step = if has_scale { 1.0 } else { (1.0 / norm(&at.gradient)).min(1.0) };
             match line_search(objective, at, &direction, initial_step, options.value_tolerance)? {
                 Some(next) => break next,
                 // The correction pairs may consist of rounding errors: drop them and try the
@@ -349,7 +368,7 @@ mod tests {
         }
     }
 
-    const OPTIONS: Options = Options { memory: 10, max_iterations: 2000, value_tolerance: 1e-12 };
+    const OPTIONS: Options = Options { is_scaled: false, memory: 10, max_iterations: 2000, value_tolerance: 1e-12 };
 
     fn minimise_from(
         function: impl Fn(&[f64]) -> (f64, Vec<f64>),

@@ -4,7 +4,9 @@ use std::num::NonZero;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use chainrule_core::{Certificate, Gradient, History, Link, Parameters, Precision, SearchEnd, Solver, TrainConfig};
+use chainrule_core::{
+    Certificate, Gradient, History, Link, LinkKind, Parameters, Precision, SearchEnd, Solver, TrainConfig,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::bound::{BoundPoint, Moments, bound_point};
@@ -13,6 +15,7 @@ use crate::engine::{Engine, EngineError};
 use crate::fused::KernelEngine;
 use crate::lbfgs::{self, End, Objective, Options, Point, Start, State, norm};
 use crate::train::{Ending, TrainError, TrainLoop, check_kernel_support};
+use crate::whitening::Whitening;
 use crate::{Checkpoint, FusedRows, Observer};
 
 /// The values of a search after an iteration, or at its start.
@@ -89,7 +92,7 @@ pub fn find_optimum(
     assert_eq!(config.descent().solver, Solver::Lbfgs, "descent.solver");
     check_kernel_support(config)?;
     let threads = threads.get();
-    let mut engine = KernelEngine::new(Arc::clone(link), rows, rows, config, threads);
+    let mut engine = KernelEngine::new(Arc::clone(link), rows, rows, config, threads)?;
     let mut on_iteration =
         |_: &mut dyn Engine, event: IterationEvent| Ok(on_iteration(&event.iterate, event.parameters));
     let result = chainrule_kernels::with_threads(threads, || search(&mut engine, config, None, &mut on_iteration));
@@ -201,17 +204,29 @@ fn search(
     let shape = [start.n_features, start.columns];
     let mut gradients = 0;
     let weight = engine.mean_weight();
+    let known = known_mean(engine);
+    let mut at_zero = None;
     let moments = engine.link().dual_domain().map(|dual| {
-        Moments::new(shape, dual, weight, &mut |at| {
+        let mut gradient = |at: &Parameters| {
             engine.set(at);
             gradients += 1;
             engine.full_gradient()
-        })
+        };
+        let Some(mean) = known else { return Moments::new(shape, dual, weight, &mut gradient) };
+        let at_zero = at_zero.insert(gradient(&Parameters::zeros(shape[0], shape[1]))?);
+        Ok(Moments::at_zero(dual, mean, at_zero))
     });
     let moments = moments.transpose()?;
     // Without moments the mean is 0, and the coordinates are the parameters themselves.
     let mean = moments.as_ref().map_or_else(|| vec![0.0; start.n_features], Moments::mean_row);
-    let coordinates = Coordinates::new(mean, config.objective().penalize_bias);
+    let penalize_bias = config.objective().penalize_bias;
+    let whitening = engine.feature_moments().filter(|_| !penalize_bias && moments.is_some()).and_then(|features| {
+        Whitening::new(&features, weight * curvature_at_zero(engine.link()), config.objective().l2)
+    });
+    let coordinates = match whitening {
+        Some(whitening) => Coordinates::whitened(mean, whitening),
+        None => Coordinates::new(mean, penalize_bias),
+    };
     let mut search = OptimumSearch {
         engine,
         config,
@@ -220,6 +235,7 @@ fn search(
         columns: start.columns,
         on_iteration,
         gradients,
+        at_zero,
         n_iterates: 0,
         last_evaluated: None,
         best: None,
@@ -240,6 +256,7 @@ fn search(
         }
     };
     let options = Options {
+        is_scaled: search.coordinates.are_whitened(),
         memory: config.optimum().memory,
         max_iterations: config.optimum().max_iterations,
         value_tolerance: match config.descent().precision {
@@ -269,6 +286,8 @@ struct OptimumSearch<'a> {
     columns: usize,
     on_iteration: IterationCallback<'a>,
     gradients: usize,
+    /// The gradient at zero parameters, if it was computed for the moments. The start uses it.
+    at_zero: Option<Gradient>,
     /// The number of iterates: the start and one per iteration.
     n_iterates: usize,
     /// The last point at which J was computed.
@@ -306,7 +325,7 @@ impl OptimumSearch<'_> {
         self.gradients += 1;
         if self.moments_in_f64.is_none() && self.moments.is_some() && !self.config.objective().penalize_bias {
             self.moments_in_f64 = self.compute_moments_in_f64([candidate.parameters.n_features, self.columns])?;
-            self.gradients += 2;
+            self.gradients += if known_mean(self.engine).is_some() { 1 } else { 2 };
         }
         Ok(self.candidate(candidate.parameters, cost, self.moments_in_f64.as_ref().or(self.moments.as_ref())).0)
     }
@@ -315,10 +334,12 @@ impl OptimumSearch<'_> {
     fn compute_moments_in_f64(&mut self, shape: [usize; 2]) -> Result<Option<Moments>, EngineError> {
         let Some(dual) = self.engine.link().dual_domain() else { return Ok(None) };
         let weight = self.engine.mean_weight();
-        let moments = Moments::new(shape, dual, weight, &mut |at| {
-            self.engine.full_gradient_f64(at).expect("the engine computed in f64 before")
-        });
-        moments.map(Some)
+        let known = known_mean(self.engine);
+        let mut gradient =
+            |at: &Parameters| self.engine.full_gradient_f64(at).expect("the engine computed in f64 before");
+        let Some(mean) = known else { return Moments::new(shape, dual, weight, &mut gradient).map(Some) };
+        let at_zero = gradient(&Parameters::zeros(shape[0], shape[1]))?;
+        Ok(Some(Moments::at_zero(dual, mean, &at_zero)))
     }
 
     /// Returns the best candidate with its certificate.
@@ -353,8 +374,14 @@ impl Objective for OptimumSearch<'_> {
             }
         }
         self.engine.set(&parameters);
-        let cost = self.engine.full_gradient()?;
-        self.gradients += 1;
+        let is_zero = parameters.weight.iter().chain(&parameters.bias).all(|&w| w == 0.0);
+        let cost = match self.at_zero.take().filter(|_| is_zero) {
+            Some(cost) => cost,
+            None => {
+                self.gradients += 1;
+                self.engine.full_gradient()?
+            }
+        };
         let (candidate, gradient) = self.candidate(parameters, cost, self.moments.as_ref());
         let k = candidate.parameters.columns;
         let point = Point {
@@ -364,6 +391,30 @@ impl Objective for OptimumSearch<'_> {
         };
         self.last_evaluated = Some(candidate);
         Ok(point)
+    }
+
+    fn proposal(&mut self) -> Result<Option<Vec<f64>>, EngineError> {
+        let k = self.columns;
+        let [n, n_parameters] = [self.engine.rows(), self.coordinates.n_features() * k + k];
+        let n_sampled = n / SAMPLE_STEP;
+        if !self.coordinates.are_whitened() || n_sampled < MIN_SAMPLED.max(SAMPLED_PER_PARAMETER * n_parameters) {
+            return Ok(None);
+        }
+        let mut search = SampleSearch {
+            // A sample of n rows has its minimum about this far from that of all rows.
+            tolerance: 0.1 * n_parameters as f64 / (2 * n_sampled) as f64,
+            engine: self.engine,
+            config: self.config,
+            coordinates: &self.coordinates,
+            columns: k,
+            gradients: 0,
+            best: None,
+        };
+        let options = Options { is_scaled: true, memory: 20, max_iterations: 30, value_tolerance: 1e-6 };
+        lbfgs::minimise(&mut search, Start::At(vec![0.0; n_parameters]), options)?;
+        let SampleSearch { gradients, best, .. } = search;
+        self.gradients += gradients.div_ceil(SAMPLE_STEP);
+        Ok(best)
     }
 
     fn on_iteration(&mut self, state: &State) -> Result<ControlFlow<()>, EngineError> {
@@ -402,5 +453,69 @@ impl Objective for OptimumSearch<'_> {
             (false, false) => return Ok(ControlFlow::Continue(())),
         };
         Ok(ControlFlow::Break(()))
+    }
+}
+
+/// One row out of so many is in the sample.
+const SAMPLE_STEP: usize = 8;
+/// Minimum number of rows of a sample. A shorter training takes no time anyway.
+const MIN_SAMPLED: usize = 4096;
+/// Minimum number of rows of a sample for each parameter.
+const SAMPLED_PER_PARAMETER: usize = 8;
+
+/// The search for the minimum over a sample of the rows. It takes a few passes over a fraction of
+/// the rows, and is about as near to the minimum over all rows as its statistical error.
+struct SampleSearch<'a> {
+    engine: &'a mut dyn Engine,
+    config: &'a TrainConfig,
+    coordinates: &'a Coordinates,
+    columns: usize,
+    /// The distance to the minimum of J over the sample at which the search ends.
+    tolerance: f64,
+    /// The number of passes over the sample.
+    gradients: usize,
+    best: Option<Vec<f64>>,
+}
+
+impl Objective for SampleSearch<'_> {
+    type Error = EngineError;
+
+    fn evaluate(&mut self, x: Vec<f64>) -> Result<Point, EngineError> {
+        let parameters = self.coordinates.to_parameters(x.clone(), self.columns);
+        self.engine.set(&parameters);
+        self.gradients += 1;
+        let cost = self.engine.sample_gradient(SAMPLE_STEP).expect("an engine with moments takes samples");
+        let BoundPoint { objective, gradient, .. } = bound_point(&parameters, cost, self.config.objective(), None);
+        Ok(Point { x, value: objective, gradient: self.coordinates.gradient(gradient, self.columns) })
+    }
+
+    fn on_iteration(&mut self, state: &State) -> Result<ControlFlow<()>, EngineError> {
+        self.best = Some(state.at.x.clone());
+        // The Hessian is about the unit matrix, so this is about the distance to the minimum.
+        let distance = norm(&state.at.gradient).powi(2) / 2.0;
+        Ok(if distance > self.tolerance { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+    }
+}
+
+/// Returns the mean row, if the engine knows it, the rows have no weights, and the gradient at zero
+/// gives the other moments.
+fn known_mean(engine: &mut dyn Engine) -> Option<Vec<f64>> {
+    let link = engine.link();
+    let is_known = match link.kind() {
+        Some(LinkKind::Logistic) => true,
+        Some(LinkKind::Softmax) => link.columns() > 1,
+        _ => false,
+    };
+    if !is_known || engine.class_weights().is_some() {
+        return None;
+    }
+    Some(engine.feature_moments()?.mean)
+}
+
+/// Returns the curvature of the loss at zero logits, for a direction whose entries sum to 0.
+fn curvature_at_zero(link: &dyn Link) -> f64 {
+    match link.columns() {
+        1 => 0.25,
+        k => 1.0 / k as f64,
     }
 }
