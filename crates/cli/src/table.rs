@@ -91,6 +91,14 @@ fn constant(summary: &Summary) -> Option<String> {
 /// J falls by more than this fraction where a training stopped far from the minimum.
 const FAR: f64 = 0.01;
 
+/// Losses are shown with six decimals, and a search for the minimum ends so near it.
+const SAME_LOSS: f64 = 1e-6;
+
+/// Returns whether a loss is larger than that of the constant model, or is no number.
+fn is_above(loss: f64, of_constant: f64) -> bool {
+    !(loss <= of_constant + SAME_LOSS)
+}
+
 /// Returns what to know about the figures of a training: what is wrong with the model, and whether
 /// rows were held out.
 pub(crate) fn warnings(summary: &Summary, config: &TrainConfig) -> Vec<String> {
@@ -108,7 +116,7 @@ pub(crate) fn model_warnings(summary: &Summary, config: &TrainConfig) -> Vec<Str
     if let Some(constant) = &summary.constant {
         let worse = [
             (last.validation_accuracy < constant.validation_accuracy).then_some("accuracy"),
-            (last.validation_loss > constant.validation_loss).then_some("loss"),
+            is_above(last.validation_loss, constant.validation_loss).then_some("loss"),
         ];
         let worse: Vec<&str> = worse.into_iter().flatten().collect();
         if !worse.is_empty() {
@@ -124,7 +132,10 @@ pub(crate) fn model_warnings(summary: &Summary, config: &TrainConfig) -> Vec<Str
             ));
         }
     }
-    if let Some(constant) = summary.constant.filter(|constant| last.train_loss > constant.train_loss) {
+    // The minimum is certain, so a loss above the constant model's is due to the penalty.
+    let is_at_minimum = summary.certificate.is_some_and(|certificate| certificate.holds());
+    let is_worse = |constant: &FinalMetrics| is_above(last.train_loss, constant.train_loss) && !is_at_minimum;
+    if let Some(constant) = summary.constant.filter(is_worse) {
         let (loss, of_constant) = (last.train_loss, constant.train_loss);
         warnings.push(format!(
             "the training did not converge: its training loss {loss:.3e} is above {of_constant:.3e} of the constant model"

@@ -18,7 +18,7 @@ const MAX_RELATIVE_MEAN: f64 = 8.0;
 ///
 /// A number takes four bytes if `f32` represents the numbers of its block exactly, as for small
 /// integers, else eight. In a long column, other numbers are rounded to `f32` and take four bytes,
-/// too. Whole numbers and texts stay exact.
+/// too. Whole numbers, texts, and blocks of tiny numbers stay exact.
 ///
 /// Rounding a number to `f32` loses what is small beside its mean, such as the hours in a column of
 /// Unix seconds. So a column with a large mean is centred before it is rounded.
@@ -104,6 +104,12 @@ impl Block {
     fn narrow(&mut self, centre: f64) {
         let Self::F64(exact) = self else { return };
         let are_whole = exact.iter().all(|&stored| !is_number(stored) || stored.fract() == 0.0);
+        // f32 rounds tiny numbers more coarsely, or to 0. They matter if all are tiny.
+        let distances = exact.iter().filter(|&&stored| is_number(stored)).map(|stored| (stored - centre).abs());
+        let largest = distances.fold(0.0, f64::max);
+        if largest > 0.0 && largest < f64::from(f32::MIN_POSITIVE) {
+            return;
+        }
         let mut narrow = Vec::with_capacity(exact.len());
         for &stored in exact.iter() {
             let rounded = if is_number(stored) { (stored - centre) as f32 } else { stored as f32 };

@@ -8,6 +8,7 @@ use chainrule_core::{ABSENT, Categorical, Encoding, Numeric, Recipe, pluralize};
 use crate::cells::{Cell, Cells, are_missing, missing_numbers};
 use crate::days::days;
 use crate::learn::{level_of_number, no_date};
+use crate::same_number::same_number;
 use crate::table::{missing_value, no_number};
 
 /// A recipe, prepared for the cells of one table.
@@ -181,6 +182,18 @@ fn is_new(encoding: &Encoding, level: &str) -> bool {
     !rare.is_empty() && !rare.has(level) && !of_number()
 }
 
+/// Returns the code of the level that is a number, whatever its form: `1`, `1.0` or `01`. If several
+/// levels are forms of a number, it is unknown which one is meant.
+fn levels_by_number(codes: &HashMap<&str, f64>) -> HashMap<String, Option<f64>> {
+    let mut by_number = HashMap::new();
+    for (level, &code) in codes {
+        if let Some(number) = same_number(level) {
+            by_number.entry(number).and_modify(|code| *code = None).or_insert(Some(code));
+        }
+    }
+    by_number
+}
+
 impl ColumnEncoder {
     fn new(cells: &Cells, position: usize, encoding: &Encoding, marks: &[String]) -> Self {
         let texts = cells.columns[position].texts();
@@ -206,13 +219,17 @@ impl ColumnEncoder {
                 let unknown = Code::Other(if *other { levels.len() as f64 } else { ABSENT });
                 let last = (encoding.n_features().saturating_sub(1)) as f64;
                 let missing = if *missing { Code::Known(last) } else { Code::NewMissing };
+                let by_number = levels_by_number(&codes);
                 let of_text = texts.iter().zip(are_missing).map(|(text, is_missing)| {
-                    // The training may have read 1.0 as a number, whose level is 1.
-                    let of_number = || codes.get(level_of_number(text.parse().ok()?).as_str());
+                    let of_number = || match by_number.get(&same_number(text)?) {
+                        Some(code) => *code,
+                        // The training may have rounded the number.
+                        None => codes.get(level_of_number(text.parse().ok()?).as_str()).copied(),
+                    };
                     match codes.get(text) {
                         Some(&code) => Code::Known(code),
                         None if is_missing => missing,
-                        None => of_number().map_or(unknown, |&code| Code::Known(code)),
+                        None => of_number().map_or(unknown, Code::Known),
                     }
                 });
                 let of_text = of_text.collect();

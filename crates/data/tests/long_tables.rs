@@ -83,3 +83,24 @@ fn short_tables_are_exact() {
         assert_eq!(*value, COLUMNS[j](i), "row {i}, column {j}");
     }
 }
+
+/// f32 would round such numbers to 0, or to few digits.
+#[test]
+fn tiny_numbers_of_a_long_table_are_exact() {
+    let number = |i: usize, power: i32| (i as f64 + 0.1) * 10f64.powi(power);
+    let powers = [-44, -50, -170, -300];
+    let mut text = "a,b,c,d,y\n".to_owned();
+    for i in 0..N {
+        // The first blocks of a column may have zeros only.
+        let row = powers.map(|power| if power == -50 && i < 66_000 { 0.0 } else { number(i, power) });
+        writeln!(text, "{:e},{:e},{:e},{:e},{}", row[0], row[1], row[2], row[3], i % 2).unwrap();
+    }
+    let columns = Columns { label: Some("y"), ..Columns::default() };
+    let table = Table::read(text.as_bytes(), columns, u64::MAX).unwrap();
+    let names = ["a", "b", "c", "d"].map(str::to_owned);
+    let rows = table.encode(&Recipe::of_numbers(&names)).unwrap().rows;
+    let values = rows.into_features(&Preprocessing::Raw, |x| x).unwrap();
+    for (i, row) in values.chunks_exact(4).enumerate().skip(66_000) {
+        assert_eq!(row, powers.map(|power| number(i, power)), "row {i}");
+    }
+}
