@@ -645,6 +645,9 @@ fn a_poor_model_is_shown_with_a_note() {
     assert!(inspected.contains("the training stopped far from the minimum: ten more"), "{inspected}");
     let (exit, shown) = on(&["--set", "optimum.max_iterations=2"]);
     assert!(exit == Some(1) && shown.contains("--set optimum.max_iterations=20 may go there"), "{shown}");
+    // A model that is the constant one but for rounding is not worse.
+    let (exit, shown) = on(&["--set", "objective.l2=1e6"]);
+    assert!(exit == Some(0) && !shown.contains("note: "), "{shown}");
     // The fare says nothing about the label.
     let ignored = "data.ignore=[\"age\", \"city\", \"joined\"]";
     let (exit, shown) = on(&["--set", ignored, "--set", "objective.l2=1e-9"]);

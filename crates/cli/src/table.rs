@@ -220,3 +220,15 @@ fn rounding_advice(summary: &Summary, config: &TrainConfig) -> &'static str {
         (Precision::F64, false) => "f64 is the most precise type: increase the tolerance with --set optimum.tolerance",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loss_that_is_the_same_up_to_rounding_is_not_above() {
+        for (loss, is_worse) in [(0.5, false), (0.6, false), (0.600_000_5, false), (0.6001, true), (f64::NAN, true)] {
+            assert_eq!(is_above(loss, 0.6), is_worse, "{loss}");
+        }
+    }
+}

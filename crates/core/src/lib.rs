@@ -73,7 +73,7 @@ pub use recipe::{
 pub use schema::{DataKind, MAX_CLASSES, Schema};
 pub use text::{
     align_left, align_right, display_width, edit_distance_within, escape_controls, is_control_like, max_typos, nearest,
-    normalise_name, one_line, pluralize, similar_names,
+    normalise_name, one_line, pluralize, shortest, similar_names,
 };
 pub use text_options::{BadRows, Decimal, Separator, TextEncoding, TextOptions};
 pub use train_config::{SettingError, Settings, TrainConfig};
