@@ -233,7 +233,7 @@ fn check(config: &TrainConfig) -> Result<(), (&'static str, String)> {
         ensure(
             "data.classes",
             has_two,
-            "the logistic model needs exactly two classes, the positive one first, as in classes = [2, 3]",
+            "the logistic model needs exactly two classes, the positive one first, as in [\"yes\", \"no\"]; model.kind = \"softmax\" takes any number",
         )?;
     }
     let l2 = config.objective.l2;
