@@ -195,10 +195,15 @@ pub(crate) fn is_marked(text: &str, marks: &[String]) -> bool {
     })
 }
 
-/// Returns the marks that are numbers, by their bits.
-pub(crate) fn missing_numbers(marks: &[String]) -> Vec<u64> {
-    let number = |mark: &String| Some((mark.trim().parse::<f64>().ok()? + 0.0).to_bits());
-    marks.iter().filter_map(number).collect()
+/// Returns the marks that are numbers as a column stores them, by their bits.
+pub(crate) fn missing_numbers(marks: &[String], column: &Column) -> Vec<u64> {
+    let numbers = marks.iter().filter_map(|mark| mark.trim().parse::<f64>().ok());
+    numbers.flat_map(|number| column.stored_forms(number)).map(bits_of).collect()
+}
+
+/// Returns the bits of a number. Zero has two signs, which are the same number.
+pub(crate) fn bits_of(number: f64) -> u64 {
+    (number + 0.0).to_bits()
 }
 
 #[cfg(test)]

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 
 use chainrule_core::{ABSENT, Categorical, Encoding, Numeric, Recipe, pluralize};
 
-use crate::cells::{Cell, Cells, are_missing, missing_numbers};
+use crate::cells::{Cell, Cells, are_missing, bits_of, missing_numbers};
 use crate::days::days;
-use crate::learn::{level_of_number, no_date};
+use crate::learn::{level_of_number, levels_of_number, no_date};
 use crate::same_number::same_number;
 use crate::table::{missing_value, no_number};
 
@@ -27,6 +27,8 @@ struct ColumnEncoder {
     of_text: Vec<Code>,
     /// The codes of a category's numbers, by their bits.
     of_number: HashMap<u64, f64>,
+    /// Whether the numbers of some rows were rounded.
+    is_rounded: bool,
     /// The numbers that mark a missing value, by their bits.
     missing_numbers: Vec<u64>,
     /// The code of a missing value.
@@ -178,7 +180,7 @@ impl Encoder {
 fn is_new(encoding: &Encoding, level: &str) -> bool {
     let Encoding::Category(Categorical { other: true, rare, .. }) = encoding else { return true };
     // The training may have read 1.0 as a number, whose level is 1.
-    let of_number = || level.parse().is_ok_and(|number| rare.has(&level_of_number(number)));
+    let of_number = || level.parse().is_ok_and(|number| levels_of_number(number).any(|level| rare.has(&level)));
     !rare.is_empty() && !rare.has(level) && !of_number()
 }
 
@@ -196,9 +198,9 @@ fn levels_by_number(codes: &HashMap<&str, f64>) -> HashMap<String, Option<f64>> 
 
 impl ColumnEncoder {
     fn new(cells: &Cells, position: usize, encoding: &Encoding, marks: &[String]) -> Self {
-        let texts = cells.columns[position].texts();
+        let (texts, is_rounded) = (cells.columns[position].texts(), cells.columns[position].is_rounded());
         let are_missing = are_missing(texts.iter(), marks, false).into_iter();
-        let missing_numbers = missing_numbers(marks);
+        let missing_numbers = missing_numbers(marks, &cells.columns[position]);
         match encoding {
             Encoding::Number(numeric) | Encoding::Date(numeric) => {
                 let missing = match numeric {
@@ -212,7 +214,15 @@ impl ColumnEncoder {
                     _ => Code::Invalid,
                 });
                 let of_text = of_text.collect();
-                Self { position, of_text, of_number: HashMap::new(), missing_numbers, missing, unknown: Code::Invalid }
+                Self {
+                    position,
+                    of_text,
+                    of_number: HashMap::new(),
+                    is_rounded,
+                    missing_numbers,
+                    missing,
+                    unknown: Code::Invalid,
+                }
             }
             Encoding::Category(Categorical { levels, other, missing, .. }) => {
                 let codes: HashMap<&str, f64> = levels.iter().map(String::as_str).zip((0..).map(f64::from)).collect();
@@ -224,7 +234,9 @@ impl ColumnEncoder {
                     let of_number = || match by_number.get(&same_number(text)?) {
                         Some(code) => *code,
                         // The training may have rounded the number.
-                        None => codes.get(level_of_number(text.parse().ok()?).as_str()).copied(),
+                        None => {
+                            levels_of_number(text.parse().ok()?).find_map(|level| codes.get(level.as_str()).copied())
+                        }
                     };
                     match codes.get(text) {
                         Some(&code) => Code::Known(code),
@@ -237,10 +249,10 @@ impl ColumnEncoder {
                 let numbers = |(level, &code): (&&str, &f64)| {
                     let number = level.parse::<f64>().ok().filter(|&number| level_of_number(number) == **level);
                     let both = number.into_iter().flat_map(|number| [number, f64::from(number as f32)]);
-                    both.map(|number| ((number + 0.0).to_bits(), code)).collect::<Vec<_>>()
+                    both.map(|number| (bits_of(number), code)).collect::<Vec<_>>()
                 };
                 let of_number = codes.iter().flat_map(numbers).collect();
-                Self { position, of_text, of_number, missing_numbers, missing, unknown }
+                Self { position, of_text, of_number, is_rounded, missing_numbers, missing, unknown }
             }
         }
     }
@@ -249,11 +261,13 @@ impl ColumnEncoder {
         match (Cell::of_stored(stored), encoding) {
             (Cell::Empty, _) => self.missing,
             (Cell::Text(text), _) => self.of_text[text as usize],
-            (Cell::Number(number), _) if self.missing_numbers.contains(&(number + 0.0).to_bits()) => self.missing,
+            (Cell::Number(number), _) if self.missing_numbers.contains(&bits_of(number)) => self.missing,
             (Cell::Number(number), Encoding::Number(_)) => Code::Known(number),
             (Cell::Number(_), Encoding::Date(_)) => Code::Invalid,
             (Cell::Number(number), Encoding::Category(_)) => {
-                self.of_number.get(&(number + 0.0).to_bits()).map_or(self.unknown, |&code| Code::Known(code))
+                let of = |number: f64| self.of_number.get(&bits_of(number));
+                let code = of(number).or_else(|| of(f64::from(number as f32)).filter(|_| self.is_rounded));
+                code.map_or(self.unknown, |&code| Code::Known(code))
             }
         }
     }

@@ -8,7 +8,7 @@ use chainrule_core::{
     mixed, mixed_dates, pluralize,
 };
 
-use crate::cells::{Cell, Cells, are_missing, missing_numbers};
+use crate::cells::{Cell, Cells, are_missing, bits_of, missing_numbers};
 use crate::column::Column as CellColumn;
 use crate::days::days;
 use crate::same_number::same_number;
@@ -106,8 +106,8 @@ pub(crate) fn learn(table: &Cells, rows: &[u32], options: &RecipeOptions) -> Res
         match decision {
             Decision::LeftOut(why) => recipe.left_out.push(LeftOut { name: name.clone(), why }),
             Decision::Feature((encoding, note)) => {
-                let ColumnStatistics { hash, is_missing, .. } = column.statistics;
-                kept.push(Kept { j, hash, is_missing });
+                let ColumnStatistics { hash, is_missing, missing_numbers, .. } = column.statistics;
+                kept.push(Kept { j, hash, is_missing, missing_numbers });
                 recipe.columns.push(ColumnRecipe { name: name.clone(), encoding, note });
             }
         }
@@ -126,6 +126,8 @@ struct Kept {
     hash: u64,
     /// Whether each text marks a missing value.
     is_missing: Vec<bool>,
+    /// The numbers that mark a missing value, by their bits.
+    missing_numbers: Vec<u64>,
 }
 
 /// What becomes of a column.
@@ -182,7 +184,7 @@ impl ColumnStatistics {
             missing: 0,
             of_text: vec![0; column.texts().len()],
             is_missing: are_missing(column.texts().iter(), &options.missing, false),
-            missing_numbers: missing_numbers(&options.missing),
+            missing_numbers: missing_numbers(&options.missing, column),
             spread: Spread::default(),
             sum: Sum::default(),
             first: None,
@@ -264,11 +266,6 @@ fn is_missing(cell: Cell, of_text: &[bool], numbers: &[u64]) -> bool {
     }
 }
 
-/// Returns the bits of a number. Zero has two signs, which are the same number.
-pub(crate) fn bits_of(number: f64) -> u64 {
-    (number + 0.0).to_bits()
-}
-
 fn hash(text: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     text.hash(&mut hasher);
@@ -296,12 +293,11 @@ impl Column<'_> {
     /// marked.
     fn repeats(&self, other: &Kept) -> bool {
         let Self { table, j, statistics, .. } = self;
-        let numbers = &statistics.missing_numbers;
         self.rows().all(|row| {
             let (own, of_other) = (table.cell(row, *j), table.cell(row, other.j));
-            let is_other_missing = is_missing(of_other, &other.is_missing, numbers);
+            let is_other_missing = is_missing(of_other, &other.is_missing, &other.missing_numbers);
             match (own, of_other) {
-                _ if is_missing(own, &statistics.is_missing, numbers) => is_other_missing,
+                _ if is_missing(own, &statistics.is_missing, &statistics.missing_numbers) => is_other_missing,
                 _ if is_other_missing => false,
                 (Cell::Text(own), Cell::Text(of_other)) => {
                     self.text(own) == table.columns[other.j].texts().get(of_other)
@@ -408,10 +404,13 @@ impl Column<'_> {
             self.statistics.present().map(|(text, rows)| (self.text(text).to_owned(), rows)).collect();
         if self.statistics.numbers > 0 {
             let mut numbers = HashMap::<u64, usize>::new();
+            let is_rounded = self.table.columns[self.j].is_rounded();
             for row in self.rows() {
                 if let Cell::Number(number) = self.table.cell(row, self.j)
                     && !self.statistics.missing_numbers.contains(&bits_of(number))
                 {
+                    // A number that is exact here may be rounded in another row.
+                    let number = if is_rounded { f64::from(number as f32) } else { number };
                     *numbers.entry(bits_of(number)).or_default() += 1;
                 }
             }
@@ -516,6 +515,13 @@ fn forms_of_one_number<'a>(levels: impl Iterator<Item = &'a str>) -> Option<Stri
 pub(crate) fn level_of_number(number: f64) -> String {
     let narrow = number as f32;
     if f64::from(narrow) == number { (narrow + 0.0).to_string() } else { number.to_string() }
+}
+
+/// Returns the levels that a number may have: its own, and that of the rounded number. A whole
+/// number is not taken for another one.
+pub(crate) fn levels_of_number(number: f64) -> impl Iterator<Item = String> {
+    let rounded = (number.fract() != 0.0).then(|| level_of_number(f64::from(number as f32)));
+    std::iter::once(level_of_number(number)).chain(rounded)
 }
 
 pub(crate) fn no_date(text: &str) -> String {
