@@ -10,8 +10,11 @@ pub(crate) fn same_number(text: &str) -> Option<String> {
     if let Some((is_negative, digits)) = whole_number(text) {
         return Some(format!("{}{digits}", if is_negative { "-" } else { "" }));
     }
+    // f64 tells decimals of 15 digits apart.
+    let is_exact =
+        || text.split(['e', 'E']).next().unwrap_or_default().bytes().filter(u8::is_ascii_digit).count() <= 15;
     match number(text.as_bytes())? {
-        number if number.fract() == 0.0 && number.abs() < 1e15 => {
+        number if number.fract() == 0.0 && (number.abs() < 1e15 || is_exact()) => {
             let digits = format!("{}", number.abs());
             Some(format!("{}{}", if number < 0.0 { "-" } else { "" }, digits.trim_start_matches('0')))
         }
@@ -50,11 +53,12 @@ mod tests {
             &["-12", "-12.00", "-1.2e1", "-012"],
             &["0.5", ".5", "5e-1", "0.50"],
             &["9007199254740993", "+09007199254740993"],
+            &["100000000000000000000000", "1e23", "1.0E+23"],
         ] {
             let first = same_number(forms[0]);
             assert!(first.is_some() && forms.iter().all(|form| same_number(form) == first), "{forms:?}");
         }
-        let different = ["1", "-1", "10", "0", "0.1", "9007199254740992", "9007199254740993"];
+        let different = ["1", "-1", "10", "0", "0.1", "9007199254740992", "9007199254740993", "9007199254740993.0"];
         for (i, one) in different.iter().enumerate() {
             assert!(different[..i].iter().all(|other| same_number(other) != same_number(one)), "{one}");
         }
