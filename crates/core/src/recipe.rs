@@ -185,7 +185,7 @@ pub enum WhyLeftOut {
         /// The number of different values.
         different: usize,
     },
-    /// It has almost one value a row, most of them numbers, but some of them texts.
+    /// It has more than half as many values as rows, most of them numbers, but some of them texts.
     Mixed {
         /// The number of numbers.
         numbers: usize,
@@ -194,7 +194,7 @@ pub enum WhyLeftOut {
         /// One of the texts.
         example: String,
     },
-    /// It has almost one value a row, most of them dates.
+    /// It has more than half as many values as rows, most of them dates.
     MixedDates {
         /// The number of different dates.
         dates: usize,
@@ -216,7 +216,9 @@ impl Display for WhyLeftOut {
             Self::Rounding => f.write_str("its numbers differ by rounding only"),
             Self::Tiny => f.write_str("its numbers differ by less than 1e-200; multiply them by a large number"),
             Self::RowNumber => f.write_str("it numbers the rows (data.columns keeps a column)"),
-            Self::Identifier { different } => write!(f, "a text with {different} different values, almost one a row"),
+            Self::Identifier { different } => {
+                write!(f, "a text with {different} different values, more than half as many as rows")
+            }
             Self::Mixed { numbers, texts, example } => {
                 write!(f, "{}", mixed(*numbers, *texts, example))
             }

@@ -98,7 +98,7 @@ fn values_decide_what_a_column_becomes() {
         ["1e-170", "2e-170", "1e-170", "1e-170", "", "1e-170", "1e-170", "1e-170"],
         "a number; missing as the mean 1.143e-170, and a feature for missing",
     );
-    check(["a", "b", "c", "d", "e", "f", "g", "h"], "a text with 8 different values, almost one a row");
+    check(["a", "b", "c", "d", "e", "f", "g", "h"], "a text with 8 different values, more than half as many as rows");
     check(
         ["1.5", "2.25", "3.1", "4.7", "5.2", "6.3", "7.9", "oops"],
         "it has 7 numbers and 1 text such as \"oops\"; if this marks a missing value, name it in data.missing",
