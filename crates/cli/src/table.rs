@@ -117,7 +117,11 @@ pub(crate) fn model_warnings(summary: &Summary, config: &TrainConfig) -> Vec<Str
     let is_worse = |constant: &FinalMetrics| is_above(last.train_loss, constant.train_loss) && !is_at_minimum;
     let unconverged = summary.constant.filter(is_worse);
     let is_flat = summary.further_decrease.is_some_and(|decrease| decrease <= FAR);
+    let has_low_loss = summary.constant.is_some_and(|constant| last.validation_loss < constant.validation_loss);
     let advice = match to_the_minimum(config) {
+        _ if has_low_loss && unconverged.is_none() && (is_at_minimum || is_flat) => {
+            "the loss is better, so the probabilities say more than the most probable class".to_owned()
+        }
         _ if is_at_minimum || (is_flat && unconverged.is_none()) => {
             "the features may say little about the label; a higher objective.l2 brings the loss back to the constant model's".to_owned()
         }
