@@ -184,8 +184,8 @@ fn is_new(encoding: &Encoding, level: &str) -> bool {
     !rare.is_empty() && !rare.has(level) && !of_number()
 }
 
-/// Returns the code of the level that is a number, whatever its form: `1`, `1.0` or `01`. If several
-/// levels are forms of a number, it is unknown which one is meant.
+/// Returns the code of the level that is a number, whatever its form: `1`, `1.0` or `01`. If
+/// several levels are forms of a number, it is unknown which one is meant.
 fn levels_by_number(codes: &HashMap<&str, f64>) -> HashMap<String, Option<f64>> {
     let mut by_number = HashMap::new();
     for (level, &code) in codes {

@@ -405,7 +405,8 @@ impl Rows {
     }
 
     /// Computes the mean and the scale of these features from their differences to the smallest
-    /// number, in units of the largest difference. So neither the mean's rounding nor an underflow matters.
+    /// number, in units of the largest difference. So neither the mean's rounding nor an underflow
+    /// matters.
     fn exact_moments(&self, features: &[usize], mean: &mut [f64], scale: &mut [f64]) -> Result<(), DataError> {
         if features.is_empty() {
             return Ok(());
