@@ -645,6 +645,16 @@ fn a_poor_model_is_shown_with_a_note() {
     assert!(inspected.contains("the training stopped far from the minimum: ten more"), "{inspected}");
     let (exit, shown) = on(&["--set", "optimum.max_iterations=2"]);
     assert!(exit == Some(1) && shown.contains("--set optimum.max_iterations=20 may go there"), "{shown}");
+    // Settings that the config has already are not advised.
+    let (exit, shown) = on(&[&sgd[..], &["--set", "descent.learning_rate=1e-6"]].concat());
+    assert!(exit == Some(0) && shown.contains("--set descent.solver=lbfgs goes to the minimum"), "{shown}");
+    assert!(!shown.contains("--set data.standardize") && !shown.contains("--set objective.l2"), "{shown}");
+    let (exit, shown) = on(&[&sgd[..], &["--set", "data.standardize=false"]].concat());
+    let advice = "--set data.standardize=true --set descent.solver=lbfgs goes to the minimum";
+    assert!(exit == Some(0) && shown.contains("the training did not converge") && shown.contains(advice), "{shown}");
+    // A model that is the constant one but for rounding is not worse.
+    let (exit, shown) = on(&["--set", "objective.l2=1e6"]);
+    assert!(exit == Some(0) && !shown.contains("note: "), "{shown}");
     // The fare says nothing about the label.
     let ignored = "data.ignore=[\"age\", \"city\", \"joined\"]";
     let (exit, shown) = on(&["--set", ignored, "--set", "objective.l2=1e-9"]);

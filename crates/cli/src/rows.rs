@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use chainrule::machine::{Machine, Prepared};
 use chainrule_core::{
-    DataKind, FinalMetrics, Generator, LinkKind, Parameters, Preprocessing, Schema, Solver, TrainConfig,
+    DataKind, FinalMetrics, Generator, LinkKind, Parameters, Preprocessing, Schema, Solver, TrainConfig, shortest,
 };
 use chainrule_data::{DataError, Dataset, HeldOut, Provenance, Rows};
 use chainrule_kernels::{Isa, PackedRows};
@@ -101,6 +101,7 @@ impl SelectedRows {
         }
         let largest = self.rows[0].max_abs()?;
         Ok((largest > 100.0).then(|| {
+            let largest = shortest(largest);
             format!("note: the features are as large as {largest}, which makes gradient descent unstable; --set data.standardize=true scales them")
         }))
     }

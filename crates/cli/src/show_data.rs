@@ -4,7 +4,7 @@ use std::iter::repeat;
 use std::path::Path;
 
 use anyhow::Result;
-use chainrule_core::{DataConfig, Recipe, TextOptions, UnusedFile, UnusedFiles, align_left, display_width};
+use chainrule_core::{DataConfig, Recipe, TextOptions, UnusedFile, UnusedFiles, align_left, display_width, shortest};
 use chainrule_data::table::{ColumnSummary, TableSummary};
 use chainrule_data::{
     Counts, Data, DataError, Fact, Images, ReadAs, Request, digits, inspect_source, mnist, sha256_of_files,
@@ -192,16 +192,20 @@ fn describe_tables(about: &AboutTables, problem: Option<&str>, unused: &UnusedFi
         }
         lines.add(format!("sha256  {}", about.sha256));
         let first = about.columns.iter().map(|column| display_width(&column.name)).max().unwrap_or_default().max(6);
+        let shown = |number: Option<f64>| number.map(shortest).unwrap_or_default();
+        let of_column = |column: &ColumnSummary| [shown(column.smallest), shown(column.largest)];
+        let range: Vec<[String; 2]> = about.columns.iter().map(of_column).collect();
+        let last = range.iter().flatten().map(String::len).max().unwrap_or_default().max(12);
         lines.add(format!(
-            "{:<first$} {:>9} {:>9} {:>9} {:>12} {:>12} {:>9}",
+            "{:<first$} {:>9} {:>9} {:>9} {:>last$} {:>last$} {:>9}",
             "column", "numbers", "missing", "texts", "smallest", "largest", "distinct"
         ));
-        for ColumnSummary { name, numbers, missing, texts, smallest, largest, different } in &about.columns {
-            let [smallest, largest] = [smallest, largest].map(|x| x.map(|x| x.to_string()).unwrap_or_default());
+        for (column, [smallest, largest]) in about.columns.iter().zip(&range) {
+            let ColumnSummary { name, numbers, missing, texts, different, .. } = column;
             let different = different.map_or_else(|| "over 256".to_owned(), |count| count.to_string());
             let name = align_left(name, first);
             lines.add(format!(
-                "{name} {numbers:>9} {missing:>9} {texts:>9} {smallest:>12} {largest:>12} {different:>9}"
+                "{name} {numbers:>9} {missing:>9} {texts:>9} {smallest:>last$} {largest:>last$} {different:>9}"
             ));
         }
     }

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use chainrule_core::{
-    Certificate, Class, DataKind, FinalMetrics, GradientSource, LinkKind, Precision, SearchEnd, TrainConfig, pluralize,
+    Certificate, Class, DataKind, FinalMetrics, GradientSource, LinkKind, Precision, SearchEnd, Solver, TrainConfig,
+    pluralize,
 };
 use chainrule_records::Summary;
 
@@ -91,6 +92,14 @@ fn constant(summary: &Summary) -> Option<String> {
 /// J falls by more than this fraction where a training stopped far from the minimum.
 const FAR: f64 = 0.01;
 
+/// Losses are shown with six decimals, and a search for the minimum ends so near it.
+const SAME_LOSS: f64 = 1e-6;
+
+/// Returns whether a loss is larger than that of the constant model.
+fn is_above(loss: f64, of_constant: f64) -> bool {
+    loss > of_constant + SAME_LOSS
+}
+
 /// Returns what to know about the figures of a training: what is wrong with the model, and whether
 /// rows were held out.
 pub(crate) fn warnings(summary: &Summary, config: &TrainConfig) -> Vec<String> {
@@ -102,21 +111,30 @@ pub(crate) fn warnings(summary: &Summary, config: &TrainConfig) -> Vec<String> {
 /// Returns what is wrong with a model that was trained, and what to do.
 pub(crate) fn model_warnings(summary: &Summary, config: &TrainConfig) -> Vec<String> {
     let mut warnings = Vec::new();
-    let to_the_minimum =
-        "--set data.standardize=true --set descent.solver=lbfgs --set objective.l2=1e-3 goes to the minimum";
     let last = &summary.final_metrics;
+    let is_at_minimum = summary.certificate.is_some_and(|certificate| certificate.holds());
+    // At the minimum, a loss above the constant model's is due to the penalty.
+    let is_worse = |constant: &FinalMetrics| is_above(last.train_loss, constant.train_loss) && !is_at_minimum;
+    let unconverged = summary.constant.filter(is_worse);
+    let is_flat = summary.further_decrease.is_some_and(|decrease| decrease <= FAR);
+    let has_low_loss = summary.constant.is_some_and(|constant| last.validation_loss < constant.validation_loss);
+    let advice = match to_the_minimum(config) {
+        _ if has_low_loss && unconverged.is_none() && (is_at_minimum || is_flat) => {
+            "the loss is better, so the probabilities say more than the most probable class".to_owned()
+        }
+        _ if is_at_minimum || (is_flat && unconverged.is_none()) => {
+            "the features may say little about the label; a higher objective.l2 brings the loss back to the constant model's".to_owned()
+        }
+        Some(advice) => advice,
+        None => "the training did not reach the minimum".to_owned(),
+    };
     if let Some(constant) = &summary.constant {
         let worse = [
             (last.validation_accuracy < constant.validation_accuracy).then_some("accuracy"),
-            (last.validation_loss > constant.validation_loss).then_some("loss"),
+            is_above(last.validation_loss, constant.validation_loss).then_some("loss"),
         ];
         let worse: Vec<&str> = worse.into_iter().flatten().collect();
         if !worse.is_empty() {
-            let advice = if summary.certificate.is_some_and(|certificate| certificate.holds()) {
-                "the features may say little about the label; a higher objective.l2 brings the loss back to the constant model's"
-            } else {
-                to_the_minimum
-            };
             warnings.push(format!(
                 "the validation {} {} worse than the constant model's; {advice}",
                 worse.join(" and "),
@@ -124,25 +142,35 @@ pub(crate) fn model_warnings(summary: &Summary, config: &TrainConfig) -> Vec<Str
             ));
         }
     }
-    if let Some(constant) = summary.constant.filter(|constant| last.train_loss > constant.train_loss) {
+    if let Some(constant) = unconverged {
         let (loss, of_constant) = (last.train_loss, constant.train_loss);
+        // The note before has the advice.
+        let advice = if warnings.is_empty() { format!("; {advice}") } else { String::new() };
         warnings.push(format!(
-            "the training did not converge: its training loss {loss:.3e} is above {of_constant:.3e} of the constant model"
+            "the training did not converge: its training loss {loss:.3e} is above {of_constant:.3e} of the constant model{advice}"
         ));
     }
     if let Some(decrease) = summary.further_decrease.filter(|decrease| *decrease > FAR && !summary.interrupted) {
-        let more = match config.data().standardize {
-            true => {
-                "more epochs or another learning rate come closer, and --set descent.solver=lbfgs goes to the minimum"
-            }
-            false => to_the_minimum,
-        };
+        let more = config.data().standardize.then_some("more epochs or another learning rate come closer");
+        let more: Vec<String> = more.map(str::to_owned).into_iter().chain(to_the_minimum(config)).collect();
+        let more = more.join(", and ");
         warnings.push(format!(
             "the training stopped far from the minimum: ten more steps of L-BFGS lower J by {:.0} %; {more}",
             100.0 * decrease
         ));
     }
     warnings
+}
+
+/// Says which settings lead to the minimum. `None` if the config has them all.
+fn to_the_minimum(config: &TrainConfig) -> Option<String> {
+    let settings = [
+        (!config.data().standardize).then_some("--set data.standardize=true"),
+        (config.descent().solver != Solver::Lbfgs).then_some("--set descent.solver=lbfgs"),
+        (config.objective().l2 == 0.0).then_some("--set objective.l2=1e-3"),
+    ];
+    let settings: Vec<&str> = settings.into_iter().flatten().collect();
+    (!settings.is_empty()).then(|| format!("{} goes to the minimum", settings.join(" ")))
 }
 
 /// Lists classes with their weights.
@@ -207,5 +235,17 @@ fn rounding_advice(summary: &Summary, config: &TrainConfig) -> &'static str {
         (Precision::F32, false) => "use --precision f64",
         (Precision::F64, true) => "use --set data.standardize=true",
         (Precision::F64, false) => "f64 is the most precise type: increase the tolerance with --set optimum.tolerance",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loss_that_is_the_same_up_to_rounding_is_not_above() {
+        for (loss, is_worse) in [(0.5, false), (0.6, false), (0.600_000_5, false), (0.6001, true)] {
+            assert_eq!(is_above(loss, 0.6), is_worse, "{loss}");
+        }
     }
 }

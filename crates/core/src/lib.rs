@@ -68,11 +68,12 @@ pub use preprocessing::{MAX_ABS_VALUE, Preprocessing, Standardization};
 pub use ranges::{IMAGE_SIZE_KEY, IMAGE_SIZE_MESSAGE, INTEGER_RANGES, range_message, range_of};
 pub use recipe::{
     ABSENT, Categorical, ColumnKind, ColumnRecipe, Encoding, LeftOut, Numeric, RareLevels, Recipe, WhyLeftOut, mixed,
+    mixed_dates,
 };
 pub use schema::{DataKind, MAX_CLASSES, Schema};
 pub use text::{
     align_left, align_right, display_width, edit_distance_within, escape_controls, is_control_like, max_typos, nearest,
-    normalise_name, one_line, pluralize, similar_names,
+    normalise_name, one_line, pluralize, shortest, similar_names,
 };
 pub use text_options::{BadRows, Decimal, Separator, TextEncoding, TextOptions};
 pub use train_config::{SettingError, Settings, TrainConfig};

@@ -174,6 +174,10 @@ pub enum WhyLeftOut {
     Empty,
     /// It has the same value in all training rows.
     Constant,
+    /// Its numbers differ by rounding only.
+    Rounding,
+    /// Its numbers differ so little that they cannot be standardised.
+    Tiny,
     /// It numbers the rows.
     RowNumber,
     /// It is text with more than half as many different values as training rows.
@@ -181,7 +185,7 @@ pub enum WhyLeftOut {
         /// The number of different values.
         different: usize,
     },
-    /// It has almost one value a row, most of them numbers, but some of them texts.
+    /// It has more than half as many values as rows, most of them numbers, but some of them texts.
     Mixed {
         /// The number of numbers.
         numbers: usize,
@@ -190,7 +194,7 @@ pub enum WhyLeftOut {
         /// One of the texts.
         example: String,
     },
-    /// It has almost one value a row, most of them dates.
+    /// It has more than half as many values as rows, most of them dates.
     MixedDates {
         /// The number of different dates.
         dates: usize,
@@ -209,16 +213,16 @@ impl Display for WhyLeftOut {
         match self {
             Self::Empty => f.write_str("it is empty"),
             Self::Constant => f.write_str("it is the same in every row"),
+            Self::Rounding => f.write_str("its numbers differ by rounding only"),
+            Self::Tiny => f.write_str("its numbers differ by less than 1e-200; multiply them by a large number"),
             Self::RowNumber => f.write_str("it numbers the rows (data.columns keeps a column)"),
-            Self::Identifier { different } => write!(f, "a text with {different} different values, almost one a row"),
+            Self::Identifier { different } => {
+                write!(f, "a text with {different} different values, more than half as many as rows")
+            }
             Self::Mixed { numbers, texts, example } => {
                 write!(f, "{}", mixed(*numbers, *texts, example))
             }
-            Self::MixedDates { dates, example } => write!(
-                f,
-                "it has {} and texts such as {example:?}; if this marks a missing value, name it in data.missing",
-                pluralize(*dates, "date")
-            ),
+            Self::MixedDates { dates, example } => f.write_str(&mixed_dates(*dates, example)),
             Self::Repeats(other) => write!(f, "it repeats {other:?}"),
         }
     }
@@ -228,6 +232,12 @@ impl Display for WhyLeftOut {
 pub fn mixed(numbers: usize, texts: usize, example: &str) -> String {
     let [numbers, texts] = [pluralize(numbers, "number"), pluralize(texts, "text")];
     format!("it has {numbers} and {texts} such as {example:?}; if this marks a missing value, name it in data.missing")
+}
+
+/// Describes a column with dates and other texts, and says what may be meant.
+pub fn mixed_dates(dates: usize, example: &str) -> String {
+    let dates = pluralize(dates, "date");
+    format!("it has {dates} and texts such as {example:?}; if this marks a missing value, name it in data.missing")
 }
 
 /// The stored code of a value that is missing, or of a level without a feature.
@@ -418,7 +428,10 @@ impl Display for Encoding {
 /// Rounds to four digits for people.
 fn rounded(x: f64) -> String {
     let digits = if x == 0.0 { 0.0 } else { x.abs().log10().floor() };
-    let decimals = (3.0 - digits).clamp(0.0, 12.0) as usize;
+    if !(-6.0..12.0).contains(&digits) {
+        return format!("{x:.3e}");
+    }
+    let decimals = (3.0 - digits).max(0.0) as usize;
     let text = format!("{x:.decimals$}");
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
@@ -514,6 +527,8 @@ mod tests {
         );
         assert_eq!(rounded(1234.567), "1235");
         assert_eq!(rounded(0.012_345), "0.01235");
+        assert_eq!(rounded(1.234_56e-170), "1.235e-170");
+        assert_eq!(rounded(-1.234_56e29), "-1.235e29");
     }
 
     #[test]

@@ -66,6 +66,12 @@ pub fn align_right(text: impl Display, columns: usize) -> String {
     format!("{}{text}", " ".repeat(columns.saturating_sub(text.width())))
 }
 
+/// Returns a number in its shortest decimal form. Very large and very small ones have an exponent.
+pub fn shortest(number: f64) -> String {
+    let text = format!("{number:?}");
+    text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
+}
+
 /// Returns a number with its noun: "1 class", "3 classes".
 pub fn pluralize(number: usize, noun: &str) -> String {
     match (number, noun.ends_with('s')) {
@@ -147,6 +153,20 @@ mod tests {
             assert_eq!(align_right(text, 0), escape_controls(text), "{text:?}");
         }
         assert_eq!((align_right("a", 3), align_left(7, 3)), ("  a".into(), "7  ".into()));
+    }
+
+    #[test]
+    fn numbers_are_short() {
+        let check = |number: f64, expected: &str| {
+            assert_eq!(shortest(number), expected);
+            assert_eq!(expected.parse(), Ok(number));
+        };
+        check(0.0, "0");
+        check(-12.0, "-12");
+        check(0.1, "0.1");
+        check(1234567.5, "1234567.5");
+        check(1e30, "1e30");
+        check(-1.25e-300, "-1.25e-300");
     }
 
     #[test]

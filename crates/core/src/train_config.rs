@@ -8,7 +8,7 @@ use crate::config::{
     OptimumConfig, Schedule, Solver,
 };
 use crate::ranges::{IMAGE_SIZE_KEY, IMAGE_SIZE_MESSAGE, check_range};
-use crate::{Class, ClassWeights, EngineKind, UpdateRule};
+use crate::{Class, ClassWeights, ColumnKind, EngineKind, UpdateRule};
 
 /// The settings of an experiment. Missing settings have defaults. They are not validated: see
 /// [`TrainConfig`].
@@ -215,7 +215,17 @@ fn check(config: &TrainConfig) -> Result<(), (&'static str, String)> {
     )?;
     if let Some(label) = &data.label {
         ensure("data.ignore", !data.ignore.contains(label), "it names the label column, which cannot be left out")?;
+        let is_class = data.columns.get(label).is_none_or(|kind| *kind == ColumnKind::Category);
+        ensure(
+            "data.columns",
+            is_class,
+            "it names the label column, which is a category: a classifier learns classes",
+        )?;
     }
+    let is_ignored = data.columns.keys().any(|name| data.ignore.contains(name));
+    ensure("data.columns", !is_ignored, "it names a column that data.ignore leaves out")?;
+    let is_group = data.group.as_ref().is_some_and(|group| data.columns.contains_key(group));
+    ensure("data.columns", !is_group, "it names the column of data.group, which is no feature")?;
     check_count("data.max_categories", data.max_categories)?;
     check_count("data.min_rows", data.min_rows)?;
     check_count("data.train_images", data.train_images.unwrap_or(1))?;
@@ -233,7 +243,7 @@ fn check(config: &TrainConfig) -> Result<(), (&'static str, String)> {
         ensure(
             "data.classes",
             has_two,
-            "the logistic model needs exactly two classes, the positive one first, as in classes = [2, 3]",
+            "the logistic model needs exactly two classes, the positive one first, as in [\"yes\", \"no\"]; model.kind = \"softmax\" takes any number",
         )?;
     }
     let l2 = config.objective.l2;

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 
 use chainrule_core::{ColumnKind, MAX_ABS_VALUE, MAX_CLASSES, name_problem};
 
-use crate::cells::{Cell, Cells, Texts};
+use crate::cells::{Cell, Cells, Texts, is_marked};
 use crate::column::{Column, ColumnPart};
 use crate::decimal::decimal;
-use crate::header::name;
+use crate::header::{is_missing, name};
 use crate::readers::{Batch, Field, Fields, RecordBlock, Row};
 use crate::row_lines::RowLines;
+use crate::same_number::number_or_text;
 use crate::table::{Columns, listed};
 
 /// The indices of the selected columns in a row.
@@ -20,11 +21,13 @@ pub(crate) struct ColumnIndices {
     are_texts: Vec<bool>,
     label: Option<usize>,
     group: Option<usize>,
+    /// Texts that mark a missing group, besides the usual ones.
+    missing: Vec<String>,
 }
 
 impl ColumnIndices {
     pub(crate) fn new(header: &[String], columns: Columns, kinds: &[(String, ColumnKind)]) -> Result<Self, String> {
-        let Columns { features, ignored, label, group, texts, .. } = columns;
+        let Columns { features, ignored, label, group, texts, missing, .. } = columns;
         let places: BTreeMap<&str, usize> = header.iter().enumerate().map(|(i, name)| (name.as_str(), i)).collect();
         let place = |name: &str, what: &str| {
             places
@@ -41,11 +44,11 @@ impl ColumnIndices {
                 (0..header.len()).filter(is_feature).collect()
             }
             Some(features) => {
-                let missing: Vec<String> =
+                let unknown: Vec<String> =
                     features.iter().filter(|name| !places.contains_key(name.as_str())).cloned().collect();
-                if !missing.is_empty() {
-                    let (missing, known) = (listed(&missing), listed(header));
-                    return Err(format!("no column {missing}, which the model needs; its columns are {known}"));
+                if !unknown.is_empty() {
+                    let (unknown, known) = (listed(&unknown), listed(header));
+                    return Err(format!("no column {unknown}, which the model needs; its columns are {known}"));
                 }
                 features.iter().map(|name| places[name.as_str()]).collect()
             }
@@ -55,7 +58,7 @@ impl ColumnIndices {
         }
         let is_category = |name: &String| kinds.iter().any(|(own, kind)| own == name && *kind == ColumnKind::Category);
         let are_texts = features.iter().map(|&i| texts.contains(&header[i]) || is_category(&header[i])).collect();
-        Ok(Self { features, are_texts, label, group })
+        Ok(Self { features, are_texts, label, group, missing: missing.to_vec() })
     }
 
     /// Returns all selected columns: the features, the label and the group.
@@ -87,12 +90,13 @@ impl Positions {
         Ok(())
     }
 
-    /// Appends a group.
-    fn push_group(&mut self, group: &str) -> Result<(), &'static str> {
-        if group.is_empty() {
-            return Err("the group is missing; leave out the row, or data.group");
+    /// Appends a group. Equal numbers are one group.
+    fn push_group(&mut self, group: &str, marks: &[String]) -> Result<(), String> {
+        if is_missing(group.as_bytes()) || is_marked(group, marks) {
+            let mark = if group.is_empty() { String::new() } else { format!(" ({group:?})") };
+            return Err(format!("the group is missing{mark}; leave out the row, or data.group"));
         }
-        self.push(group);
+        self.push(&number_or_text(group));
         Ok(())
     }
 }
@@ -152,7 +156,8 @@ impl TablePart {
         {
             for row in 0..batch.n_rows {
                 let group = fields.text(row).unwrap_or_default();
-                groups.push_group(group.trim_ascii()).map_err(|problem| at(row, column, problem))?;
+                let pushed = groups.push_group(group.trim_ascii(), &chosen.missing);
+                pushed.map_err(|problem| at(row, column, &problem))?;
             }
         }
         let mut lines = RowLines::default();
@@ -171,7 +176,8 @@ impl TablePart {
         }
         if let Some(column) = chosen.group {
             let group = row.trimmed(column).map_err(|problem| at(column, problem))?;
-            self.groups.push_group(group).map_err(|problem| at(column, problem))?;
+            let pushed = self.groups.push_group(group, &chosen.missing);
+            pushed.map_err(|problem| at(column, &problem))?;
         }
         let line = u32::try_from(row.line).map_err(|_| ": lines after line 4294967295 cannot be read")?;
         self.lines.push(line);

@@ -1,7 +1,7 @@
 //! The fields of a table, stored as they were read. Nothing about their use is decided here: that
 //! needs the training rows (see [`learn`](crate::learn)).
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use chainrule_core::{ABSENT, MAX_ABS_VALUE};
 
 use crate::column::Column;
 use crate::row_lines::RowLines;
+use crate::same_number::same_number;
 
 /// A field.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -182,15 +183,27 @@ pub const MISSING: [&str; 12] = ["NA", "N/A", "n/a", "<NA>", "#N/A", "NaN", "nan
 /// Returns for each of a column's texts whether it marks a missing value. `also` are further marks
 /// (`data.missing`). In a column that `has_plus`, the text `+`, the text `-` is a value.
 pub(crate) fn are_missing<'a>(texts: impl Iterator<Item = &'a str>, also: &[String], has_plus: bool) -> Vec<bool> {
-    let also: BTreeSet<&str> = also.iter().map(|mark| mark.trim()).collect();
-    let is_missing = |text: &str| also.contains(text) || (MISSING.contains(&text) && !(has_plus && text == "-"));
+    let is_missing = |text: &str| is_marked(text, also) || (MISSING.contains(&text) && !(has_plus && text == "-"));
     texts.map(is_missing).collect()
 }
 
-/// Returns the marks that are numbers, by their bits.
-pub(crate) fn missing_numbers(marks: &[String]) -> Vec<u64> {
-    let number = |mark: &String| Some((mark.trim().parse::<f64>().ok()? + 0.0).to_bits());
-    marks.iter().filter_map(number).collect()
+/// Returns whether one of these marks (`data.missing`) names a text. A mark that is a number names
+/// all forms of it: `-99` and `-99.0`.
+pub(crate) fn is_marked(text: &str, marks: &[String]) -> bool {
+    marks.iter().map(|mark| mark.trim()).any(|mark| {
+        mark == text || same_number(mark).is_some_and(|number| same_number(text).is_some_and(|own| own == number))
+    })
+}
+
+/// Returns the marks that are numbers as a column stores them, by their bits.
+pub(crate) fn missing_numbers(marks: &[String], column: &Column) -> Vec<u64> {
+    let numbers = marks.iter().filter_map(|mark| mark.trim().parse::<f64>().ok());
+    numbers.flat_map(|number| column.stored_forms(number)).map(bits_of).collect()
+}
+
+/// Returns the bits of a number. Zero has two signs, which are the same number.
+pub(crate) fn bits_of(number: f64) -> u64 {
+    (number + 0.0).to_bits()
 }
 
 #[cfg(test)]
@@ -222,5 +235,6 @@ mod tests {
         check(&["-", "a", "NA", "na", "?"], &[], &[true, false, true, false, true]);
         check(&["-", "+"], &[], &[false, false]);
         check(&["-", "+", "unknown"], &["unknown", "-"], &[true, false, true]);
+        check(&["-99.0", "-99", "99", "-990"], &["-99"], &[true, true, false, false]);
     }
 }

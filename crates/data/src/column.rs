@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use chainrule_core::MAX_ABS_VALUE;
 
-use crate::cells::{Cell, TEXTS_FROM, Texts};
+use crate::cells::{Cell, MISSING, TEXTS_FROM, Texts};
 
 /// The rows of a block.
 pub(crate) const BLOCK: usize = 1 << 10;
@@ -18,7 +18,8 @@ const MAX_RELATIVE_MEAN: f64 = 8.0;
 ///
 /// A number takes four bytes if `f32` represents the numbers of its block exactly, as for small
 /// integers, else eight. In a long column, other numbers are rounded to `f32` and take four bytes,
-/// too. Whole numbers and texts stay exact.
+/// too. Blocks of whole numbers or of tiny ones stay exact, and so do texts, and the numbers beside
+/// them, which may be levels of a category.
 ///
 /// Rounding a number to `f32` loses what is small beside its mean, such as the hours in a column of
 /// Unix seconds. So a column with a large mean is centred before it is rounded.
@@ -28,6 +29,8 @@ pub(crate) struct Column {
     blocks: Vec<Block>,
     /// What to add to the numbers of centred blocks.
     centre: f64,
+    /// Whether some numbers were rounded.
+    is_rounded: bool,
     /// The bytes of all blocks but the last.
     whole_bytes: u64,
     /// The texts that occur, if any.
@@ -100,21 +103,28 @@ impl Block {
         }
     }
 
-    /// Rounds the cells to four bytes each, unless they must stay exact.
-    fn narrow(&mut self, centre: f64) {
-        let Self::F64(exact) = self else { return };
+    /// Rounds the cells to four bytes each, unless they must stay exact. Returns whether it did.
+    fn narrow(&mut self, centre: f64) -> bool {
+        let Self::F64(exact) = self else { return false };
         let are_whole = exact.iter().all(|&stored| !is_number(stored) || stored.fract() == 0.0);
+        // f32 rounds tiny numbers more coarsely, or to 0. They matter if all are tiny.
+        let distances = exact.iter().filter(|&&stored| is_number(stored)).map(|stored| (stored - centre).abs());
+        let largest = distances.fold(0.0, f64::max);
+        if largest > 0.0 && largest < f64::from(f32::MIN_POSITIVE) {
+            return false;
+        }
         let mut narrow = Vec::with_capacity(exact.len());
         for &stored in exact.iter() {
             let rounded = if is_number(stored) { (stored - centre) as f32 } else { stored as f32 };
             let back = uncentred(rounded, centre);
             let must_be_exact = are_whole || !is_number(stored);
             if must_be_exact && back != stored || is_number(stored) && back.abs() > MAX_ABS_VALUE {
-                return;
+                return false;
             }
             narrow.push(rounded);
         }
         *self = if centre == 0.0 { Self::F32(narrow) } else { Self::Centred(narrow) };
+        true
     }
 
     fn len(&self) -> usize {
@@ -206,14 +216,31 @@ impl Column {
     /// Rounds the cells of full blocks if there are many.
     fn round(&mut self) {
         let n = self.blocks.len();
+        if n <= EXACT_BLOCKS || self.texts().iter().any(|text| !MISSING.contains(&text)) {
+            return;
+        }
         if n == EXACT_BLOCKS + 1 {
             // Now the column is long.
             self.centre = self.find_centre();
-            self.blocks.iter_mut().for_each(|block| block.narrow(self.centre));
+            for block in &mut self.blocks {
+                self.is_rounded |= block.narrow(self.centre);
+            }
             self.whole_bytes = self.blocks[..n - 1].iter().map(Block::bytes).sum();
-        } else if n > EXACT_BLOCKS {
-            self.blocks[n - 1].narrow(self.centre);
+        } else {
+            self.is_rounded |= self.blocks[n - 1].narrow(self.centre);
         }
+    }
+
+    /// Returns the numbers that a cell of this number may hold: itself, or rounded in two ways.
+    pub(crate) fn stored_forms(&self, number: f64) -> impl Iterator<Item = f64> + use<> {
+        let is_rounded = self.is_rounded;
+        let rounded = [f64::from(number as f32), uncentred((number - self.centre) as f32, self.centre)];
+        std::iter::once(number).chain(rounded.into_iter().filter(move |_| is_rounded))
+    }
+
+    /// Returns whether some numbers were rounded to `f32`. Others may be exact.
+    pub(crate) fn is_rounded(&self) -> bool {
+        self.is_rounded
     }
 
     /// Returns the mean if it is large beside the standard deviation, else 0.

@@ -5,9 +5,10 @@ use std::collections::HashMap;
 
 use chainrule_core::{ABSENT, Categorical, Encoding, Numeric, Recipe, pluralize};
 
-use crate::cells::{Cell, Cells, are_missing, missing_numbers};
+use crate::cells::{Cell, Cells, are_missing, bits_of, missing_numbers};
 use crate::days::days;
-use crate::learn::{level_of_number, no_date};
+use crate::learn::{level_of_number, levels_of_number, no_date};
+use crate::same_number::same_number;
 use crate::table::{missing_value, no_number};
 
 /// A recipe, prepared for the cells of one table.
@@ -26,6 +27,8 @@ struct ColumnEncoder {
     of_text: Vec<Code>,
     /// The codes of a category's numbers, by their bits.
     of_number: HashMap<u64, f64>,
+    /// Whether the numbers of some rows were rounded.
+    is_rounded: bool,
     /// The numbers that mark a missing value, by their bits.
     missing_numbers: Vec<u64>,
     /// The code of a missing value.
@@ -194,15 +197,27 @@ impl Encoder {
 fn is_new(encoding: &Encoding, level: &str) -> bool {
     let Encoding::Category(Categorical { other: true, rare, .. }) = encoding else { return true };
     // The training may have read 1.0 as a number, whose level is 1.
-    let of_number = || level.parse().is_ok_and(|number| rare.has(&level_of_number(number)));
+    let of_number = || level.parse().is_ok_and(|number| levels_of_number(number).any(|level| rare.has(&level)));
     !rare.is_empty() && !rare.has(level) && !of_number()
+}
+
+/// Returns the code of the level that is a number, whatever its form: `1`, `1.0` or `01`. If
+/// several levels are forms of a number, it is unknown which one is meant.
+fn levels_by_number(codes: &HashMap<&str, f64>) -> HashMap<String, Option<f64>> {
+    let mut by_number = HashMap::new();
+    for (level, &code) in codes {
+        if let Some(number) = same_number(level) {
+            by_number.entry(number).and_modify(|code| *code = None).or_insert(Some(code));
+        }
+    }
+    by_number
 }
 
 impl ColumnEncoder {
     fn new(cells: &Cells, position: usize, encoding: &Encoding, marks: &[String]) -> Self {
-        let texts = cells.columns[position].texts();
+        let (texts, is_rounded) = (cells.columns[position].texts(), cells.columns[position].is_rounded());
         let are_missing = are_missing(texts.iter(), marks, false).into_iter();
-        let missing_numbers = missing_numbers(marks);
+        let missing_numbers = missing_numbers(marks, &cells.columns[position]);
         match encoding {
             Encoding::Number(numeric) | Encoding::Date(numeric) => {
                 let missing = match numeric {
@@ -216,20 +231,34 @@ impl ColumnEncoder {
                     _ => Code::Invalid,
                 });
                 let of_text = of_text.collect();
-                Self { position, of_text, of_number: HashMap::new(), missing_numbers, missing, unknown: Code::Invalid }
+                Self {
+                    position,
+                    of_text,
+                    of_number: HashMap::new(),
+                    is_rounded,
+                    missing_numbers,
+                    missing,
+                    unknown: Code::Invalid,
+                }
             }
             Encoding::Category(Categorical { levels, other, missing, .. }) => {
                 let codes: HashMap<&str, f64> = levels.iter().map(String::as_str).zip((0..).map(f64::from)).collect();
                 let unknown = Code::Other(if *other { levels.len() as f64 } else { ABSENT });
                 let last = (encoding.n_features().saturating_sub(1)) as f64;
                 let missing = if *missing { Code::Known(last) } else { Code::NewMissing };
+                let by_number = levels_by_number(&codes);
                 let of_text = texts.iter().zip(are_missing).map(|(text, is_missing)| {
-                    // The training may have read 1.0 as a number, whose level is 1.
-                    let of_number = || codes.get(level_of_number(text.parse().ok()?).as_str());
+                    let of_number = || match by_number.get(&same_number(text)?) {
+                        Some(code) => *code,
+                        // The training may have rounded the number.
+                        None => {
+                            levels_of_number(text.parse().ok()?).find_map(|level| codes.get(level.as_str()).copied())
+                        }
+                    };
                     match codes.get(text) {
                         Some(&code) => Code::Known(code),
                         None if is_missing => missing,
-                        None => of_number().map_or(unknown, |&code| Code::Known(code)),
+                        None => of_number().map_or(unknown, Code::Known),
                     }
                 });
                 let of_text = of_text.collect();
@@ -237,10 +266,10 @@ impl ColumnEncoder {
                 let numbers = |(level, &code): (&&str, &f64)| {
                     let number = level.parse::<f64>().ok().filter(|&number| level_of_number(number) == **level);
                     let both = number.into_iter().flat_map(|number| [number, f64::from(number as f32)]);
-                    both.map(|number| ((number + 0.0).to_bits(), code)).collect::<Vec<_>>()
+                    both.map(|number| (bits_of(number), code)).collect::<Vec<_>>()
                 };
                 let of_number = codes.iter().flat_map(numbers).collect();
-                Self { position, of_text, of_number, missing_numbers, missing, unknown }
+                Self { position, of_text, of_number, is_rounded, missing_numbers, missing, unknown }
             }
         }
     }
@@ -249,11 +278,13 @@ impl ColumnEncoder {
         match (Cell::of_stored(stored), encoding) {
             (Cell::Empty, _) => self.missing,
             (Cell::Text(text), _) => self.of_text[text as usize],
-            (Cell::Number(number), _) if self.missing_numbers.contains(&(number + 0.0).to_bits()) => self.missing,
+            (Cell::Number(number), _) if self.missing_numbers.contains(&bits_of(number)) => self.missing,
             (Cell::Number(number), Encoding::Number(_)) => Code::Known(number),
             (Cell::Number(_), Encoding::Date(_)) => Code::Invalid,
             (Cell::Number(number), Encoding::Category(_)) => {
-                self.of_number.get(&(number + 0.0).to_bits()).map_or(self.unknown, |&code| Code::Known(code))
+                let of = |number: f64| self.of_number.get(&bits_of(number));
+                let code = of(number).or_else(|| of(f64::from(number as f32)).filter(|_| self.is_rounded));
+                code.map_or(self.unknown, |&code| Code::Known(code))
             }
         }
     }

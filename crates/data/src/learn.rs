@@ -5,12 +5,14 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use chainrule_core::{
     Categorical, ColumnKind, ColumnRecipe, DataConfig, Encoding, LeftOut, Numeric, RareLevels, Recipe, WhyLeftOut,
-    mixed, pluralize,
+    mixed, mixed_dates, pluralize,
 };
 
-use crate::cells::{Cell, Cells, are_missing, missing_numbers};
+use crate::cells::{Cell, Cells, are_missing, bits_of, missing_numbers};
 use crate::column::Column as CellColumn;
 use crate::days::days;
+use crate::same_number::same_number;
+use crate::spread::{MIN_SCALE, Spread};
 use crate::table::sorted_labels;
 
 /// What a recipe may be told.
@@ -87,16 +89,16 @@ fn is_name_of_quantity(name: &str) -> bool {
 /// error if no column is left.
 pub(crate) fn learn(table: &Cells, rows: &[u32], options: &RecipeOptions) -> Result<Recipe, String> {
     let mut recipe = Recipe { missing: options.missing.clone(), ..Recipe::default() };
-    let mut kept: Vec<(usize, u64)> = Vec::new();
+    let mut kept: Vec<Kept> = Vec::new();
     for (j, (name, cells)) in table.names.iter().zip(&table.columns).enumerate() {
         let statistics = ColumnStatistics::of(cells, rows, options);
         let column = Column { table, rows, j, statistics };
         let decision = match options.kinds.get(name) {
             Some(&kind) => column.as_kind(kind, options).map(Decision::Feature)?,
             None => {
-                let repeated = kept.iter().find(|(i, hash)| *hash == column.statistics.hash && column.repeats(*i));
-                match repeated {
-                    Some((i, _)) => Decision::LeftOut(WhyLeftOut::Repeats(table.names[*i].clone())),
+                let same_hash = |kept: &&Kept| kept.hash == column.statistics.hash;
+                match kept.iter().find(|kept| same_hash(kept) && column.repeats(kept)) {
+                    Some(kept) => Decision::LeftOut(WhyLeftOut::Repeats(table.names[kept.j].clone())),
                     None => column.decide(options)?,
                 }
             }
@@ -104,7 +106,8 @@ pub(crate) fn learn(table: &Cells, rows: &[u32], options: &RecipeOptions) -> Res
         match decision {
             Decision::LeftOut(why) => recipe.left_out.push(LeftOut { name: name.clone(), why }),
             Decision::Feature((encoding, note)) => {
-                kept.push((j, column.statistics.hash));
+                let ColumnStatistics { hash, is_missing, missing_numbers, .. } = column.statistics;
+                kept.push(Kept { j, hash, is_missing, missing_numbers });
                 recipe.columns.push(ColumnRecipe { name: name.clone(), encoding, note });
             }
         }
@@ -115,6 +118,16 @@ pub(crate) fn learn(table: &Cells, rows: &[u32], options: &RecipeOptions) -> Res
         return Err(format!("no feature column is left; {}; data.columns can give a column its kind", why.join("; ")));
     }
     Ok(recipe)
+}
+
+/// A column that became a feature, to be compared with later ones.
+struct Kept {
+    j: usize,
+    hash: u64,
+    /// Whether each text marks a missing value.
+    is_missing: Vec<bool>,
+    /// The numbers that mark a missing value, by their bits.
+    missing_numbers: Vec<u64>,
 }
 
 /// What becomes of a column.
@@ -155,14 +168,12 @@ struct ColumnStatistics {
     is_missing: Vec<bool>,
     /// The numbers that mark a missing value, by their bits.
     missing_numbers: Vec<u64>,
-    smallest: f64,
-    largest: f64,
+    spread: Spread,
     sum: Sum,
-    are_whole: bool,
     /// The first value, and whether all others are the same.
     first: Option<f64>,
     is_constant: bool,
-    /// A hash of the values in their order.
+    /// A hash of the values in their order. All marks of missing values have the same hash.
     hash: u64,
 }
 
@@ -173,11 +184,9 @@ impl ColumnStatistics {
             missing: 0,
             of_text: vec![0; column.texts().len()],
             is_missing: are_missing(column.texts().iter(), &options.missing, false),
-            missing_numbers: missing_numbers(&options.missing),
-            smallest: f64::INFINITY,
-            largest: f64::NEG_INFINITY,
+            missing_numbers: missing_numbers(&options.missing, column),
+            spread: Spread::default(),
             sum: Sum::default(),
-            are_whole: true,
             first: None,
             is_constant: true,
             hash: 0,
@@ -196,34 +205,23 @@ impl ColumnStatistics {
 
     fn add(&mut self, stored: f64, hashes: &[u64]) {
         let bits = match Cell::of_stored(stored) {
-            Cell::Empty => {
+            cell if is_missing(cell, &self.is_missing, &self.missing_numbers) => {
                 self.missing += 1;
                 u64::MAX
             }
-            Cell::Number(number) if self.missing_numbers.contains(&(number + 0.0).to_bits()) => {
-                self.missing += 1;
-                (number + 0.0).to_bits()
-            }
             Cell::Number(number) => {
                 self.numbers += 1;
-                self.smallest = self.smallest.min(number);
-                self.largest = self.largest.max(number);
+                self.spread.add(number);
                 self.sum.add(number);
-                self.are_whole &= number.fract() == 0.0;
                 self.see(stored);
-                // Zero has two signs.
-                (number + 0.0).to_bits()
+                bits_of(number)
             }
             Cell::Text(text) => {
-                let text = text as usize;
-                if self.is_missing[text] {
-                    self.missing += 1;
-                } else {
-                    self.of_text[text] += 1;
-                    self.see(stored);
-                }
-                hashes[text]
+                self.of_text[text as usize] += 1;
+                self.see(stored);
+                hashes[text as usize]
             }
+            Cell::Empty => unreachable!("an empty field is missing"),
         };
         // As rustc's FxHasher.
         self.hash = (self.hash.rotate_left(5) ^ bits).wrapping_mul(0x517c_c1b7_2722_0a95);
@@ -243,8 +241,28 @@ impl ColumnStatistics {
         (0..).zip(self.of_text.iter().copied()).filter(|(_, rows)| *rows > 0)
     }
 
+    /// Returns the mean of the numbers. It lies between them, also after rounding.
     fn mean(&self) -> f64 {
-        self.sum.value() / self.numbers as f64
+        (self.sum.value() / self.numbers as f64).clamp(self.spread.smallest, self.spread.largest)
+    }
+
+    /// Returns why the numbers say nothing although they are not all the same, if so.
+    fn why_flat(&self) -> Option<WhyLeftOut> {
+        match self.spread {
+            _ if self.numbers == 0 || self.spread.width() == 0.0 => None,
+            spread if spread.is_constant() => Some(WhyLeftOut::Rounding),
+            spread => (spread.width() < MIN_SCALE).then_some(WhyLeftOut::Tiny),
+        }
+    }
+}
+
+/// Returns whether a cell of a column is missing. `of_text` says it of each text, and `numbers` are
+/// the bits of the numbers that stand for a missing value.
+fn is_missing(cell: Cell, of_text: &[bool], numbers: &[u64]) -> bool {
+    match cell {
+        Cell::Empty => true,
+        Cell::Number(number) => numbers.contains(&bits_of(number)),
+        Cell::Text(text) => of_text[text as usize],
     }
 }
 
@@ -271,11 +289,21 @@ impl Column<'_> {
         self.table.columns[self.j].texts().get(position)
     }
 
-    /// Returns whether the column has the same values as column i.
-    fn repeats(&self, i: usize) -> bool {
-        self.rows().all(|row| match (self.table.cell(row, i), self.table.cell(row, self.j)) {
-            (Cell::Text(of_i), Cell::Text(own)) => self.table.columns[i].texts().get(of_i) == self.text(own),
-            (of_i, own) => of_i == own,
+    /// Returns whether the column has the same values as another one, however missing ones are
+    /// marked.
+    fn repeats(&self, other: &Kept) -> bool {
+        let Self { table, j, statistics, .. } = self;
+        self.rows().all(|row| {
+            let (own, of_other) = (table.cell(row, *j), table.cell(row, other.j));
+            let is_other_missing = is_missing(of_other, &other.is_missing, &other.missing_numbers);
+            match (own, of_other) {
+                _ if is_missing(own, &statistics.is_missing, &statistics.missing_numbers) => is_other_missing,
+                _ if is_other_missing => false,
+                (Cell::Text(own), Cell::Text(of_other)) => {
+                    self.text(own) == table.columns[other.j].texts().get(of_other)
+                }
+                (own, of_other) => own == of_other,
+            }
         })
     }
 
@@ -292,30 +320,44 @@ impl Column<'_> {
             return left_out(WhyLeftOut::Constant);
         }
         if texts == 0 {
-            return if self.numbers_the_rows() { left_out(WhyLeftOut::RowNumber) } else { feature(ColumnKind::Number) };
+            return match self.statistics.why_flat() {
+                Some(why) if missing == 0 => left_out(why),
+                _ if self.numbers_the_rows() => left_out(WhyLeftOut::RowNumber),
+                _ => feature(ColumnKind::Number),
+            };
         }
-        let mut present = self.statistics.present();
-        if numbers == 0 && present.all(|(text, _)| days(self.text(text)).is_some()) {
-            return feature(ColumnKind::Date);
+        let present = || self.statistics.present();
+        if numbers == 0 && present().all(|(text, _)| days(self.text(text)).is_some()) {
+            let mut spread = Spread::default();
+            present().filter_map(|(text, _)| days(self.text(text))).for_each(|days| spread.add(days));
+            // A day may be written in several ways.
+            let is_constant = spread.width() == 0.0 && missing == 0 && self.rows.len() > 1;
+            return if is_constant { left_out(WhyLeftOut::Constant) } else { feature(ColumnKind::Date) };
         }
         // Infinities and numbers beyond the limit are stored as texts.
-        if self.statistics.present().all(|(text, _)| self.text(text).parse::<f64>().is_ok()) {
+        if present().all(|(text, _)| self.text(text).parse::<f64>().is_ok()) {
             return feature(ColumnKind::Number);
         }
         let different = self.levels().len();
         // Held-out rows take repetitions away, so that half of the values look like more.
         let rows = self.table.lines.len().min(self.rows.len() * 5 / 4).max(self.rows.len());
         if 2 * different > rows {
-            let dates = self.statistics.present().filter(|(text, _)| days(self.text(*text)).is_some()).count();
             return match numbers {
-                0 if 2 * dates > different => {
-                    left_out(WhyLeftOut::MixedDates { dates, example: self.example(|text| days(text).is_none()) })
+                0 if let Some((dates, example)) = self.mixed_dates(different) => {
+                    left_out(WhyLeftOut::MixedDates { dates, example })
                 }
                 0 => left_out(WhyLeftOut::Identifier { different }),
                 _ => left_out(WhyLeftOut::Mixed { numbers, texts, example: self.example(|_| true) }),
             };
         }
         feature(ColumnKind::Category)
+    }
+
+    /// Returns the number of different dates, and a text that is none, if most of the different
+    /// values are dates.
+    fn mixed_dates(&self, different: usize) -> Option<(usize, String)> {
+        let dates = self.statistics.present().filter(|(text, _)| days(self.text(*text)).is_some()).count();
+        (dates < different && 2 * dates > different).then(|| (dates, self.example(|text| days(text).is_none())))
     }
 
     /// The first of some texts in the order of characters, whatever the order of the rows.
@@ -331,7 +373,7 @@ impl Column<'_> {
     /// Of n values drawn from r, all are different with a probability of `r! / ((r - n)! r^n)` (the
     /// birthday problem). Below 1e-3 it counts as no chance. Rows that are held out leave gaps.
     fn numbers_the_rows(&self) -> bool {
-        let ColumnStatistics { numbers, smallest, largest, are_whole, .. } = self.statistics;
+        let ColumnStatistics { numbers, spread: Spread { smallest, largest, are_whole }, .. } = self.statistics;
         let (n, range) = (numbers as f64, largest - smallest + 1.0);
         let name = &self.table.names[self.j];
         // R calls row names X when it reads them back.
@@ -362,11 +404,14 @@ impl Column<'_> {
             self.statistics.present().map(|(text, rows)| (self.text(text).to_owned(), rows)).collect();
         if self.statistics.numbers > 0 {
             let mut numbers = HashMap::<u64, usize>::new();
+            let is_rounded = self.table.columns[self.j].is_rounded();
             for row in self.rows() {
                 if let Cell::Number(number) = self.table.cell(row, self.j)
-                    && !self.statistics.missing_numbers.contains(&(number + 0.0).to_bits())
+                    && !self.statistics.missing_numbers.contains(&bits_of(number))
                 {
-                    *numbers.entry((number + 0.0).to_bits()).or_default() += 1;
+                    // A number that is exact here may be rounded in another row.
+                    let number = if is_rounded { f64::from(number as f32) } else { number };
+                    *numbers.entry(bits_of(number)).or_default() += 1;
                 }
             }
             for (bits, rows) in numbers {
@@ -386,7 +431,8 @@ impl Column<'_> {
                     return Err(self.problem(Cell::Text(text), &crate::table::no_number(self.text(text))));
                 }
                 let fill = if numbers > 0 { self.statistics.mean() } else { 0.0 };
-                Ok((Encoding::Number(Numeric { fill: Some(fill), missing_feature: missing }), None))
+                let note = self.statistics.why_flat().map(|why| why.to_string());
+                Ok((Encoding::Number(Numeric { fill: Some(fill), missing_feature: missing }), note))
             }
             ColumnKind::Date => {
                 let mut sum = Sum::default();
@@ -431,12 +477,17 @@ impl Column<'_> {
                         options.min_rows
                     )
                 });
+                let of_forms = forms_of_one_number(levels.iter().chain(&rare).map(|(level, _)| level.as_str()));
                 let rare = RareLevels::of(rare.iter().map(|(level, _)| level.as_str()));
                 let levels = sorted_labels(levels.into_iter().map(|(level, _)| level).collect());
                 let is_guess = !options.kinds.contains_key(&self.table.names[self.j]);
+                let note = match numbers {
+                    _ if !is_guess => None,
+                    0 => self.mixed_dates(all).map(|(dates, example)| mixed_dates(dates, &example)),
+                    _ => Some(mixed(numbers, self.statistics.texts(), &self.example(|_| true))),
+                };
                 let note =
-                    (numbers > 0 && is_guess).then(|| mixed(numbers, self.statistics.texts(), &self.example(|_| true)));
-                let note = [note, of_other].into_iter().flatten().reduce(|one, other| format!("{one}; {other}"));
+                    [note, of_forms, of_other].into_iter().flatten().reduce(|one, other| format!("{one}; {other}"));
                 Ok((Encoding::Category(Categorical { levels, other, missing, rare }), note))
             }
         }
@@ -449,11 +500,28 @@ impl Column<'_> {
     }
 }
 
+/// Returns a note on two levels that are the same number, if there are any.
+fn forms_of_one_number<'a>(levels: impl Iterator<Item = &'a str>) -> Option<String> {
+    let mut levels: Vec<&str> = levels.collect();
+    levels.sort_unstable();
+    let mut seen = HashMap::new();
+    let (level, other) =
+        levels.into_iter().find_map(|level| Some((level, seen.insert(same_number(level)?, level)?)))?;
+    Some(format!("{other:?} and {level:?} are two levels, though the same number"))
+}
+
 /// Returns the level of a number in a column with texts: its shortest decimal form. A number that
 /// `f32` represents may have been rounded to it, so its form is the shortest for `f32`.
 pub(crate) fn level_of_number(number: f64) -> String {
     let narrow = number as f32;
     if f64::from(narrow) == number { (narrow + 0.0).to_string() } else { number.to_string() }
+}
+
+/// Returns the levels that a number may have: its own, and that of the rounded number. A whole
+/// number is not taken for another one.
+pub(crate) fn levels_of_number(number: f64) -> impl Iterator<Item = String> {
+    let rounded = (number.fract() != 0.0).then(|| level_of_number(f64::from(number as f32)));
+    std::iter::once(level_of_number(number)).chain(rounded)
 }
 
 pub(crate) fn no_date(text: &str) -> String {

@@ -12,6 +12,7 @@ use crate::encode::{Encoder, Unseen};
 use crate::feature_reader::FeatureReader;
 use crate::idx::IdxImages;
 use crate::learn::{RecipeOptions, learn};
+use crate::spread::{MIN_SCALE, Spread};
 use crate::{DataError, Images};
 
 /// Rows, each with its class position: images in memory or in their file, or the numbers of a
@@ -61,6 +62,9 @@ pub struct RowBuffer {
     /// All features of the rows, if only some are selected.
     all: Vec<f64>,
 }
+
+/// The squares of smaller deviations lose digits, because they come near the smallest f64.
+const MIN_PRECISE_VARIANCE: f64 = 1e-280;
 
 /// The number of rows converted to features at a time.
 const ROWS_AT_ONCE: usize = 64;
@@ -365,8 +369,8 @@ impl Rows {
     ///
     /// The computation takes two passes in f64 and follows scikit-learn's `StandardScaler`. The
     /// variance is divided by n. A feature that is constant up to rounding gets the scale 1, so it
-    /// is only centred (`_is_constant_feature` and `_handle_zeros_in_scale` in
-    /// sklearn/preprocessing/_data.py).
+    /// is only centred. Features for which the two passes are not precise enough, because their
+    /// numbers are tiny or differ little, are computed [again](Self::exact_moments).
     ///
     /// # Errors
     /// See [`chunk`](Self::chunk).
@@ -387,15 +391,58 @@ impl Rows {
                 deviation_sum[j] += deviation;
             }
         })?;
+        let mut imprecise = Vec::new();
         let scale = (0..d).map(|j| {
             // In exact arithmetic the second sum is 0. It corrects the rounding of the mean: T.
             // Chan, G. Golub, R. LeVeque, Algorithms for computing the sample variance, The
             // American Statistician 37(3), 1983, Eq. (1.7).
             let variance = (squares[j] - deviation_sum[j] * deviation_sum[j] / n) / n;
+            // scikit-learn takes the feature for constant then (`_is_constant_feature` in
+            // sklearn/preprocessing/_data.py), or squares underflow.
             let mean_rounding = n * f64::EPSILON * mean[j];
-            if variance <= n * f64::EPSILON * variance + mean_rounding * mean_rounding { 1.0 } else { variance.sqrt() }
+            let is_imprecise = variance <= n * f64::EPSILON * variance + mean_rounding * mean_rounding;
+            if is_imprecise || variance < MIN_PRECISE_VARIANCE {
+                imprecise.push(j);
+            }
+            variance.sqrt()
         });
-        Ok(Standardization { scale: scale.collect(), mean })
+        let mut scale: Vec<f64> = scale.collect();
+        match &self.store {
+            Store::Table(..) => self.exact_moments(&imprecise, &mut mean, &mut scale)?,
+            // The sums of bytes are exact.
+            Store::Images(_) => imprecise.iter().for_each(|&j| scale[j] = 1.0),
+        }
+        Ok(Standardization { scale, mean })
+    }
+
+    /// Computes the mean and the scale of these features from their differences to the smallest
+    /// number, in units of the largest difference. So neither the mean's rounding nor an underflow
+    /// matters.
+    fn exact_moments(&self, features: &[usize], mean: &mut [f64], scale: &mut [f64]) -> Result<(), DataError> {
+        if features.is_empty() {
+            return Ok(());
+        }
+        let mut spreads = vec![Spread::default(); features.len()];
+        self.each(|row| spreads.iter_mut().zip(features).for_each(|(spread, &j)| spread.add(row[j])))?;
+        // The mean and the sum of squared deviations: B. P. Welford, Note on a method for
+        // calculating corrected sums of squares and products, Technometrics 4(3), 1962.
+        let (mut sums, mut count) = (vec![(0.0, 0.0); features.len()], 0.0);
+        self.each(|row| {
+            count += 1.0;
+            for ((&j, spread), (mean, squares)) in features.iter().zip(&spreads).zip(&mut sums) {
+                let width = spread.width();
+                let x = if width > 0.0 { (row[j] - spread.smallest) / width } else { 0.0 };
+                let deviation = x - *mean;
+                *mean += deviation / count;
+                *squares += deviation * (x - *mean);
+            }
+        })?;
+        for ((&j, spread), (of_mean, squares)) in features.iter().zip(&spreads).zip(sums) {
+            mean[j] = spread.smallest + spread.width() * of_mean;
+            let deviation = spread.width() * (squares / count).sqrt();
+            scale[j] = if spread.is_constant() || deviation < MIN_SCALE { 1.0 } else { deviation };
+        }
+        Ok(())
     }
 
     /// Returns the largest absolute value of the features, or 0 if there are no rows.

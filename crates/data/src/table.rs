@@ -511,7 +511,7 @@ const ADVICE: &str = "correct it or remove the row; in a training, data.missing 
 /// The problem of a text in a column of numbers.
 pub(crate) fn no_number(text: &str) -> String {
     match text.parse::<f64>() {
-        Ok(number) if number.is_finite() => format!("{number:e} is not between ±{MAX_ABS_VALUE:e}"),
+        Ok(number) if number.is_finite() => format!("{number:e} is not between ±{MAX_ABS_VALUE:e}; {ADVICE}"),
         _ => {
             let shown: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(40).collect();
             let hint = match Form::of(text.as_bytes()) {

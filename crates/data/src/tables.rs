@@ -10,6 +10,7 @@ use crate::encode::{Encoder, Unseen};
 use crate::learn::{RecipeOptions, learn};
 use crate::read_as::ReadAs;
 use crate::readers::{Input, part_files, table_extensions};
+use crate::same_number::same_number;
 use crate::table::{Columns, Table, TableFile, TableReader, TableSummary, number, sorted_labels};
 use crate::table_files::{are_several, open, table_files};
 use crate::unused::unused;
@@ -356,7 +357,7 @@ impl RawTables {
             let (class, place) = (&labels.classes[usize::from(class)], table.cells.place(row));
             let problem = match &request.group {
                 None => format!(
-                    "{place}: the only row of the label {class:?}; a class needs at least two: one for training, one for validation; add a row, list other classes in data.classes, or hold out no rows (data.validation_fraction = 0)"
+                    "{place}: the only row of the label {class:?}; a class needs at least two: one for training, one for validation; add a row, list other classes in data.classes, or hold out no rows with --validation 0 (data.validation_fraction)"
                 ),
                 Some(group) => format!(
                     "{place}: training and validation need rows of the label {class:?}, and no choice of whole groups of {group:?} gives them to both"
@@ -667,16 +668,7 @@ fn first_row(table: &Table, label: &str) -> usize {
 fn repeated_number(table: &Table, classes: &[String]) -> Option<String> {
     let mut seen = BTreeMap::<String, &String>::new();
     for class in classes {
-        // Long numbers may round to the same f64.
-        let key = match (whole_number(class), number(class.as_bytes())) {
-            (Some((is_negative, digits)), _) => format!("{}{digits}", if is_negative { "-" } else { "" }),
-            (None, Some(number)) if number.fract() == 0.0 && number.abs() < 1e15 => {
-                let digits = format!("{}", number.abs());
-                format!("{}{}", if number < 0.0 { "-" } else { "" }, digits.trim_start_matches('0'))
-            }
-            (None, Some(number)) => format!("{number:?}"),
-            (None, None) => continue,
-        };
+        let Some(key) = same_number(class) else { continue };
         if let Some(other) = seen.insert(key, class) {
             let (mut first, mut second) = (other, class);
             if first_row(table, second) < first_row(table, first) {
@@ -690,19 +682,6 @@ fn repeated_number(table: &Table, classes: &[String]) -> Option<String> {
         }
     }
     None
-}
-
-/// Returns the sign and the digits of a whole number, without leading zeros; `None` for other text.
-fn whole_number(text: &str) -> Option<(bool, &str)> {
-    let (is_negative, digits) = match text.strip_prefix('-') {
-        Some(digits) => (true, digits),
-        None => (false, text.strip_prefix('+').unwrap_or(text)),
-    };
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let digits = digits.trim_start_matches('0');
-    Some((is_negative && !digits.is_empty(), digits))
 }
 
 /// A table with its recipe, of which the parts are views.

@@ -4,9 +4,9 @@
 
 use std::fmt::Write;
 
-use chainrule_core::{Preprocessing, Recipe};
+use chainrule_core::{Preprocessing, Recipe, TextOptions};
 use chainrule_data::table::{Columns, Table};
-use chainrule_data::{RecipeOptions, Rows};
+use chainrule_data::{RecipeOptions, RecipeSource, Rows, TableRequest, Tables};
 
 const N: usize = 70_000;
 
@@ -74,6 +74,66 @@ fn rounding_changes_standardised_numbers_little() {
     assert!(names.iter().all(|name| name.ends_with(".1") || name.ends_with(')')), "a level has another form");
 }
 
+/// A mark of a missing value is recognised although it is rounded like a number.
+#[test]
+fn marks_of_missing_values_may_be_fractions() {
+    let mut text = "a,b,c,y\n".to_owned();
+    for i in 0..N {
+        let marked = |number: f64| if i % 10 == 3 { "-99.9".to_owned() } else { number.to_string() };
+        let [a, b] = [i as f64 / 7.0, 1e7 + i as f64 / 700.0].map(marked);
+        writeln!(text, "{a},{b},{},{}", i % 3, i % 2).unwrap();
+    }
+    let columns = Columns { label: Some("y"), ..Columns::default() };
+    let table = Table::read(text.as_bytes(), columns, u64::MAX).unwrap();
+    let options = RecipeOptions { missing: vec!["-99.9".to_owned()], ..RecipeOptions::default() };
+    let recipe = table.learn_recipe(&options).unwrap();
+    assert_eq!(recipe.feature_names(), ["a", "a=(missing)", "b", "b=(missing)", "c"]);
+    let rows = table.encode(&recipe).unwrap().rows.into_features(&Preprocessing::Raw, |x| x).unwrap();
+    for (i, row) in rows.chunks_exact(5).enumerate() {
+        let is_missing = if i % 10 == 3 { 1.0 } else { 0.0 };
+        assert!(row[1] == is_missing && row[3] == is_missing && row[0] >= 0.0 && row[2] >= 1e7, "row {i}: {row:?}");
+    }
+}
+
+/// A column of numbers and texts is a category, and rounding must not make two levels of one number.
+#[test]
+fn numbers_beside_texts_have_one_level_each() {
+    const NUMBERS: [&str; 6] = ["0.1", "0.123456789", "7", "3.14159265358979", "1e-3", "-2.50"];
+    let request = |recipe| TableRequest {
+        label: Some("y".to_owned()),
+        ignored: Vec::new(),
+        group: None,
+        text: TextOptions::default(),
+        recipe,
+        classes: None,
+        holdout: None,
+        resident_bytes: 1 << 30,
+    };
+    // The text may come when many numbers have been rounded.
+    for text_at in [3, N - 1] {
+        let mut text = "m,y\n".to_owned();
+        for i in 0..N {
+            let level = if i == text_at { "word" } else { NUMBERS[i % 6] };
+            writeln!(text, "{level},{}", i % 2).unwrap();
+        }
+        let file = tempfile::NamedTempFile::with_suffix(".csv").unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        let learn = RecipeSource::Learn(RecipeOptions::default());
+        let trained = Tables::read(file.path(), &request(learn)).unwrap();
+        let names = trained.recipe.feature_names();
+        assert_eq!(names.len(), NUMBERS.len() + 1, "{names:?}");
+        // As new rows, all fields are texts.
+        let model = RecipeSource::Model(trained.recipe.clone());
+        let read_again = Tables::read(file.path(), &request(model)).unwrap();
+        let [ours, theirs] = [&trained, &read_again].map(|tables| {
+            let part = &tables.parts[0];
+            assert!(part.unseen.is_empty(), "{:?}", part.unseen);
+            part.rows.clone().into_features(&Preprocessing::Raw, |x| x).unwrap()
+        });
+        assert!(ours == theirs && ours.iter().sum::<f64>() == N as f64, "{names:?}");
+    }
+}
+
 #[test]
 fn short_tables_are_exact() {
     let (rows, _) = read(&text(0..65_536));
@@ -81,5 +141,26 @@ fn short_tables_are_exact() {
     for (place, value) in values.iter().enumerate() {
         let (i, j) = (place / COLUMNS.len(), place % COLUMNS.len());
         assert_eq!(*value, COLUMNS[j](i), "row {i}, column {j}");
+    }
+}
+
+/// f32 would round such numbers to 0, or to few digits.
+#[test]
+fn tiny_numbers_of_a_long_table_are_exact() {
+    let number = |i: usize, power: i32| (i as f64 + 0.1) * 10f64.powi(power);
+    let powers = [-44, -50, -170, -300];
+    let mut text = "a,b,c,d,y\n".to_owned();
+    for i in 0..N {
+        // The first blocks of a column may have zeros only.
+        let row = powers.map(|power| if power == -50 && i < 66_000 { 0.0 } else { number(i, power) });
+        writeln!(text, "{:e},{:e},{:e},{:e},{}", row[0], row[1], row[2], row[3], i % 2).unwrap();
+    }
+    let columns = Columns { label: Some("y"), ..Columns::default() };
+    let table = Table::read(text.as_bytes(), columns, u64::MAX).unwrap();
+    let names = ["a", "b", "c", "d"].map(str::to_owned);
+    let rows = table.encode(&Recipe::of_numbers(&names)).unwrap().rows;
+    let values = rows.into_features(&Preprocessing::Raw, |x| x).unwrap();
+    for (i, row) in values.chunks_exact(4).enumerate().skip(66_000) {
+        assert_eq!(row, powers.map(|power| number(i, power)), "row {i}");
     }
 }

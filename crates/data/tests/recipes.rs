@@ -83,7 +83,22 @@ fn values_decide_what_a_column_becomes() {
     check(["NA", "", "", "", "", "", "", ""], "it is empty");
     check(["7"; 8], "it is the same in every row");
     check(["s"; 8], "it is the same in every row");
-    check(["a", "b", "c", "d", "e", "f", "g", "h"], "a text with 8 different values, almost one a row");
+    let one_day = ["2024-01-02", "2024/01/02", "2024-01-02 00:00", "2024-01-02", "", "", "", ""];
+    check(
+        [one_day[0], one_day[1], one_day[2], one_day[0], one_day[1], one_day[2], one_day[0], one_day[0]],
+        "it is the same in every row",
+    );
+    check(one_day, "days since 1970-01-01; missing as the mean 19724, and a feature for missing");
+    // Numbers that cannot be standardised.
+    let rounding = ["0.3", "0.30000000000000004", "0.3", "0.3", "0.3", "0.3", "0.3", "0.3"];
+    check(rounding, "its numbers differ by rounding only");
+    let tiny = ["1e-201", "2e-201", "1e-201", "0", "1e-201", "1e-201", "1e-201", "1e-320"];
+    check(tiny, "its numbers differ by less than 1e-200; multiply them by a large number");
+    check(
+        ["1e-170", "2e-170", "1e-170", "1e-170", "", "1e-170", "1e-170", "1e-170"],
+        "a number; missing as the mean 1.143e-170, and a feature for missing",
+    );
+    check(["a", "b", "c", "d", "e", "f", "g", "h"], "a text with 8 different values, more than half as many as rows");
     check(
         ["1.5", "2.25", "3.1", "4.7", "5.2", "6.3", "7.9", "oops"],
         "it has 7 numbers and 1 text such as \"oops\"; if this marks a missing value, name it in data.missing",
@@ -158,6 +173,67 @@ fn a_repeated_column_is_left_out_and_a_named_kind_overrules() {
     let kinds = [("e".to_owned(), ColumnKind::Number)].into();
     let problem = read_with(content, &request(RecipeSource::Learn(RecipeOptions { kinds, ..options() })));
     assert!(problem.unwrap_err().contains("no column \"e\", which data.columns names; its columns are a, b, c, d, y"));
+}
+
+/// What looks odd is told, whether the column became a feature by a rule or by its given kind.
+#[test]
+fn odd_columns_are_told() {
+    let note = |values: &[&str], kind: Option<ColumnKind>| {
+        let kinds = kind.map(|kind| ("x".to_owned(), kind)).into_iter().collect();
+        let recipe = read(&column("x", values), RecipeOptions { kinds, ..options() }).recipe;
+        recipe.columns[0].note.clone().unwrap_or_default()
+    };
+    let rounding = ["0.3", "0.30000000000000004", "0.3", "0.3"];
+    let (number, category) = (Some(ColumnKind::Number), Some(ColumnKind::Category));
+    assert_eq!(note(&rounding, number), "its numbers differ by rounding only");
+    assert_eq!(
+        note(&["1e-300", "2e-300", "1e-300", ""], None),
+        "its numbers differ by less than 1e-200; multiply them by a large number"
+    );
+    assert_eq!(note(&["1e-100", "2e-100", "1e-100", ""], None), "");
+    let dates = ["2024-02-28", "2024-02-29", "2024-02-30", "2024-02-28"].repeat(3);
+    assert!(note(&dates, None).starts_with("it has 2 dates and texts such as \"2024-02-30\""));
+    assert_eq!(note(&dates, category), "");
+    assert_eq!(note(&["7", "007", "8", "9"], category), "\"007\" and \"7\" are two levels, though the same number");
+    assert_eq!(note(&["7", "7a", "8", "9"], category), "");
+}
+
+/// Missing values may have different marks in columns that are otherwise the same.
+#[test]
+fn repeated_columns_may_mark_missing_values_in_other_ways() {
+    let check = |rows: &[(&str, &str)], is_repeated: bool| {
+        let row = |(i, (a, b)): (usize, &(&str, &str))| format!("{a},{b},{}\n", ["u", "v"][i % 2]);
+        let content = format!("a,b,y\n{}", rows.iter().enumerate().map(row).collect::<String>());
+        let recipe = read(&content, RecipeOptions { missing: vec!["-99".to_owned()], ..options() }).recipe;
+        assert_eq!(told(&recipe)["b"] == "it repeats \"a\"", is_repeated, "{rows:?}");
+    };
+    check(&[("1", "1.0"), ("NA", ""), ("2", "2"), ("-99", "?"), ("", "-99.0"), ("3", "3")], true);
+    check(&[("p", "p"), ("NA", ""), ("q", "q"), ("-99", "?"), ("p", "p"), ("p", "p")], true);
+    check(&[("1", "1"), ("NA", "1"), ("2", "2"), ("1", "?"), ("2", "2"), ("1", "1")], false);
+    check(&[("p", "p"), ("NA", "p"), ("q", "q"), ("p", "?"), ("p", "p"), ("p", "p")], false);
+}
+
+/// A model's levels and the values of new rows may be written as numbers of another form.
+#[test]
+fn a_level_that_is_a_number_has_any_form() {
+    let kinds: BTreeMap<String, ColumnKind> = [("x".to_owned(), ColumnKind::Category)].into();
+    let check = |levels: &[&str], new: &[&str], expected: &[Option<usize>]| {
+        let recipe = read(&column("x", levels), RecipeOptions { kinds: kinds.clone(), ..options() }).recipe;
+        let tables = read_with(&column("x", new), &request(RecipeSource::Model(recipe))).unwrap();
+        let rows = features(&tables.parts[0].rows);
+        let found: Vec<Option<usize>> = rows.iter().map(|row| row.iter().take(3).position(|x| *x == 1.0)).collect();
+        assert_eq!(found, expected, "{levels:?} {new:?}");
+        let unseen = expected.iter().filter(|place| place.is_none()).count();
+        assert_eq!(tables.parts[0].unseen.iter().map(|unseen| unseen.rows).sum::<usize>(), unseen);
+    };
+    check(
+        &["1.0", "2.0", "3.5", "1.0"],
+        &["1", "2", "3.50", "01", "+1", "4"],
+        &[Some(0), Some(1), Some(2), Some(0), Some(0), None],
+    );
+    check(&["00501", "1", "x", "1"], &["501", "1.0", "x", "x1"], &[Some(0), Some(1), Some(2), None]);
+    // Two levels are the same number, so another form of it may be either.
+    check(&["1", "1.0", "2", "2"], &["1", "1.0", "01", "2.0"], &[Some(0), Some(1), None, Some(2)]);
 }
 
 #[test]
@@ -248,6 +324,7 @@ fn marks_of_missing_values_can_be_named() {
     // A number may be a mark, in a column of numbers and of texts.
     let missing = vec!["-99".to_owned()];
     for (values, expected) in [
+        (["a", "b", "-99", "b", "a", "b", "-99.0", "a"], "2 levels: a, b; missing as a level"),
         (
             ["1", "2", "-99", "2", "1", "5", "-99.0", "3"],
             "a number; missing as the mean 2.333, and a feature for missing",
@@ -259,7 +336,10 @@ fn marks_of_missing_values_can_be_named() {
         let row = &features(&tables.parts[0].rows)[2];
         assert!(!row.contains(&-99.0) && row.contains(&1.0), "{row:?}");
     }
-    // In labels, too.
+    // In labels, too, and a number in all its forms.
+    let content = "x,y\n1,0.0\n2,1.0\n3,-99.0\n1,0.0\n4,1.0\n";
+    let tables = read(content, RecipeOptions { missing, ..options() });
+    assert_eq!((tables.classes, tables.parts[0].unlabelled), (vec!["0.0".to_owned(), "1.0".to_owned()], 1));
     let content = "x,y\n1,a\n2,NA\n3,b\n1,a\n4,unknown\n2,\n5,b\n";
     let missing = vec!["unknown".to_owned()];
     let tables = read(content, RecipeOptions { missing, ..options() });
@@ -356,7 +436,18 @@ fn validation_rows_do_not_change_the_recipe() {
 fn rows_of_a_group_stay_together() {
     let mut random = SmallRng::seed_from_u64(3);
     let people: Vec<usize> = (0..400).map(|_| random.random_range(0..60)).collect();
-    let rows = people.iter().enumerate().map(|(i, person)| format!("{},p{person},{}\n", i % 5, ["u", "v", "w"][i % 3]));
+    // Equal numbers are one person, in whatever form.
+    let form = |i: usize, person: usize| match i % 4 {
+        _ if person < 20 => format!("p{person}"),
+        0 => format!("{person}"),
+        1 => format!("{person}.0"),
+        2 => format!("0{person}"),
+        _ => format!("{person}e0"),
+    };
+    let rows = people.iter().enumerate().map(|(i, &person)| {
+        let (person, class) = (form(i, person), ["u", "v", "w"][i % 3]);
+        format!("{},{person},{class}\n", i % 5)
+    });
     let content = format!("x,person,y\n{}", rows.collect::<String>());
     for seed in 0..10 {
         let request = TableRequest {
@@ -381,6 +472,12 @@ fn rows_of_a_group_stay_together() {
     };
     let problem = read_with(content, &request).unwrap_err();
     assert!(problem.contains("line 2: training and validation need rows of the label \"u\""), "{problem}");
+    let missing = RecipeSource::Learn(RecipeOptions { missing: vec!["-1".to_owned()], ..options() });
+    let request = TableRequest { recipe: missing, ..request };
+    for (mark, shown) in [("", ""), ("NA", " (\"NA\")"), ("?", " (\"?\")"), ("-1.0", " (\"-1.0\")")] {
+        let problem = read_with(&format!("x,person,y\n1,p,u\n2,{mark},v\n"), &request).unwrap_err();
+        assert!(problem.contains(&format!("line 3, column \"person\": the group is missing{shown};")), "{problem}");
+    }
 }
 
 /// What `fixtures/sklearn_recipe.py` makes of a table.

@@ -121,3 +121,37 @@ fn a_selection_frees_the_other_images() {
 fn a_row_past_the_end_is_refused() {
     Rows::of_values(1, &[1.0, 2.0, 3.0], vec![0; 3]).label(3);
 }
+
+/// Standardised numbers do not depend on the unit of the raw ones, nor on an offset that is exact.
+#[test]
+fn moments_follow_unit_and_offset() {
+    let values: Vec<f64> = (0..400).map(|i| f64::from((i * 7919) % 1009) - 300.0).collect();
+    let moments = |values: &[f64]| {
+        let moments = Rows::of_values(1, values, vec![0; values.len()]).moments().unwrap();
+        (moments.mean[0], moments.scale[0])
+    };
+    let (mean, scale) = moments(&values);
+    let check = |unit: f64, offset: f64| {
+        let numbers: Vec<f64> = values.iter().map(|value| value * unit + offset).collect();
+        let (own_mean, own_scale) = moments(&numbers);
+        let rounding = 1e-12 + f64::EPSILON * offset.abs() / (unit * scale);
+        assert!((own_scale / unit / scale - 1.0).abs() < rounding, "unit {unit:e}, offset {offset:e}: {own_scale:e}");
+        let difference = (own_mean - offset) / unit - mean;
+        // The sum of n numbers has n roundings.
+        let rounding = scale * 1e-12 + 400.0 * f64::EPSILON * offset.abs() / unit;
+        assert!(difference.abs() < rounding, "unit {unit:e}, offset {offset:e}: {own_mean:e}");
+    };
+    // Squares underflow below 1e-154, and halfway before they lose digits.
+    (-660..80).for_each(|power| check(2f64.powi(power), 0.0));
+    // Whole numbers are exact up to 2^53. At the end, scikit-learn takes these for constant.
+    (20..53).for_each(|power| check(1.0, 2f64.powi(power)));
+    (0..12).for_each(|power| check(2f64.powi(-power), 2f64.powi(40)));
+    // Numbers that are the same up to rounding, or that differ too little, are only centred.
+    let third = |i: usize| [0.3, 0.1 + 0.2][i % 2];
+    let tiny = |i: usize| [1e-205, 3e-205][i % 2];
+    for flat in [third, tiny, |_| 0.1, |_| 1e-310, |_| -1e30] {
+        let numbers: Vec<f64> = (0..50).map(flat).collect();
+        let (mean, scale) = moments(&numbers);
+        assert!(scale == 1.0 && (numbers[0] - mean).abs() <= 1e-15 * numbers[0].abs().max(1e-100), "{numbers:?}");
+    }
+}

@@ -3,6 +3,7 @@ use std::ops::Range;
 use chainrule_core::{BadRows, ColumnKind, TextEncoding, pluralize};
 use csv::ByteRecord;
 
+use crate::cells::is_marked;
 use crate::days::days;
 use crate::header::is_missing;
 use crate::read_as::{ReadAs, Skipped};
@@ -256,14 +257,13 @@ pub struct Required {
 impl Required {
     fn check(&self, fields: &ByteRecord) -> Result<(), String> {
         let field = fields.get(self.position).unwrap_or_default().trim_ascii();
-        let is_mark = || self.missing.iter().any(|mark| mark.trim().as_bytes() == field);
         let Ok(text) = std::str::from_utf8(field) else { return Ok(()) };
         let is_value = match self.kind {
             ColumnKind::Number => number(field).is_some(),
             ColumnKind::Date => days(text).is_some(),
             ColumnKind::Category => true,
         };
-        if is_value || is_missing(field) || is_mark() {
+        if is_value || is_missing(field) || is_marked(text, &self.missing) {
             return Ok(());
         }
         let what = if self.kind == ColumnKind::Date { "date" } else { "number" };
