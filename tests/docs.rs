@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use chainrule::backend::Backend;
-use chainrule_core::EngineKind;
+use chainrule_core::{EngineKind, FeatureKind};
 use chainrule_data::readers::{CODECS, READERS, compressions};
 use chainrule_tests_macros::test;
 
@@ -421,15 +421,18 @@ fn the_page_has_the_table_of_engines() {
     let yes = |can: bool| if can { "yes" } else { "no" }.to_owned();
     for engine in EngineKind::ALL {
         let can = engine.abilities();
-        let kinds = can.features.iter().map(|kind| format!("{kind:?}").to_lowercase()).collect::<Vec<_>>();
+        let list = |kinds: &[FeatureKind]| {
+            let kinds = kinds.iter().map(|kind| format!("{kind:?}").to_lowercase());
+            if kinds.len() == 0 { "no".to_owned() } else { kinds.collect::<Vec<_>>().join(", ") }
+        };
         let gradients = can.gradients.iter().map(|source| serde_json::to_value(source).unwrap());
         let gradients = gradients.map(|name| name.as_str().unwrap().to_owned()).collect::<Vec<_>>();
         let cells = [
-            kinds.join(", "),
+            list(can.features),
             yes(can.out_of_core),
             gradients.join(", "),
             yes(can.optimizers),
-            yes(can.standardization),
+            list(can.standardization),
             yes(can.class_weights),
         ];
         let line = page.lines().find(|line| line.starts_with(&format!("| {engine} |")));
