@@ -8,7 +8,7 @@ use chainrule_core::{BadRows, TextOptions};
 use super::records::{Lines, RecordBlock, RowCheck, collect, wrong_field_count};
 use super::splitter::Splitter;
 use super::text::{Beginning, TextSource, text_source};
-use super::{Input, READERS, Read, Reader, Record, Records, Required, TableContent};
+use super::{Input, Limits, READERS, Read, Reader, Record, Records, Required, TableContent};
 use crate::decimal::NumberFormat;
 use crate::dialect::{Dialect, Shape};
 use crate::foreign::is_foreign;
@@ -49,15 +49,15 @@ impl Reader for Csv {
     }
 }
 
-/// Returns the records of a text of at most `max_bytes`, as its dialect and the options say.
+/// Returns the records of a text, as its dialect and the options say.
 pub(super) fn separated<'a>(
     mut input: Input<'a>,
     options: TextOptions,
-    max_bytes: u64,
+    limits: Limits,
 ) -> Result<TableContent<'a>, String> {
     let beginning = Beginning::read(&mut input);
     let dialect = Dialect::of(beginning.sample(), &options)?;
-    let source = text_source(beginning, input, dialect.encoding, max_bytes);
+    let source = text_source(beginning, input, dialect.encoding, limits.file);
     let splitter = Splitter::new(source, dialect.separator.byte());
     let rows = RowCheck::new(dialect.encoding, options.bad_rows);
     let records = Separated { splitter, dialect, rows, line: 1, fields: None, held: None };
