@@ -12,7 +12,7 @@ use std::sync::Arc;
 use arrow_array::types::{Int8Type, Int32Type};
 use arrow_array::{ArrayRef, DictionaryArray, Float64Array, Int64Array, RecordBatch, RecordBatchOptions, StringArray};
 use arrow_ipc::writer::{DictionaryHandling, FileWriter, IpcWriteOptions, StreamWriter};
-use chainrule_core::{ColumnKind, Preprocessing, Recipe, TextOptions, WhyLeftOut};
+use chainrule_core::{BadRows, ColumnKind, Preprocessing, Recipe, TextOptions, WhyLeftOut};
 use chainrule_data::readers::{READERS, Reader};
 use chainrule_data::table::{Columns, Table, TableSummary};
 use chainrule_data::{Holdout, RecipeOptions, RecipeSource, Request, TableRequest, Tables, input_files, sha256};
@@ -321,6 +321,15 @@ fn files_stored_by_rows_and_by_columns_are_one_table() {
     assert_eq!(tables.parts[0].rows.len(), 8);
     let formats: Vec<_> = tables.files.iter().map(|file| file.read_as.format).collect();
     assert_eq!(formats, ["CSV", "Parquet", "Arrow", "CSV"]);
+    assert_eq!(tables.notes(), ["no rows are held out; validation figures are those of the training rows"]);
+    let skipping = TextOptions { bad_rows: BadRows::Skip, ..TextOptions::default() };
+    let tables = Tables::read(&path, &TableRequest { text: skipping, ..request }).unwrap();
+    let about = |note: &&String| note.contains("has no effect on");
+    let notes = tables.notes();
+    let notes: Vec<&String> = notes.iter().filter(about).collect();
+    let [of_parquet, of_arrow] = notes[..] else { panic!("{notes:?}") };
+    assert!(of_parquet.contains("data.bad_rows = \"skip\" has no effect on Parquet: a value that"), "{of_parquet}");
+    assert!(of_arrow.contains("has no effect on Arrow"), "{of_arrow}");
 }
 
 fn parquet(batches: &[RecordBatch]) -> Vec<u8> {

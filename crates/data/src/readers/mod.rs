@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use chainrule_core::{ContentError, DataKind, TextOptions};
+use chainrule_core::{BadRows, ContentError, DataKind, TextOptions};
 
 use crate::foreign;
 use crate::idx::IdxImages;
@@ -145,6 +145,7 @@ pub fn sniff(beginning: &[u8]) -> Option<&'static dyn Reader> {
 pub(crate) struct OpenTable<'a> {
     pub(crate) content: TableContent<'a>,
     compression: Option<&'static str>,
+    bad_rows: BadRows,
 }
 
 impl<'a> OpenTable<'a> {
@@ -152,7 +153,9 @@ impl<'a> OpenTable<'a> {
     pub(crate) fn new(input: Input<'a>, options: TextOptions, limits: Limits) -> Result<Self, ContentError> {
         let compression = input.compression();
         match sniff(input.beginning()).map(Reader::read) {
-            Some(Read::Table(read)) => Ok(Self { content: read(input, options, limits)?, compression }),
+            Some(Read::Table(read)) => {
+                Ok(Self { content: read(input, options, limits)?, compression, bad_rows: options.bad_rows })
+            }
             _ => Err(foreign::no_table(input.beginning()).into()),
         }
     }
@@ -164,6 +167,8 @@ impl<'a> OpenTable<'a> {
             TableContent::Batches(batches) => batches.read_as(),
         };
         let mut read_as = ReadAs { notes, ..of_content };
+        read_as.skipped.has_no_effect =
+            matches!(self.content, TableContent::Batches(_)) && self.bad_rows == BadRows::Skip;
         let fact = |is: &str| Fact {
             what: "compression",
             is: is.to_owned(),
