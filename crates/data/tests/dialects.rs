@@ -3,9 +3,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use chainrule_core::{BadRows, Decimal, Encoding, Recipe, Separator, TextEncoding, TextOptions};
+use std::path::PathBuf;
+
+use chainrule_core::{BadRows, Decimal, Encoding, HeldOutRow, Recipe, Separator, TextEncoding, TextOptions};
 use chainrule_data::table::{Columns, Table, TableSummary};
-use chainrule_data::{ReadAs, RecipeOptions, RowBuffer};
+use chainrule_data::{Dataset, Holdout, ReadAs, RecipeOptions, RecipeSource, RowBuffer, TableRequest, Tables};
 use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
@@ -454,6 +456,52 @@ fn bad_rows_are_counted_and_named() {
     let numbers: Vec<usize> = (0..3).map(|row| input.number_in_file(row)).collect();
     assert_eq!(numbers, [0, 5, 6]);
     assert_eq!(input.rows.line(1), Some(7));
+}
+
+#[test]
+fn held_out_rows_have_their_file_and_their_number_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = ["a.csv", "b.csv"].map(|name| folder.path().join(name));
+    // Every third row is bad. `a` is the number of the row in its file.
+    let content = |rows: usize| {
+        let row = |i: usize| format!("{i},{}{}\n\n", ["u", "v"][i % 2], if i % 3 == 1 { ",w" } else { "" });
+        "a,y\n".to_owned() + &(0..rows).map(row).collect::<String>()
+    };
+    for (file, rows) in files.iter().zip([40, 50]) {
+        std::fs::write(file, content(rows)).unwrap();
+    }
+    let held_out = |path: PathBuf, text: TextOptions| {
+        let request = TableRequest {
+            label: Some("y".to_owned()),
+            ignored: Vec::new(),
+            group: None,
+            text,
+            recipe: RecipeSource::Model(Recipe::of_numbers(&["a".to_owned()])),
+            classes: None,
+            holdout: Some(Holdout { fraction: 0.5, seed: 1 }),
+            resident_bytes: 1 << 20,
+        };
+        let tables = Tables::read(&path, &request).unwrap();
+        let numbers = (0..tables.parts[1].rows.len())
+            .map(|row| tables.parts[1].rows.row(row, &mut RowBuffer::default()).unwrap()[0] as u32);
+        let (numbers, data) = (numbers.collect::<Vec<_>>(), Dataset::Tables(tables));
+        let rows = data.held_out().unwrap();
+        let rows = rows.rows().map(|HeldOutRow { file, row, line }| (file.map(str::to_owned), row, line));
+        rows.zip(numbers).collect::<Vec<_>>()
+    };
+    let skipping = TextOptions { bad_rows: BadRows::Skip, ..TextOptions::default() };
+    let of_both = held_out(std::env::join_paths(&files).unwrap().into(), skipping);
+    let [a, b] = files.each_ref().map(|file| file.display().to_string());
+    assert_eq!(of_both.len(), 31);
+    for file in [&a, &b] {
+        assert!(of_both.iter().filter(|(row, _)| row.0.as_ref() == Some(file)).count() > 5);
+    }
+    for ((file, row, line), number) in of_both {
+        assert_eq!((row, line), (number, 2 * number + 2), "{file:?}");
+    }
+    for ((file, row, line), number) in held_out(files[0].clone(), skipping) {
+        assert_eq!((file, row, line), (None, number, 2 * number + 2));
+    }
 }
 
 #[test]
