@@ -270,6 +270,64 @@ fn random_cells_are_read_back_or_refused() {
     assert!(read_back > 1500, "{read_back}");
 }
 
+/// Lines without quotes are split without `csv-core`. A quote in the first row is the only
+/// difference here.
+#[test]
+fn lines_are_split_as_csv_core_splits_them() {
+    let words = [
+        "3,14",
+        "-0,5",
+        "1.234,5",
+        "1,234",
+        "1.234",
+        "1.234.567",
+        "12",
+        "+,5",
+        "1,",
+        ",",
+        "1,2e3",
+        " 2,5 ",
+        "1,2,3",
+        "1.5",
+        "a",
+        "",
+        "NA",
+        "x y",
+        "é,1",
+        "1\0",
+    ];
+    let mut n_by_outcome = [0; 2];
+    for seed in 0..2000 {
+        let mut random = SmallRng::seed_from_u64(seed);
+        let separator = *[Separator::Semicolon, Separator::Tab].choose(&mut random).unwrap();
+        // Rare words are those of which most are errors.
+        let n_words = if random.random_range(0..3) == 0 { words.len() } else { 8 };
+        let decimal = [None, Some(Decimal::Comma), Some(Decimal::Point)].choose(&mut random).copied().unwrap();
+        let text = TextOptions {
+            separator: Some(separator),
+            decimal,
+            encoding: Some(TextEncoding::Utf8),
+            header: Some(true),
+            ..TextOptions::default()
+        };
+        let separator = ["\t", ";"][usize::from(separator == Separator::Semicolon)];
+        let mut lines = String::new();
+        for _ in 0..random.random_range(1..6) {
+            let n_fields = if random.random_range(0..20) == 0 { 2 } else { 3 };
+            let fields = (0..n_fields).map(|_| *words[..n_words].choose(&mut random).unwrap());
+            lines += &(fields.collect::<Vec<_>>().join(separator) + ["\n", "\n\n"].choose(&mut random).unwrap());
+        }
+        let of = |label: &str| {
+            let content = ["a", "b", "y\n1", "2", label].join(separator) + "\n" + &lines;
+            told(content.as_bytes(), text)
+        };
+        let found = of("u");
+        n_by_outcome[usize::from(found.is_ok())] += 1;
+        assert_eq!(found, of("\"u\""), "seed {seed}: {lines}");
+    }
+    assert!(n_by_outcome.iter().all(|n| *n > 400), "{n_by_outcome:?}");
+}
+
 /// Reads the content. Returns the names and the cells, or the error.
 fn told(content: &[u8], text: TextOptions) -> Result<(Vec<String>, Vec<Vec<String>>), String> {
     let table = read_with(content, text)?;

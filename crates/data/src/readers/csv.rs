@@ -1,11 +1,10 @@
 //! CSV (RFC 4180) in all its dialects: commas, semicolons, tabs or bars, any of the usual
 //! encodings.
 
-use std::borrow::Cow;
-
 use chainrule_core::{BadRows, TextOptions};
+use csv::ByteRecord;
 
-use super::records::{Lines, RecordBlock, RowCheck, collect, wrong_field_count};
+use super::records::{Lines, RecordBlock, RowCheck, collect, wrong_field_count, wrong_number};
 use super::splitter::Splitter;
 use super::text::{Beginning, TextSource, text_source};
 use super::{Input, Limits, READERS, Read, Reader, Record, Records, Required, TableContent};
@@ -144,21 +143,14 @@ impl Separated<'_> {
             fields.truncate(expected - 1);
         }
         if self.dialect.numbers != NumberFormat::Point {
-            let mut changed = None;
+            let (mut own, mut text) = (ByteRecord::with_capacity(fields.as_slice().len(), expected), Vec::new());
             for (i, field) in fields.iter().enumerate() {
-                let own = self.dialect.numbers.with_point(field).map_err(|problem| format!("field {}: {problem}", i + 1))?;
-                if let Cow::Owned(own) = own {
-                    changed.get_or_insert_with(Vec::new).push((i, own));
-                }
+                text.clear();
+                let appended = self.dialect.numbers.append_with_point(field, &mut text);
+                appended.map_err(|problem| wrong_number(i, &problem))?;
+                own.push_field(&text);
             }
-            if let Some(changed) = changed {
-                let mut changed = changed.into_iter().peekable();
-                let all = fields.iter().enumerate().map(|(i, field)| match changed.next_if(|(at, _)| *at == i) {
-                    Some((_, own)) => Cow::Owned(own),
-                    None => Cow::Borrowed(field),
-                });
-                *fields = all.collect::<Vec<_>>().into();
-            }
+            *fields = own;
         }
         Ok(())
     }
@@ -183,15 +175,15 @@ impl Records for Separated<'_> {
 
     fn next_block(&mut self, block: &mut RecordBlock) -> Result<bool, String> {
         let is_plain = self.dialect.shape == Shape::Plain
-            && self.dialect.numbers == NumberFormat::Point
             && self.rows.bad_rows == BadRows::Error
             && self.held.is_none();
         if let Some(expected) = self.fields.filter(|_| is_plain)
             && let Some((text, first_line)) = self.splitter.next_lines()?
         {
-            let (separator, encoding) = (self.dialect.separator.byte(), self.rows.encoding);
+            let &Dialect { separator, numbers, .. } = &self.dialect;
+            let (separator, encoding) = (separator.byte(), self.rows.encoding);
             let expected = (expected, self.why_expected());
-            *block = RecordBlock::of_lines(text, Lines { separator, first_line, expected, encoding });
+            *block = RecordBlock::of_lines(text, Lines { separator, first_line, expected, encoding, numbers });
             return Ok(true);
         }
         collect(self, block)

@@ -4,6 +4,7 @@ use chainrule_core::{BadRows, ColumnKind, TextEncoding, pluralize};
 use csv::ByteRecord;
 
 use crate::days::days;
+use crate::decimal::NumberFormat;
 use crate::header::is_missing;
 use crate::read_as::{ReadAs, Skipped};
 use crate::table::number;
@@ -90,6 +91,7 @@ pub(super) struct Lines {
     /// The number of fields of each line, and a phrase for why.
     pub(super) expected: (usize, &'static str),
     pub(super) encoding: TextEncoding,
+    pub(super) numbers: NumberFormat,
 }
 
 impl Default for BlockRecords {
@@ -171,9 +173,11 @@ impl RecordBlock {
                 let &SplitRecord { fields: Range { start, end }, line, has_quotes } = record;
                 visit(Row { bytes, text, fields: &fields[start as usize..end as usize], line, has_quotes })
             }),
-            BlockRecords::Lines(Lines { separator, first_line, expected: (expected, why), encoding }) => {
+            BlockRecords::Lines(Lines { separator, first_line, expected: (expected, why), encoding, numbers }) => {
                 let has_only_text = text.is_some() && !bytes.contains(&0);
                 let (mut fields, mut start, mut line) = (Vec::new(), 0, *first_line);
+                // The fields of a row with other numbers.
+                let mut own = Vec::new();
                 for end in memchr::memchr2_iter(*separator, b'\n', bytes) {
                     let is_line_end = bytes[end] == b'\n';
                     let is_blank = is_line_end && fields.is_empty() && start == end;
@@ -189,7 +193,19 @@ impl RecordBlock {
                         if fields.len() != *expected {
                             return Err(bad_row(line, &wrong_field_count(fields.len(), why, *expected)));
                         }
-                        visit(row)?;
+                        if *numbers == NumberFormat::Point {
+                            visit(row)?;
+                        } else {
+                            own.clear();
+                            for (i, field) in fields.iter_mut().enumerate() {
+                                let (own_start, place) = (own.len() as u32, field.start as usize..field.end as usize);
+                                let appended = numbers.append_with_point(&bytes[place], &mut own);
+                                appended.map_err(|problem| bad_row(line, &wrong_number(i, &problem)))?;
+                                *field = own_start..own.len() as u32;
+                            }
+                            let text = std::str::from_utf8(&own).ok();
+                            visit(Row { bytes: &own, text, fields: &fields, line, has_quotes: false })?;
+                        }
                         fields.clear();
                     }
                     line += u64::from(is_line_end);
@@ -203,6 +219,11 @@ impl RecordBlock {
 /// Says that a row has more or fewer fields than expected, and why these are expected.
 pub(super) fn wrong_field_count(found: usize, why: &str, expected: usize) -> String {
     format!("{}, but {why} {expected}", pluralize(found, "field"))
+}
+
+/// Says which field has a number that cannot be read.
+pub(super) fn wrong_number(field: usize, problem: &str) -> String {
+    format!("field {}: {problem}", field + 1)
 }
 
 /// The error of a bad row.
