@@ -97,16 +97,21 @@ impl<R: Read> Splitter<R> {
     /// # Errors
     /// Fails if the text cannot be read.
     pub(super) fn next_lines(&mut self) -> Result<Option<(Vec<u8>, u64)>, String> {
-        if self.start == self.buffer.len() && !self.is_at_end {
+        loop {
+            let rest = &self.buffer[self.start..];
+            let quote = memchr::memchr(b'"', rest);
+            if let Some(last) = memchr::memrchr(b'\n', &rest[..quote.unwrap_or(rest.len())]) {
+                let (text, line) = (rest[..=last].to_vec(), self.next_line);
+                self.start += text.len();
+                self.next_line += count_lines(&text);
+                return Ok(Some((text, line)));
+            }
+            // The buffer ends within a line.
+            if quote.is_some() || self.is_at_end || rest.len() as u64 > MAX_ROW_LENGTH {
+                return Ok(None);
+            }
             self.fill()?;
         }
-        let rest = &self.buffer[self.start..];
-        let before_quote = memchr::memchr(b'"', rest).unwrap_or(rest.len());
-        let Some(last) = memchr::memrchr(b'\n', &rest[..before_quote]) else { return Ok(None) };
-        let (text, line) = (rest[..=last].to_vec(), self.next_line);
-        self.start += text.len();
-        self.next_line += count_lines(&text);
-        Ok(Some((text, line)))
     }
 
     /// Reads more bytes.
@@ -155,4 +160,35 @@ fn split(core: &mut csv_core::Reader, input: &[u8], output: &mut Vec<u8>, ends: 
 
 fn count_lines(text: &[u8]) -> u64 {
     memchr::memchr_iter(b'\n', text).count() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_lines_near_a_quote_are_split_by_csv_core() {
+        let line = "1.5,2,text\n".repeat(3);
+        for n_before in [0, 1, 50_000] {
+            for n_after in [0, 50_000] {
+                let text = line.repeat(n_before) + "\"a\",b,c\n" + &line.repeat(n_after);
+                let mut splitter = Splitter::new(text.as_bytes(), b',');
+                let (mut lines, mut n_records, mut expected_line) = (String::new(), 0, 1);
+                loop {
+                    if let Some((text, first)) = splitter.next_lines().expect("it is in memory") {
+                        assert_eq!(first, expected_line);
+                        expected_line += count_lines(&text);
+                        lines += std::str::from_utf8(&text).expect("whole lines");
+                    } else if let Some(first) = splitter.next(&mut Record::default()).expect("it is valid") {
+                        assert_eq!(first, expected_line);
+                        expected_line += 1;
+                        n_records += 1;
+                    } else {
+                        break;
+                    }
+                }
+                assert!(n_records == 1 && lines == line.repeat(n_before + n_after), "{n_records} records");
+            }
+        }
+    }
 }
