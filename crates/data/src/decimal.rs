@@ -2,7 +2,35 @@
 
 /// Parses a number as [`f64::from_str`](std::str::FromStr) does, but faster.
 pub(crate) fn decimal(text: &[u8]) -> Option<f64> {
-    fast_float2::parse(text).ok()
+    short_decimal(text).or_else(|| fast_float2::parse(text).ok())
+}
+
+/// Powers of ten, which `f64` represents exactly.
+const POWERS: [f64; MAX_DIGITS + 1] =
+    [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+/// Whole numbers of so many digits are exact in `f64`.
+const MAX_DIGITS: usize = 15;
+
+/// Parses a number of few digits without an exponent, as most are. Its digits and its power of ten
+/// are exact, so that their quotient is rounded correctly.
+fn short_decimal(text: &[u8]) -> Option<f64> {
+    // Indices, because a processor cannot predict a branch on random signs.
+    let is_negative = usize::from(text.first() == Some(&b'-'));
+    let (sign, digits) = ([1.0, -1.0][is_negative], &text[is_negative..]);
+    if digits.len() > MAX_DIGITS + 1 {
+        return None;
+    }
+    let (mut whole, mut point) = (0i64, None);
+    for (i, byte) in digits.iter().enumerate() {
+        match byte {
+            b'0'..=b'9' => whole = 10 * whole + i64::from(byte - b'0'),
+            b'.' if point.is_none() => point = Some(i),
+            _ => return None,
+        }
+    }
+    let n_digits = digits.len() - usize::from(point.is_some());
+    let places = point.map_or(0, |point| digits.len() - 1 - point);
+    (1..=MAX_DIGITS).contains(&n_digits).then(|| sign * (whole as f64 / POWERS[places]))
 }
 
 /// The form of a field.

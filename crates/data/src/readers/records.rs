@@ -151,6 +151,17 @@ impl RecordBlock {
         if let BlockRecords::Split(_, records) = &self.records { records.len() } else { 0 }
     }
 
+    /// Returns a number that is not smaller than that of the records, if each has so many fields.
+    pub(crate) fn max_records(&self, n_fields: usize) -> usize {
+        match &self.records {
+            BlockRecords::Split(_, records) => records.len(),
+            // A blank line is no record, and each field takes a byte.
+            BlockRecords::Lines(_) => {
+                memchr::memchr_iter(b'\n', &self.text).count().min(self.text.len() / n_fields.max(1))
+            }
+        }
+    }
+
     fn push(&mut self, record: &Record, line: u64) {
         let BlockRecords::Split(fields, records) = &mut self.records else { return };
         let first = fields.len() as u32;
@@ -174,7 +185,7 @@ impl RecordBlock {
                 visit(Row { bytes, text, fields: &fields[start as usize..end as usize], line, has_quotes })
             }),
             BlockRecords::Lines(Lines { separator, first_line, expected: (expected, why), encoding, numbers }) => {
-                let has_only_text = text.is_some() && !bytes.contains(&0);
+                let has_only_text = text.is_some() && memchr::memchr(0, bytes).is_none();
                 let (mut fields, mut start, mut line) = (Vec::new(), 0, *first_line);
                 // The fields of a row with other numbers.
                 let mut own = Vec::new();
