@@ -4,7 +4,7 @@
 use chainrule_core::{BadRows, TextOptions};
 use csv::ByteRecord;
 
-use super::records::{Lines, RecordBlock, RowCheck, collect, wrong_field_count, wrong_number};
+use super::records::{Lines, RecordBlock, RowCheck, collect, wrong_field_count, wrong_number, check_is_empty};
 use super::splitter::Splitter;
 use super::text::{Beginning, TextSource, text_source};
 use super::{Input, Limits, READERS, Read, Reader, Record, Records, Required, TableContent};
@@ -133,13 +133,7 @@ impl Separated<'_> {
             return Err(wrong_field_count(fields.len(), self.why_expected(), expected));
         }
         if matches!(self.dialect.shape, Shape::EmptyLast { .. }) {
-            let last = fields[expected - 1].trim_ascii();
-            if !last.is_empty() {
-                return Err(format!(
-                    "the last field is {:?}, but in the first rows nothing stands after the last separator; name its column in the header",
-                    String::from_utf8_lossy(last)
-                ));
-            }
+            check_is_empty(&fields[expected - 1])?;
             fields.truncate(expected - 1);
         }
         if self.dialect.numbers != NumberFormat::Point {
@@ -174,16 +168,15 @@ impl Records for Separated<'_> {
     }
 
     fn next_block(&mut self, block: &mut RecordBlock) -> Result<bool, String> {
-        let is_plain = self.dialect.shape == Shape::Plain
-            && self.rows.bad_rows == BadRows::Error
-            && self.held.is_none();
-        if let Some(expected) = self.fields.filter(|_| is_plain)
+        let may_split_later = self.rows.bad_rows == BadRows::Error && self.held.is_none();
+        if let Some(expected) = self.fields.filter(|_| may_split_later)
             && let Some((text, first_line)) = self.splitter.next_lines()?
         {
-            let &Dialect { separator, numbers, .. } = &self.dialect;
+            let &Dialect { separator, numbers, shape, .. } = &self.dialect;
             let (separator, encoding) = (separator.byte(), self.rows.encoding);
             let expected = (expected, self.why_expected());
-            *block = RecordBlock::of_lines(text, Lines { separator, first_line, expected, encoding, numbers });
+            let has_empty_last = matches!(shape, Shape::EmptyLast { .. });
+            *block = RecordBlock::of_lines(text, Lines { separator, first_line, expected, encoding, has_empty_last, numbers });
             return Ok(true);
         }
         collect(self, block)
