@@ -5,7 +5,7 @@ use chainrule_core::{BadRows, TextOptions};
 use csv::ByteRecord;
 
 use super::records::{Lines, RecordBlock, RowCheck, collect, wrong_field_count, wrong_number, check_is_empty};
-use super::splitter::Splitter;
+use super::splitter::{Splitter, WholeLines};
 use super::text::{Beginning, TextSource, text_source};
 use super::{Input, Limits, READERS, Read, Reader, Record, Records, Required, TableContent};
 use crate::decimal::NumberFormat;
@@ -170,13 +170,14 @@ impl Records for Separated<'_> {
     fn next_block(&mut self, block: &mut RecordBlock) -> Result<bool, String> {
         let may_split_later = self.rows.bad_rows == BadRows::Error && self.held.is_none();
         if let Some(expected) = self.fields.filter(|_| may_split_later)
-            && let Some((text, first_line)) = self.splitter.next_lines()?
+            && let Some(WholeLines { text, first_line, n_lines }) = self.splitter.next_lines()?
         {
             let &Dialect { separator, numbers, shape, .. } = &self.dialect;
             let (separator, encoding) = (separator.byte(), self.rows.encoding);
             let expected = (expected, self.why_expected());
             let has_empty_last = matches!(shape, Shape::EmptyLast { .. });
-            *block = RecordBlock::of_lines(text, Lines { separator, first_line, expected, encoding, has_empty_last, numbers });
+            let lines = Lines { separator, first_line, n_lines, expected, encoding, has_empty_last, numbers };
+            *block = RecordBlock::of_lines(text, lines);
             return Ok(true);
         }
         collect(self, block)

@@ -88,6 +88,7 @@ pub(super) struct Lines {
     pub(super) separator: u8,
     /// The line of the first byte, from 1.
     pub(super) first_line: u64,
+    pub(super) n_lines: u64,
     /// The number of fields of each line, and a phrase for why.
     pub(super) expected: (usize, &'static str),
     pub(super) encoding: TextEncoding,
@@ -158,9 +159,7 @@ impl RecordBlock {
         match &self.records {
             BlockRecords::Split(_, records) => records.len(),
             // A blank line is no record, and each field takes a byte.
-            BlockRecords::Lines(_) => {
-                memchr::memchr_iter(b'\n', &self.text).count().min(self.text.len() / n_fields.max(1))
-            }
+            BlockRecords::Lines(lines) => (lines.n_lines as usize).min(self.text.len() / n_fields.max(1)),
         }
     }
 
