@@ -482,12 +482,17 @@ pub(crate) fn quoted(names: &[String]) -> String {
 
 /// Lists some names for an error.
 pub(crate) fn listed(names: &[String]) -> String {
+    listed_by(", ", names)
+}
+
+/// Like [`listed`], with another separator.
+pub(crate) fn listed_by(separator: &str, names: &[String]) -> String {
     let mut text = String::new();
     for (i, name) in names.iter().enumerate() {
         if text.len() > MAX_LIST_LENGTH {
             return text + &format!(" and {} more", names.len() - i);
         }
-        text += if i == 0 { "" } else { ", " };
+        text += if i == 0 { "" } else { separator };
         text += name;
     }
     text
