@@ -206,7 +206,8 @@ fn training_without_burn_matches_burns_backends() {
     ];
     let common = ["--data", "table.csv", "--set", "data.label=kind", "--set", "data.standardize=true"];
     for (number, way) in ways.iter().enumerate() {
-        let all = |backend| [&common[..], way, &["--precision", "f64", "--backend", backend]].concat();
+        let more = |backend| ["--precision", "f64", "--gradient", "closed-form", "--backend", backend];
+        let all = |backend| [&common[..], way, &more(backend)].concat();
         let [here, there] = ["cpu", cpu()].map(|backend| {
             let (_, summary) = run(folder.path(), &format!("table-{number}-{backend}"), &all(backend));
             assert_eq!((&summary["backend"], &summary["gradient"]), (&backend.into(), &"closed-form".into()));

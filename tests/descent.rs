@@ -421,7 +421,7 @@ fn evaluate_reports_weighted_and_unweighted_loss() {
     let folder = with_rare_flowers();
     let folder = folder.path();
     let summary = train_table(folder, &[&ON_RARE[..], &BALANCED].concat());
-    assert_eq!(summary["gradient"], "closed-form");
+    assert_eq!(summary["gradient"], "fused");
     let weights: Vec<f64> = serde_json::from_value(summary["class_weights"].clone()).unwrap();
     assert!(weights.len() == 3 && weights[0] < 0.6 && weights[1..].iter().all(|&weight| weight > 1.0), "{weights:?}");
     for (split, loss) in [("train", "train_loss"), ("validation", "validation_loss")] {

@@ -722,6 +722,19 @@ fn a_table_may_be_in_several_files_or_come_from_a_pipe() {
     let summary: Value =
         serde_json::from_slice(&std::fs::read(folder.path().join("pattern/summary.json")).unwrap()).unwrap();
     assert_eq!(summary["data"]["source"], "part-*", "{summary}");
+    // The same rows are held out, and each is named by its file and line.
+    let held_out = |out: &str| std::fs::read_to_string(folder.path().join(out).join("held_out.csv")).unwrap();
+    let (of_one, of_several) = (held_out("one"), held_out("pattern"));
+    assert_eq!(of_several.lines().next(), Some("file,row,line"));
+    assert_eq!(of_several.lines().count(), of_one.lines().count());
+    for (row, named) in of_one.lines().zip(of_several.lines()).skip(1) {
+        let row: usize = row.split(',').next().unwrap().parse().unwrap();
+        let (first, file) = [(0, "part-1.csv"), (70, "part-2.tsv"), (90, "part-3.csv")]
+            .into_iter()
+            .rfind(|(first, _)| *first <= row)
+            .unwrap();
+        assert_eq!(named, format!("{file},{},{}", row - first, row - first + 2));
+    }
     // The rows that were piped must come again.
     let arguments = ["evaluate", "pipe"];
     let (exit, _, stderr) = piped(folder.path(), &arguments, people.as_bytes());

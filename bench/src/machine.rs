@@ -19,6 +19,16 @@ pub(crate) fn peak_bytes() -> u64 {
     1024 * kilobytes.unwrap_or(0u64)
 }
 
+/// Returns the processor time of this process so far, in steps of 10 ms, or 0 if the system does not
+/// provide it.
+pub(crate) fn processor_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The name of the program, in parentheses, may have spaces. After it, fields 12 and 13 are the
+    // times in the program and in the system, in hundredths of a second.
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
+}
+
 /// Returns whether processes can be bound to processors. Some libraries have no setting for the
 /// number of threads, so the system must limit them.
 pub(crate) fn can_bind() -> bool {

@@ -11,6 +11,7 @@ mod machine;
 mod optimum;
 mod page;
 mod peers;
+mod reading;
 mod scale;
 mod turns;
 mod whole;
@@ -67,6 +68,13 @@ struct Options {
     /// MNIST8M.
     #[arg(long, value_name = "N,…", value_delimiter = ',', requires = "scale", default_values_t = [1_000_000, 2_000_000, 4_000_000, 8_000_000])]
     scale_images: Vec<u32>,
+    /// Measure only the reading of a table of numbers. It needs no backend: --features= builds without
+    /// one.
+    #[arg(long, conflicts_with_all = ["scale", "only", "write"])]
+    reading: bool,
+    /// Number of rows for --reading.
+    #[arg(long, value_name = "N", requires = "reading", default_value_t = 500_000, value_parser = clap::value_parser!(u32).range(1..))]
+    reading_rows: u32,
     /// Run one training of `--scale` in a separate process. Used internally.
     #[arg(long, hide = true, num_args = 3)]
     one_scale: Option<Vec<String>>,
@@ -76,6 +84,9 @@ struct Options {
     /// Answer turns as one of this project's engines. Used internally.
     #[arg(long, hide = true)]
     turns: bool,
+    /// Read a table in a separate process. Used internally.
+    #[arg(long, hide = true)]
+    one_reading: bool,
     /// Run one whole training in a separate process, to measure its memory. Used internally.
     #[arg(long, hide = true, num_args = 1.., allow_hyphen_values = true)]
     one: Option<Vec<String>>,
@@ -100,6 +111,7 @@ fn main() -> ExitCode {
         (Some(arguments), _) => return whole::one(arguments),
         (None, Some(arguments)) => return scale::one(arguments),
         (None, None) if options.turns => turns::answer(),
+        (None, None) if options.one_reading => reading::answer(),
         (None, None) => bench(&options),
     };
     match result {
@@ -191,6 +203,11 @@ fn bench(options: &Options) -> Result<()> {
     let threads = if all == 1 { vec![1] } else { vec![1, all] };
     if let Some(folder) = &options.scale {
         println!("{}", scale::measure(folder, &options.scale_images, &threads)?);
+        return Ok(());
+    }
+    if options.reading {
+        let (rows, rounds) = (options.reading_rows as usize, options.rounds.into());
+        println!("\n{}", reading::measure(rows, rounds, &threads, options.peers)?);
         return Ok(());
     }
     let read = |path: &str| TrainConfig::read(path.as_ref(), &[]).context("run this in the folder of the repository");

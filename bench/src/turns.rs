@@ -48,8 +48,8 @@ pub(crate) struct TrainingJob {
 
 /// The first answer of a process.
 #[derive(Serialize, Deserialize)]
-struct Version {
-    version: String,
+pub(crate) struct Version {
+    pub(crate) version: String,
 }
 
 /// The answer to a turn.
@@ -156,16 +156,19 @@ pub(crate) fn answer() -> Result<()> {
         None => Backend::built()?.pop().context("this build has no backend")?,
     };
     let engine = Engine::new(&config, &rows, job.classes, &backend, job.threads)?;
-    let send = |answer: String| {
-        let mut out = std::io::stdout().lock();
-        writeln!(out, "{answer}").and_then(|()| out.flush())
-    };
-    send(serde_json::to_string(&Version { version: String::new() })?)?;
+    send(&Version { version: String::new() })?;
     for line in lines {
         let (milliseconds, loss) = engine.epochs(line?.trim().parse()?)?;
-        send(serde_json::to_string(&Turn { milliseconds, loss, peak_bytes: peak_bytes() })?)?;
+        send(&Turn { milliseconds, loss, peak_bytes: peak_bytes() })?;
     }
     Ok(())
+}
+
+/// Sends an answer to the process that asked.
+pub(crate) fn send(answer: &impl Serialize) -> Result<()> {
+    let answer = serde_json::to_string(answer)?;
+    let mut out = std::io::stdout().lock();
+    Ok(writeln!(out, "{answer}").and_then(|()| out.flush())?)
 }
 
 #[cfg(test)]

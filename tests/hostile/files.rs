@@ -43,7 +43,7 @@ fn read(what: &str, path: &Path) -> Result<(), String> {
                 .map_err(|error| error.to_string())
         }
         "about" => Request::Folder(path.to_owned())
-            .summarize_tables(chainrule_core::TextOptions::default())
+            .summarize_tables(chainrule_core::TextOptions::default(), 1 << 30)
             .map(drop)
             .map_err(|error| error.to_string()),
         "table" => {

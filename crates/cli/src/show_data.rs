@@ -73,10 +73,10 @@ pub(crate) fn data(options: &DataOptions) -> Result<u8> {
         (None, false) => Request::from(options.data.source.as_deref().unwrap_or("auto")),
     };
     let text = options.text.or(TextOptions::default());
-    if let Some(inspected) = request.summarize_tables(text)? {
+    let resident_bytes = DataConfig::default().resident_bytes;
+    if let Some(inspected) = request.summarize_tables(text, resident_bytes)? {
         let tables = inspected.files.into_iter().map(|(file, about)| AboutTableFile { file, about }).collect();
         let UnusedFiles { files, left_out } = inspected.unused.clone();
-        let resident_bytes = DataConfig::default().resident_bytes;
         // A summary can be made of any table, a recipe only of one that fits into memory.
         let recipe = request.learn_recipe(options.label.as_deref(), text, resident_bytes);
         let (recipe, problem) = match recipe {

@@ -16,3 +16,15 @@ impl Display for DataFile {
         write!(f, "{} with SHA-256 {}", self.name, self.sha256)
     }
 }
+
+/// A row that was held out for validation, and where it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldOutRow<'a> {
+    /// The file, if the table has several.
+    pub file: Option<&'a str>,
+    /// The number of the row in its file, from 0. It counts all rows below the header.
+    pub row: u32,
+    /// The line of the row in its file, from 1; in a file without lines the number of the row, from
+    /// 1.
+    pub line: u32,
+}

@@ -17,7 +17,7 @@
 //! - [`EarlyStopping`]: the rule that ends a run. It can also be applied to a finished history,
 //!   with another patience.
 //! - [`Certificate`]: a proven bound on the distance to the minimum.
-//! - [`DataFile`]: a data file that a run used. [`UnusedFiles`]: the files in a data folder that it
+//! - [`DataFile`]: a data file that a run used. [`HeldOutRow`]: a row for validation. [`UnusedFiles`]: the files in a data folder that it
 //!   did not use.
 //! - [`escape_controls`], [`one_line`], [`pluralize`], [`nearest`] and others: text for messages.
 
@@ -54,7 +54,7 @@ pub use config::{
     Optimizer, OptimumConfig, Precision, Schedule, ShuffleConfig, Solver,
 };
 pub use content_error::ContentError;
-pub use data_file::DataFile;
+pub use data_file::{DataFile, HeldOutRow};
 pub use early_stopping::{EarlyStopping, StoppingDecision};
 pub use engine_kind::{Abilities, EngineKind, MissingAbility};
 pub use features::{FeatureKind, FeatureLayout, Features, NO_LEVEL};

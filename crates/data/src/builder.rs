@@ -115,7 +115,8 @@ impl TablePart {
     /// # Errors
     /// Returns what is wrong with a record, with line and column.
     pub(crate) fn parse(block: &RecordBlock, header: &[String], chosen: &ColumnIndices) -> Result<Self, String> {
-        let columns = chosen.features.iter().map(|_| ColumnPart::default()).collect();
+        let n = block.max_records(header.len());
+        let columns = chosen.features.iter().map(|_| ColumnPart::with_capacity(n)).collect();
         let mut part =
             Self { columns, labels: Positions::default(), groups: Positions::default(), lines: RowLines::default() };
         block.each(|row| part.add(&row, header, chosen).map_err(|problem| format!("line {}{problem}", row.line)))?;
@@ -135,7 +136,7 @@ impl TablePart {
         let mut fields = batch.columns.iter();
         let features = chosen.are_texts.iter().zip(fields.by_ref());
         let columns = features.map(|(&is_text, fields)| {
-            let mut cells = ColumnPart::default();
+            let mut cells = ColumnPart::with_capacity(batch.n_rows);
             (0..batch.n_rows).for_each(|row| push_value(&**fields, row, is_text, &mut cells));
             cells
         });

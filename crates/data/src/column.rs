@@ -160,6 +160,11 @@ fn uncentred(stored: f32, centre: f64) -> f64 {
 }
 
 impl ColumnPart {
+    /// Creates a part with space for so many cells.
+    pub(crate) fn with_capacity(n: usize) -> Self {
+        Self { stored: Vec::with_capacity(n), texts: None }
+    }
+
     /// Appends a cell that is no text.
     pub(crate) fn push(&mut self, cell: Cell) {
         self.stored.push(cell.to_stored());

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use chainrule_core::{Class, Schema, TrainConfig};
+use chainrule_core::{Class, HeldOutRow, Schema, TrainConfig};
 
 use crate::provenance::{schema_of_images, schema_of_tables, unused_message};
+use crate::table::TableFile;
 use crate::{
     Counts, Data, DataError, Holdout, Images, Origin, PictureMode, PictureRequest, Provenance, RawTables,
     RecipeOptions, RecipeSource, Request, Rows, TableRequest, Tables, find_tables, find_with,
@@ -12,13 +13,23 @@ use crate::{
 
 /// The validation rows that were held out from a table.
 #[derive(Clone, Debug)]
-pub struct HeldOut(Rows);
+pub struct HeldOut {
+    rows: Rows,
+    files: Vec<TableFile>,
+}
 
 impl HeldOut {
-    /// Iterates over the rows: the number of each row in its file, from 0 and without the header,
-    /// and its line, from 2.
-    pub fn rows(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
-        (0..self.0.len()).map(|row| (self.0.stored_index(row) as u32, self.0.line(row).unwrap_or_default()))
+    /// Iterates over the rows.
+    pub fn rows(&self) -> impl Iterator<Item = HeldOutRow<'_>> + '_ {
+        (0..self.rows.len()).map(|row| {
+            let (file, index) = self.rows.index_in_file(row).unwrap_or_default();
+            let TableFile { name, read_as, .. } = &self.files[file];
+            HeldOutRow {
+                file: (self.files.len() > 1).then_some(name),
+                row: read_as.skipped.position_in_file(index) as u32,
+                line: self.rows.line(row).unwrap_or_default(),
+            }
+        })
     }
 }
 
@@ -95,7 +106,9 @@ impl Dataset {
     /// Returns the rows that were held out from the file of the training rows.
     pub fn held_out(&self) -> Option<HeldOut> {
         match self {
-            Self::Tables(tables) if tables.is_held_out => Some(HeldOut(tables.parts[1].rows.clone())),
+            Self::Tables(tables) if tables.is_held_out => {
+                Some(HeldOut { rows: tables.parts[1].rows.clone(), files: tables.files.clone() })
+            }
             _ => None,
         }
     }

@@ -1,10 +1,36 @@
 //! The written forms of numbers: `3.14`, `3,14`, `1.234,5`.
 
-use std::borrow::Cow;
-
 /// Parses a number as [`f64::from_str`](std::str::FromStr) does, but faster.
 pub(crate) fn decimal(text: &[u8]) -> Option<f64> {
-    fast_float2::parse(text).ok()
+    short_decimal(text).or_else(|| fast_float2::parse(text).ok())
+}
+
+/// Powers of ten, which `f64` represents exactly.
+const POWERS: [f64; MAX_DIGITS + 1] =
+    [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+/// Whole numbers of so many digits are exact in `f64`.
+const MAX_DIGITS: usize = 15;
+
+/// Parses a number of few digits without an exponent, as most are. Its digits and its power of ten
+/// are exact, so that their quotient is rounded correctly.
+fn short_decimal(text: &[u8]) -> Option<f64> {
+    // Indices, because a processor cannot predict a branch on random signs.
+    let is_negative = usize::from(text.first() == Some(&b'-'));
+    let (sign, digits) = ([1.0, -1.0][is_negative], &text[is_negative..]);
+    if digits.len() > MAX_DIGITS + 1 {
+        return None;
+    }
+    let (mut whole, mut point) = (0i64, None);
+    for (i, byte) in digits.iter().enumerate() {
+        match byte {
+            b'0'..=b'9' => whole = 10 * whole + i64::from(byte - b'0'),
+            b'.' if point.is_none() => point = Some(i),
+            _ => return None,
+        }
+    }
+    let n_digits = digits.len() - usize::from(point.is_some());
+    let places = point.map_or(0, |point| digits.len() - 1 - point);
+    (1..=MAX_DIGITS).contains(&n_digits).then(|| sign * (whole as f64 / POWERS[places]))
 }
 
 /// The form of a field.
@@ -107,47 +133,62 @@ pub(crate) enum NumberFormat {
 }
 
 impl NumberFormat {
-    /// Returns the field with a decimal point. A field that is no number is returned unchanged.
+    /// Appends the field with a decimal point. A field that is no number is not changed.
     ///
     /// # Errors
     /// Fails if the field may be one number or another.
-    pub(crate) fn with_point(self, field: &[u8]) -> Result<Cow<'_, [u8]>, String> {
-        let same = Ok(Cow::Borrowed(field));
-        // Most fields end the search here.
-        if self == Self::Point || !field.iter().any(|byte| matches!(byte, b',' | b'.')) {
-            return same;
+    pub(crate) fn append_with_point(self, field: &[u8], text: &mut Vec<u8>) -> Result<(), String> {
+        let mark = memchr::memchr2(b',', b'.', field).filter(|_| self != Self::Point);
+        let Some(mark) = mark else {
+            text.extend_from_slice(field);
+            return Ok(());
+        };
+        // Most numbers need no more than this.
+        if matches!(self, Self::Comma { .. }) && is_simple(field, mark) {
+            text.extend_from_slice(&field[..mark]);
+            text.push(b'.');
+            text.extend_from_slice(&field[mark + 1..]);
+            return Ok(());
         }
         let trimmed = field.trim_ascii();
         let shown = || String::from_utf8_lossy(trimmed);
         let form = Form::of(trimmed);
-        let Self::Comma { has_groups } = self else {
-            return match form.has_comma() {
-                true => Err(format!(
+        let digits = trimmed.iter().filter(|&&byte| byte != b'.');
+        let number = digits.map(|&byte| if byte == b',' { b'.' } else { byte });
+        match (form, self) {
+            (form, Self::Unknown) if form.has_comma() => {
+                return Err(format!(
                     "{:?} may have a decimal comma, and no number before it shows whether; set data.decimal to \"comma\" or \"point\"",
                     shown()
-                )),
-                false => same,
-            };
-        };
-        let number = || {
-            let digits = trimmed.iter().filter(|&&byte| byte != b'.');
-            digits.map(|&byte| if byte == b',' { b'.' } else { byte }).collect::<Vec<u8>>()
-        };
-        match form {
-            Form::Comma | Form::CommaOrGroup | Form::PointsThenComma => Ok(Cow::Owned(number())),
-            Form::PointOrGroup | Form::PointGroups if has_groups => Ok(Cow::Owned(number())),
-            Form::PointOrGroup => Err(format!(
-                "{0:?} may be {1} or {0}, since the decimal comma is used; data.decimal = \"comma\" reads it as {1}",
-                shown(),
-                String::from_utf8_lossy(&number())
-            )),
-            Form::Point => Err(format!(
-                "{:?} has a decimal point, but the numbers of this file have a decimal comma; correct it, or set data.decimal to \"point\"",
-                shown()
-            )),
-            _ => same,
+                ));
+            }
+            (Form::Comma | Form::CommaOrGroup | Form::PointsThenComma, Self::Comma { .. })
+            | (Form::PointOrGroup | Form::PointGroups, Self::Comma { has_groups: true }) => text.extend(number),
+            (Form::PointOrGroup, Self::Comma { .. }) => {
+                return Err(format!(
+                    "{0:?} may be {1} or {0}, since the decimal comma is used; data.decimal = \"comma\" reads it as {1}",
+                    shown(),
+                    String::from_utf8_lossy(&number.collect::<Vec<u8>>())
+                ));
+            }
+            (Form::Point, Self::Comma { .. }) => {
+                return Err(format!(
+                    "{:?} has a decimal point, but the numbers of this file have a decimal comma; correct it, or set data.decimal to \"point\"",
+                    shown()
+                ));
+            }
+            _ => text.extend_from_slice(field),
         }
+        Ok(())
     }
+}
+
+/// Returns whether a field is a sign, digits, a comma at this place and more digits.
+fn is_simple(field: &[u8], comma: usize) -> bool {
+    let (whole, fraction) = (&field[..comma], &field[comma + 1..]);
+    let whole = whole.strip_prefix(b"-").or(whole.strip_prefix(b"+")).unwrap_or(whole);
+    let are_digits = |text: &[u8]| text.iter().all(u8::is_ascii_digit);
+    field[comma] == b',' && !fraction.is_empty() && are_digits(whole) && are_digits(fraction)
 }
 
 #[cfg(test)]

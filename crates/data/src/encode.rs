@@ -7,7 +7,7 @@ use chainrule_core::{ABSENT, Categorical, Encoding, Numeric, Recipe, pluralize};
 
 use crate::cells::{Cell, Cells, are_missing, bits_of, missing_numbers};
 use crate::days::days;
-use crate::learn::{level_of_number, levels_of_number, no_date};
+use crate::learn::{level_of_number, levels_of_number, no_date, shortened};
 use crate::same_number::same_number;
 use crate::table::{missing_value, no_number};
 
@@ -179,7 +179,7 @@ impl Encoder {
                         let level = column.level(cells, stored);
                         if is_new(&of.encoding, &level) {
                             if unseen.rows == 0 {
-                                unseen.example = level.into_owned();
+                                unseen.example = shortened(&level);
                             }
                             unseen.rows += 1;
                         }

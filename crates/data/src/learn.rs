@@ -13,7 +13,7 @@ use crate::column::Column as CellColumn;
 use crate::days::days;
 use crate::same_number::same_number;
 use crate::spread::{MIN_SCALE, Spread};
-use crate::table::sorted_labels;
+use crate::table::{listed_by, sorted_labels};
 
 /// What a recipe may be told.
 #[derive(Clone, Debug, PartialEq)]
@@ -115,7 +115,8 @@ pub(crate) fn learn(table: &Cells, rows: &[u32], options: &RecipeOptions) -> Res
     if recipe.columns.is_empty() {
         let why: Vec<String> =
             recipe.left_out.iter().map(|LeftOut { name, why }| format!("{name:?} is left out: {why}")).collect();
-        return Err(format!("no feature column is left; {}; data.columns can give a column its kind", why.join("; ")));
+        let why = listed_by("; ", &why);
+        return Err(format!("no feature column is left; {why}; data.columns can give a column its kind"));
     }
     Ok(recipe)
 }
@@ -272,6 +273,13 @@ fn hash(text: &str) -> u64 {
     hasher.finish()
 }
 
+/// Shortens a text of a file for people.
+pub(crate) fn shortened(text: &str) -> String {
+    const MOST: usize = 40;
+    let shown: String = text.chars().take(MOST).collect();
+    if shown.len() < text.len() { shown + "…" } else { shown }
+}
+
 /// A column with its statistics.
 struct Column<'a> {
     table: &'a Cells,
@@ -363,7 +371,7 @@ impl Column<'_> {
     /// The first of some texts in the order of characters, whatever the order of the rows.
     fn example(&self, is_one: impl Fn(&str) -> bool) -> String {
         let texts = self.statistics.present().map(|(text, _)| self.text(text));
-        texts.filter(|text| is_one(text)).min().unwrap_or_default().to_owned()
+        texts.filter(|text| is_one(text)).min().map(shortened).unwrap_or_default()
     }
 
     /// Returns whether a column of numbers numbers the rows: all are different whole numbers, and
@@ -525,5 +533,5 @@ pub(crate) fn levels_of_number(number: f64) -> impl Iterator<Item = String> {
 }
 
 pub(crate) fn no_date(text: &str) -> String {
-    format!("{text:?} is no ISO date such as 2026-11-29 or 2026-11-29T12:30:00")
+    format!("{:?} is no ISO date such as 2026-11-29 or 2026-11-29T12:30:00", shortened(text))
 }

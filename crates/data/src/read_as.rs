@@ -40,6 +40,10 @@ pub struct Skipped {
     /// The number of readable rows before each.
     #[serde(skip)]
     pub(crate) positions: Vec<u32>,
+    /// Whether rows should be left out, but the format has none that cannot be read. A value of
+    /// another kind than its column's is an error then.
+    #[serde(skip)]
+    pub(crate) has_no_effect: bool,
 }
 
 /// How many problems of rows are kept.
@@ -72,9 +76,16 @@ impl ReadAs {
         (!parts.is_empty()).then(|| format!("read as: {}", parts.join("; ")))
     }
 
-    /// Returns the sentence about rows that were left out, if any.
+    /// Returns the sentence about rows that were left out, or could not be, if there is something to
+    /// say.
     pub fn skipped_message(&self) -> Option<String> {
-        let Skipped { rows, first, .. } = &self.skipped;
+        let Skipped { rows, first, has_no_effect, .. } = &self.skipped;
+        if *has_no_effect {
+            return Some(format!(
+                "data.bad_rows = \"skip\" has no effect on {}: a value that is not of its column's kind is an error",
+                self.format
+            ));
+        }
         if *rows == 0 {
             return None;
         }

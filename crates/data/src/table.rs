@@ -17,7 +17,7 @@ use std::io::Read;
 
 use serde::Serialize;
 
-use chainrule_core::{ColumnKind, ContentError, MAX_ABS_VALUE, TextOptions, pluralize};
+use chainrule_core::{ColumnKind, ContentError, DataConfig, MAX_ABS_VALUE, TextOptions, pluralize};
 
 use crate::builder::{ColumnIndices, TableBuilder, TablePart};
 use crate::cells::{Cells, FileRows, MISSING, Unit};
@@ -25,7 +25,9 @@ use crate::decimal::{Form, decimal};
 use crate::header::Names;
 use crate::in_order::convert_in_order;
 use crate::read_as::ReadAs;
-use crate::readers::{Batches, Field, Fields, Input, OpenTable, Record, RecordBlock, Records, Required, TableContent};
+use crate::readers::{
+    Batches, Field, Fields, Input, Limits, OpenTable, Record, RecordBlock, Records, Required, TableContent,
+};
 
 /// The selection of columns.
 #[derive(Clone, Copy, Debug, Default)]
@@ -106,7 +108,7 @@ impl Table {
     /// # Errors
     /// Fails if these are not valid names.
     pub(crate) fn header(input: Input, options: TextOptions, max_bytes: u64) -> Result<Vec<String>, ContentError> {
-        Ok(header(&mut OpenTable::new(input, options, max_bytes)?.content)?.names)
+        Ok(header(&mut OpenTable::new(input, options, Limits::of_rows(max_bytes))?.content)?.names)
     }
 
     /// Returns the number of rows.
@@ -181,12 +183,14 @@ impl TableSummary {
     /// # Errors
     /// As [`read`](Self::read).
     pub fn read_with(reader: impl Read, options: TextOptions) -> Result<Self, ContentError> {
-        Self::read_input(Input::within(reader, u64::MAX), options)
+        let memory = DataConfig::default().resident_bytes;
+        Self::read_input(Input::within(reader, memory), options, memory)
     }
 
-    /// As [`read_with`](Self::read_with).
-    pub(crate) fn read_input(input: Input, options: TextOptions) -> Result<Self, ContentError> {
-        let mut table = OpenTable::new(input, options, u64::MAX)?;
+    /// As [`read_with`](Self::read_with). `memory` limits what is in memory of a file that is not read
+    /// line by line.
+    pub(crate) fn read_input(input: Input, options: TextOptions, memory: u64) -> Result<Self, ContentError> {
+        let mut table = OpenTable::new(input, options, Limits::of_summary(memory))?;
         let Names { names: header, notes } = header(&mut table.content)?;
         let mut columns: Vec<ColumnCounts> = header.iter().map(|name| ColumnCounts::new(name)).collect();
         let rows = match &mut table.content {
@@ -360,7 +364,7 @@ impl<'a> TableReader<'a> {
     /// # Errors
     /// Returns what is wrong, with line and column.
     pub(crate) fn add(&mut self, name: String, input: Input) -> Result<(), ContentError> {
-        let mut open = OpenTable::new(input, self.columns.text, self.max_bytes)?;
+        let mut open = OpenTable::new(input, self.columns.text, Limits::of_rows(self.max_bytes))?;
         let Names { names, notes } = header(&mut open.content)?;
         let (unit, kinds) = (open.content.unit(), open.content.kinds());
         let (header, chosen, rows) = match &mut self.table {
@@ -478,12 +482,17 @@ pub(crate) fn quoted(names: &[String]) -> String {
 
 /// Lists some names for an error.
 pub(crate) fn listed(names: &[String]) -> String {
+    listed_by(", ", names)
+}
+
+/// Like [`listed`], with another separator.
+pub(crate) fn listed_by(separator: &str, names: &[String]) -> String {
     let mut text = String::new();
     for (i, name) in names.iter().enumerate() {
         if text.len() > MAX_LIST_LENGTH {
             return text + &format!(" and {} more", names.len() - i);
         }
-        text += if i == 0 { "" } else { ", " };
+        text += if i == 0 { "" } else { separator };
         text += name;
     }
     text

@@ -250,10 +250,16 @@ fn unused_tables(folder: &Path, used: impl IntoIterator<Item = PathBuf>) -> Unus
 
 impl Request {
     /// Describes each table that a training would read. Returns `None` if the request names images.
+    /// A table may be larger than `resident_bytes`, but of a compressed Parquet file, a page or a
+    /// batch, at most this is in memory.
     ///
     /// # Errors
     /// Fails if a table cannot be read or is not a table.
-    pub fn summarize_tables(&self, text: TextOptions) -> Result<Option<TableSummaries>, DataError> {
+    pub fn summarize_tables(
+        &self,
+        text: TextOptions,
+        resident_bytes: u64,
+    ) -> Result<Option<TableSummaries>, DataError> {
         let Some(path) = self.path().filter(|path| are_tables(path)) else { return Ok(None) };
         let (paths, unused) = match path.is_dir() {
             false => (table_files(&path)?, UnusedFiles::default()),
@@ -265,7 +271,8 @@ impl Request {
             }
         };
         let about = |path: PathBuf| {
-            let about = TableSummary::read_input(Input::of_file(open(&path)?, u64::MAX), text);
+            let input = Input::of_file(open(&path)?, resident_bytes);
+            let about = TableSummary::read_input(input, text, resident_bytes);
             Ok((
                 path.display().to_string(),
                 about.map_err(|problem| DataError::Table { path, problem: problem.to_string() })?,

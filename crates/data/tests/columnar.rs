@@ -5,13 +5,14 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_array::types::{Int8Type, Int32Type};
 use arrow_array::{ArrayRef, DictionaryArray, Float64Array, Int64Array, RecordBatch, RecordBatchOptions, StringArray};
 use arrow_ipc::writer::{DictionaryHandling, FileWriter, IpcWriteOptions, StreamWriter};
-use chainrule_core::{ColumnKind, Preprocessing, Recipe, TextOptions, WhyLeftOut};
+use chainrule_core::{BadRows, ColumnKind, Preprocessing, Recipe, TextOptions, WhyLeftOut};
 use chainrule_data::readers::{READERS, Reader};
 use chainrule_data::table::{Columns, Table, TableSummary};
 use chainrule_data::{Holdout, RecipeOptions, RecipeSource, Request, TableRequest, Tables, input_files, sha256};
@@ -120,8 +121,63 @@ fn a_summary_counts_what_that_of_the_csv_file_counts() {
         assert_eq!(packed.read_as.facts.remove(0).is, "gzip", "{name}");
         assert_eq!(packed, about);
         let request = Request::Folder(fixture(name));
-        assert_eq!(request.summarize_tables(TextOptions::default()).unwrap().unwrap().files[0].1, about, "{name}");
+        assert_eq!(
+            request.summarize_tables(TextOptions::default(), 1 << 30).unwrap().unwrap().files[0].1,
+            about,
+            "{name}"
+        );
     }
+}
+
+#[test]
+fn a_summary_holds_a_part_of_a_file_in_memory() {
+    const MEMORY: u64 = 2 << 20;
+    let folder = tempfile::tempdir().unwrap();
+    let summary = |bytes: &[u8]| {
+        let path = folder.path().join("table");
+        std::fs::write(&path, bytes).unwrap();
+        let about = Request::Folder(path).summarize_tables(TextOptions::default(), MEMORY);
+        about.map(|about| about.unwrap().files[0].1.rows).map_err(|problem| problem.to_string())
+    };
+    let packed = |bytes: &[u8]| {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    };
+    let batch = |n: i64| {
+        let column = Arc::new((0..n).map(|i| i.wrapping_mul(0x1e37_79b9_7f4a_7c15)).collect::<Int64Array>());
+        RecordBatch::try_from_iter([("a", column as ArrayRef)]).unwrap()
+    };
+    // Small parts: a page has 1 MiB, a batch 800 kB. All have 3.2 MB.
+    let parts: Vec<RecordBatch> = (0..4).map(|_| batch(100_000)).collect();
+    let [columns, messages] = [parquet(&parts), stream(&parts)];
+    assert!(columns.len().min(messages.len()) as u64 > MEMORY);
+    for bytes in [&columns, &messages, &packed(&messages)] {
+        assert_eq!(summary(bytes), Ok(400_000));
+    }
+    // Parts that are too large.
+    let refused = |bytes: &[u8], expected: &str| {
+        let problem = summary(bytes).unwrap_err();
+        assert!(problem.contains(expected) && problem.lines().count() == 1, "{problem}");
+    };
+    refused(
+        &packed(&columns),
+        "more than the 2097152 bytes that data.resident_bytes allows in memory; unpack it, so that",
+    );
+    let large = stream(&[batch(400_000)]);
+    for bytes in [&large, &packed(&large)] {
+        refused(bytes, "after row 0: a message has more than the 2097152 bytes");
+    }
+    // Dictionaries of 900 kB each: the first four replace each other, those of the last grow.
+    let dictionary = |numbers: Range<usize>| {
+        let texts: Vec<String> = numbers.map(|i| format!("{i:>900}")).collect();
+        let column: DictionaryArray<Int32Type> = texts.iter().map(|text| Some(text.as_str())).collect();
+        RecordBatch::try_from_iter([("a", Arc::new(column) as ArrayRef)]).unwrap()
+    };
+    let replaced = stream(&[0, 1, 2, 3].map(|i| dictionary(1000 * i..1000 * (i + 1))));
+    assert_eq!(summary(&replaced), Ok(4000));
+    let grown = stream(&[0, 1, 2, 3].map(|i| dictionary(0..1000 * (i + 1))));
+    refused(&grown, "the set of its dictionaries has more than the 2097152 bytes");
 }
 
 /// Reads a table with the label `y`, without some columns.
@@ -265,6 +321,15 @@ fn files_stored_by_rows_and_by_columns_are_one_table() {
     assert_eq!(tables.parts[0].rows.len(), 8);
     let formats: Vec<_> = tables.files.iter().map(|file| file.read_as.format).collect();
     assert_eq!(formats, ["CSV", "Parquet", "Arrow", "CSV"]);
+    assert_eq!(tables.notes(), ["no rows are held out; validation figures are those of the training rows"]);
+    let skipping = TextOptions { bad_rows: BadRows::Skip, ..TextOptions::default() };
+    let tables = Tables::read(&path, &TableRequest { text: skipping, ..request }).unwrap();
+    let about = |note: &&String| note.contains("has no effect on");
+    let notes = tables.notes();
+    let notes: Vec<&String> = notes.iter().filter(about).collect();
+    let [of_parquet, of_arrow] = notes[..] else { panic!("{notes:?}") };
+    assert!(of_parquet.contains("data.bad_rows = \"skip\" has no effect on Parquet: a value that"), "{of_parquet}");
+    assert!(of_arrow.contains("has no effect on Arrow"), "{of_arrow}");
 }
 
 fn parquet(batches: &[RecordBatch]) -> Vec<u8> {

@@ -3,9 +3,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use chainrule_core::{BadRows, Decimal, Encoding, Recipe, Separator, TextEncoding, TextOptions};
+use std::path::PathBuf;
+
+use chainrule_core::{BadRows, Decimal, Encoding, HeldOutRow, Recipe, Separator, TextEncoding, TextOptions};
 use chainrule_data::table::{Columns, Table, TableSummary};
-use chainrule_data::{ReadAs, RecipeOptions, RowBuffer};
+use chainrule_data::{Dataset, Holdout, ReadAs, RecipeOptions, RecipeSource, RowBuffer, TableRequest, Tables};
 use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
@@ -268,6 +270,68 @@ fn random_cells_are_read_back_or_refused() {
     assert!(read_back > 1500, "{read_back}");
 }
 
+/// Lines without quotes are split without `csv-core`. A quote in the first row is the only
+/// difference here.
+#[test]
+fn lines_are_split_as_csv_core_splits_them() {
+    let words = [
+        "3,14",
+        "-0,5",
+        "1.234,5",
+        "1,234",
+        "1.234",
+        "1.234.567",
+        "12",
+        "+,5",
+        "1,",
+        ",",
+        "1,2e3",
+        " 2,5 ",
+        "1,2,3",
+        "1.5",
+        "a",
+        "",
+        "NA",
+        "x y",
+        "é,1",
+        "1\0",
+    ];
+    let mut n_by_outcome = [0; 2];
+    for seed in 0..2000 {
+        let mut random = SmallRng::seed_from_u64(seed);
+        let separator = *[Separator::Semicolon, Separator::Tab].choose(&mut random).unwrap();
+        // Rare words are those of which most are errors.
+        let n_words = if random.random_range(0..3) == 0 { words.len() } else { 8 };
+        let decimal = [None, Some(Decimal::Comma), Some(Decimal::Point)].choose(&mut random).copied().unwrap();
+        let text = TextOptions {
+            separator: Some(separator),
+            decimal,
+            encoding: Some(TextEncoding::Utf8),
+            header: Some(true),
+            ..TextOptions::default()
+        };
+        let separator = ["\t", ";"][usize::from(separator == Separator::Semicolon)];
+        // A separator at the line ends.
+        let last = if random.random_range(0..3) == 0 { separator } else { "" };
+        let mut lines = String::new();
+        for _ in 0..random.random_range(1..6) {
+            let n_fields = if random.random_range(0..20) == 0 { 2 } else { 3 };
+            let fields = (0..n_fields).map(|_| *words[..n_words].choose(&mut random).unwrap());
+            lines += &(fields.collect::<Vec<_>>().join(separator) + last);
+            lines += if random.random_range(0..20) == 0 { " x" } else { "" };
+            lines += ["\n", "\n\n"].choose(&mut random).unwrap();
+        }
+        let of = |label: &str| {
+            let first = [["a", "b", "y"], ["1", "2", label]].map(|fields| fields.join(separator) + last + "\n");
+            told((first.concat() + &lines).as_bytes(), text)
+        };
+        let found = of("u");
+        n_by_outcome[usize::from(found.is_ok())] += 1;
+        assert_eq!(found, of("\"u\""), "seed {seed}: {lines}");
+    }
+    assert!(n_by_outcome.iter().all(|n| *n > 400), "{n_by_outcome:?}");
+}
+
 /// Reads the content. Returns the names and the cells, or the error.
 fn told(content: &[u8], text: TextOptions) -> Result<(Vec<String>, Vec<Vec<String>>), String> {
     let table = read_with(content, text)?;
@@ -454,6 +518,52 @@ fn bad_rows_are_counted_and_named() {
     let numbers: Vec<usize> = (0..3).map(|row| input.number_in_file(row)).collect();
     assert_eq!(numbers, [0, 5, 6]);
     assert_eq!(input.rows.line(1), Some(7));
+}
+
+#[test]
+fn held_out_rows_have_their_file_and_their_number_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = ["a.csv", "b.csv"].map(|name| folder.path().join(name));
+    // Every third row is bad. `a` is the number of the row in its file.
+    let content = |rows: usize| {
+        let row = |i: usize| format!("{i},{}{}\n\n", ["u", "v"][i % 2], if i % 3 == 1 { ",w" } else { "" });
+        "a,y\n".to_owned() + &(0..rows).map(row).collect::<String>()
+    };
+    for (file, rows) in files.iter().zip([40, 50]) {
+        std::fs::write(file, content(rows)).unwrap();
+    }
+    let held_out = |path: PathBuf, text: TextOptions| {
+        let request = TableRequest {
+            label: Some("y".to_owned()),
+            ignored: Vec::new(),
+            group: None,
+            text,
+            recipe: RecipeSource::Model(Recipe::of_numbers(&["a".to_owned()])),
+            classes: None,
+            holdout: Some(Holdout { fraction: 0.5, seed: 1 }),
+            resident_bytes: 1 << 20,
+        };
+        let tables = Tables::read(&path, &request).unwrap();
+        let numbers = (0..tables.parts[1].rows.len())
+            .map(|row| tables.parts[1].rows.row(row, &mut RowBuffer::default()).unwrap()[0] as u32);
+        let (numbers, data) = (numbers.collect::<Vec<_>>(), Dataset::Tables(tables));
+        let rows = data.held_out().unwrap();
+        let rows = rows.rows().map(|HeldOutRow { file, row, line }| (file.map(str::to_owned), row, line));
+        rows.zip(numbers).collect::<Vec<_>>()
+    };
+    let skipping = TextOptions { bad_rows: BadRows::Skip, ..TextOptions::default() };
+    let of_both = held_out(std::env::join_paths(&files).unwrap().into(), skipping);
+    let [a, b] = files.each_ref().map(|file| file.display().to_string());
+    assert_eq!(of_both.len(), 31);
+    for file in [&a, &b] {
+        assert!(of_both.iter().filter(|(row, _)| row.0.as_ref() == Some(file)).count() > 5);
+    }
+    for ((file, row, line), number) in of_both {
+        assert_eq!((row, line), (number, 2 * number + 2), "{file:?}");
+    }
+    for ((file, row, line), number) in held_out(files[0].clone(), skipping) {
+        assert_eq!((file, row, line), (None, number, 2 * number + 2));
+    }
 }
 
 #[test]

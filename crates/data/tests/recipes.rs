@@ -66,6 +66,38 @@ fn becomes(name: &str, values: &[&str]) -> String {
 }
 
 #[test]
+fn messages_have_a_readable_length_whatever_the_file_has() {
+    let is_short = |message: &str| assert!(message.chars().count() < 1000, "{message}");
+    // Found by fuzzing: a long text beside a number.
+    let long = "\u{1e}".repeat(100_000);
+    let mixed = ["1", "2", "3", "4", "5", "6", "7", &long];
+    is_short(&becomes("x", &mixed));
+    let expected = format!("such as {:?};", "\u{1e}".repeat(40) + "…");
+    assert!(becomes("x", &mixed).contains(&expected), "{}", becomes("x", &mixed));
+    // A level that no training row has, and a text instead of a date.
+    let recipe = read(&column("x", &["a", "b", "a", "b", "a", "b", "a", "b"]), options()).recipe;
+    let tables = read_with(&column("x", &["a", "b", &long, "a"]), &request(RecipeSource::Model(recipe))).unwrap();
+    let messages: Vec<String> = tables.parts[0].unseen.iter().filter_map(Unseen::message).collect();
+    assert!(messages.len() == 1 && messages[0].contains("such as"), "{messages:?}");
+    is_short(&messages[0]);
+    let dates = RecipeOptions { kinds: [("x".to_owned(), ColumnKind::Date)].into(), ..options() };
+    let problem = read_with(&column("x", &["2024-01-01", &long]), &request(RecipeSource::Learn(dates))).unwrap_err();
+    assert!(problem.contains("is no ISO date"), "{problem}");
+    is_short(&problem);
+    // Many columns that are left out.
+    let row = |value: &str, label: &str| format!("{}{label}\n", format!("{value},").repeat(5000));
+    let names: String = (0..5000).map(|j| format!("n{j},")).collect();
+    let content = format!("{names}y\n{}{}{}{}", row("1", "u"), row("1", "v"), row("1", "u"), row("1", "v"));
+    let problem =
+        read_with(&content, &request(RecipeSource::Learn(options()))).map(|tables| tables.recipe).unwrap_err();
+    assert!(
+        problem.contains("\"n1\" is left out: it is the same") && problem.contains(" more; data.columns"),
+        "{problem}"
+    );
+    is_short(&problem);
+}
+
+#[test]
 fn values_decide_what_a_column_becomes() {
     let check = |values: [&str; 8], expected: &str| assert_eq!(becomes("x", &values), expected, "{values:?}");
     check(["1", "2", "2", "4", "1", "2", "3", "4"], "a number");

@@ -239,11 +239,6 @@ fn invalid_class_weights_are_refused() {
             &["each of the 2 classes, in the order of data.classes"],
         ),
         ("logistic", &[two, "objective.class_weights=[3]"], &["use names: { 2 = 3.0, 3 = 1.0 }, or"]),
-        (
-            "softmax",
-            &["objective.class_weights=balanced", "descent.gradient=fused"],
-            &["descent.gradient = \"fused\"", "objective.class_weights", "use auto"],
-        ),
         ("softmax", &["objective.class_weight=balanced"], &["did you mean objective.class_weights?"]),
     ];
     for (kind, sets, expected) in cases {

@@ -9,7 +9,7 @@ use csv::ByteRecord;
 
 use super::records::RowCheck;
 use super::text::{Beginning, TextSource, text_source};
-use super::{Input, Read, Reader, Record, Records, Required, TableContent};
+use super::{Input, Limits, Read, Reader, Record, Records, Required, TableContent};
 use crate::dialect::encoding;
 use crate::header::is_missing;
 use crate::read_as::{Fact, ReadAs};
@@ -49,10 +49,10 @@ impl Reader for Arff {
     }
 }
 
-fn read<'a>(mut input: Input<'a>, options: TextOptions, max_bytes: u64) -> Result<TableContent<'a>, String> {
+fn read<'a>(mut input: Input<'a>, options: TextOptions, limits: Limits) -> Result<TableContent<'a>, String> {
     let beginning = Beginning::read(&mut input);
     let (encoding, of_encoding) = encoding(beginning.sample(), options.encoding)?;
-    let source = BufReader::new(text_source(beginning, input, encoding, max_bytes));
+    let source = BufReader::new(text_source(beginning, input, encoding, limits.file));
     let rows = RowCheck::new(encoding, options.bad_rows);
     let (attributes, facts, kinds) = (Vec::new(), vec![of_encoding], Vec::new());
     let mut records =

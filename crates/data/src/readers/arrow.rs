@@ -12,7 +12,7 @@ use arrow_schema::{Schema, SchemaRef};
 use chainrule_core::one_line;
 
 use super::arrow_types::{Compression, Projection, Rows, decompress, guarded, unsupported};
-use super::{Batch, Batches, Input, Read, Reader, TableContent};
+use super::{Batch, Batches, Input, Limits, Read, Reader, TableContent};
 use crate::checksum::CheckedSource;
 use crate::foreign::is_arrow_stream;
 use crate::read_as::{Fact, ReadAs};
@@ -50,7 +50,7 @@ impl Reader for Arrow {
 
     fn read(&self) -> Read {
         // The text options have no effect: the columns have types.
-        Read::Table(|input, _, max_bytes| Ok(TableContent::Batches(Box::new(Table::open(input, max_bytes)?))))
+        Read::Table(|input, _, limits| Ok(TableContent::Batches(Box::new(Table::open(input, limits)?))))
     }
 }
 
@@ -59,10 +59,12 @@ impl Reader for Arrow {
 struct Table<'a> {
     source: CheckedSource<BufReader<Input<'a>>>,
     is_file: bool,
-    max_bytes: usize,
+    /// The largest number of bytes of a message, and of all dictionaries.
+    max_bytes: u64,
     schema: SchemaRef,
-    /// The values that columns refer to.
+    /// The values that columns refer to, and the bytes of each dictionary.
     dictionaries: HashMap<i64, ArrayRef>,
+    dictionary_bytes: HashMap<i64, u64>,
     projection: Projection,
     rows: Rows,
     /// The number of batches so far.
@@ -77,14 +79,15 @@ struct Message {
 }
 
 impl<'a> Table<'a> {
-    fn open(input: Input<'a>, max_bytes: u64) -> Result<Self, String> {
+    fn open(input: Input<'a>, limits: Limits) -> Result<Self, String> {
         let is_file = input.beginning().starts_with(MAGIC);
         let mut table = Self {
-            source: CheckedSource::new(BufReader::new(input), max_bytes),
+            source: CheckedSource::new(BufReader::new(input), limits.file),
             is_file,
-            max_bytes: usize::try_from(max_bytes).unwrap_or(usize::MAX),
+            max_bytes: limits.memory,
             schema: Schema::empty().into(),
             dictionaries: HashMap::new(),
+            dictionary_bytes: HashMap::new(),
             projection: Projection::default(),
             rows: Rows::default(),
             n_batches: 0,
@@ -117,9 +120,18 @@ impl<'a> Table<'a> {
 
     /// Reads exactly so many bytes.
     fn take(&mut self, count: u64) -> Result<Vec<u8>, String> {
+        self.check_size("a message", count)?;
         let mut bytes = Vec::new();
         (&mut self.source).take(count).read_to_end(&mut bytes).map_err(|problem| problem.to_string())?;
         if (bytes.len() as u64) < count { Err("it is truncated".to_owned()) } else { Ok(bytes) }
+    }
+
+    /// Checks that so many bytes may be in memory.
+    fn check_size(&self, what: &str, bytes: u64) -> Result<(), String> {
+        if bytes > self.max_bytes {
+            return Err(format!("{what} has more than the {} bytes that data.resident_bytes allows in memory", self.max_bytes));
+        }
+        Ok(())
     }
 
     fn length(&mut self) -> Result<[u8; 4], String> {
@@ -164,6 +176,10 @@ impl<'a> Table<'a> {
             }
             MessageHeader::DictionaryBatch => {
                 let batch = message.header_as_dictionary_batch().ok_or("a dictionary has no description")?;
+                let before = if batch.isDelta() { self.dictionary_bytes.get(&batch.id()).copied() } else { None };
+                let bytes = before.unwrap_or_default() + body.len() as u64;
+                self.dictionary_bytes.insert(batch.id(), bytes);
+                self.check_size("the set of its dictionaries", self.dictionary_bytes.values().sum())?;
                 read_dictionary(&body, batch, &self.schema, &mut self.dictionaries, &message.version())
                     .map_err(|problem| problem.to_string())?;
             }
@@ -176,7 +192,9 @@ impl<'a> Table<'a> {
     fn end(&mut self) -> Result<(), String> {
         self.is_at_end = true;
         let mut rest = Vec::new();
-        self.source.read_to_end(&mut rest).map_err(|problem| problem.to_string())?;
+        let limit = self.max_bytes.saturating_add(1);
+        (&mut self.source).take(limit).read_to_end(&mut rest).map_err(|problem| problem.to_string())?;
+        self.check_size("its footer", rest.len() as u64)?;
         if !self.is_file {
             return if rest.is_empty() { Ok(()) } else { Err("bytes follow the end of the stream".to_owned()) };
         }
@@ -195,7 +213,7 @@ impl<'a> Table<'a> {
 
 impl Message {
     /// Decompresses the body, so that no decoder of the library is needed.
-    fn unpacked(mut self, limit: usize) -> Result<Self, String> {
+    fn unpacked(mut self, limit: u64) -> Result<Self, String> {
         let message = root_as_message(&self.header).map_err(|problem| problem.to_string())?;
         let batch = message.header_as_record_batch();
         let batch = batch.or_else(|| message.header_as_dictionary_batch().and_then(|batch| batch.data()));
@@ -220,8 +238,8 @@ impl Message {
                 let bytes = match i64::from_le_bytes(*size) {
                     UNPACKED => packed,
                     size => {
-                        let left = limit.saturating_sub(body.len());
-                        let size = usize::try_from(size).ok().filter(|size| *size <= left);
+                        let left = limit.saturating_sub(body.len() as u64);
+                        let size = usize::try_from(size).ok().filter(|size| *size as u64 <= left);
                         let size = size.ok_or("a buffer is larger than data.resident_bytes allows in memory")?;
                         unpacked = decompress(compression, packed, size)?;
                         if unpacked.len() != size {

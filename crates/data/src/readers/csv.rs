@@ -1,14 +1,13 @@
 //! CSV (RFC 4180) in all its dialects: commas, semicolons, tabs or bars, any of the usual
 //! encodings.
 
-use std::borrow::Cow;
-
 use chainrule_core::{BadRows, TextOptions};
+use csv::ByteRecord;
 
-use super::records::{Lines, RecordBlock, RowCheck, collect, wrong_field_count};
-use super::splitter::Splitter;
+use super::records::{Lines, RecordBlock, RowCheck, collect, wrong_field_count, wrong_number, check_is_empty};
+use super::splitter::{Splitter, WholeLines};
 use super::text::{Beginning, TextSource, text_source};
-use super::{Input, READERS, Read, Reader, Record, Records, Required, TableContent};
+use super::{Input, Limits, READERS, Read, Reader, Record, Records, Required, TableContent};
 use crate::decimal::NumberFormat;
 use crate::dialect::{Dialect, Shape};
 use crate::foreign::is_foreign;
@@ -49,15 +48,15 @@ impl Reader for Csv {
     }
 }
 
-/// Returns the records of a text of at most `max_bytes`, as its dialect and the options say.
+/// Returns the records of a text, as its dialect and the options say.
 pub(super) fn separated<'a>(
     mut input: Input<'a>,
     options: TextOptions,
-    max_bytes: u64,
+    limits: Limits,
 ) -> Result<TableContent<'a>, String> {
     let beginning = Beginning::read(&mut input);
     let dialect = Dialect::of(beginning.sample(), &options)?;
-    let source = text_source(beginning, input, dialect.encoding, max_bytes);
+    let source = text_source(beginning, input, dialect.encoding, limits.file);
     let splitter = Splitter::new(source, dialect.separator.byte());
     let rows = RowCheck::new(dialect.encoding, options.bad_rows);
     let records = Separated { splitter, dialect, rows, line: 1, fields: None, held: None };
@@ -134,31 +133,18 @@ impl Separated<'_> {
             return Err(wrong_field_count(fields.len(), self.why_expected(), expected));
         }
         if matches!(self.dialect.shape, Shape::EmptyLast { .. }) {
-            let last = fields[expected - 1].trim_ascii();
-            if !last.is_empty() {
-                return Err(format!(
-                    "the last field is {:?}, but in the first rows nothing stands after the last separator; name its column in the header",
-                    String::from_utf8_lossy(last)
-                ));
-            }
+            check_is_empty(&fields[expected - 1])?;
             fields.truncate(expected - 1);
         }
         if self.dialect.numbers != NumberFormat::Point {
-            let mut changed = None;
+            let (mut own, mut text) = (ByteRecord::with_capacity(fields.as_slice().len(), expected), Vec::new());
             for (i, field) in fields.iter().enumerate() {
-                let own = self.dialect.numbers.with_point(field).map_err(|problem| format!("field {}: {problem}", i + 1))?;
-                if let Cow::Owned(own) = own {
-                    changed.get_or_insert_with(Vec::new).push((i, own));
-                }
+                text.clear();
+                let appended = self.dialect.numbers.append_with_point(field, &mut text);
+                appended.map_err(|problem| wrong_number(i, &problem))?;
+                own.push_field(&text);
             }
-            if let Some(changed) = changed {
-                let mut changed = changed.into_iter().peekable();
-                let all = fields.iter().enumerate().map(|(i, field)| match changed.next_if(|(at, _)| *at == i) {
-                    Some((_, own)) => Cow::Owned(own),
-                    None => Cow::Borrowed(field),
-                });
-                *fields = all.collect::<Vec<_>>().into();
-            }
+            *fields = own;
         }
         Ok(())
     }
@@ -182,16 +168,16 @@ impl Records for Separated<'_> {
     }
 
     fn next_block(&mut self, block: &mut RecordBlock) -> Result<bool, String> {
-        let is_plain = self.dialect.shape == Shape::Plain
-            && self.dialect.numbers == NumberFormat::Point
-            && self.rows.bad_rows == BadRows::Error
-            && self.held.is_none();
-        if let Some(expected) = self.fields.filter(|_| is_plain)
-            && let Some((text, first_line)) = self.splitter.next_lines()?
+        let may_split_later = self.rows.bad_rows == BadRows::Error && self.held.is_none();
+        if let Some(expected) = self.fields.filter(|_| may_split_later)
+            && let Some(WholeLines { text, first_line, n_lines }) = self.splitter.next_lines()?
         {
-            let (separator, encoding) = (self.dialect.separator.byte(), self.rows.encoding);
+            let &Dialect { separator, numbers, shape, .. } = &self.dialect;
+            let (separator, encoding) = (separator.byte(), self.rows.encoding);
             let expected = (expected, self.why_expected());
-            *block = RecordBlock::of_lines(text, Lines { separator, first_line, expected, encoding });
+            let has_empty_last = matches!(shape, Shape::EmptyLast { .. });
+            let lines = Lines { separator, first_line, n_lines, expected, encoding, has_empty_last, numbers };
+            *block = RecordBlock::of_lines(text, lines);
             return Ok(true);
         }
         collect(self, block)

@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use chainrule_core::{ContentError, DataKind, TextOptions};
+use chainrule_core::{BadRows, ContentError, DataKind, TextOptions};
 
 use crate::foreign;
 use crate::idx::IdxImages;
@@ -50,7 +50,7 @@ pub trait Reader: Sync {
 /// The content of a format, with the function that reads it.
 #[derive(Clone, Copy)]
 pub enum Read {
-    /// A table of at most the given number of bytes.
+    /// A table within limits.
     Table(ReadTable),
     /// Images of one size, light ink on a background of 0, of at most the given number of bytes.
     Images(fn(Input, u64) -> Result<IdxImages, ContentError>),
@@ -59,7 +59,29 @@ pub enum Read {
 }
 
 /// Opens a table. The options say what is known of its text.
-pub type ReadTable = for<'a> fn(Input<'a>, TextOptions, u64) -> Result<TableContent<'a>, String>;
+pub type ReadTable = for<'a> fn(Input<'a>, TextOptions, Limits) -> Result<TableContent<'a>, String>;
+
+/// The limits of what is read of a table.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The largest number of bytes of the file, decompressed.
+    pub file: u64,
+    /// The largest number of these bytes that the reader holds at a time. It concerns formats that
+    /// are not read line by line.
+    pub memory: u64,
+}
+
+impl Limits {
+    /// The limits of a table whose rows are kept in memory.
+    pub(crate) fn of_rows(max_bytes: u64) -> Self {
+        Self { file: max_bytes, memory: max_bytes }
+    }
+
+    /// The limits of a table whose rows are not kept.
+    pub(crate) fn of_summary(memory: u64) -> Self {
+        Self { file: u64::MAX, memory }
+    }
+}
 
 /// The content of an open table.
 pub enum TableContent<'a> {
@@ -123,14 +145,17 @@ pub fn sniff(beginning: &[u8]) -> Option<&'static dyn Reader> {
 pub(crate) struct OpenTable<'a> {
     pub(crate) content: TableContent<'a>,
     compression: Option<&'static str>,
+    bad_rows: BadRows,
 }
 
 impl<'a> OpenTable<'a> {
-    /// Opens a table of at most `max_bytes`.
-    pub(crate) fn new(input: Input<'a>, options: TextOptions, max_bytes: u64) -> Result<Self, ContentError> {
+    /// Opens a table.
+    pub(crate) fn new(input: Input<'a>, options: TextOptions, limits: Limits) -> Result<Self, ContentError> {
         let compression = input.compression();
         match sniff(input.beginning()).map(Reader::read) {
-            Some(Read::Table(read)) => Ok(Self { content: read(input, options, max_bytes)?, compression }),
+            Some(Read::Table(read)) => {
+                Ok(Self { content: read(input, options, limits)?, compression, bad_rows: options.bad_rows })
+            }
             _ => Err(foreign::no_table(input.beginning()).into()),
         }
     }
@@ -142,6 +167,8 @@ impl<'a> OpenTable<'a> {
             TableContent::Batches(batches) => batches.read_as(),
         };
         let mut read_as = ReadAs { notes, ..of_content };
+        read_as.skipped.has_no_effect =
+            matches!(self.content, TableContent::Batches(_)) && self.bad_rows == BadRows::Skip;
         let fact = |is: &str| Fact {
             what: "compression",
             is: is.to_owned(),

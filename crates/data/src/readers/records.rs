@@ -5,6 +5,7 @@ use csv::ByteRecord;
 
 use crate::cells::is_marked;
 use crate::days::days;
+use crate::decimal::NumberFormat;
 use crate::header::is_missing;
 use crate::read_as::{ReadAs, Skipped};
 use crate::table::number;
@@ -88,9 +89,13 @@ pub(super) struct Lines {
     pub(super) separator: u8,
     /// The line of the first byte, from 1.
     pub(super) first_line: u64,
+    pub(super) n_lines: u64,
     /// The number of fields of each line, and a phrase for why.
     pub(super) expected: (usize, &'static str),
     pub(super) encoding: TextEncoding,
+    /// Whether the last of these fields is empty and no column.
+    pub(super) has_empty_last: bool,
+    pub(super) numbers: NumberFormat,
 }
 
 impl Default for BlockRecords {
@@ -150,6 +155,15 @@ impl RecordBlock {
         if let BlockRecords::Split(_, records) = &self.records { records.len() } else { 0 }
     }
 
+    /// Returns a number that is not smaller than that of the records, if each has so many fields.
+    pub(crate) fn max_records(&self, n_fields: usize) -> usize {
+        match &self.records {
+            BlockRecords::Split(_, records) => records.len(),
+            // A blank line is no record, and each field takes a byte.
+            BlockRecords::Lines(lines) => (lines.n_lines as usize).min(self.text.len() / n_fields.max(1)),
+        }
+    }
+
     fn push(&mut self, record: &Record, line: u64) {
         let BlockRecords::Split(fields, records) = &mut self.records else { return };
         let first = fields.len() as u32;
@@ -172,38 +186,97 @@ impl RecordBlock {
                 let &SplitRecord { fields: Range { start, end }, line, has_quotes } = record;
                 visit(Row { bytes, text, fields: &fields[start as usize..end as usize], line, has_quotes })
             }),
-            BlockRecords::Lines(Lines { separator, first_line, expected: (expected, why), encoding }) => {
-                let has_only_text = text.is_some() && !bytes.contains(&0);
-                let (mut fields, mut start, mut line) = (Vec::new(), 0, *first_line);
-                for end in memchr::memchr2_iter(*separator, b'\n', bytes) {
-                    let is_line_end = bytes[end] == b'\n';
-                    let is_blank = is_line_end && fields.is_empty() && start == end;
-                    if !is_blank {
-                        fields.push(start as u32..end as u32);
-                    }
-                    start = end + 1;
-                    if is_line_end && !is_blank {
-                        let row = Row { bytes, text, fields: &fields, line, has_quotes: false };
-                        if !has_only_text {
-                            check_text(row.iter(), *encoding).map_err(|problem| bad_row(line, &problem))?;
-                        }
-                        if fields.len() != *expected {
-                            return Err(bad_row(line, &wrong_field_count(fields.len(), why, *expected)));
-                        }
-                        visit(row)?;
-                        fields.clear();
-                    }
-                    line += u64::from(is_line_end);
-                }
-                Ok(())
-            }
+            BlockRecords::Lines(lines) => lines.each(bytes, text, visit),
         }
+    }
+}
+
+impl Lines {
+    /// Calls `visit` with the record of each line that is not blank.
+    fn each(
+        &self,
+        bytes: &[u8],
+        text: Option<&str>,
+        mut visit: impl FnMut(Row) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let has_only_text = text.is_some() && memchr::memchr(0, bytes).is_none();
+        let (mut fields, mut start, mut line) = (Vec::new(), 0, self.first_line);
+        // The fields of a row with a decimal comma.
+        let mut own = Vec::new();
+        for end in memchr::memchr2_iter(self.separator, b'\n', bytes) {
+            let is_line_end = bytes[end] == b'\n';
+            let is_blank = is_line_end && fields.is_empty() && start == end;
+            if !is_blank {
+                fields.push(start as u32..end as u32);
+            }
+            start = end + 1;
+            if is_line_end && !is_blank {
+                self.check(bytes, &fields, has_only_text).map_err(|problem| bad_row(line, &problem))?;
+                if self.has_empty_last {
+                    fields.pop();
+                }
+                if self.numbers == NumberFormat::Point {
+                    visit(Row { bytes, text, fields: &fields, line, has_quotes: false })?;
+                } else {
+                    own.clear();
+                    self.with_points(bytes, &mut fields, &mut own).map_err(|problem| bad_row(line, &problem))?;
+                    let text = std::str::from_utf8(&own).ok();
+                    visit(Row { bytes: &own, text, fields: &fields, line, has_quotes: false })?;
+                }
+                fields.clear();
+            }
+            line += u64::from(is_line_end);
+        }
+        Ok(())
+    }
+
+    /// Checks the fields of a row as they are in the file.
+    fn check(&self, bytes: &[u8], fields: &[Range<u32>], has_only_text: bool) -> Result<(), String> {
+        let field = |field: &Range<u32>| &bytes[field.start as usize..field.end as usize];
+        if !has_only_text {
+            check_text(fields.iter().map(field), self.encoding)?;
+        }
+        let (expected, why) = self.expected;
+        if fields.len() != expected {
+            return Err(wrong_field_count(fields.len(), why, expected));
+        }
+        match fields.last() {
+            Some(last) if self.has_empty_last => check_is_empty(field(last)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Appends the fields with decimal points to `own`. `fields` are then their places there.
+    fn with_points(&self, bytes: &[u8], fields: &mut [Range<u32>], own: &mut Vec<u8>) -> Result<(), String> {
+        for (i, field) in fields.iter_mut().enumerate() {
+            let (start, place) = (own.len() as u32, field.start as usize..field.end as usize);
+            self.numbers.append_with_point(&bytes[place], own).map_err(|problem| wrong_number(i, &problem))?;
+            *field = start..own.len() as u32;
+        }
+        Ok(())
     }
 }
 
 /// Says that a row has more or fewer fields than expected, and why these are expected.
 pub(super) fn wrong_field_count(found: usize, why: &str, expected: usize) -> String {
     format!("{}, but {why} {expected}", pluralize(found, "field"))
+}
+
+/// Checks that nothing stands after the last separator.
+pub(super) fn check_is_empty(last: &[u8]) -> Result<(), String> {
+    let last = last.trim_ascii();
+    if last.is_empty() {
+        return Ok(());
+    }
+    Err(format!(
+        "the last field is {:?}, but in the first rows nothing stands after the last separator; name its column in the header",
+        String::from_utf8_lossy(last)
+    ))
+}
+
+/// Says which field has a number that cannot be read.
+pub(super) fn wrong_number(field: usize, problem: &str) -> String {
+    format!("field {}: {problem}", field + 1)
 }
 
 /// The error of a bad row.

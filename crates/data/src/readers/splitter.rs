@@ -27,6 +27,14 @@ pub(super) struct Splitter<R> {
     ends: Vec<usize>,
 }
 
+/// Lines without quotes.
+pub(super) struct WholeLines {
+    pub(super) text: Vec<u8>,
+    /// The line of the first byte, from 1.
+    pub(super) first_line: u64,
+    pub(super) n_lines: u64,
+}
+
 /// The size of a record.
 struct Size {
     read: usize,
@@ -91,22 +99,29 @@ impl<R: Read> Splitter<R> {
         }
     }
 
-    /// Takes whole lines without quotes, and returns them with the line of their first byte.
-    /// Returns `None` at the end, or if a quote comes first.
+    /// Takes whole lines without quotes. Returns `None` at the end, or if a quote comes first.
     ///
     /// # Errors
     /// Fails if the text cannot be read.
-    pub(super) fn next_lines(&mut self) -> Result<Option<(Vec<u8>, u64)>, String> {
-        if self.start == self.buffer.len() && !self.is_at_end {
+    pub(super) fn next_lines(&mut self) -> Result<Option<WholeLines>, String> {
+        loop {
+            let rest = &self.buffer[self.start..];
+            let quote = memchr::memchr(b'"', rest);
+            if let Some(last) = memchr::memrchr(b'\n', &rest[..quote.unwrap_or(rest.len())]) {
+                // Little is left, so that leaving it costs less than copying the lines.
+                let left = self.buffer.split_off(self.start + last + 1);
+                let mut text = std::mem::replace(&mut self.buffer, left);
+                text.drain(..std::mem::take(&mut self.start));
+                let (first_line, n_lines) = (self.next_line, count_lines(&text));
+                self.next_line += n_lines;
+                return Ok(Some(WholeLines { text, first_line, n_lines }));
+            }
+            // The buffer ends within a line.
+            if quote.is_some() || self.is_at_end || rest.len() as u64 > MAX_ROW_LENGTH {
+                return Ok(None);
+            }
             self.fill()?;
         }
-        let rest = &self.buffer[self.start..];
-        let before_quote = memchr::memchr(b'"', rest).unwrap_or(rest.len());
-        let Some(last) = memchr::memrchr(b'\n', &rest[..before_quote]) else { return Ok(None) };
-        let (text, line) = (rest[..=last].to_vec(), self.next_line);
-        self.start += text.len();
-        self.next_line += count_lines(&text);
-        Ok(Some((text, line)))
     }
 
     /// Reads more bytes.
@@ -155,4 +170,36 @@ fn split(core: &mut csv_core::Reader, input: &[u8], output: &mut Vec<u8>, ends: 
 
 fn count_lines(text: &[u8]) -> u64 {
     memchr::memchr_iter(b'\n', text).count() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_lines_near_a_quote_are_split_by_csv_core() {
+        let line = "1.5,2,text\n".repeat(3);
+        for n_before in [0, 1, 50_000] {
+            for n_after in [0, 50_000] {
+                let text = line.repeat(n_before) + "\"a\",b,c\n" + &line.repeat(n_after);
+                let mut splitter = Splitter::new(text.as_bytes(), b',');
+                let (mut lines, mut n_records, mut expected_line) = (String::new(), 0, 1);
+                loop {
+                    if let Some(whole) = splitter.next_lines().expect("it is in memory") {
+                        let WholeLines { text, first_line, n_lines } = whole;
+                        assert_eq!((first_line, n_lines), (expected_line, count_lines(&text)));
+                        expected_line += n_lines;
+                        lines += std::str::from_utf8(&text).expect("whole lines");
+                    } else if let Some(first) = splitter.next(&mut Record::default()).expect("it is valid") {
+                        assert_eq!(first, expected_line);
+                        expected_line += 1;
+                        n_records += 1;
+                    } else {
+                        break;
+                    }
+                }
+                assert!(n_records == 1 && lines == line.repeat(n_before + n_after), "{n_records} records");
+            }
+        }
+    }
 }

@@ -1,7 +1,7 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use chainrule_core::{ContentError, History, Parameters, Preprocessing, TrainConfig, one_line};
+use chainrule_core::{ContentError, HeldOutRow, History, Parameters, Preprocessing, TrainConfig, one_line};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -27,10 +27,18 @@ const FILES: [&str; 6] = [CONFIG, MANIFEST, HISTORY, MODEL, HELD_OUT, SUMMARY];
 const HISTORY: &str = "history.json";
 /// The rows of a table that were held out for validation.
 const HELD_OUT: &str = "held_out.csv";
-/// The first line of [`HELD_OUT`].
-const HELD_OUT_HEADER: &str = "row,line\n";
+/// The first line of [`HELD_OUT`], with one file and with several.
+const HELD_OUT_HEADERS: [&str; 2] = ["row,line\n", "file,row,line\n"];
 /// The file that a diverged training leaves instead of a model and a summary.
 const DIVERGED: &str = "diverged.json";
+
+/// Returns a field of a CSV file, in quotes if it needs them.
+fn csv_field(text: &str) -> String {
+    match text.contains([',', '"', '\n', '\r']) || text.trim() != text {
+        true => format!("\"{}\"", text.replace('"', "\"\"")),
+        false => text.to_owned(),
+    }
+}
 
 /// The folder kind of a run. Its marker file is the manifest.
 pub(crate) const RUN: FolderKind = FolderKind {
@@ -186,16 +194,18 @@ impl RunFolder {
         self.write(MODEL, &write_weights(parameters, self.config().descent().precision, preprocessing))
     }
 
-    /// Writes `held_out.csv`, which lists the rows of a table that are held out for validation: the
-    /// number of each row from 0, not counting the header, and its line in the file.
-    /// [`finish`](Self::finish) seals it.
+    /// Writes `held_out.csv`, which lists the rows of a table that are held out for validation. If
+    /// there are several files, all rows have theirs. [`finish`](Self::finish) seals it.
     ///
     /// # Errors
     /// Fails if the file cannot be written.
-    pub fn write_held_out(&self, rows: impl IntoIterator<Item = (u32, u32)>) -> Result<(), RunError> {
-        let mut text = HELD_OUT_HEADER.to_owned();
-        for (row, line) in rows {
-            writeln!(text, "{row},{line}").expect("writing to a String cannot fail");
+    pub fn write_held_out<'a>(&self, rows: impl IntoIterator<Item = HeldOutRow<'a>>) -> Result<(), RunError> {
+        let mut rows = rows.into_iter().peekable();
+        let has_files = rows.peek().is_some_and(|row| row.file.is_some());
+        let mut text = HELD_OUT_HEADERS[usize::from(has_files)].to_owned();
+        for HeldOutRow { file, row, line } in rows {
+            let file = file.map(|file| csv_field(file) + ",").unwrap_or_default();
+            writeln!(text, "{file}{row},{line}").expect("writing to a String cannot fail");
         }
         self.write(HELD_OUT, text.as_bytes())
     }
@@ -392,7 +402,7 @@ pub(crate) fn deletable_files(folder: &Path) -> Result<Vec<PathBuf>, RunError> {
     let is_sealed = |name: &str, bytes: &[u8]| match &summary {
         Some(summary) => summary.files.get(name) == Some(&sha256(bytes)),
         None if name == MODEL => read_parameters(bytes).is_ok(),
-        None if name == HELD_OUT => bytes.starts_with(HELD_OUT_HEADER.as_bytes()),
+        None if name == HELD_OUT => HELD_OUT_HEADERS.iter().any(|header| bytes.starts_with(header.as_bytes())),
         None => serde_json::from_slice::<History>(bytes).is_ok(),
     };
     let belongs = |name: &str, bytes: &[u8]| match name {

@@ -13,7 +13,7 @@ use parquet::arrow::{ProjectionMask, parquet_to_arrow_field_levels};
 use parquet::basic::Type;
 
 use super::arrow_types::{Projection, Rows, guarded, unsupported};
-use super::{Batch, Batches, Input, Read, Reader, TableContent};
+use super::{Batch, Batches, Input, Limits, Read, Reader, TableContent};
 use crate::read_as::{Fact, ReadAs};
 use pages::{RowGroup, compression};
 use source::Source;
@@ -49,7 +49,7 @@ impl Reader for Parquet {
 
     fn read(&self) -> Read {
         // The text options have no effect: the columns have types.
-        Read::Table(|input, _, max_bytes| Ok(TableContent::Batches(Box::new(Table::open(input, max_bytes)?))))
+        Read::Table(|input, _, limits| Ok(TableContent::Batches(Box::new(Table::open(input, limits)?))))
     }
 }
 
@@ -58,7 +58,8 @@ struct Table {
     source: Arc<Source>,
     sha256: String,
     metadata: ArrowReaderMetadata,
-    max_bytes: u64,
+    /// The largest number of bytes of a page.
+    max_page: u64,
     projection: Projection,
     /// The next row group, and the one that is being read.
     next_group: usize,
@@ -76,8 +77,8 @@ struct OpenGroup {
 const MAX_FIXED: i32 = 32;
 
 impl Table {
-    fn open(input: Input, max_bytes: u64) -> Result<Self, String> {
-        let (source, sha256) = Source::read(input, max_bytes).map_err(|problem| problem.to_string())?;
+    fn open(input: Input, limits: Limits) -> Result<Self, String> {
+        let (source, sha256) = Source::read(input, limits).map_err(|problem| problem.to_string())?;
         let metadata = guarded(|| {
             headers::check_footer(&source)?;
             ArrowReaderMetadata::load(&source, ArrowReaderOptions::new()).map_err(|problem| problem.to_string())
@@ -87,7 +88,7 @@ impl Table {
             source: Arc::new(source),
             sha256,
             metadata,
-            max_bytes,
+            max_page: limits.memory,
             projection: Projection::default(),
             next_group: 0,
             group: None,
@@ -111,7 +112,7 @@ impl Table {
         let levels = parquet_to_arrow_field_levels(schema, mask, fields).map_err(|problem| problem.to_string())?;
         let left = usize::try_from(group.num_rows()).map_err(|_| "a row group has a negative number of rows")?;
         let (source, metadata) = (Arc::clone(&self.source), Arc::clone(metadata));
-        let group = RowGroup::new(source, metadata, self.next_group, self.max_bytes);
+        let group = RowGroup::new(source, metadata, self.next_group, self.max_page);
         let n = self.projection.rows_at_a_time();
         let reader = ParquetRecordBatchReader::try_new_with_row_groups(&levels, &group, n, None);
         Ok(OpenGroup { reader: reader.map_err(|problem| problem.to_string())?, left })

@@ -120,6 +120,9 @@ impl Pages {
         while self.next.is_none() && self.position < self.end {
             let header = page_header(&self.source, self.position, self.end).map_err(ParquetError::General)?;
             self.position += header.length + header.page_length;
+            if header.page_length.max(header.unpacked as u64) > self.max_bytes as u64 {
+                return Err(damaged("a page has more bytes than data.resident_bytes allows in memory"));
+            }
             self.next = (!header.is_index).then_some(header.unpacked);
         }
         Ok(())
@@ -130,9 +133,6 @@ impl Pages {
         let Some(compression) = self.compression else { return Ok(page.clone()) };
         let (start, packed) = page.split_at_checked(plain).ok_or_else(|| damaged("a page is too short"))?;
         let left = size.checked_sub(plain).ok_or_else(|| damaged("a page is too short"))?;
-        if left > self.max_bytes {
-            return Err(damaged("a page has more bytes than data.resident_bytes allows in memory"));
-        }
         // A page without values has no compressed bytes either.
         let unpacked = match left {
             0 => Vec::new(),

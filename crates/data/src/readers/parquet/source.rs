@@ -10,7 +10,7 @@ use parquet::file::reader::{ChunkReader, Length};
 
 use crate::checksum::CheckedSource;
 use crate::positioned::read_exact_at;
-use crate::readers::Input;
+use crate::readers::{Input, Limits};
 
 /// The bytes of a file.
 #[derive(Clone)]
@@ -22,15 +22,21 @@ pub(super) enum Source {
 }
 
 impl Source {
-    /// Reads all bytes, of which there may be `max_bytes`, and returns their SHA-256 with them.
-    pub(super) fn read(mut input: Input, max_bytes: u64) -> io::Result<(Self, String)> {
+    /// Reads all bytes, and returns their SHA-256 with them.
+    pub(super) fn read(mut input: Input, limits: Limits) -> io::Result<(Self, String)> {
         let file = input.take_file();
-        let mut checked = CheckedSource::new(input, max_bytes);
+        let mut checked = CheckedSource::new(input, limits.file);
         let source = match file {
             Some(file) => Self::File(Arc::new(file), io::copy(&mut checked, &mut io::sink())?),
             None => {
                 let mut bytes = Vec::new();
-                checked.read_to_end(&mut bytes)?;
+                checked.by_ref().take(limits.memory.saturating_add(1)).read_to_end(&mut bytes)?;
+                if bytes.len() as u64 > limits.memory {
+                    return Err(io::Error::other(format!(
+                        "unpacked, it has more than the {} bytes that data.resident_bytes allows in memory; unpack it, so that it is read part by part",
+                        limits.memory
+                    )));
+                }
                 Self::Memory(bytes.into())
             }
         };
