@@ -2,6 +2,7 @@
 //! them for each known kind of processor and for one version of the numerics.
 
 use std::collections::BTreeMap;
+use std::num::NonZero;
 use std::path::PathBuf;
 
 use burn::tensor::Device;
@@ -10,7 +11,7 @@ use chainrule_core::{History, Preprocessing};
 use chainrule_data::{Rows, sha256};
 use chainrule_engines::{Examples, Expansion, train_model_by_tensors};
 use chainrule_kernels::Isa;
-use chainrule_solve::NUMERICS_VERSION;
+use chainrule_solve::{FusedRows, NUMERICS_VERSION, train_fused};
 use chainrule_tests_macros::test;
 use serde::{Deserialize, Serialize};
 
@@ -122,24 +123,28 @@ fn digests(device: &Device) -> BTreeMap<String, String> {
         digests.insert(format!("{config} {}", settings.join(" ")), digest_of(&fit));
     }
     for (config, setting) in [("softmax.toml", "descent.epochs=4"), ("softmax-optimum.toml", "objective.l2=0.02")] {
-        let (history, parameters) = on_a_table(config, setting, device);
-        digests.insert(format!("a table by {config} {setting}"), digest(&history, &parameters));
+        let [tensors, kernels] = on_a_table(config, setting, device);
+        digests.insert(format!("a table by {config} {setting}"), tensors);
+        digests.insert(format!("a table by kernels, {config} {setting}"), kernels);
     }
     digests
 }
 
-/// Trains on standardised numbers.
-fn on_a_table(config: &str, setting: &str, device: &Device) -> (History, Vec<f64>) {
+/// Trains on standardised numbers, by tensors and by kernels.
+fn on_a_table(config: &str, setting: &str, device: &Device) -> [String; 2] {
     let (n, d, k) = (300, 4, 3);
     let values: Vec<f64> =
         (0..n * d).zip(uniform(1, n * d)).map(|(i, x)| x * [1.0, 10.0, 100.0, 1000.0][i % d]).collect();
     let rows = Rows::of_values(d, &values, (0..n).map(|i| (i * i % k) as u16).collect());
     let config = experiment(config, &[setting, "data.standardize=true"]);
     let standardized = Preprocessing::Standardized(rows.moments().unwrap());
-    let rows = Examples::new(rows, &standardized, config.descent().precision, device, Expansion::Host).unwrap();
-    let columns = config.model().kind.link(k).columns();
-    let trained = train_model_by_tensors(columns, &rows, &rows, &config, &mut ()).unwrap();
-    (trained.history, [trained.parameters.weight, trained.parameters.bias].concat())
+    let (link, precision) = (config.model().kind.link(k), config.descent().precision);
+    let examples = Examples::new(rows.clone(), &standardized, precision, device, Expansion::Host).unwrap();
+    let tensors = train_model_by_tensors(link.columns(), &examples, &examples, &config, &mut ()).unwrap();
+    let packed = FusedRows::for_solver(rows, &standardized, precision, config.descent().solver).unwrap();
+    let kernels = train_fused(&link, &packed, &packed, &config, NonZero::<usize>::MIN, &mut ()).unwrap();
+    [tensors, kernels]
+        .map(|trained| digest(&trained.history, &[trained.parameters.weight, trained.parameters.bias].concat()))
 }
 
 fn digest_of(fit: &Fit) -> String {

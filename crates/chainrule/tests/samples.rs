@@ -8,7 +8,7 @@ use std::num::NonZero;
 use std::ops::ControlFlow;
 
 use chainrule::backend::Backend;
-use chainrule::core::{Class, ClassWeights, GradientSource, TextOptions};
+use chainrule::core::{Class, ClassWeights, TextOptions};
 use chainrule::data::{Counts, Data, RecipeOptions, RecipeSource, Request, TableRequest};
 use chainrule::formats::Weights;
 use chainrule::solve::{Ending, Observer};

@@ -8,7 +8,7 @@ use chainrule_core::{
     DataKind, FinalMetrics, Generator, LinkKind, Parameters, Preprocessing, Schema, Solver, TrainConfig, shortest,
 };
 use chainrule_data::{DataError, Dataset, HeldOut, Provenance, Rows};
-use chainrule_kernels::{Isa, PackedRows};
+use chainrule_kernels::Isa;
 use chainrule_records::DataSummary;
 use chainrule_solve::{
     FurtherDecrease, Observer, TrainError, Trained, TrainingStatistics, constant_model, dropped_rows, further_decrease,
@@ -176,13 +176,17 @@ impl PreparedRows {
         &self.statistics.preprocessing
     }
 
-    /// Describes how the fused kernels read the training rows, if they are used.
+    /// Describes how the fused kernels read images, if they are used.
     pub(crate) fn kernel_note(&self, machine: &Machine) -> Option<String> {
         if self.rows.uses_device_kernels() {
             return Some("kernels: the device's own, two launches per step".to_owned());
         }
         let rows = self.rows.fused()?;
-        let packed_fraction = rows.packed().map(PackedRows::stored_fraction);
+        let packed_fraction = match rows.packed() {
+            // Nothing of a table is left out.
+            Some(packed) => Some(packed.stored_fraction()?),
+            None => None,
+        };
         let reading = match (packed_fraction, rows.file()) {
             (Some(1.0), _) => "every byte, because no block of 16 bytes is all 0".to_owned(),
             (Some(packed_fraction), _) => {

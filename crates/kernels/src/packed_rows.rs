@@ -16,7 +16,7 @@ pub struct PackedRows {
 #[derive(Clone, Debug)]
 pub(crate) enum Store {
     Bytes(ByteRows),
-    Table(TableRows),
+    Table(Box<TableRows>),
 }
 
 /// The targets of the rows.
@@ -100,7 +100,7 @@ impl PackedRows {
     /// # Panics
     /// If the numbers of rows and labels differ.
     pub fn of_table(table: TableBuilder, labels: Vec<u32>) -> Self {
-        let rows = table.finish();
+        let rows = Box::new(table.finish());
         assert_eq!(rows.len(), labels.len(), "rows and labels of a table");
         Self { targets: Targets::of_classes(labels), store: Store::Table(rows) }
     }
@@ -136,12 +136,12 @@ impl PackedRows {
         }
     }
 
-    /// Returns the fraction of a row that is stored: blocks of bytes that are all 0 are not. It is
-    /// 1 for a table.
-    pub fn stored_fraction(&self) -> f64 {
+    /// Returns the fraction of the blocks of bytes that are stored, because they are not all 0, or
+    /// `None` for a table.
+    pub fn stored_fraction(&self) -> Option<f64> {
         match &self.store {
-            Store::Bytes(rows) => rows.stored_fraction(),
-            Store::Table(_) => 1.0,
+            Store::Bytes(rows) => Some(rows.stored_fraction()),
+            Store::Table(_) => None,
         }
     }
 }

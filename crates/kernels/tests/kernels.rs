@@ -164,7 +164,7 @@ fn blocks_of_zeros_are_not_stored() {
     let stored = |size: [usize; 2], ink: &[usize]| {
         let mut bytes = vec![0; size[0] * size[1]];
         ink.iter().for_each(|&pixel| bytes[pixel] = 1);
-        PackedRows::new(&bytes, size, vec![0], SCALE, OFFSET).stored_fraction()
+        PackedRows::new(&bytes, size, vec![0], SCALE, OFFSET).stored_fraction().expect("bytes")
     };
     assert_eq!(stored([28, 28], &[]), 0.0);
     // The four pixels are in one of the 49 blocks of an image, and in two of the 49 blocks of a

@@ -113,7 +113,7 @@ fn the_minimum_on_a_table_is_certified_in_few_passes() {
                 });
                 let kernels = by_kernels(&rows, &config, &standardized, k, 2);
                 let case = format!("{kind:?}, {k} classes, {n} rows, {precision:?}, {class_weights:?}");
-                let certificate = kernels.certificate.clone().expect("a certificate");
+                let certificate = kernels.certificate.expect("a certificate");
                 assert!(certificate.holds() && kernels.ending == Ending::Converged, "{case}: {certificate:?}");
                 assert!((kernels.history.train_loss[0] - (k as f64).ln()).abs() < 0.7, "{case}");
                 if n == 2000 {
