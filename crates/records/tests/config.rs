@@ -207,7 +207,7 @@ fn fused_kernels_refuse_other_optimizers() {
 fn invalid_class_weights_are_refused() {
     let two = "data.classes=[2, 3]";
     let expected = "\"balanced\", numbers by the classes' names, as in {no = 0.5, yes = 25}, or a list of numbers";
-    let cases: [(&str, &[&str], &[&str]); 16] = [
+    let cases: [(&str, &[&str], &[&str]); 15] = [
         ("softmax", &["objective.class_weights=balance"], &[expected, "balance"]),
         ("softmax", &["objective.class_weights=3"], &[expected]),
         ("softmax", &["objective.class_weights={}"], &["from 1e-6 to 1e6"]),
