@@ -243,8 +243,8 @@ fn pack(
 /// Tables with up to this many rows may store their numbers in eight bytes each. In longer tables
 /// they are rounded when they are read, too.
 const MAX_ROWS_IN_F64: usize = 1 << 16;
-/// Numbers are centred if their mean is larger than this many standard deviations, because rounding
-/// to f32 would lose what is small beside their mean.
+/// Numbers are centred if their mean is larger than this many standard deviations. Rounding to f32
+/// would lose what is small beside their mean, and sums in f64 some of its digits.
 const MAX_RELATIVE_MEAN: f64 = 8.0;
 /// The number of rows that are read at a time.
 const ROWS_AT_ONCE: usize = 1 << 10;
@@ -264,8 +264,7 @@ fn pack_table(
     };
     let affine = (0..layout.n_features).map(|feature| preprocessing.affine(feature)).collect();
     let are_f64 = precision == Precision::F64 && n <= MAX_ROWS_IN_F64;
-    let centres = if are_f64 { vec![0.0; layout.numbers.len()] } else { centres(reader, n) };
-    let mut builder = TableBuilder::new(layout.clone(), n, affine, centres, are_f64, order);
+    let mut builder = TableBuilder::new(layout.clone(), n, affine, centres(reader, n), are_f64, order);
     for first in (0..n).step_by(ROWS_AT_ONCE) {
         let end = n.min(first + ROWS_AT_ONCE);
         reader.read(first..end, &mut columns);
