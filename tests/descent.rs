@@ -427,7 +427,8 @@ fn evaluate_reports_weighted_and_unweighted_loss() {
     for (split, loss) in [("train", "train_loss"), ("validation", "validation_loss")] {
         let actual = ask(folder, &["evaluate", "run", "--split", split]);
         let expected = summary["final"][loss].as_f64().unwrap();
-        assert!((actual["weighted_loss"].as_f64().unwrap() / expected - 1.0).abs() < 1e-12, "{actual}");
+        let ratio = actual["weighted_loss"].as_f64().unwrap() / expected;
+        assert!((ratio - 1.0).abs() < 1e-12, "{ratio}: {actual}");
         assert!((actual["loss"].as_f64().unwrap() / expected - 1.0).abs() > 1e-3, "{actual}");
         // The means per class, recombined.
         let rows: Vec<u64> =

@@ -120,7 +120,8 @@ fn setting_parameters_gives_the_same_bits_as_reaching_them_by_steps() {
 /// A table of random rows, with its features.
 struct Table {
     layout: FeatureLayout,
-    affine: Vec<(f64, f64)>,
+    /// `(a, m)` of each feature `a (x - m)`.
+    scaling: Vec<(f64, f64)>,
     centres: Vec<f64>,
     /// For each number, its column.
     numbers: Vec<Vec<f64>>,
@@ -145,7 +146,7 @@ impl Table {
             numbers: places.by_ref().take(n_numbers).collect(),
             categories: levels.iter().map(|&levels| places.by_ref().take(levels).collect()).collect(),
         };
-        let mut affine: Vec<(f64, f64)> =
+        let affine: Vec<(f64, f64)> =
             (0..d).map(|j| (0.5 + 0.1 * (j % 7) as f64, 0.05 * (j % 5) as f64 - 0.1)).collect();
         // These numbers are exact in f32 without their centre, and not with it.
         let centres: Vec<f64> = (0..n_numbers).map(|j| if j % 2 == 0 { 4096.0 } else { 0.0 }).collect();
@@ -172,18 +173,19 @@ impl Table {
             }
             row.iter_mut().zip(&affine).for_each(|(x, (a, c))| *x = a * *x + c);
         }
+        let mut scaling: Vec<(f64, f64)> = affine.iter().map(|(a, c)| (*a, -c / a)).collect();
         for (&j, centre) in layout.numbers.iter().zip(&centres) {
-            affine[j].1 -= affine[j].0 * centre;
+            scaling[j].1 += centre;
         }
         let add = |(column, centre): (&Vec<f64>, &f64)| column.iter().map(|x| x + centre).collect();
         let numbers = centred.iter().zip(&centres).map(add).collect();
         let labels = (0..n).map(|row| ((row * row + row / 3) % k.max(2)) as u32).collect();
-        Self { layout, affine, centres, numbers, codes, labels, x }
+        Self { layout, scaling, centres, numbers, codes, labels, x }
     }
 
     fn pack(&self, are_f64: bool, order: RowOrder) -> PackedRows {
-        let (affine, centres) = (self.affine.clone(), self.centres.clone());
-        let mut builder = TableBuilder::new(self.layout.clone(), self.labels.len(), affine, centres, are_f64, order);
+        let (scaling, centres) = (self.scaling.clone(), self.centres.clone());
+        let mut builder = TableBuilder::new(self.layout.clone(), self.labels.len(), scaling, centres, are_f64, order);
         // In two parts, whose bound is in the middle of a group.
         let n = self.labels.len();
         for range in [0..n / 3, n / 3..n] {

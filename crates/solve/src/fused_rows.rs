@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use chainrule_core::{MissingAbility, Precision, Preprocessing, Solver};
+use chainrule_core::{MissingAbility, Precision, Preprocessing, Solver, Standardization};
 use chainrule_data::{DataError, FeatureColumns, FeatureReader, Order, Prefetcher, RowBuffer, Rows};
 use chainrule_kernels::{PackedRows, RowOrder, TableBuilder};
 
@@ -262,9 +262,16 @@ fn pack_table(
         Solver::Lbfgs => RowOrder::Groups,
         Solver::Sgd => RowOrder::Rows,
     };
-    let affine = (0..layout.n_features).map(|feature| preprocessing.affine(feature)).collect();
+    let scaling = |feature| match preprocessing.standardization() {
+        Some(Standardization { mean, scale }) => (1.0 / scale[feature], mean[feature]),
+        None => {
+            let (a, c) = preprocessing.affine(feature);
+            (a, -c / a)
+        }
+    };
+    let scaling = (0..layout.n_features).map(scaling).collect();
     let are_f64 = precision == Precision::F64 && n <= MAX_ROWS_IN_F64;
-    let mut builder = TableBuilder::new(layout.clone(), n, affine, centres(reader, n), are_f64, order);
+    let mut builder = TableBuilder::new(layout.clone(), n, scaling, centres(reader, n), are_f64, order);
     for first in (0..n).step_by(ROWS_AT_ONCE) {
         let end = n.min(first + ROWS_AT_ONCE);
         reader.read(first..end, &mut columns);

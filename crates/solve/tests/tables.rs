@@ -20,7 +20,7 @@ fn table(n: usize, n_classes: usize) -> Rows {
     for i in 0..n {
         let [a, b, c] = [0, 1, 2].map(|column| noise(i, column));
         let b = if i % 11 == 3 { String::new() } else { (a + 0.05 * b).to_string() };
-        let seconds = 1_700_000_000 + (i * 31) % 1000;
+        let seconds = 1_700_000_000.0 + ((i * 31) % 1000) as f64 / 7.0;
         let city = ["Rome", "Oslo", "Lima", "Bonn", "Cork"][i * i % 5];
         let size = if i % 7 == 2 { "" } else { ["S", "M", "L"][i % 3] };
         let y = ((1.5 + a + 0.5 * c + 0.3 * noise(i, 5)) * n_classes as f64 / 3.0) as usize;

@@ -8,15 +8,15 @@ use crate::row_set::RowSet;
 
 /// Rows of a table. A row has numbers and categories side by side.
 ///
-/// A number r is stored without its column's centre. Its feature is `a (r + centre) + c`, and the
-/// feature of a category's level is `a + c` in its rows, else c. So standardised features need no
-/// copy of the data: the kernel folds a and c into the weights. A category takes one code a row,
+/// A number x is stored as `r = x - centre`. Its feature is `a (x - m)`, which is `a r + c` with `c =
+/// a (centre - m)`. The feature of a category's level is `a + c` in its rows, else c. So standardised
+/// features need no copy of the data: the kernel folds a and c into the weights. A category takes one code a row,
 /// whatever its number of levels.
 #[derive(Clone, Debug)]
 pub(crate) struct TableRows {
     layout: FeatureLayout,
-    /// `(a, c)` of each feature, `[d]`.
-    affine: Vec<(f64, f64)>,
+    /// `(a, m)` of each feature `a (x - m)`, `[d]`.
+    scaling: Vec<(f64, f64)>,
     /// The centre of each number.
     centres: Vec<f64>,
     /// The feature of each level, over all categories. A code is an index into it; the code after
@@ -145,13 +145,15 @@ impl TableRows {
     /// Returns `(a, c)` of a feature `a r + c`, for the stored number r at this position among the
     /// numbers of a row.
     pub(crate) fn affine_of_number(&self, position: usize) -> (f64, f64) {
-        let (a, c) = self.affine[self.layout.numbers[position]];
-        (a, a * self.centres[position] + c)
+        let (a, m) = self.scaling[self.layout.numbers[position]];
+        // Both may be large and nearly equal.
+        (a, a * (self.centres[position] - m))
     }
 
     /// Returns `(a, c)` of a feature: `a + c` in the rows of its level, else c.
     pub(crate) fn affine_of_level(&self, feature: usize) -> (f64, f64) {
-        self.affine[feature]
+        let (a, m) = self.scaling[feature];
+        (a, -a * m)
     }
 
     /// Whether the numbers are stored in f64.
@@ -240,8 +242,8 @@ pub struct TableBuilder {
 impl TableBuilder {
     /// Starts a table of n rows.
     ///
-    /// - `affine`: `(a, c)` of each feature `a x + c`, for a number x of the table, or 1 for a level
-    ///   in its rows and 0 elsewhere, `[d]`
+    /// - `scaling`: `(a, m)` of each feature `a (x - m)`, for a number x of the table, or 1 for a
+    ///   level in its rows and 0 elsewhere, `[d]`
     /// - `centres`: what to subtract from each number before it is stored; it does not change the
     ///   features
     /// - `are_f64`: whether the numbers are stored in f64. In f32 they take half the memory
@@ -251,13 +253,13 @@ impl TableBuilder {
     pub fn new(
         layout: FeatureLayout,
         n: usize,
-        affine: Vec<(f64, f64)>,
+        scaling: Vec<(f64, f64)>,
         centres: Vec<f64>,
         are_f64: bool,
         order: RowOrder,
     ) -> Self {
         assert_eq!(
-            (affine.len(), centres.len()),
+            (scaling.len(), centres.len()),
             (layout.n_features, layout.numbers.len()),
             "features and numbers of a table"
         );
@@ -274,7 +276,7 @@ impl TableBuilder {
         let codes = vec![levels.len() as u32; padded * layout.categories.len()];
         let (number_sums, level_counts) = (vec![0.0; layout.numbers.len()], vec![0; levels.len() + 1]);
         let n = 0;
-        let rows = TableRows { layout, affine, centres, levels, order, n, numbers, codes, number_sums, level_counts };
+        let rows = TableRows { layout, scaling, centres, levels, order, n, numbers, codes, number_sums, level_counts };
         Self { rows, first_codes }
     }
 
