@@ -19,8 +19,8 @@ pub(crate) fn peak_bytes() -> u64 {
     1024 * kilobytes.unwrap_or(0u64)
 }
 
-/// Returns the processor time of this process so far, in steps of 10 ms, or 0 if the system does not
-/// provide it.
+/// Returns the processor time of this process so far, in steps of 10 ms, or 0 if the system does
+/// not provide it.
 pub(crate) fn processor_seconds() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     // The name of the program, in parentheses, may have spaces. After it, fields 12 and 13 are the

@@ -17,8 +17,8 @@
 //! - [`EarlyStopping`]: the rule that ends a run. It can also be applied to a finished history,
 //!   with another patience.
 //! - [`Certificate`]: a proven bound on the distance to the minimum.
-//! - [`DataFile`]: a data file that a run used. [`HeldOutRow`]: a row for validation. [`UnusedFiles`]: the files in a data folder that it
-//!   did not use.
+//! - [`DataFile`]: a data file that a run used. [`HeldOutRow`]: a row for validation.
+//!   [`UnusedFiles`]: the files in a data folder that it did not use.
 //! - [`escape_controls`], [`one_line`], [`pluralize`], [`nearest`] and others: text for messages.
 
 mod certificate;

@@ -135,8 +135,8 @@ impl Encoder {
         }
     }
 
-    /// Returns a feature of a number's or a date's column in a row. Feature 1 says whether the value
-    /// is missing.
+    /// Returns a feature of a number's or a date's column in a row. Feature 1 says whether the
+    /// value is missing.
     pub(crate) fn number(&self, cells: &Cells, column: usize, feature: usize, row: usize) -> f64 {
         let (encoder, encoding) = (&self.columns[column], &self.recipe.columns[column].encoding);
         let code = encoder.code(encoding, cells.columns[encoder.position].get(row)).code();

@@ -76,8 +76,8 @@ impl ReadAs {
         (!parts.is_empty()).then(|| format!("read as: {}", parts.join("; ")))
     }
 
-    /// Returns the sentence about rows that were left out, or could not be, if there is something to
-    /// say.
+    /// Returns the sentence about rows that were left out, or could not be, if there is something
+    /// to say.
     pub fn skipped_message(&self) -> Option<String> {
         let Skipped { rows, first, has_no_effect, .. } = &self.skipped;
         if *has_no_effect {

@@ -255,8 +255,8 @@ impl Rows {
         }
     }
 
-    /// Returns the number of a row's file among those of its table, and the number of the row in it,
-    /// from 0, without rows that cannot be read. `None` for images and for rows from memory.
+    /// Returns the number of a row's file among those of its table, and the number of the row in
+    /// it, from 0, without rows that cannot be read. `None` for images and for rows from memory.
     pub(crate) fn index_in_file(&self, row: usize) -> Option<(usize, usize)> {
         let (Store::Table(cells, _), row) = (&self.store, self.stored_index(row)) else { return None };
         let file = cells.files.partition_point(|file| file.first <= row).checked_sub(1)?;

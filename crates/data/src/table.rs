@@ -187,8 +187,8 @@ impl TableSummary {
         Self::read_input(Input::within(reader, memory), options, memory)
     }
 
-    /// As [`read_with`](Self::read_with). `memory` limits what is in memory of a file that is not read
-    /// line by line.
+    /// As [`read_with`](Self::read_with). `memory` limits what is in memory of a file that is not
+    /// read line by line.
     pub(crate) fn read_input(input: Input, options: TextOptions, memory: u64) -> Result<Self, ContentError> {
         let mut table = OpenTable::new(input, options, Limits::of_summary(memory))?;
         let Names { names: header, notes } = header(&mut table.content)?;

@@ -95,7 +95,8 @@ fn marks_of_missing_values_may_be_fractions() {
     }
 }
 
-/// A column of numbers and texts is a category, and rounding must not make two levels of one number.
+/// A column of numbers and texts is a category, and rounding must not make two levels of one
+/// number.
 #[test]
 fn numbers_beside_texts_have_one_level_each() {
     const NUMBERS: [&str; 6] = ["0.1", "0.123456789", "7", "3.14159265358979", "1e-3", "-2.50"];

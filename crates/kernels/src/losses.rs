@@ -19,8 +19,8 @@ pub(crate) struct LossFunction {
     class_weights: Option<Arc<[f64]>>,
 }
 
-/// This file has vector code for the logistic and the softmax loss. All other links are computed row
-/// by row.
+/// This file has vector code for the logistic and the softmax loss. All other links are computed
+/// row by row.
 #[derive(Clone, Debug)]
 enum LossKind {
     Logistic,

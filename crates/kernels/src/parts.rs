@@ -15,9 +15,9 @@ pub(crate) fn n_parts(n: usize, threads: usize, mode: PassMode) -> usize {
     threads.min(n / min_rows_per_thread(mode)).max(1)
 }
 
-/// Splits `n` rows into one part per accumulator, whose bounds are multiples of `unit`, and runs `work` on the parts in parallel. Returns
-/// the sums of the losses and of the numbers of correct rows. They are added in the order of the
-/// parts, so the sums are reproducible.
+/// Splits `n` rows into one part per accumulator, whose bounds are multiples of `unit`, and runs
+/// `work` on the parts in parallel. Returns the sums of the losses and of the numbers of correct
+/// rows. They are added in the order of the parts, so the sums are reproducible.
 pub(crate) fn run_in_parts<A: Send>(
     n: usize,
     unit: usize,

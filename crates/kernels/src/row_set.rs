@@ -12,8 +12,8 @@ pub(crate) enum RowSet<'a> {
     Listed(&'a [usize]),
     /// All rows from the start index to the end index, exclusive.
     Range(usize, usize),
-    /// One chunk of [`SAMPLED_CHUNK`] rows out of `step`: the rows of these positions, of all chunks
-    /// from the first.
+    /// One chunk of [`SAMPLED_CHUNK`] rows out of `step`: the rows of these positions, of all
+    /// chunks from the first.
     Sampled { start: usize, end: usize, step: usize },
 }
 

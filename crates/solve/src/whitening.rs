@@ -1,5 +1,5 @@
-//! Coordinates in which the Hessian at zero parameters is about the unit matrix, for the features of
-//! a table.
+//! Coordinates in which the Hessian at zero parameters is about the unit matrix, for the features
+//! of a table.
 
 use chainrule_kernels::FeatureMoments;
 

@@ -17,8 +17,8 @@ pub struct FeatureMoments {
     pub levels: Vec<(usize, f64)>,
 }
 
-/// The number of sampled rows for each number of a row. The eigenvalues of the covariances of such a
-/// sample are those of all rows up to a factor of about 1.4.
+/// The number of sampled rows for each number of a row. The eigenvalues of the covariances of such
+/// a sample are those of all rows up to a factor of about 1.4.
 const ROWS_PER_NUMBER: usize = 32;
 /// Maximum number of products of a covariance matrix.
 const MAX_PRODUCTS: usize = 1 << 26;

@@ -8,9 +8,9 @@
 //! X^T D             = a (R^T D) + c colsum(D)^T
 //! ```
 //!
-//! The kernel folds a into the weights and c into the base `b + c^T W`, so the pass sees r only. For
-//! a level, r is 1 in its rows: its weights are added to the logits of the row, and the residuals of
-//! the row to its sums. No other level is read.
+//! The kernel folds a into the weights and c into the base `b + c^T W`, so the pass sees r only.
+//! For a level, r is 1 in its rows: its weights are added to the logits of the row, and the
+//! residuals of the row to its sums. No other level is read.
 
 use crate::isa::IsaTask;
 use crate::lanes::{LANES, Lanes};

@@ -8,10 +8,10 @@ use crate::row_set::RowSet;
 
 /// Rows of a table. A row has numbers and categories side by side.
 ///
-/// A number x is stored as `r = x - centre`. Its feature is `a (x - m)`, which is `a r + c` with `c =
-/// a (centre - m)`. The feature of a category's level is `a + c` in its rows, else c. So standardised
-/// features need no copy of the data: the kernel folds a and c into the weights. A category takes one code a row,
-/// whatever its number of levels.
+/// A number x is stored as `r = x - centre`. Its feature is `a (x - m)`, which is `a r + c` with `c
+/// = a (centre - m)`. The feature of a category's level is `a + c` in its rows, else c. So
+/// standardised features need no copy of the data: the kernel folds a and c into the weights. A
+/// category takes one code a row, whatever its number of levels.
 #[derive(Clone, Debug)]
 pub(crate) struct TableRows {
     layout: FeatureLayout,
