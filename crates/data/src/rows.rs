@@ -378,7 +378,7 @@ impl Rows {
     /// The computation takes two passes in f64 and follows scikit-learn's `StandardScaler`. The
     /// variance is divided by n. A feature that is constant up to rounding gets the scale 1, so it
     /// is only centred. Features for which the two passes are not precise enough, because their
-    /// numbers are tiny or differ little, are computed [again](Self::exact_moments).
+    /// numbers are tiny or differ little, are computed again, from exact differences.
     ///
     /// # Errors
     /// See [`chunk`](Self::chunk).
