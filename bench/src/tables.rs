@@ -11,12 +11,14 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use chainrule_core::{Class, FeatureLayout, LinkKind, ModelKind, Parameters, Precision, Settings, TrainConfig};
+use chainrule_core::{
+    Certificate, Class, FeatureLayout, LinkKind, ModelKind, Parameters, Precision, Settings, TrainConfig,
+};
 use chainrule_kernels::{Float, FusedModel, Isa, PackedRows, RowOrder, TableBuilder, with_threads};
 use chainrule_solve::{FusedRows, Optimum, find_optimum};
 use serde::{Deserialize, Serialize};
 
-use crate::epoch::median;
+use crate::epoch::{median, median_and_spread};
 use crate::machine::{peak_bytes, processor, reset_peak};
 use crate::optimum::NEAR;
 use crate::page::list_faster;
@@ -221,7 +223,7 @@ pub(crate) fn answer() -> Result<()> {
             });
         })?;
         let (seconds, peak_bytes) = (start.elapsed().as_secs_f64(), [before, peak_bytes()]);
-        let proof = optimum.certificate.filter(|proof| proof.holds());
+        let proof = optimum.certificate.filter(Certificate::holds);
         let certified = proof.map(|proof| (seconds, proof.gradients));
         let pass_milliseconds = with_threads(job.threads, || pass_milliseconds(&job, &rows, &optimum.parameters))??;
         let ours = Some(OurDetails { certified, pass_milliseconds, packing_seconds });
@@ -385,8 +387,9 @@ pub(crate) fn measure(max_rows: usize, rounds: usize, threads: &[usize], with_pe
     for measured in &all {
         section(&mut text, measured, &limits)?;
     }
-    if with_peers {
-        writeln!(text, "\n{}", faster_peers(&all))?;
+    let cases = peer_cases(&all);
+    if !cases.is_empty() {
+        writeln!(text, "\n### Where another tool is faster on tables\n\n{}", list_faster(&cases, NOWHERE))?;
     }
     for Skipped { name, reason } in &skipped {
         writeln!(text, "\nSkipped: {name}: {reason}")?;
@@ -450,7 +453,7 @@ fn machine_limits(out: &mut String, rounds: usize, limits: &[Limit]) -> Result<(
     }
     writeln!(
         out,
-        "Vector instructions: {}.\nTimes are medians of {rounds} rounds.\n\n\
+        "Vector instructions: {}.\nTimes are medians of {rounds} rounds ± median absolute deviations.\n\n\
          | threads | multiply-adds per second (f32) | bytes read per second |\n| --- | --- | --- |",
         Isa::best()
     )?;
@@ -479,15 +482,16 @@ fn section(out: &mut String, measured: &Measured, limits: &[Limit]) -> Result<()
     let best_peer = peers.map(Competitor::seconds).min_by(f64::total_cmp);
     for competitor in competitors {
         let near = competitor.turns.last().context("there are no rounds")?;
-        let ratio = best_peer.map(|best| format!("{:.2} x", best / competitor.seconds())).unwrap_or_default();
+        let (seconds, spread) =
+            median_and_spread(&competitor.turns.iter().map(|near| near.seconds).collect::<Vec<_>>());
+        let ratio = best_peer.map(|best| format!("{:.2} x", best / seconds)).unwrap_or_default();
         writeln!(
             out,
-            "| {}{} | {} | {} | {:.3} | {ratio} | {} | {} | {} | {:.2} |",
+            "| {}{} | {} | {} | {seconds:.3} ± {spread:.3} | {ratio} | {} | {} | {} | {:.2} |",
             competitor.name,
             if competitor.is_peer { " (peer)" } else { "" },
             type_name(&competitor.job),
             competitor.job.threads,
-            competitor.seconds(),
             if competitor.is_peer { competitor.tolerance.to_string() } else { String::new() },
             near.iterations,
             near.passes.map(|passes| passes.to_string()).unwrap_or_default(),
@@ -531,9 +535,12 @@ fn type_name(job: &Job) -> &'static str {
     if job.is_f32() { "f32" } else { "f64" }
 }
 
-/// Lists the peers that are faster than this project's solver on the same number of threads, in its
-/// faster type, or reports that there is none.
-fn faster_peers(all: &[Measured]) -> String {
+const NOWHERE: &str =
+    "Nowhere on these tables: chainrule is at least as fast as every peer above on the same number of threads.";
+
+/// Returns how many times slower each peer is than this project's solver on the same number of
+/// threads, in its faster type.
+fn peer_cases(all: &[Measured]) -> Vec<(String, f64)> {
     let mut cases = Vec::new();
     for Measured { spec, competitors, .. } in all {
         for peer in competitors.iter().filter(|competitor| competitor.is_peer) {
@@ -543,9 +550,7 @@ fn faster_peers(all: &[Measured]) -> String {
             cases.push((case, peer.seconds() / ours));
         }
     }
-    let nowhere =
-        "Nowhere on these tables: chainrule is at least as fast as every peer above on the same number of threads.";
-    list_faster(&cases, nowhere)
+    cases
 }
 
 #[cfg(test)]
