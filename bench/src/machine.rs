@@ -25,8 +25,8 @@ pub(crate) fn reset_peak() {
     let _ = std::fs::write("/proc/self/clear_refs", "5");
 }
 
-/// Returns the processor time of this process so far, in steps of 10 ms, or 0 if the system does not
-/// provide it.
+/// Returns the processor time of this process so far, in steps of 10 ms, or 0 if the system does
+/// not provide it.
 pub(crate) fn processor_seconds() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     // The name of the program, in parentheses, may have spaces. After it, fields 12 and 13 are the

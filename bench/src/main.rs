@@ -70,8 +70,8 @@ struct Options {
     /// MNIST8M.
     #[arg(long, value_name = "N,…", value_delimiter = ',', requires = "scale", default_values_t = [1_000_000, 2_000_000, 4_000_000, 8_000_000])]
     scale_images: Vec<u32>,
-    /// Measure only the reading of a table of numbers. It needs no backend: --features= builds without
-    /// one.
+    /// Measure only the reading of a table of numbers. It needs no backend: --features= builds
+    /// without one.
     #[arg(long, conflicts_with_all = ["scale", "only", "write"])]
     reading: bool,
     /// Number of rows for --reading.

@@ -325,8 +325,8 @@ fn faster_peers(measured: &Measured) -> String {
     list_faster(&cases, nowhere)
 }
 
-/// Lists the cases in which a peer is faster, or returns `nowhere`. The number of a case is how many
-/// times slower the peer is.
+/// Lists the cases in which a peer is faster, or returns `nowhere`. The number of a case is how
+/// many times slower the peer is.
 pub(crate) fn list_faster(cases: &[(String, f64)], nowhere: &str) -> String {
     let wins = cases.iter().filter(|(_, ratio)| *ratio < 1.0);
     let wins: Vec<String> = wins.map(|(case, ratio)| format!("- {case}: {:.2} times", 1.0 / ratio)).collect();

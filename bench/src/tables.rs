@@ -300,7 +300,7 @@ struct Competitor {
     name: String,
     process: Process,
     /// The tolerance of a peer.
-    tolerance: f64,
+    tolerance: Option<f64>,
     /// The most memory that a fit took besides the rows. The first fit counts, too, because later
     /// ones may use memory that it left.
     memory: u64,
@@ -327,7 +327,7 @@ impl Competitor {
         };
         let mut process = Process::start_job(command, &job)?;
         let name = format!("{}, {}", process.version()?, job.solver);
-        Ok(Self { job, is_peer, name, process, tolerance: f64::NAN, memory: 0, turns: Vec::new() })
+        Ok(Self { job, is_peer, name, process, tolerance: None, memory: 0, turns: Vec::new() })
     }
 
     /// Makes a first fit that does not count. For a peer, it determines the tolerance.
@@ -337,7 +337,7 @@ impl Competitor {
         }
         let mut result = Ok(());
         for tolerance in TOLERANCES {
-            self.tolerance = tolerance;
+            self.tolerance = Some(tolerance);
             result = self.turn(evaluator).map(|_| ());
             if result.is_ok() {
                 break;
@@ -348,7 +348,8 @@ impl Competitor {
 
     /// Makes a fit.
     fn turn(&mut self, evaluator: &mut Evaluator) -> Result<NearFit> {
-        let fit: Fit = self.process.request(&self.tolerance.to_string())?;
+        let line = self.tolerance.map_or_else(|| "fit".to_owned(), |tolerance| tolerance.to_string());
+        let fit: Fit = self.process.request(&line)?;
         self.memory = self.memory.max(fit.peak_bytes[1].saturating_sub(fit.peak_bytes[0]));
         let near = evaluator.first_near(&fit, self.job.k())?.context("it does not get near the minimum")?;
         let Iterate { seconds, iterations, passes, .. } = fit.iterates[near];
@@ -492,7 +493,7 @@ fn section(out: &mut String, measured: &Measured, limits: &[Limit]) -> Result<()
             if competitor.is_peer { " (peer)" } else { "" },
             type_name(&competitor.job),
             competitor.job.threads,
-            if competitor.is_peer { competitor.tolerance.to_string() } else { String::new() },
+            competitor.tolerance.map(|tolerance| tolerance.to_string()).unwrap_or_default(),
             near.iterations,
             near.passes.map(|passes| passes.to_string()).unwrap_or_default(),
             competitor.memory as f64 / job.bytes(),
