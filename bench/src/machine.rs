@@ -19,6 +19,12 @@ pub(crate) fn peak_bytes() -> u64 {
     1024 * kilobytes.unwrap_or(0u64)
 }
 
+/// Sets the peak memory of this process to the memory in use, if the system can.
+pub(crate) fn reset_peak() {
+    // Without it, the peak is that of the whole process.
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
+}
+
 /// Returns the processor time of this process so far, in steps of 10 ms, or 0 if the system does
 /// not provide it.
 pub(crate) fn processor_seconds() -> f64 {

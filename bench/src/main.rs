@@ -13,6 +13,8 @@ mod page;
 mod peers;
 mod reading;
 mod scale;
+mod synthetic_tables;
+mod tables;
 mod turns;
 mod whole;
 mod work;
@@ -75,6 +77,12 @@ struct Options {
     /// Number of rows for --reading.
     #[arg(long, value_name = "N", requires = "reading", default_value_t = 500_000, value_parser = clap::value_parser!(u32).range(1..))]
     reading_rows: u32,
+    /// Measure only fits of tables that are made by code. It needs no backend either.
+    #[arg(long, conflicts_with_all = ["scale", "only", "write", "reading"])]
+    tables: bool,
+    /// Largest number of rows of a table, for --tables.
+    #[arg(long, value_name = "N", requires = "tables", default_value_t = 500_000, value_parser = clap::value_parser!(u32).range(1000..))]
+    tables_rows: u32,
     /// Run one training of `--scale` in a separate process. Used internally.
     #[arg(long, hide = true, num_args = 3)]
     one_scale: Option<Vec<String>>,
@@ -87,6 +95,9 @@ struct Options {
     /// Read a table in a separate process. Used internally.
     #[arg(long, hide = true)]
     one_reading: bool,
+    /// Fit a table in a separate process. Used internally.
+    #[arg(long, hide = true)]
+    one_table: bool,
     /// Run one whole training in a separate process, to measure its memory. Used internally.
     #[arg(long, hide = true, num_args = 1.., allow_hyphen_values = true)]
     one: Option<Vec<String>>,
@@ -112,6 +123,7 @@ fn main() -> ExitCode {
         (None, Some(arguments)) => return scale::one(arguments),
         (None, None) if options.turns => turns::answer(),
         (None, None) if options.one_reading => reading::answer(),
+        (None, None) if options.one_table => tables::answer(),
         (None, None) => bench(&options),
     };
     match result {
@@ -208,6 +220,11 @@ fn bench(options: &Options) -> Result<()> {
     if options.reading {
         let (rows, rounds) = (options.reading_rows as usize, options.rounds.into());
         println!("\n{}", reading::measure(rows, rounds, &threads, options.peers)?);
+        return Ok(());
+    }
+    if options.tables {
+        let (rows, rounds) = (options.tables_rows as usize, options.rounds.into());
+        println!("\n{}", tables::measure(rows, rounds, &threads, options.peers)?);
         return Ok(());
     }
     let read = |path: &str| TrainConfig::read(path.as_ref(), &[]).context("run this in the folder of the repository");

@@ -295,10 +295,8 @@ fn advantage_in_optimum(all: &[Solver], one: &Solver) -> Option<f64> {
 
 /// Lists every case in which a peer is faster, or reports that there is none.
 fn faster_peers(measured: &Measured) -> String {
-    let mut wins = Vec::new();
-    let mut add = |advantage: Option<f64>, case: String| {
-        wins.extend(advantage.filter(|ratio| *ratio < 1.0).map(|ratio| format!("- {case}: {:.2} times", 1.0 / ratio)));
-    };
+    let mut cases = Vec::new();
+    let mut add = |advantage: Option<f64>, case: String| cases.extend(advantage.map(|ratio| (case, ratio)));
     for epoch in measured.epochs.iter().filter(|epoch| epoch.is_peer) {
         let (precision, threads) = (precision(epoch.precision), threads(epoch.threads));
         let case = format!(
@@ -323,9 +321,17 @@ fn faster_peers(measured: &Measured) -> String {
             );
         }
     }
+    let nowhere = "Nowhere on images: in every row above with a speedup, chainrule is at least as fast on the same number of threads.";
+    list_faster(&cases, nowhere)
+}
+
+/// Lists the cases in which a peer is faster, or returns `nowhere`. The number of a case is how
+/// many times slower the peer is.
+pub(crate) fn list_faster(cases: &[(String, f64)], nowhere: &str) -> String {
+    let wins = cases.iter().filter(|(_, ratio)| *ratio < 1.0);
+    let wins: Vec<String> = wins.map(|(case, ratio)| format!("- {case}: {:.2} times", 1.0 / ratio)).collect();
     if wins.is_empty() {
-        return "Nowhere: in every row above with a speedup, chainrule is at least as fast on the same number of threads."
-            .to_owned();
+        return nowhere.to_owned();
     }
     format!("A peer is faster than chainrule on the same number of threads in these cases:\n\n{}", wins.join("\n"))
 }

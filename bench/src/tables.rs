@@ -1,0 +1,600 @@
+//! Measures the time of a fit of a table to the minimum of J, beside scikit-learn. The rows are in
+//! memory before a fit starts. Each competitor is a separate process, and they take turns. The
+//! benchmark evaluates all parameters with the same J, in f64.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::num::NonZero;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use chainrule_core::{
+    Certificate, Class, FeatureLayout, LinkKind, ModelKind, Parameters, Precision, Settings, TrainConfig,
+};
+use chainrule_kernels::{Float, FusedModel, Isa, PackedRows, RowOrder, TableBuilder, with_threads};
+use chainrule_solve::{FusedRows, Optimum, find_optimum};
+use serde::{Deserialize, Serialize};
+
+use crate::epoch::{median, median_and_spread};
+use crate::machine::{peak_bytes, processor, reset_peak};
+use crate::optimum::NEAR;
+use crate::page::list_faster;
+use crate::peers::script;
+use crate::synthetic_tables::{TABLES, TableSpec};
+use crate::turns::{Process, Version, send};
+use crate::{Limit, Skipped, machine};
+
+/// lambda of J = C + lambda/2 |W|^2. The bias is not penalised.
+const L2: f64 = 1e-3;
+
+/// The bound on the distance to the minimum with which the benchmark determines it.
+const MINIMUM_BOUND: f64 = 1e-8;
+
+/// scikit-learn's tolerances. The benchmark uses the first that is near enough.
+const TOLERANCES: [f64; 9] = [1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 1e-5, 1e-6];
+
+/// The number of rows that are packed at a time.
+const ROWS_AT_ONCE: usize = 1 << 10;
+
+/// A table for a competitor, in the files that [`crate::synthetic_tables`] writes.
+#[derive(Clone, Serialize, Deserialize)]
+struct Job {
+    folder: String,
+    rows: usize,
+    numbers: usize,
+    levels: Vec<usize>,
+    classes: usize,
+    l2: f64,
+    solver: String,
+    /// float32 or float64.
+    precision: String,
+    threads: usize,
+}
+
+/// The answer to a turn.
+#[derive(Serialize, Deserialize)]
+struct Fit {
+    iterates: Vec<Iterate>,
+    /// The memory before the fit, and its peak during the fit.
+    peak_bytes: [u64; 2],
+    /// Only this project's solver has these.
+    ours: Option<OurDetails>,
+}
+
+/// The parameters of a solver after some time.
+#[derive(Serialize, Deserialize)]
+struct Iterate {
+    seconds: f64,
+    iterations: usize,
+    /// The number of passes over the rows, if it is known.
+    passes: Option<usize>,
+    /// W `[d, k]` row by row, then b `[k]`.
+    parameters: Vec<f64>,
+}
+
+/// What is measured of this project's solver only.
+#[derive(Clone, Serialize, Deserialize)]
+struct OurDetails {
+    /// The seconds and passes until the certificate holds, if it does.
+    certified: Option<(f64, usize)>,
+    /// The milliseconds of one pass: J and its gradient.
+    pass_milliseconds: f64,
+    /// The seconds in which the rows were packed, before the fit.
+    packing_seconds: f64,
+}
+
+impl TableSpec {
+    fn job(&self, folder: &Path, rows: usize, solver: &str, precision: &str, threads: usize) -> Job {
+        Job {
+            folder: folder.display().to_string(),
+            rows,
+            numbers: self.numbers,
+            levels: self.levels.to_vec(),
+            classes: self.classes,
+            l2: L2,
+            solver: solver.to_owned(),
+            precision: precision.to_owned(),
+            threads,
+        }
+    }
+}
+
+impl Job {
+    fn k(&self) -> usize {
+        if self.classes == 2 { 1 } else { self.classes }
+    }
+
+    fn is_f32(&self) -> bool {
+        self.precision == "float32"
+    }
+
+    /// The bytes that a pass reads: four for each number, code and label.
+    fn bytes(&self) -> f64 {
+        (4 * self.rows * (self.numbers + self.levels.len() + 1)) as f64
+    }
+
+    /// The multiply-adds of a pass, for J and for its gradient. A level is an addition.
+    fn multiply_adds(&self) -> f64 {
+        (2 * self.rows * (self.numbers + self.levels.len()) * self.k()) as f64
+    }
+
+    fn config(&self, tolerance: Option<f64>) -> Result<TrainConfig> {
+        let mut settings = Settings::of(if self.classes == 2 { ModelKind::Logistic } else { ModelKind::Softmax });
+        if self.classes == 2 {
+            settings.data.classes = Some(vec![Class::Number(1), Class::Number(0)]);
+        }
+        settings.objective.l2 = self.l2;
+        settings.objective.penalize_bias = false;
+        settings.descent.solver = chainrule_core::Solver::Lbfgs;
+        settings.descent.precision = if self.is_f32() { Precision::F32 } else { Precision::F64 };
+        settings.optimum.tolerance = tolerance.unwrap_or(settings.optimum.tolerance);
+        Ok(TrainConfig::try_from(settings)?)
+    }
+
+    /// Reads and packs the rows. Returns also the seconds of packing.
+    fn pack(&self) -> Result<(PackedRows, f64)> {
+        let (d, n_categories) = (self.numbers, self.levels.len());
+        let n_features = d + self.levels.iter().sum::<usize>();
+        let mut next = d;
+        let categories = self.levels.iter().map(|levels| {
+            next += levels;
+            (next - levels..next).collect()
+        });
+        let layout = FeatureLayout { n_features, numbers: (0..d).collect(), categories: categories.collect() };
+        let (affine, centres) = (vec![(1.0, 0.0); n_features], vec![0.0; d]);
+        let start = Instant::now();
+        let mut table = TableBuilder::new(layout, self.rows, affine, centres, false, RowOrder::Groups);
+        let mut seconds = start.elapsed().as_secs_f64();
+        let open =
+            |name: &str| Ok::<_, std::io::Error>(BufReader::new(File::open(Path::new(&self.folder).join(name))?));
+        let (mut numbers_file, mut codes_file, mut labels_file) = (open("numbers")?, open("codes")?, open("labels")?);
+        let mut labels = Vec::with_capacity(self.rows);
+        for first in (0..self.rows).step_by(ROWS_AT_ONCE) {
+            let m = ROWS_AT_ONCE.min(self.rows - first);
+            let numbers = read(&mut numbers_file, m * d)?;
+            let codes = read(&mut codes_file, m * n_categories)?;
+            labels.extend(read(&mut labels_file, m)?.into_iter().map(u32::from_le_bytes));
+            let column = |j| numbers.iter().skip(j).step_by(d).map(|&bytes| f64::from(f32::from_le_bytes(bytes)));
+            let numbers: Vec<Vec<f64>> = (0..d).map(|j| column(j).collect()).collect();
+            let column = |j| codes.iter().skip(j).step_by(n_categories).map(|&bytes| u32::from_le_bytes(bytes));
+            let codes: Vec<Vec<u32>> = (0..n_categories).map(|j| column(j).collect()).collect();
+            let numbers: Vec<&[f64]> = numbers.iter().map(Vec::as_slice).collect();
+            let codes: Vec<&[u32]> = codes.iter().map(Vec::as_slice).collect();
+            let start = Instant::now();
+            table.push(m, &numbers, &codes);
+            seconds += start.elapsed().as_secs_f64();
+        }
+        let start = Instant::now();
+        let rows = PackedRows::of_table(table, labels);
+        Ok((rows, seconds + start.elapsed().as_secs_f64()))
+    }
+
+    /// Runs this project's solver.
+    fn find_optimum(
+        &self,
+        rows: &FusedRows,
+        tolerance: Option<f64>,
+        on_iteration: &mut (dyn FnMut(&chainrule_solve::Iterate, &Parameters) + Send),
+    ) -> Result<Optimum> {
+        let threads = NonZero::new(self.threads).context("at least one thread is needed")?;
+        let (link, config) = (self.link().link(self.classes), self.config(tolerance)?);
+        Ok(find_optimum(&link, &config, rows, threads, &mut |iterate, at| {
+            on_iteration(iterate, at);
+            ControlFlow::Continue(())
+        })?)
+    }
+
+    fn link(&self) -> LinkKind {
+        if self.classes == 2 { LinkKind::Logistic } else { LinkKind::Softmax }
+    }
+
+    fn model(&self, n_features: usize) -> FusedModel {
+        let float = if self.is_f32() { Float::F32 } else { Float::F64 };
+        FusedModel::new(self.link().link(self.classes), n_features, float, self.threads, Isa::best())
+    }
+}
+
+/// Reads values of four bytes.
+fn read(file: &mut impl Read, n: usize) -> Result<Vec<[u8; 4]>> {
+    let mut bytes = vec![0; 4 * n];
+    file.read_exact(&mut bytes)?;
+    Ok(bytes.chunks_exact(4).map(|value| value.try_into().expect("four bytes")).collect())
+}
+
+/// Answers as this project's solver.
+pub(crate) fn answer() -> Result<()> {
+    let mut lines = std::io::stdin().lines();
+    let job: Job = serde_json::from_str(&lines.next().context("the job is missing")??)?;
+    let (rows, packing_seconds) = job.pack()?;
+    let rows = FusedRows::from(rows);
+    send(&Version { version: "chainrule".to_owned() })?;
+    for _ in lines {
+        reset_peak();
+        let (before, mut iterates, start) = (peak_bytes(), Vec::new(), Instant::now());
+        let optimum = job.find_optimum(&rows, None, &mut |iterate, at| {
+            iterates.push(Iterate {
+                seconds: start.elapsed().as_secs_f64(),
+                iterations: iterate.iteration,
+                passes: Some(iterate.gradients),
+                parameters: at.weight.iter().chain(&at.bias).copied().collect(),
+            });
+        })?;
+        let (seconds, peak_bytes) = (start.elapsed().as_secs_f64(), [before, peak_bytes()]);
+        let proof = optimum.certificate.filter(Certificate::holds);
+        let certified = proof.map(|proof| (seconds, proof.gradients));
+        let pass_milliseconds = with_threads(job.threads, || pass_milliseconds(&job, &rows, &optimum.parameters))??;
+        let ours = Some(OurDetails { certified, pass_milliseconds, packing_seconds });
+        send(&Fit { iterates, peak_bytes, ours })?;
+    }
+    Ok(())
+}
+
+/// Measures one pass over all rows: J and its gradient.
+fn pass_milliseconds(job: &Job, rows: &FusedRows, at: &Parameters) -> Result<f64> {
+    let rows = rows.packed().context("the rows are not in memory")?;
+    let mut model = job.model(rows.n_features());
+    model.set(&at.weight, &at.bias);
+    let pass = |_| {
+        let start = Instant::now();
+        std::hint::black_box(model.full_gradient(rows));
+        1e3 * start.elapsed().as_secs_f64()
+    };
+    Ok(median((0..5).map(pass).collect()))
+}
+
+/// Computes J in f64, and whether it is near its minimum.
+struct Evaluator {
+    model: FusedModel,
+    rows: FusedRows,
+    threads: usize,
+    minimum: f64,
+    /// The proven distance of `minimum` to the true one.
+    bound: f64,
+}
+
+impl Evaluator {
+    fn new(job: &Job) -> Result<Self> {
+        let rows = FusedRows::from(job.pack()?.0);
+        let optimum = job.find_optimum(&rows, Some(MINIMUM_BOUND), &mut |_, _| ())?;
+        let proof = optimum.certificate.context("a certificate is missing")?;
+        let mut evaluator = Self {
+            model: job.model(rows.n_features()),
+            rows,
+            threads: job.threads,
+            minimum: f64::INFINITY,
+            bound: proof.bound,
+        };
+        let best: Vec<f64> = optimum.parameters.weight.iter().chain(&optimum.parameters.bias).copied().collect();
+        evaluator.minimum = evaluator.objective(&best, job.k())?;
+        Ok(evaluator)
+    }
+
+    fn objective(&mut self, parameters: &[f64], k: usize) -> Result<f64> {
+        let rows = self.rows.packed().context("the rows are not in memory")?;
+        let d = rows.n_features();
+        ensure!(parameters.len() == (d + 1) * k, "{} parameters of {d} features and {k} columns", parameters.len());
+        let (weight, bias) = parameters.split_at(d * k);
+        self.model.set(weight, bias);
+        let cross_entropy = with_threads(self.threads, || self.model.evaluate(rows))?.loss;
+        Ok(cross_entropy + 0.5 * L2 * weight.iter().map(|w| w * w).sum::<f64>())
+    }
+
+    /// Returns the index of the first iterate that is near the minimum.
+    fn first_near(&mut self, fit: &Fit, k: usize) -> Result<Option<usize>> {
+        for (i, iterate) in fit.iterates.iter().enumerate() {
+            if self.objective(&iterate.parameters, k)? <= self.minimum * (1.0 + NEAR) {
+                return Ok(Some(i));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// A program that is measured.
+struct Competitor {
+    job: Job,
+    is_peer: bool,
+    name: String,
+    process: Process,
+    /// The tolerance of a peer.
+    tolerance: Option<f64>,
+    /// The most memory that a fit took besides the rows. The first fit counts, too, because later
+    /// ones may use memory that it left.
+    memory: u64,
+    turns: Vec<NearFit>,
+}
+
+/// The first iterate of a fit that is near the minimum.
+struct NearFit {
+    seconds: f64,
+    iterations: usize,
+    passes: Option<usize>,
+    ours: Option<OurDetails>,
+}
+
+impl Competitor {
+    /// Starts the process, and waits until its rows are in memory.
+    fn start(job: Job, is_peer: bool) -> Result<Self> {
+        let command = if is_peer {
+            script("sklearn_table.py", job.threads)
+        } else {
+            let mut command = machine::with_threads(std::env::current_exe()?.as_os_str(), job.threads);
+            command.arg("--one-table");
+            command
+        };
+        let mut process = Process::start_job(command, &job)?;
+        let name = format!("{}, {}", process.version()?, job.solver);
+        Ok(Self { job, is_peer, name, process, tolerance: None, memory: 0, turns: Vec::new() })
+    }
+
+    /// Makes a first fit that does not count. For a peer, it determines the tolerance.
+    fn prepare(&mut self, evaluator: &mut Evaluator) -> Result<()> {
+        if !self.is_peer {
+            return self.turn(evaluator).map(|_| ());
+        }
+        let mut result = Ok(());
+        for tolerance in TOLERANCES {
+            self.tolerance = Some(tolerance);
+            result = self.turn(evaluator).map(|_| ());
+            if result.is_ok() {
+                break;
+            }
+        }
+        result
+    }
+
+    /// Makes a fit.
+    fn turn(&mut self, evaluator: &mut Evaluator) -> Result<NearFit> {
+        let line = self.tolerance.map_or_else(|| "fit".to_owned(), |tolerance| tolerance.to_string());
+        let fit: Fit = self.process.request(&line)?;
+        self.memory = self.memory.max(fit.peak_bytes[1].saturating_sub(fit.peak_bytes[0]));
+        let near = evaluator.first_near(&fit, self.job.k())?.context("it does not get near the minimum")?;
+        let Iterate { seconds, iterations, passes, .. } = fit.iterates[near];
+        Ok(NearFit { seconds, iterations, passes, ours: fit.ours })
+    }
+
+    fn median_of(&self, value: impl Fn(&NearFit) -> f64) -> f64 {
+        median(self.turns.iter().map(value).collect())
+    }
+
+    fn seconds(&self) -> f64 {
+        self.median_of(|near| near.seconds)
+    }
+}
+
+/// The measurements of a table.
+struct Measured {
+    spec: &'static TableSpec,
+    minimum: f64,
+    bound: f64,
+    competitors: Vec<Competitor>,
+}
+
+/// Measures all tables, with at most `max_rows` rows each. Returns the text for the page.
+pub(crate) fn measure(max_rows: usize, rounds: usize, threads: &[usize], with_peers: bool) -> Result<String> {
+    let (mut skipped, mut all) = (Vec::new(), Vec::new());
+    let mut limits: Vec<Limit> = threads.iter().map(|&threads| Limit::measure(threads)).collect();
+    for spec in &TABLES {
+        all.push(measure_table(spec, max_rows, rounds, threads, with_peers, &mut skipped)?);
+        for limit in &mut limits {
+            *limit = limit.or_better(&Limit::measure(limit.threads));
+        }
+    }
+    let mut text = String::new();
+    machine_limits(&mut text, rounds, &limits)?;
+    for measured in &all {
+        section(&mut text, measured, &limits)?;
+    }
+    let cases = peer_cases(&all);
+    if !cases.is_empty() {
+        writeln!(text, "\n### Where another tool is faster on tables\n\n{}", list_faster(&cases, NOWHERE))?;
+    }
+    for Skipped { name, reason } in &skipped {
+        writeln!(text, "\nSkipped: {name}: {reason}")?;
+    }
+    Ok(text)
+}
+
+fn measure_table(
+    spec: &'static TableSpec,
+    max_rows: usize,
+    rounds: usize,
+    threads: &[usize],
+    with_peers: bool,
+    skipped: &mut Vec<Skipped>,
+) -> Result<Measured> {
+    let (folder, rows) = (tempfile::tempdir()?, spec.rows.min(max_rows));
+    println!("making a table of {rows} rows: {}", spec.title);
+    spec.make(rows).write(folder.path())?;
+    let job = |solver: &str, precision: &str, threads| spec.job(folder.path(), rows, solver, precision, threads);
+    let mut evaluator = Evaluator::new(&job("lbfgs", "float64", threads.last().copied().unwrap_or(1)))?;
+    let mut competitors = Vec::new();
+    let precisions = ["float32", "float64"];
+    for precision in precisions {
+        for &threads in threads {
+            competitors.push(Competitor::start(job("lbfgs", precision, threads), false)?);
+        }
+    }
+    if with_peers {
+        let dense = spec.levels.is_empty().then_some("newton-cholesky");
+        for solver in ["lbfgs", "newton-cg"].into_iter().chain(dense) {
+            for precision in precisions {
+                match Competitor::start(job(solver, precision, 1), true) {
+                    Ok(competitor) => competitors.push(competitor),
+                    Err(problem) => Skipped::add(skipped, "scikit-learn", &problem),
+                }
+            }
+        }
+    }
+    let mut prepared = Vec::new();
+    for mut competitor in competitors {
+        println!("{}, {}: a first fit", competitor.name, competitor.job.precision);
+        match competitor.prepare(&mut evaluator) {
+            Ok(()) => prepared.push(competitor),
+            Err(problem) if competitor.is_peer => Skipped::add(skipped, &competitor.name, &problem),
+            Err(problem) => return Err(problem),
+        }
+    }
+    for round in 1..=rounds {
+        println!("round {round} of {rounds}");
+        for competitor in &mut prepared {
+            let near = competitor.turn(&mut evaluator).with_context(|| competitor.name.clone())?;
+            competitor.turns.push(near);
+        }
+    }
+    Ok(Measured { spec, minimum: evaluator.minimum, bound: evaluator.bound, competitors: prepared })
+}
+
+fn machine_limits(out: &mut String, rounds: usize, limits: &[Limit]) -> Result<()> {
+    if let Some(name) = processor() {
+        writeln!(out, "Processor: {name}.")?;
+    }
+    writeln!(
+        out,
+        "Vector instructions: {}.\nTimes are medians of {rounds} rounds ± median absolute deviations.\n\n\
+         | threads | multiply-adds per second (f32) | bytes read per second |\n| --- | --- | --- |",
+        Isa::best()
+    )?;
+    for limit in limits {
+        let (operations, bytes) = (limit.multiply_adds_per_second / 1e9, limit.bytes_per_second / 1e9);
+        writeln!(out, "| {} | {operations:.0} · 10⁹ | {bytes:.1} · 10⁹ |", limit.threads)?;
+    }
+    Ok(())
+}
+
+/// Writes the tables of a measured table.
+fn section(out: &mut String, measured: &Measured, limits: &[Limit]) -> Result<()> {
+    let Measured { spec, minimum, bound, competitors } = measured;
+    let Some(job) = competitors.first().map(|competitor| &competitor.job) else { return Ok(()) };
+    writeln!(
+        out,
+        "\n### {} rows: {}\n\n\
+         {:.1} MB. The minimum of J is {minimum:.7}, at most {bound:.0e} too high.\n\n\
+         | | type | threads | seconds | as fast as scikit-learn's best | tolerance | iterations | passes | memory besides the rows, of the rows |\n\
+         | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        job.rows,
+        spec.title,
+        job.bytes() / 1e6
+    )?;
+    let peers = competitors.iter().filter(|competitor| competitor.is_peer);
+    let best_peer = peers.map(Competitor::seconds).min_by(f64::total_cmp);
+    for competitor in competitors {
+        let near = competitor.turns.last().context("there are no rounds")?;
+        let (seconds, spread) =
+            median_and_spread(&competitor.turns.iter().map(|near| near.seconds).collect::<Vec<_>>());
+        let ratio = best_peer.map(|best| format!("{:.2} x", best / seconds)).unwrap_or_default();
+        writeln!(
+            out,
+            "| {}{} | {} | {} | {seconds:.3} ± {spread:.3} | {ratio} | {} | {} | {} | {:.2} |",
+            competitor.name,
+            if competitor.is_peer { " (peer)" } else { "" },
+            type_name(&competitor.job),
+            competitor.job.threads,
+            competitor.tolerance.map(|tolerance| tolerance.to_string()).unwrap_or_default(),
+            near.iterations,
+            near.passes.map(|passes| passes.to_string()).unwrap_or_default(),
+            competitor.memory as f64 / job.bytes(),
+        )?;
+    }
+    writeln!(
+        out,
+        "\n| type | threads | ms per pass | minimum for the bytes | minimum for the operations (f32) | limit / time | until the certificate | passes until then | packing before the fit |\n\
+         | --- | --- | --- | --- | --- | --- | --- | --- | --- |"
+    )?;
+    for competitor in competitors.iter().filter(|competitor| !competitor.is_peer) {
+        let job = &competitor.job;
+        let Some(limit) = limits.iter().find(|limit| limit.threads == job.threads) else { continue };
+        let bytes = 1e3 * job.bytes() / limit.bytes_per_second;
+        let operations = 1e3 * job.multiply_adds() / limit.multiply_adds_per_second;
+        let value =
+            |value: fn(&OurDetails) -> f64| competitor.median_of(|near| near.ours.as_ref().map_or(f64::NAN, value));
+        let pass = value(|ours| ours.pass_milliseconds);
+        let certified = value(|ours| ours.certified.map_or(f64::NAN, |certified| certified.0));
+        let passes = value(|ours| ours.certified.map_or(f64::NAN, |certified| certified.1 as f64));
+        // The peak of the operations was measured in f32.
+        let fraction = if job.is_f32() { format!("{:.2}", bytes.max(operations) / pass) } else { String::new() };
+        let (until, passes) = if certified.is_nan() {
+            ("not reached".to_owned(), String::new())
+        } else {
+            (format!("{certified:.3} s"), passes.to_string())
+        };
+        writeln!(
+            out,
+            "| {} | {} | {pass:.2} | {bytes:.2} | {operations:.2} | {fraction} | {until} | {passes} | {:.3} s |",
+            type_name(job),
+            job.threads,
+            value(|ours| ours.packing_seconds)
+        )?;
+    }
+    Ok(())
+}
+
+fn type_name(job: &Job) -> &'static str {
+    if job.is_f32() { "f32" } else { "f64" }
+}
+
+const NOWHERE: &str =
+    "Nowhere on these tables: chainrule is at least as fast as every peer above on the same number of threads.";
+
+/// Returns how many times slower each peer is than this project's solver on the same number of
+/// threads, in its faster type.
+fn peer_cases(all: &[Measured]) -> Vec<(String, f64)> {
+    let mut cases = Vec::new();
+    for Measured { spec, competitors, .. } in all {
+        for peer in competitors.iter().filter(|competitor| competitor.is_peer) {
+            let ours = competitors.iter().filter(|ours| !ours.is_peer && ours.job.threads == peer.job.threads);
+            let ours = ours.map(Competitor::seconds).fold(f64::INFINITY, f64::min);
+            let case = format!("{}: {} in {}", spec.title, peer.name, type_name(&peer.job));
+            cases.push((case, peer.seconds() / ours));
+        }
+    }
+    cases
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_objective_of_packed_rows_is_that_of_plain_loops() {
+        for spec in &TABLES {
+            let (folder, n) = (tempfile::tempdir().expect("a temporary folder"), 1500);
+            let (table, job) = (spec.make(n), spec.job(folder.path(), n, "lbfgs", "float64", 1));
+            table.write(folder.path()).expect("it can be written");
+            let mut evaluator = Evaluator::new(&job).expect("the minimum is found");
+            let (d, k, categories) = (spec.numbers, spec.columns(), spec.levels.len());
+            let n_features = d + spec.levels.iter().sum::<usize>();
+            let parameters: Vec<f64> = (0..(n_features + 1) * k).map(|i| ((i * 37 % 19) as f64 - 9.0) / 30.0).collect();
+            let weight = |feature: usize, class: usize| parameters[feature * k + class];
+            let mut loss = 0.0;
+            for row in 0..n {
+                let mut logits: Vec<f64> = (0..k).map(|class| weight(n_features, class)).collect();
+                for (class, z) in logits.iter_mut().enumerate() {
+                    *z += (0..d).map(|j| f64::from(table.numbers[row * d + j]) * weight(j, class)).sum::<f64>();
+                    let mut first = d;
+                    for (j, levels) in spec.levels.iter().enumerate() {
+                        *z += weight(first + table.codes[row * categories + j] as usize, class);
+                        first += levels;
+                    }
+                }
+                let label = table.labels[row] as usize;
+                // Logistic regression is softmax regression with a logit of 0 for class 0.
+                let logits = if k == 1 { vec![0.0, logits[0]] } else { logits };
+                loss += logits.iter().map(|z| z.exp()).sum::<f64>().ln() - logits[label];
+            }
+            let squares: f64 = parameters[..n_features * k].iter().map(|w| w * w).sum();
+            let expected = loss / n as f64 + 0.5 * L2 * squares;
+            let found = evaluator.objective(&parameters, k).expect("the parameters fit");
+            assert!((found - expected).abs() < 1e-9 * expected, "{}: {found}, not {expected}", spec.title);
+            assert!(
+                evaluator.bound <= MINIMUM_BOUND && evaluator.minimum < expected,
+                "{} {}",
+                evaluator.bound,
+                evaluator.minimum
+            );
+        }
+    }
+}
