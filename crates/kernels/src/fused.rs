@@ -72,6 +72,13 @@ pub(crate) trait Kernel: Send {
     fn rows_per_sum(&self) -> usize;
 }
 
+fn new_byte_kernel(float: Float, loss_function: &LossFunction, n_features: usize, threads: usize) -> Box<dyn Kernel> {
+    match float {
+        Float::F32 => byte_kernel::<f32>(loss_function, n_features, threads),
+        Float::F64 => byte_kernel::<f64>(loss_function, n_features, threads),
+    }
+}
+
 impl FusedModel {
     /// Creates a model with zero parameters. It uses at most `threads` threads. Run its methods
     /// inside [`with_threads`].
@@ -91,10 +98,7 @@ impl FusedModel {
         assert!(n_features > 0 && columns > 0 && threads > 0, "expected at least one feature, column and thread");
         let loss_function = LossFunction::new(link);
         // Most rows are bytes. `adapt_to` replaces the kernel if they are not.
-        let kernel = match float {
-            Float::F32 => byte_kernel::<f32>(&loss_function, n_features, threads),
-            Float::F64 => byte_kernel::<f64>(&loss_function, n_features, threads),
-        };
+        let kernel = new_byte_kernel(float, &loss_function, n_features, threads);
         Self { n_features, targets, loss_function, float, threads, isa, kernel }
     }
 
@@ -107,10 +111,7 @@ impl FusedModel {
     pub fn with_class_weights(mut self, class_weights: &[f64]) -> Self {
         assert_eq!(self.targets, TargetKind::Classes(class_weights.len()), "weights of the classes");
         self.loss_function = self.loss_function.with_class_weights(class_weights.into());
-        self.kernel = match self.float {
-            Float::F32 => byte_kernel::<f32>(&self.loss_function, self.n_features, self.threads),
-            Float::F64 => byte_kernel::<f64>(&self.loss_function, self.n_features, self.threads),
-        };
+        self.kernel = new_byte_kernel(self.float, &self.loss_function, self.n_features, self.threads);
         self
     }
 
@@ -122,8 +123,7 @@ impl FusedModel {
         let (weight, bias) = self.kernel.parameters();
         let (loss_function, d, threads) = (&self.loss_function, self.n_features, self.threads);
         self.kernel = match (&rows.store, self.float) {
-            (Store::Bytes(_), Float::F32) => byte_kernel::<f32>(loss_function, d, threads),
-            (Store::Bytes(_), Float::F64) => byte_kernel::<f64>(loss_function, d, threads),
+            (Store::Bytes(_), float) => new_byte_kernel(float, loss_function, d, threads),
             (Store::Table(rows), Float::F32) if !rows.are_f64() => {
                 table_kernel::<f32, f32>(loss_function, rows, threads)
             }
