@@ -144,9 +144,9 @@ impl Job {
             (next - levels..next).collect()
         });
         let layout = FeatureLayout { n_features, numbers: (0..d).collect(), categories: categories.collect() };
-        let (affine, centres) = (vec![(1.0, 0.0); n_features], vec![0.0; d]);
+        let (scaling, storage) = (vec![(1.0, 0.0); n_features], vec![(0.0, 1.0); d]);
         let start = Instant::now();
-        let mut table = TableBuilder::new(layout, self.rows, affine, centres, false, RowOrder::Groups);
+        let mut table = TableBuilder::new(layout, self.rows, scaling, storage, false, RowOrder::Groups);
         let mut seconds = start.elapsed().as_secs_f64();
         let open =
             |name: &str| Ok::<_, std::io::Error>(BufReader::new(File::open(Path::new(&self.folder).join(name))?));

@@ -122,7 +122,7 @@ struct Table {
     layout: FeatureLayout,
     /// `(a, m)` of each feature `a (x - m)`.
     scaling: Vec<(f64, f64)>,
-    centres: Vec<f64>,
+    storage: Vec<(f64, f64)>,
     /// For each number, its column.
     numbers: Vec<Vec<f64>>,
     /// For each category, its column.
@@ -177,15 +177,16 @@ impl Table {
         for (&j, centre) in layout.numbers.iter().zip(&centres) {
             scaling[j].1 += centre;
         }
+        let storage = centres.iter().enumerate().map(|(j, &centre)| (centre, [1.0, 0.25, 8.0][j % 3])).collect();
         let add = |(column, centre): (&Vec<f64>, &f64)| column.iter().map(|x| x + centre).collect();
         let numbers = centred.iter().zip(&centres).map(add).collect();
         let labels = (0..n).map(|row| ((row * row + row / 3) % k.max(2)) as u32).collect();
-        Self { layout, scaling, centres, numbers, codes, labels, x }
+        Self { layout, scaling, storage, numbers, codes, labels, x }
     }
 
     fn pack(&self, are_f64: bool, order: RowOrder) -> PackedRows {
-        let (scaling, centres) = (self.scaling.clone(), self.centres.clone());
-        let mut builder = TableBuilder::new(self.layout.clone(), self.labels.len(), scaling, centres, are_f64, order);
+        let (scaling, storage) = (self.scaling.clone(), self.storage.clone());
+        let mut builder = TableBuilder::new(self.layout.clone(), self.labels.len(), scaling, storage, are_f64, order);
         // In two parts, whose bound is in the middle of a group.
         let n = self.labels.len();
         for range in [0..n / 3, n / 3..n] {

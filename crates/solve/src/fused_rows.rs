@@ -1,7 +1,7 @@
 //! Rows for the fused kernels. They are packed in memory, or they stay in their file: then threads
 //! read and pack the next chunks while the kernels compute.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -246,6 +246,8 @@ const MAX_ROWS_IN_F64: usize = 1 << 16;
 /// Numbers are centred if their mean is larger than this many standard deviations. Rounding to f32
 /// would lose what is small beside their mean, and sums in f64 some of its digits.
 const MAX_RELATIVE_MEAN: f64 = 8.0;
+/// The largest deviations from the mean of a column that is stored without a unit.
+const ORDINARY_SCALES: RangeInclusive<f64> = 1e-15..=1e15;
 /// The number of rows that are read at a time.
 const ROWS_AT_ONCE: usize = 1 << 10;
 
@@ -271,7 +273,7 @@ fn pack_table(
     };
     let scaling = (0..layout.n_features).map(scaling).collect();
     let are_f64 = precision == Precision::F64 && n <= MAX_ROWS_IN_F64;
-    let mut builder = TableBuilder::new(layout.clone(), n, scaling, centres(reader, n), are_f64, order);
+    let mut builder = TableBuilder::new(layout.clone(), n, scaling, storage(reader, n), are_f64, order);
     for first in (0..n).step_by(ROWS_AT_ONCE) {
         let end = n.min(first + ROWS_AT_ONCE);
         reader.read(first..end, &mut columns);
@@ -282,15 +284,20 @@ fn pack_table(
     PackedRows::of_table(builder, rows.labels().into_iter().map(u32::from).collect())
 }
 
-/// Returns what to subtract from each number, computed from the first rows: its mean if it is large
-/// beside the standard deviation, else 0.
-fn centres(reader: &FeatureReader, n: usize) -> Vec<f64> {
+/// Returns the centre and the unit in which each number is stored, computed from the first rows. The
+/// centre is the mean if it is large beside the standard deviation, else 0. The unit is 1, unless
+/// f32 could not hold the numbers or their products with weights.
+fn storage(reader: &FeatureReader, n: usize) -> Vec<(f64, f64)> {
     let (n, mut columns) = (n.min(MAX_ROWS_IN_F64), FeatureColumns::default());
     reader.read(0..n, &mut columns);
-    let centre = |numbers: &Vec<f64>| {
+    let of_column = |numbers: &Vec<f64>| {
         let mean = numbers.iter().sum::<f64>() / n as f64;
-        let variance = numbers.iter().map(|number| (number - mean).powi(2)).sum::<f64>() / n as f64;
-        if mean.abs() > MAX_RELATIVE_MEAN * variance.sqrt() { mean } else { 0.0 }
+        let largest = numbers.iter().fold(0.0, |largest: f64, number| largest.max((number - mean).abs()));
+        // A power of two rounds nothing. The squares of tiny deviations would be 0.
+        let scale = if largest > 0.0 { largest.log2().round().clamp(-1000.0, 1000.0).exp2() } else { 1.0 };
+        let variance = numbers.iter().map(|number| ((number - mean) / scale).powi(2)).sum::<f64>() / n as f64;
+        let centre = if mean.abs() > MAX_RELATIVE_MEAN * variance.sqrt() * scale { mean } else { 0.0 };
+        (centre, if ORDINARY_SCALES.contains(&scale) { 1.0 } else { scale })
     };
-    columns.numbers.iter().map(centre).collect()
+    columns.numbers.iter().map(of_column).collect()
 }

@@ -16,7 +16,7 @@ fn noise(i: usize, column: usize) -> f64 {
 
 /// A table of n rows with numbers that depend on each other, missing values, and two categories.
 fn table(n: usize, n_classes: usize) -> Rows {
-    let mut text = "a,b,seconds,c,city,size,y\n".to_owned();
+    let mut text = "a,b,seconds,tiny,huge,c,city,size,y\n".to_owned();
     for i in 0..n {
         let [a, b, c] = [0, 1, 2].map(|column| noise(i, column));
         let b = if i % 11 == 3 { String::new() } else { (a + 0.05 * b).to_string() };
@@ -24,7 +24,9 @@ fn table(n: usize, n_classes: usize) -> Rows {
         let city = ["Rome", "Oslo", "Lima", "Bonn", "Cork"][i * i % 5];
         let size = if i % 7 == 2 { "" } else { ["S", "M", "L"][i % 3] };
         let y = ((1.5 + a + 0.5 * c + 0.3 * noise(i, 5)) * n_classes as f64 / 3.0) as usize;
-        writeln!(text, "{a},{b},{seconds},{c},{city},{size},k{}", y.min(n_classes - 1)).expect("a string");
+        let (tiny, huge) = (1e-170 * noise(i, 6), 1e28 * noise(i, 7));
+        writeln!(text, "{a},{b},{seconds},{tiny:e},{huge:e},{c},{city},{size},k{}", y.min(n_classes - 1))
+            .expect("a string");
     }
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("table.csv");
@@ -79,15 +81,20 @@ fn steps_on_tables_are_those_of_plain_loops() {
         let rows = table(500, k);
         let standardized = Preprocessing::Standardized(rows.moments().expect("moments"));
         let balanced = Some(ClassWeights::Balanced);
-        for class_weights in [None, balanced] {
-            let config = config(kind, |settings| settings.objective.class_weights.clone_from(&class_weights));
+        let cases =
+            [(None, Precision::F64, 1e-12), (balanced.clone(), Precision::F64, 1e-12), (None, Precision::F32, 1e-5)];
+        for (class_weights, precision, bound) in cases {
+            let config = config(kind, |settings| {
+                settings.objective.class_weights.clone_from(&class_weights);
+                settings.descent.precision = precision;
+            });
             let loops = by_loops(&rows, &config, &standardized, k);
             for threads in [1, 3] {
                 let kernels = by_kernels(&rows, &config, &standardized, k, threads);
-                let case = format!("{kind:?}, {k} classes, {class_weights:?}, {threads} threads");
-                assert!(max_distance(&loops, &kernels) < 1e-12, "{case}: {}", max_distance(&loops, &kernels));
+                let case = format!("{kind:?}, {k} classes, {class_weights:?}, {precision:?}, {threads} threads");
+                assert!(max_distance(&loops, &kernels) < bound, "{case}: {}", max_distance(&loops, &kernels));
                 let [a, b] = [&loops, &kernels].map(|trained| trained.final_metrics);
-                assert!((a.train_loss / b.train_loss - 1.0).abs() < 1e-9, "{case}: {a:?} {b:?}");
+                assert!((a.train_loss / b.train_loss - 1.0).abs() < 10.0 * bound, "{case}: {a:?} {b:?}");
                 assert_eq!(a.train_accuracy, b.train_accuracy, "{case}");
                 assert_eq!(loops.class_weights, kernels.class_weights, "{case}");
             }
@@ -119,7 +126,7 @@ fn the_minimum_on_a_table_is_certified_in_few_passes() {
                     let loops = by_loops(&rows, &config, &standardized, k).certificate.expect("a certificate");
                     // Plain loops do not whiten the features.
                     let ratio = certificate.gradients as f64 / loops.gradients as f64;
-                    assert!(ratio < 0.8, "{case}: {ratio}");
+                    assert!(ratio < 0.9, "{case}: {ratio}");
                     let difference = (loops.objective - certificate.objective).abs();
                     assert!(difference < 2e-6, "{case}: {loops:?} {certificate:?}");
                 }

@@ -8,17 +8,17 @@ use crate::row_set::RowSet;
 
 /// Rows of a table. A row has numbers and categories side by side.
 ///
-/// A number x is stored as `r = x - centre`. Its feature is `a (x - m)`, which is `a r + c` with `c
-/// = a (centre - m)`. The feature of a category's level is `a + c` in its rows, else c. So
-/// standardised features need no copy of the data: the kernel folds a and c into the weights. A
-/// category takes one code a row, whatever its number of levels.
+/// A number x is stored as `r = (x - centre) / unit`. Its feature is `a (x - m)`, which is
+/// `a unit r + c` with `c = a (centre - m)`. The feature of a category's level is `a + c` in its
+/// rows, else c. So standardised features need no copy of the data: the kernel folds factor and
+/// offset into the weights. A category takes one code a row, whatever its number of levels.
 #[derive(Clone, Debug)]
 pub(crate) struct TableRows {
     layout: FeatureLayout,
     /// `(a, m)` of each feature `a (x - m)`, `[d]`.
     scaling: Vec<(f64, f64)>,
-    /// The centre of each number.
-    centres: Vec<f64>,
+    /// The centre and the unit of each number.
+    storage: Vec<(f64, f64)>,
     /// The feature of each level, over all categories. A code is an index into it; the code after
     /// the last stands for no level.
     levels: Vec<usize>,
@@ -146,8 +146,9 @@ impl TableRows {
     /// numbers of a row.
     pub(crate) fn affine_of_number(&self, position: usize) -> (f64, f64) {
         let (a, m) = self.scaling[self.layout.numbers[position]];
-        // Both may be large and nearly equal.
-        (a, a * (self.centres[position] - m))
+        let (centre, unit) = self.storage[position];
+        // Centre and m may be large and nearly equal.
+        (a * unit, a * (centre - m))
     }
 
     /// Returns `(a, c)` of a feature: `a + c` in the rows of its level, else c.
@@ -244,8 +245,8 @@ impl TableBuilder {
     ///
     /// - `scaling`: `(a, m)` of each feature `a (x - m)`, for a number x of the table, or 1 for a
     ///   level in its rows and 0 elsewhere, `[d]`
-    /// - `centres`: what to subtract from each number before it is stored; it does not change the
-    ///   features
+    /// - `storage`: `(centre, unit)` of each number, which is stored as `(x - centre) / unit`. It does
+    ///   not change the features, but f32 holds only numbers from about 1e-38 to 1e38
     /// - `are_f64`: whether the numbers are stored in f64. In f32 they take half the memory
     ///
     /// # Panics
@@ -254,12 +255,12 @@ impl TableBuilder {
         layout: FeatureLayout,
         n: usize,
         scaling: Vec<(f64, f64)>,
-        centres: Vec<f64>,
+        storage: Vec<(f64, f64)>,
         are_f64: bool,
         order: RowOrder,
     ) -> Self {
         assert_eq!(
-            (scaling.len(), centres.len()),
+            (scaling.len(), storage.len()),
             (layout.n_features, layout.numbers.len()),
             "features and numbers of a table"
         );
@@ -276,7 +277,7 @@ impl TableBuilder {
         let codes = vec![levels.len() as u32; padded * layout.categories.len()];
         let (number_sums, level_counts) = (vec![0.0; layout.numbers.len()], vec![0; levels.len() + 1]);
         let n = 0;
-        let rows = TableRows { layout, scaling, centres, levels, order, n, numbers, codes, number_sums, level_counts };
+        let rows = TableRows { layout, scaling, storage, levels, order, n, numbers, codes, number_sums, level_counts };
         Self { rows, first_codes }
     }
 
@@ -297,18 +298,19 @@ impl TableBuilder {
         let place = |row: usize, width: usize, j: usize| row / size * size * width + row % size + j * size;
         for (j, column) in numbers.iter().enumerate() {
             assert_eq!(column.len(), m, "numbers of a column");
-            let centre = rows.centres[j];
+            let (centre, unit) = rows.storage[j];
             for (row, &number) in (first..).zip(*column) {
                 let index = place(row, n_numbers, j);
+                let number = (number - centre) / unit;
                 let stored = match &mut rows.numbers {
                     Numbers::F32(numbers) => {
-                        let stored = (number - centre) as f32;
+                        let stored = number as f32;
                         numbers[index / LANES].0[index % LANES] = stored;
                         f64::from(stored)
                     }
                     Numbers::F64(numbers) => {
-                        numbers[index / LANES].0[index % LANES] = number - centre;
-                        number - centre
+                        numbers[index / LANES].0[index % LANES] = number;
+                        number
                     }
                 };
                 rows.number_sums[j] += stored;
