@@ -284,9 +284,9 @@ fn pack_table(
     PackedRows::of_table(builder, rows.labels().into_iter().map(u32::from).collect())
 }
 
-/// Returns the centre and the unit in which each number is stored, computed from the first rows. The
-/// centre is the mean if it is large beside the standard deviation, else 0. The unit is 1, unless
-/// f32 could not hold the numbers or their products with weights.
+/// Returns the centre and the unit in which each number is stored, computed from the first rows.
+/// The centre is the mean if it is large beside the standard deviation, else 0. The unit is 1,
+/// unless f32 could not hold the numbers or their products with weights.
 fn storage(reader: &FeatureReader, n: usize) -> Vec<(f64, f64)> {
     let (n, mut columns) = (n.min(MAX_ROWS_IN_F64), FeatureColumns::default());
     reader.read(0..n, &mut columns);

@@ -245,8 +245,8 @@ impl TableBuilder {
     ///
     /// - `scaling`: `(a, m)` of each feature `a (x - m)`, for a number x of the table, or 1 for a
     ///   level in its rows and 0 elsewhere, `[d]`
-    /// - `storage`: `(centre, unit)` of each number, which is stored as `(x - centre) / unit`. It does
-    ///   not change the features, but f32 holds only numbers from about 1e-38 to 1e38
+    /// - `storage`: `(centre, unit)` of each number, which is stored as `(x - centre) / unit`. It
+    ///   does not change the features, but f32 holds only numbers from about 1e-38 to 1e38
     /// - `are_f64`: whether the numbers are stored in f64. In f32 they take half the memory
     ///
     /// # Panics
