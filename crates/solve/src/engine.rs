@@ -57,6 +57,11 @@ pub trait Engine: Send {
         None
     }
 
+    /// Returns the mean of each feature over the training rows, `[d]`, if the engine knows it.
+    fn feature_mean(&mut self) -> Option<Vec<f64>> {
+        None
+    }
+
     /// Returns the moments of the features, if the engine knows them.
     fn feature_moments(&mut self) -> Option<FeatureMoments> {
         None

@@ -159,6 +159,10 @@ impl Engine for KernelEngine<'_> {
         Ok(gradient(&mut self.fused, self.train, self.threads)?)
     }
 
+    fn feature_mean(&mut self) -> Option<Vec<f64>> {
+        self.train.packed()?.feature_mean()
+    }
+
     fn feature_moments(&mut self) -> Option<FeatureMoments> {
         self.train.packed()?.feature_moments()
     }

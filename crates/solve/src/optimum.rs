@@ -509,7 +509,7 @@ fn known_mean(engine: &mut dyn Engine) -> Option<Vec<f64>> {
     if !is_known || engine.class_weights().is_some() {
         return None;
     }
-    Some(engine.feature_moments()?.mean)
+    engine.feature_mean()
 }
 
 /// Returns the curvature of the loss at zero logits, for a direction whose entries sum to 0.

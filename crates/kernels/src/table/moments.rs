@@ -24,6 +24,14 @@ const ROWS_PER_NUMBER: usize = 32;
 const MAX_PRODUCTS: usize = 1 << 26;
 
 impl PackedRows {
+    /// Returns the mean of each feature of a table, `[d]`, or `None` for rows of bytes.
+    pub fn feature_mean(&self) -> Option<Vec<f64>> {
+        match &self.store {
+            Store::Bytes(_) => None,
+            Store::Table(rows) => Some(rows.mean()),
+        }
+    }
+
     /// Returns the moments of a table's features, or `None` for rows of bytes.
     pub fn feature_moments(&self) -> Option<FeatureMoments> {
         match &self.store {
