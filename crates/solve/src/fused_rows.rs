@@ -288,16 +288,29 @@ fn pack_table(
 /// The centre is the mean if it is large beside the standard deviation, else 0. The unit is 1,
 /// unless f32 could not hold the numbers or their products with weights.
 fn storage(reader: &FeatureReader, n: usize) -> Vec<(f64, f64)> {
-    let (n, mut columns) = (n.min(MAX_ROWS_IN_F64), FeatureColumns::default());
-    reader.read(0..n, &mut columns);
-    let of_column = |numbers: &Vec<f64>| {
-        let mean = numbers.iter().sum::<f64>() / n as f64;
-        let largest = numbers.iter().fold(0.0, |largest: f64, number| largest.max((number - mean).abs()));
-        // A power of two rounds nothing. The squares of tiny deviations would be 0.
-        let scale = if largest > 0.0 { largest.log2().round().clamp(-1000.0, 1000.0).exp2() } else { 1.0 };
-        let variance = numbers.iter().map(|number| ((number - mean) / scale).powi(2)).sum::<f64>() / n as f64;
-        let centre = if mean.abs() > MAX_RELATIVE_MEAN * variance.sqrt() * scale { mean } else { 0.0 };
-        (centre, if ORDINARY_SCALES.contains(&scale) { 1.0 } else { scale })
+    let (n, n_numbers) = (n.min(MAX_ROWS_IN_F64), reader.layout().numbers.len());
+    // Some rows at a time, because a wide table would take much memory in f64.
+    let sums = |add: &dyn Fn(usize, f64, f64) -> f64| {
+        let (mut sums, mut columns) = (vec![0.0; n_numbers], FeatureColumns::default());
+        for first in (0..n).step_by(ROWS_AT_ONCE) {
+            reader.read(first..n.min(first + ROWS_AT_ONCE), &mut columns);
+            for (j, (sum, numbers)) in sums.iter_mut().zip(&columns.numbers).enumerate() {
+                *sum = numbers.iter().fold(*sum, |sum, &number| add(j, sum, number));
+            }
+        }
+        sums
     };
-    columns.numbers.iter().map(of_column).collect()
+    let mean: Vec<f64> = sums(&|_, sum, number| sum + number).iter().map(|sum| sum / n as f64).collect();
+    let largest = sums(&|j, largest, number| largest.max((number - mean[j]).abs()));
+    // A power of two rounds nothing. The squares of tiny deviations would be 0.
+    let scale_of =
+        |&largest: &f64| if largest > 0.0 { largest.log2().round().clamp(-1000.0, 1000.0).exp2() } else { 1.0 };
+    let scale: Vec<f64> = largest.iter().map(scale_of).collect();
+    let squares = sums(&|j, sum, number| sum + ((number - mean[j]) / scale[j]).powi(2));
+    let of_column = |j: usize| {
+        let deviation = (squares[j] / n as f64).sqrt() * scale[j];
+        let centre = if mean[j].abs() > MAX_RELATIVE_MEAN * deviation { mean[j] } else { 0.0 };
+        (centre, if ORDINARY_SCALES.contains(&scale[j]) { 1.0 } else { scale[j] })
+    };
+    (0..n_numbers).map(of_column).collect()
 }
