@@ -1,6 +1,7 @@
-//! Rows of a table: numbers and categories side by side.
+//! Rows of a table: numbers, categories and sparse features side by side.
 
 pub(crate) mod kernel;
 pub(crate) mod moments;
 pub(crate) mod pass;
 pub(crate) mod rows;
+pub(crate) mod sparse;
