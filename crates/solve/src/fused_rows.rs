@@ -280,6 +280,7 @@ fn pack_table(
         let numbers: Vec<&[f64]> = columns.numbers.iter().map(Vec::as_slice).collect();
         let codes: Vec<&[u32]> = columns.codes.iter().map(Vec::as_slice).collect();
         builder.push(end - first, &numbers, &codes);
+        columns.sparse.rows().for_each(|(positions, values)| builder.push_sparse(positions, values));
     }
     PackedRows::of_table(builder, rows.labels().into_iter().map(u32::from).collect())
 }

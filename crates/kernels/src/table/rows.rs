@@ -368,11 +368,6 @@ impl TableBuilder {
         rows.n += m;
     }
 
-    /// Reserves space for so many entries of sparse features.
-    pub fn reserve_sparse(&mut self, n_entries: usize) {
-        self.rows.sparse.reserve(n_entries);
-    }
-
     /// Sets the sparse features of the next row. If the layout has some, call it for each row.
     ///
     /// # Shapes
@@ -388,6 +383,7 @@ impl TableBuilder {
     /// Returns the rows. Numbers in f64 that f32 holds exactly are stored in f32.
     pub(crate) fn finish(self) -> TableRows {
         let mut rows = self.rows;
+        rows.sparse.shrink();
         if !rows.layout.sparse.is_empty() {
             assert_eq!(rows.sparse.len(), rows.n, "rows with sparse features");
         }

@@ -33,12 +33,12 @@ impl SparseRows {
         Self { starts: vec![0], positions: Vec::new(), values, sums: vec![(0.0, 0.0); n_features] }
     }
 
-    /// Reserves space for so many entries.
-    pub(crate) fn reserve(&mut self, n_entries: usize) {
-        self.positions.reserve_exact(n_entries);
+    /// Frees the space for further entries.
+    pub(crate) fn shrink(&mut self) {
+        self.positions.shrink_to_fit();
         match &mut self.values {
-            SparseValues::F32(values) => values.reserve_exact(n_entries),
-            SparseValues::F64(values) => values.reserve_exact(n_entries),
+            SparseValues::F32(values) => values.shrink_to_fit(),
+            SparseValues::F64(values) => values.shrink_to_fit(),
         }
     }
 
