@@ -168,6 +168,9 @@ impl Machine {
                 in_file.map_or(0, Rows::bytes),
                 config.data().resident_bytes
             ),
+            (MissingAbility::Hessian, _) => format!(
+                "descent.solver = \"newton\": {backend} computes no Hessian of this; it needs a table and the fused kernels of a CPU (--gradient auto); take descent.solver = \"lbfgs\" with an objective.l2 above 0"
+            ),
             (missing, _) => {
                 format!(
                     "descent.gradient = \"fused\": the fused kernels cannot train this: {missing}; use auto or closed-form"

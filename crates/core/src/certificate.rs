@@ -12,7 +12,7 @@ pub struct Certificate {
     /// The Euclidean norm of the gradient of J with respect to all parameters.
     pub gradient_norm: f64,
     /// The bound on `J - J*`, in nats: Eq. (28) of `docs/derivation.md`, or Eq. (32) if the bias
-    /// has no penalty. It assumes nothing about the data.
+    /// has no penalty; Eq. (39) of Newton's method. It assumes nothing about the data.
     pub bound: f64,
     /// The requested tolerance: [`OptimumConfig::tolerance`](crate::OptimumConfig::tolerance).
     pub tolerance: f64,
@@ -35,6 +35,8 @@ pub enum SearchEnd {
     IterationsUsedUp,
     /// Rounding errors prevent any further progress.
     Rounding,
+    /// The classes are separated, so J has no minimum without a penalty.
+    Separated,
     /// The observer stopped it.
     Interrupted,
 }
@@ -42,6 +44,6 @@ pub enum SearchEnd {
 impl Certificate {
     /// Whether J is proven to be within the tolerance of its minimum, however the search ended.
     pub fn holds(&self) -> bool {
-        self.objective.is_finite() && self.bound <= self.tolerance
+        self.objective.is_finite() && self.bound <= self.tolerance && self.ended != SearchEnd::Separated
     }
 }

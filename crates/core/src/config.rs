@@ -192,6 +192,16 @@ pub enum Solver {
     /// L-BFGS on all rows, to the minimum, with a certificate. Requires lambda > 0. See
     /// `[optimum]`.
     Lbfgs,
+    /// Newton's method on all rows of a table, to the minimum, with a certificate. lambda may be 0.
+    /// See `[optimum]`.
+    Newton,
+}
+
+impl Solver {
+    /// Whether it searches for the minimum on all rows.
+    pub fn is_search(self) -> bool {
+        self != Self::Sgd
+    }
 }
 
 /// The optimizers. They are Burn's.
@@ -228,7 +238,7 @@ pub enum Schedule {
     Step,
 }
 
-/// `[optimum]`: the settings of [`Solver::Lbfgs`].
+/// `[optimum]`: the settings of [`Solver::Lbfgs`] and [`Solver::Newton`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct OptimumConfig {

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use crate::{FeatureKind, GradientSource, TrainConfig, UpdateRule};
+use crate::{FeatureKind, GradientSource, Solver, TrainConfig, UpdateRule};
 
 /// An engine: the code that computes the steps of a training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub struct Abilities {
     pub standardization: &'static [FeatureKind],
     /// Whether it supports class weights.
     pub class_weights: bool,
+    /// The storage types of features whose Hessian it computes, for Newton's method.
+    pub hessian: &'static [FeatureKind],
 }
 
 impl Display for EngineKind {
@@ -58,6 +60,8 @@ pub enum MissingAbility {
     Standardization,
     /// Class weights.
     ClassWeights,
+    /// The Hessian, for Newton's method.
+    Hessian,
     /// Features of this storage type.
     Features(FeatureKind),
     /// Reading rows from a file in chunks.
@@ -74,6 +78,7 @@ impl Display for MissingAbility {
                 "they use one scale for all pixels, but data.standardize scales each pixel separately"
             }
             Self::ClassWeights => "they do not support objective.class_weights",
+            Self::Hessian => "they do not compute the Hessian that Newton's method needs",
             Self::Features(FeatureKind::Bytes) => "they read numbers, but these features are bytes",
             Self::Features(FeatureKind::Numbers) => "they read the bytes of images, but these are rows of a table",
             Self::File => "they read only rows in memory, but these stay in their file",
@@ -95,6 +100,7 @@ impl EngineKind {
             optimizers: false,
             standardization: both,
             class_weights: true,
+            hessian: &[],
         };
         match self {
             Self::Kernels => Abilities {
@@ -104,6 +110,7 @@ impl EngineKind {
                 optimizers: false,
                 standardization: &[FeatureKind::Numbers],
                 class_weights: true,
+                hessian: &[FeatureKind::Numbers],
             },
             Self::DeviceKernels => Abilities {
                 features: &[FeatureKind::Bytes],
@@ -112,6 +119,7 @@ impl EngineKind {
                 optimizers: false,
                 standardization: &[],
                 class_weights: false,
+                hessian: &[],
             },
             Self::Loops => closed_form,
             Self::Tensors => Abilities {
@@ -130,6 +138,7 @@ impl EngineKind {
             (MissingAbility::Optimizer, abilities.optimizers || config.descent().update_rule() == UpdateRule::Plain),
             (MissingAbility::Standardization, !abilities.standardization.is_empty() || !config.data().standardize),
             (MissingAbility::ClassWeights, abilities.class_weights || config.objective().class_weights.is_none()),
+            (MissingAbility::Hessian, !abilities.hessian.is_empty() || config.descent().solver != Solver::Newton),
         ])
     }
 
@@ -155,6 +164,10 @@ impl EngineKind {
                     abilities.standardization.contains(&features) || !config.data().standardize,
                 ),
                 (MissingAbility::File, abilities.out_of_core || !stay_in_file),
+                (
+                    MissingAbility::Hessian,
+                    abilities.hessian.contains(&features) || config.descent().solver != Solver::Newton,
+                ),
             ])
         })
     }

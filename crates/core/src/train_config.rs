@@ -147,7 +147,7 @@ impl TrainConfig {
     pub fn divergence_hint(&self) -> String {
         match self.descent.solver {
             Solver::Sgd => format!("a descent.learning_rate below {}", self.descent.learning_rate),
-            Solver::Lbfgs => format!("an objective.l2 other than {}", self.objective.l2),
+            Solver::Lbfgs | Solver::Newton => format!("an objective.l2 other than {}", self.objective.l2),
         }
     }
 
@@ -287,25 +287,35 @@ fn check(config: &TrainConfig) -> Result<(), (&'static str, String)> {
     check_count("optimum.max_iterations", optimum.max_iterations)?;
     check_count("optimum.memory", optimum.memory)?;
     check_count("optimum.evaluate_every", optimum.evaluate_every)?;
-    if descent.solver == Solver::Lbfgs {
+    if descent.solver.is_search() {
+        let is_newton = descent.solver == Solver::Newton;
         ensure(
             "objective.l2",
-            l2 > 0.0,
-            "without a penalty J may have no minimum, and no certificate is possible; use a number above 0, or descent.solver = \"sgd\"",
+            l2 > 0.0 || is_newton,
+            "without a penalty L-BFGS has no certificate; use a number above 0, or descent.solver = \"newton\" on a table, or \"sgd\"",
         )?;
         // The bound is the squared gradient norm divided by 2 lambda. With a smaller lambda, the
         // square may underflow or the quotient may overflow.
         ensure(
             "objective.l2",
-            l2 >= 1e-100,
+            l2 >= 1e-100 || l2 == 0.0,
             "the penalty is too small for a certificate; expected a number from 1e-100 to 1e6, or descent.solver = \"sgd\"",
         )?;
-        let no_early_stopping = "descent.solver = \"lbfgs\" does not stop early; remove this key, or start from the experiment softmax-optimum";
-        let chooses_steps = "descent.solver = \"lbfgs\" chooses its own steps; remove this key";
-        ensure(descent.update_rule_key(), descent.update_rule() == UpdateRule::Plain, chooses_steps)?;
-        ensure("descent.schedule", descent.schedule == Schedule::Constant, chooses_steps)?;
-        ensure("early_stopping.patience", stopping.patience.is_none(), no_early_stopping)?;
-        ensure("early_stopping.restore_best", !stopping.restore_best, no_early_stopping)?;
+        let has_hessian = matches!(descent.gradient, GradientSource::Auto | GradientSource::Fused);
+        ensure(
+            "descent.gradient",
+            has_hessian || !is_newton,
+            "only the fused kernels compute the Hessian that descent.solver = \"newton\" needs; use auto",
+        )?;
+        let solver = if is_newton { "newton" } else { "lbfgs" };
+        let no_early_stopping = format!(
+            "descent.solver = \"{solver}\" does not stop early; remove this key, or start from the experiment softmax-optimum"
+        );
+        let chooses_steps = format!("descent.solver = \"{solver}\" chooses its own steps; remove this key");
+        ensure(descent.update_rule_key(), descent.update_rule() == UpdateRule::Plain, &chooses_steps)?;
+        ensure("descent.schedule", descent.schedule == Schedule::Constant, &chooses_steps)?;
+        ensure("early_stopping.patience", stopping.patience.is_none(), &no_early_stopping)?;
+        ensure("early_stopping.restore_best", !stopping.restore_best, &no_early_stopping)?;
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ use crate::isa::Isa;
 use crate::losses::{LossFunction, PassMode};
 use crate::packed_rows::{PackedRows, Store};
 use crate::row_set::{RowSet, SAMPLED_CHUNK};
+use crate::table::curvature::{Curvature, Problem, curvature};
 use crate::table::kernel::table_kernel;
 
 /// The results of an evaluation.
@@ -241,6 +242,24 @@ impl FusedModel {
     pub fn sample_gradient(&mut self, rows: &PackedRows, step: usize) -> Gradient {
         let n_chunks = (rows.len() / SAMPLED_CHUNK).div_ceil(step);
         self.gradient_of(rows, RowSet::Sampled { start: 0, end: n_chunks * SAMPLED_CHUNK, step })
+    }
+
+    /// Returns the mean loss of all rows of a table with its gradient and its Hessian, without the
+    /// penalty, in f64, of the model `z = (x - centre) W + b`. Returns `None` if the rows are bytes.
+    ///
+    /// # Shapes
+    /// - weight `[d, k]`, bias `[k]`, centre `[d]`
+    ///
+    /// # Panics
+    /// As [`FusedModel::step`], and if a length is another.
+    pub fn curvature(&self, rows: &PackedRows, weight: &[f64], bias: &[f64], centre: &[f64]) -> Option<Curvature> {
+        self.assert_compatible(rows, rows.len());
+        let (d, k) = (self.n_features, self.columns());
+        assert_eq!((weight.len(), bias.len(), centre.len()), (d * k, k, d), "lengths of weight, bias and centre");
+        let Store::Table(table) = &rows.store else { return None };
+        let (loss_function, targets) = (&self.loss_function, &rows.targets);
+        let problem = Problem { loss_function, rows: table, targets, weight, bias, centre };
+        Some(curvature(problem, self.threads, self.isa))
     }
 
     fn gradient_of(&mut self, rows: &PackedRows, row_set: RowSet) -> Gradient {

@@ -42,6 +42,7 @@ mod tests;
 pub use fused::{Evaluation, Float, FusedModel, ThreadPoolError, with_threads};
 pub use isa::Isa;
 pub use packed_rows::PackedRows;
+pub use table::curvature::Curvature;
 pub use table::moments::FeatureMoments;
 pub use table::rows::{RowOrder, TableBuilder};
 

@@ -53,6 +53,69 @@ impl LossFunction {
     }
 }
 
+impl LossFunction {
+    /// Overwrites `curvature` with the second derivatives of the losses of a group of `n` rows by
+    /// their logits: a vector for each pair of columns j <= l, as [`column_pairs`] orders them. Lane
+    /// i is the row `row(i)`. Lanes without a row get zeros.
+    ///
+    /// [`LossStats::add_group`] has replaced `logits` by `residuals`.
+    #[inline(always)]
+    pub(crate) fn curvature(
+        &self,
+        logits: &[Lanes<f64>],
+        residuals: &[Lanes<f64>],
+        targets: &Targets,
+        row: impl Fn(usize) -> usize,
+        n: usize,
+        curvature: &mut [Lanes<f64>],
+    ) {
+        curvature.fill(Lanes::ZERO);
+        for lane in 0..n {
+            let label = targets.labels().get(row(lane)).map_or(0, |&label| label as usize);
+            let weight = self.class_weights.as_ref().map_or(1.0, |weights| weights[label]);
+            if weight == 0.0 {
+                continue;
+            }
+            match &self.kind {
+                LossKind::Logistic => {
+                    // p (1 - p) is the same for both classes, and |p - y| is exact near 0.
+                    let residual = (residuals[0].0[lane] / weight).abs();
+                    curvature[0].0[lane] = weight * residual * (1.0 - residual);
+                }
+                LossKind::Softmax { n_classes } => {
+                    let probability =
+                        |class: usize| residuals[class].0[lane] / weight + f64::from(u8::from(class == label));
+                    for (pair, [j, l]) in column_pairs(*n_classes).enumerate() {
+                        let p = probability(j);
+                        let q = match (j == l, j == label) {
+                            (true, true) => -residuals[j].0[lane] / weight,
+                            (true, false) => 1.0 - p,
+                            (false, _) => -probability(l),
+                        };
+                        curvature[pair].0[lane] = weight * p * q;
+                    }
+                }
+                LossKind::Other(link) => {
+                    let z: Vec<f64> = logits.iter().map(|logits| logits.0[lane]).collect();
+                    for l in 0..z.len() {
+                        let mut direction = vec![0.0; z.len()];
+                        direction[l] = 1.0;
+                        link.hessian_vector_product(&z, &mut direction);
+                        let of_column =
+                            column_pairs(z.len()).zip(&mut *curvature).filter(|([_, second], _)| *second == l);
+                        of_column.for_each(|([j, _], curvature)| curvature.0[lane] = weight * direction[j]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The pairs of columns j <= l.
+pub(crate) fn column_pairs(k: usize) -> impl Iterator<Item = [usize; 2]> {
+    (0..k).flat_map(move |j| (j..k).map(move |l| [j, l]))
+}
+
 /// The results that a pass computes. Each mode includes the results of the modes above it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PassMode {

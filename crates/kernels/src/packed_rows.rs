@@ -136,6 +136,15 @@ impl PackedRows {
         }
     }
 
+    /// Returns the feature of the most frequent level of each category that has a level in every
+    /// row. The features of such a category sum to a constant.
+    pub fn reference_levels(&self) -> Vec<usize> {
+        match &self.store {
+            Store::Bytes(_) => Vec::new(),
+            Store::Table(rows) => rows.reference_levels(),
+        }
+    }
+
     /// Returns the fraction of the blocks of bytes that are stored, because they are not all 0, or
     /// `None` for a table.
     pub fn stored_fraction(&self) -> Option<f64> {

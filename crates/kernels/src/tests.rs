@@ -4,8 +4,9 @@
 //! `RUSTFLAGS=-Zsanitizer=address`.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
-use chainrule_core::{FeatureLayout, LinkKind, NO_LEVEL, Softmax, Step};
+use chainrule_core::{FeatureLayout, Link, LinkKind, Logistic, NO_LEVEL, OneVsRest, Softmax, Step, TargetKind};
 
 use crate::{Float, FusedModel, Isa, PackedRows, RowOrder, TableBuilder, with_threads};
 
@@ -297,6 +298,127 @@ fn weighted_plain_loops(
         n_correct += row_correct;
     }
     (loss, dw, db, n_correct)
+}
+
+/// Returns the Hessian of the mean loss by plain loops, in the order of W row by row, then b.
+fn plain_hessian(
+    x: &[f64],
+    labels: &[u32],
+    w: &[f64],
+    b: &[f64],
+    link: &dyn Link,
+    weights: Option<&[f64]>,
+) -> Vec<f64> {
+    let (n, k, d) = (labels.len(), b.len(), w.len() / b.len());
+    let size = (d + 1) * k;
+    let mut hessian = vec![0.0; size * size];
+    for (x, &label) in x.chunks_exact(d).zip(labels) {
+        let z: Vec<f64> = (0..k).map(|c| b[c] + (0..d).map(|j| x[j] * w[j * k + c]).sum::<f64>()).collect();
+        let weight = weights.map_or(1.0, |weights| weights[label as usize]) / n as f64;
+        let x = [x, &[1.0]].concat();
+        for l in 0..k {
+            let mut direction = vec![0.0; k];
+            direction[l] = weight;
+            link.hessian_vector_product(&z, &mut direction);
+            for (row, sums) in hessian.chunks_exact_mut(size).enumerate() {
+                let factor = x[row / k] * direction[row % k];
+                sums.iter_mut().skip(l).step_by(k).zip(&x).for_each(|(sum, x)| *sum += factor * x);
+            }
+        }
+    }
+    hessian
+}
+
+/// A softmax without vector code.
+#[derive(Debug)]
+struct OwnLink(Softmax);
+
+impl Link for OwnLink {
+    fn columns(&self) -> usize {
+        self.0.columns()
+    }
+    fn target_kind(&self) -> TargetKind {
+        self.0.target_kind()
+    }
+    fn loss_and_residual(&self, z: &mut [f64], target: f64) -> f64 {
+        self.0.loss_and_residual(z, target)
+    }
+    fn hessian_vector_product(&self, z: &[f64], direction: &mut [f64]) {
+        self.0.hessian_vector_product(z, direction);
+    }
+    fn is_correct(&self, z: &[f64], target: f64) -> bool {
+        self.0.is_correct(z, target)
+    }
+}
+
+#[test]
+fn every_code_path_of_the_hessian_agrees_with_plain_loops() {
+    for (n, n_numbers, levels, k) in [
+        (1, 1, &[][..], 1),
+        (1, 0, &[2][..], 2),
+        (77, 5, &[3, 1][..], 3),
+        (500, 28, &[][..], 1),
+        (331, 2, &[40, 5, 2][..], 1),
+        (4001, 4, &[3][..], 4),
+    ] {
+        let table = Table::new(n, n_numbers, levels, k);
+        let d = table.layout.n_features;
+        let class_weights: Vec<f64> = (0..k.max(2)).map(|class| [0.5, 0.0, 2.0, 1.5][class]).collect();
+        let (w, b) = (random_numbers(2, d * k), random_numbers(3, k));
+        let mut links: Vec<Arc<dyn Link>> =
+            vec![if k == 1 { Arc::new(Logistic) } else { Arc::new(Softmax { n_classes: k }) }];
+        if k > 1 {
+            links.push(Arc::new(OneVsRest { n_classes: k }));
+            links.push(Arc::new(OwnLink(Softmax { n_classes: k })));
+        }
+        // In the centred features, b is the logits of the centre.
+        let centre: Vec<f64> = random_numbers(4, d).iter().map(|x| 3.0 * x).collect();
+        let centred: Vec<f64> = table.x.iter().zip(centre.iter().cycle()).map(|(x, centre)| x - centre).collect();
+        let range = |j: usize| {
+            let column = centred.iter().skip(j).step_by(d);
+            let extremes = column.fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], &x| [low.min(x), high.max(x)]);
+            // The range of a level does not depend on the rows.
+            let is_number = table.layout.numbers.contains(&j);
+            is_number.then_some(extremes)
+        };
+        let ranges: Vec<_> = (0..d).map(range).collect();
+        for (link, weights) in links.iter().flat_map(|link| [(link, None), (link, Some(&class_weights[..]))]) {
+            let hessian = plain_hessian(&centred, &table.labels, &w, &b, link, weights);
+            let cases = Isa::available().into_iter().flat_map(|isa| {
+                [(false, RowOrder::Groups), (true, RowOrder::Groups), (false, RowOrder::Rows), (true, RowOrder::Rows)]
+                    .into_iter()
+                    .flat_map(move |stored| [1, 3].map(move |threads| (isa, stored, threads)))
+            });
+            for (isa, (are_f64, order), threads) in cases {
+                let case = format!(
+                    "{n} rows of {n_numbers} numbers and {levels:?} levels, {link:?}, {isa}, {are_f64}, {order:?}, {threads} threads, {weights:?}"
+                );
+                let rows = table.pack(are_f64, order);
+                let mut fused = FusedModel::new(Arc::clone(link), d, Float::F64, threads, isa);
+                if let Some(weights) = weights {
+                    fused = fused.with_class_weights(weights);
+                }
+                let logits_of_zero: Vec<f64> =
+                    (0..k).map(|c| b[c] - (0..d).map(|j| centre[j] * w[j * k + c]).sum::<f64>()).collect();
+                fused.set(&w, &logits_of_zero);
+                let (computed, mut gradient) =
+                    with_threads(threads, || (fused.curvature(&rows, &w, &b, &centre), fused.full_gradient(&rows)))
+                        .expect("threads");
+                for (g, j) in gradient.weight.chunks_exact_mut(k).zip(0..) {
+                    g.iter_mut().zip(&gradient.bias).for_each(|(g, bias): (&mut f64, _)| *g -= centre[j] * bias);
+                }
+                let computed = computed.expect("a table");
+                assert_near(&computed.hessian, &hessian, 1e-11, &case);
+                assert_near(&[computed.gradient.loss], &[gradient.loss], 1e-12, &case);
+                assert_near(&computed.gradient.weight, &gradient.weight, 1e-11, &case);
+                assert_near(&computed.gradient.bias, &gradient.bias, 1e-11, &case);
+                assert_eq!(computed.n_correct, fused.n_correct(&rows), "{case}");
+                for (computed, expected) in computed.ranges.iter().zip(&ranges) {
+                    assert_near(computed, &expected.unwrap_or(*computed), 1e-12, &case);
+                }
+            }
+        }
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chainrule_core::{Gradient, History, Link, Parameters};
 use chainrule_data::{DataError, Order};
-use chainrule_kernels::FeatureMoments;
+use chainrule_kernels::{Curvature, FeatureMoments};
 
 use crate::checkpoint::{OPTIMIZER_MISMATCH, OptimizerState};
 use crate::{Metrics, PartialResults, TrainError};
@@ -74,6 +74,21 @@ pub trait Engine: Send {
         None
     }
 
+    /// Returns the mean cross-entropy of all training rows at `parameters`, without the penalty,
+    /// with its gradient and its Hessian, in f64. The features are `x - centre`, with the same
+    /// logits: see [`Curvature`]. Returns `None` if the engine cannot, or if there are more than
+    /// [`MAX_NEWTON_PARAMETERS`](crate::MAX_NEWTON_PARAMETERS).
+    fn curvature(&mut self, parameters: &Parameters, centre: &[f64]) -> Option<Result<Curvature, EngineError>> {
+        let _ = (parameters, centre);
+        None
+    }
+
+    /// Returns the feature of the most frequent level of each category that has a level in every
+    /// row.
+    fn reference_levels(&mut self) -> Vec<usize> {
+        Vec::new()
+    }
+
     /// Evaluates the current parameters during the training.
     fn evaluate(&mut self) -> Result<EvaluationResult, EngineError>;
 
@@ -109,6 +124,8 @@ pub enum EngineError {
     Device(Box<dyn Error + Send + Sync>),
     /// The rows can no longer be read.
     Data(DataError),
+    /// The engine computes no Hessian of this model and these rows.
+    NoHessian,
 }
 
 impl EngineError {
@@ -123,6 +140,7 @@ impl EngineError {
                 TrainError::DeviceLost(results(reason))
             }
             Self::Data(error) => TrainError::DataLost(results(error.to_string())),
+            Self::NoHessian => TrainError::NoHessian,
         }
     }
 }

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use chainrule_core::{Gradient, Link, Parameters, Precision, Step, TargetKind, TrainConfig};
 use chainrule_data::{DataError, Order};
-use chainrule_kernels::{FeatureMoments, Float, FusedModel, Isa};
+use chainrule_kernels::{Curvature, FeatureMoments, Float, FusedModel, Isa, PackedRows};
 
 use crate::engine::{Engine, EngineError, EvaluationResult};
 use crate::fused_rows::Batches;
-use crate::{FusedRows, Metrics, TrainError, class_names, class_weights};
+use crate::host::logits_of;
+use crate::{FusedRows, MAX_NEWTON_PARAMETERS, Metrics, TrainError, class_names, class_weights};
 
 /// The state of a training by the fused kernels.
 pub(crate) struct KernelEngine<'a> {
@@ -165,6 +166,18 @@ impl Engine for KernelEngine<'_> {
 
     fn feature_moments(&mut self) -> Option<FeatureMoments> {
         self.train.packed()?.feature_moments()
+    }
+
+    fn curvature(&mut self, parameters: &Parameters, centre: &[f64]) -> Option<Result<Curvature, EngineError>> {
+        if parameters.weight.len() + parameters.bias.len() > MAX_NEWTON_PARAMETERS {
+            return None;
+        }
+        let bias = logits_of(centre, parameters);
+        self.fused.curvature(self.train.packed()?, &parameters.weight, &bias, centre).map(Ok)
+    }
+
+    fn reference_levels(&mut self) -> Vec<usize> {
+        self.train.packed().map_or_else(Vec::new, PackedRows::reference_levels)
     }
 
     fn sample_gradient(&mut self, step: usize) -> Option<Gradient> {

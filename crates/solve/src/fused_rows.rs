@@ -261,7 +261,7 @@ fn pack_table(
 ) -> PackedRows {
     let (n, layout, mut columns) = (rows.len(), reader.layout(), FeatureColumns::default());
     let order = match solver {
-        Solver::Lbfgs => RowOrder::Groups,
+        Solver::Lbfgs | Solver::Newton => RowOrder::Groups,
         Solver::Sgd => RowOrder::Rows,
     };
     let scaling = |feature| match preprocessing.standardization() {

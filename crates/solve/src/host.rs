@@ -45,6 +45,13 @@ impl<'a> GradientSums<'a> {
     }
 }
 
+/// Returns the logits of one row, `[k]`.
+pub(crate) fn logits_of(row: &[f64], at: &Parameters) -> Vec<f64> {
+    let mut z = Vec::with_capacity(at.columns);
+    logits(at, row, &mut z);
+    z
+}
+
 /// Calls `callback(loss, is_correct)` for each row of `[n, d]`. `buffer` is scratch memory for the
 /// logits.
 pub(crate) fn for_each_loss(

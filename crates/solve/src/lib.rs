@@ -1,5 +1,5 @@
-//! Training of a linear classifier: mini-batch gradient descent, or L-BFGS with a proven distance
-//! to the minimum.
+//! Training of a linear classifier: mini-batch gradient descent, or L-BFGS and Newton's method with
+//! a proven distance to the minimum.
 //!
 //! - [`train()`] runs the training that a checked [`TrainConfig`](chainrule_core::TrainConfig)
 //!   describes on an [`Engine`]. It returns the parameters, the history, and the reason why the
@@ -7,8 +7,8 @@
 //! - [`train_fused()`] uses the fused kernels, which do a step in one pass. Rows may stay in their
 //!   file.
 //! - [`train_by_loops()`] uses plain loops, on any rows.
-//! - [`find_optimum()`] minimises the objective by L-BFGS with the fused kernels, without
-//!   evaluations.
+//! - [`find_optimum()`] minimises the objective by L-BFGS or Newton's method with the fused
+//!   kernels, without evaluations.
 //! - [`constant_model()`] and [`further_decrease()`] judge a result: is it better than no model,
 //!   and is it near the minimum?
 //! - A [`Predictor`] predicts with a trained model.
@@ -28,7 +28,9 @@ mod fused_rows;
 mod host;
 mod inference;
 mod lbfgs;
+mod linear_algebra;
 mod loops;
+mod newton;
 mod observer;
 mod optimum;
 mod schedule;
@@ -45,6 +47,7 @@ pub use fused_rows::FusedRows;
 pub use host::GradientSums;
 pub use inference::{Prediction, Predictor, RowError};
 pub use loops::train_by_loops;
+pub use newton::Identification;
 pub use observer::{Observer, Progress};
 pub use optimum::{Iterate, Optimum, find_optimum};
 pub use train::{
@@ -59,6 +62,10 @@ pub use training_statistics::TrainingStatistics;
 /// bits of the small trainings in `tests/fixtures/numerics.json` change, a test fails until this
 /// number is raised.
 pub const NUMERICS_VERSION: u32 = 2;
+
+/// The maximum number of weights and biases of Newton's method. The Hessian has the square of this
+/// number of entries.
+pub const MAX_NEWTON_PARAMETERS: usize = 1000;
 
 /// The metrics on some rows.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,4 +1,5 @@
-//! The search for the minimum of the objective J by L-BFGS on all rows, with a certificate.
+//! The search for the minimum of the objective J on all rows, with a certificate: by L-BFGS, or by
+//! Newton's method (`newton.rs`).
 
 use std::num::NonZero;
 use std::ops::ControlFlow;
@@ -14,6 +15,7 @@ use crate::coordinates::Coordinates;
 use crate::engine::{Engine, EngineError};
 use crate::fused::KernelEngine;
 use crate::lbfgs::{self, End, Objective, Options, Point, Start, State, norm};
+use crate::newton::{self, Identification};
 use crate::train::{Ending, TrainError, TrainLoop, check_kernel_support};
 use crate::whitening::Whitening;
 use crate::{Checkpoint, FusedRows, Observer};
@@ -47,10 +49,12 @@ pub struct Optimum {
     pub certificate: Option<Certificate>,
     /// How the search ended.
     pub ended: SearchEnd,
+    /// What makes the minimum unique, if there is no penalty.
+    pub identification: Option<Identification>,
 }
 
-/// Minimises the objective J of a link on `rows` by L-BFGS. The fused kernels compute it on
-/// `threads` threads. The search starts at zero parameters and makes no evaluations.
+/// Minimises the objective J of a link on `rows` by L-BFGS or Newton's method. The fused kernels
+/// compute it on `threads` threads. The search starts at zero parameters and makes no evaluations.
 ///
 /// `on_iteration` is called at the start and after every iteration. It receives the values and the
 /// parameters. In the example, it records J over time. `Break` ends the search; its results so far
@@ -81,7 +85,7 @@ pub struct Optimum {
 /// lack.
 ///
 /// # Panics
-/// If the config has another solver, there are no rows, or their targets do not fit the link.
+/// If the config has a solver that searches no minimum, there are no rows, or their targets do not fit the link.
 pub fn find_optimum(
     link: &Arc<dyn Link>,
     config: &TrainConfig,
@@ -89,7 +93,7 @@ pub fn find_optimum(
     threads: NonZero<usize>,
     on_iteration: &mut (dyn FnMut(&Iterate, &Parameters) -> ControlFlow<()> + Send),
 ) -> Result<Optimum, TrainError> {
-    assert_eq!(config.descent().solver, Solver::Lbfgs, "descent.solver");
+    assert!(config.descent().solver.is_search(), "descent.solver");
     check_kernel_support(config)?;
     let threads = threads.get();
     let mut engine = KernelEngine::new(Arc::clone(link), rows, rows, config, threads)?;
@@ -102,7 +106,7 @@ pub fn find_optimum(
 
 impl TrainLoop<'_> {
     /// Makes all remaining iterations and evaluations.
-    pub(crate) fn run_lbfgs(
+    pub(crate) fn run_search(
         &mut self,
         from: Option<SearchState>,
         engine: &mut dyn Engine,
@@ -111,33 +115,34 @@ impl TrainLoop<'_> {
         let mut previous_loss = from.as_ref().map(|from| from.cross_entropy);
         let mut ending = None;
         let (interval, tolerance) = (self.config.optimum().evaluate_every, self.config.optimum().tolerance);
-        let Optimum { parameters, certificate, ended } = search(engine, self.config, from, &mut |engine, event| {
-            let IterationEvent { iterate, parameters, state } = event;
-            // The loss of a step is measured before its update. So the loss at these parameters is
-            // appended after the next iteration.
-            self.history.train_loss.extend(previous_loss.replace(iterate.cross_entropy));
-            let Some(step) = iterate.iteration.checked_sub(1) else { return Ok(ControlFlow::Continue(())) };
-            self.steps = iterate.iteration;
-            if step.is_multiple_of(interval) {
-                ending = self.evaluate(engine, step, step, observer)?;
-                if ending.is_some() {
-                    return Ok(ControlFlow::Break(()));
+        let Optimum { parameters, certificate, ended, identification } =
+            search(engine, self.config, from, &mut |engine, event| {
+                let IterationEvent { iterate, parameters, state } = event;
+                // The loss of a step is measured before its update. So the loss at these parameters is
+                // appended after the next iteration.
+                self.history.train_loss.extend(previous_loss.replace(iterate.cross_entropy));
+                let Some(step) = iterate.iteration.checked_sub(1) else { return Ok(ControlFlow::Continue(())) };
+                self.steps = iterate.iteration;
+                if step.is_multiple_of(interval) {
+                    ending = self.evaluate(engine, step, step, observer)?;
+                    if ending.is_some() {
+                        return Ok(ControlFlow::Break(()));
+                    }
                 }
-            }
-            let flow = observer.on_step(step);
-            // A search within the tolerance ends here, so nothing is left to resume.
-            if observer.wants_checkpoint(step) && iterate.bound > tolerance {
-                observer.save_checkpoint(Checkpoint {
-                    steps: self.steps,
-                    parameters: parameters.clone(),
-                    best: None,
-                    history: self.history.clone(),
-                    optimizer_state: None,
-                    search: Some(state()),
-                });
-            }
-            Ok(flow)
-        })?;
+                let flow = observer.on_step(step);
+                // A search within the tolerance ends here, so nothing is left to resume.
+                if observer.wants_checkpoint(step) && iterate.bound > tolerance {
+                    observer.save_checkpoint(Checkpoint {
+                        steps: self.steps,
+                        parameters: parameters.clone(),
+                        best: None,
+                        history: self.history.clone(),
+                        optimizer_state: None,
+                        search: Some(state()),
+                    });
+                }
+                Ok(flow)
+            })?;
         engine.set(&parameters);
         // The last step must have an evaluation. If it has none yet, evaluate the parameters that
         // the search returned.
@@ -149,10 +154,12 @@ impl TrainLoop<'_> {
         }
         self.best = Some(parameters);
         self.certificate = certificate;
+        self.identification = identification;
         Ok(ending.unwrap_or(match ended {
             SearchEnd::Converged => Ending::Converged,
             SearchEnd::IterationsUsedUp => Ending::IterationsUsedUp,
             SearchEnd::Rounding => Ending::Rounding,
+            SearchEnd::Separated => Ending::Separated,
             SearchEnd::Interrupted => Ending::Interrupted,
         }))
     }
@@ -160,27 +167,29 @@ impl TrainLoop<'_> {
 
 /// A callback at the start and after every iteration. The callback may use the engine, which has
 /// the current parameters.
-type IterationCallback<'a> = &'a mut dyn FnMut(&mut dyn Engine, IterationEvent) -> Result<ControlFlow<()>, EngineError>;
+pub(crate) type IterationCallback<'a> =
+    &'a mut dyn FnMut(&mut dyn Engine, IterationEvent) -> Result<ControlFlow<()>, EngineError>;
 
 /// The state after an iteration, or at the start.
-struct IterationEvent<'a> {
-    iterate: Iterate,
-    parameters: &'a Parameters,
+pub(crate) struct IterationEvent<'a> {
+    pub(crate) iterate: Iterate,
+    pub(crate) parameters: &'a Parameters,
     /// Returns the state to resume from.
-    state: &'a dyn Fn() -> SearchState,
+    pub(crate) state: &'a dyn Fn() -> SearchState,
 }
 
 /// The state of a search between two iterations.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct SearchState {
-    #[serde(rename = "descent")]
-    lbfgs: Box<State>,
+    /// The state of L-BFGS. Newton's method has none besides its parameters.
+    #[serde(rename = "descent", default, skip_serializing_if = "Option::is_none")]
+    lbfgs: Option<Box<State>>,
     /// The mean cross-entropy over all training rows, at the last iteration's parameters.
     cross_entropy: f64,
-    best: Candidate,
-    gradients: usize,
+    pub(crate) best: Candidate,
+    pub(crate) gradients: usize,
     #[serde(rename = "arrivals")]
-    n_iterates: usize,
+    pub(crate) n_iterates: usize,
     /// Whether the moments in f64 were computed, and counted in `gradients`.
     has_moments_in_f64: bool,
 }
@@ -188,13 +197,42 @@ pub(crate) struct SearchState {
 impl SearchState {
     /// Returns whether the state belongs to parameters of this shape.
     pub(crate) fn fits(&self, [d, k]: [usize; 2]) -> bool {
-        self.lbfgs.has_dimension(d * k + k) && self.best.parameters.has_shape([d, k])
+        self.lbfgs.as_ref().is_none_or(|lbfgs| lbfgs.has_dimension(d * k + k)) && self.best.parameters.has_shape([d, k])
+    }
+
+    /// Creates the state of Newton's method after an iteration.
+    pub(crate) fn of_newton(iterate: &Iterate, best: &Candidate) -> Self {
+        Self {
+            lbfgs: None,
+            cross_entropy: iterate.cross_entropy,
+            best: best.clone(),
+            gradients: iterate.gradients,
+            n_iterates: iterate.iteration + 1,
+            has_moments_in_f64: false,
+        }
+    }
+
+    /// The solver that the state belongs to.
+    pub(crate) fn solver(&self) -> Solver {
+        if self.lbfgs.is_some() { Solver::Lbfgs } else { Solver::Newton }
     }
 }
 
-/// Searches for the parameters with the lowest bound, from the engine's parameters or from a saved
-/// state.
+/// Searches for the parameters with the lowest bound by the config's solver, from the engine's
+/// parameters or from a saved state.
 fn search(
+    engine: &mut dyn Engine,
+    config: &TrainConfig,
+    from: Option<SearchState>,
+    on_iteration: IterationCallback,
+) -> Result<Optimum, EngineError> {
+    match config.descent().solver {
+        Solver::Newton => newton::search(engine, config, from, on_iteration),
+        Solver::Lbfgs | Solver::Sgd => search_by_lbfgs(engine, config, from, on_iteration),
+    }
+}
+
+fn search_by_lbfgs(
     engine: &mut dyn Engine,
     config: &TrainConfig,
     from: Option<SearchState>,
@@ -252,7 +290,7 @@ fn search(
             search.gradients = from.gradients;
             search.n_iterates = from.n_iterates;
             search.best = Some(from.best);
-            Start::From(from.lbfgs)
+            Start::From(from.lbfgs.expect("the state is that of L-BFGS"))
         }
     };
     let options = Options {
@@ -300,12 +338,35 @@ struct OptimumSearch<'a> {
 
 /// Parameters and the values at them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Candidate {
-    parameters: Parameters,
-    cross_entropy: f64,
-    objective: f64,
-    gradient_norm: f64,
-    bound: f64,
+pub(crate) struct Candidate {
+    pub(crate) parameters: Parameters,
+    pub(crate) cross_entropy: f64,
+    pub(crate) objective: f64,
+    pub(crate) gradient_norm: f64,
+    pub(crate) bound: f64,
+}
+
+impl Candidate {
+    /// Returns the result of a search that ended with these parameters.
+    pub(crate) fn into_optimum(
+        self,
+        config: &TrainConfig,
+        ended: SearchEnd,
+        [iterations, gradients]: [usize; 2],
+        has_proof: bool,
+        identification: Option<Identification>,
+    ) -> Optimum {
+        let certificate = Certificate {
+            objective: self.objective,
+            gradient_norm: self.gradient_norm,
+            bound: self.bound,
+            tolerance: config.optimum().tolerance,
+            ended,
+            iterations,
+            gradients,
+        };
+        Optimum { parameters: self.parameters, certificate: has_proof.then_some(certificate), ended, identification }
+    }
 }
 
 impl OptimumSearch<'_> {
@@ -347,17 +408,8 @@ impl OptimumSearch<'_> {
         let best = self.best.take().expect("the start is an iterate");
         // A converged candidate has already been computed in f64.
         let best = if ended == SearchEnd::Converged { best } else { self.recompute_in_f64(best)? };
-        let certificate = Certificate {
-            objective: best.objective,
-            gradient_norm: best.gradient_norm,
-            bound: best.bound,
-            tolerance: self.config.optimum().tolerance,
-            ended,
-            iterations: self.n_iterates - 1,
-            gradients: self.gradients,
-        };
         let has_proof = self.moments.is_some() || self.config.objective().penalize_bias;
-        Ok(Optimum { parameters: best.parameters, certificate: has_proof.then_some(certificate), ended })
+        Ok(best.into_optimum(self.config, ended, [self.n_iterates - 1, self.gradients], has_proof, None))
     }
 }
 
@@ -437,7 +489,7 @@ impl Objective for OptimumSearch<'_> {
             _ => candidate.clone(),
         };
         let search_state = || SearchState {
-            lbfgs: Box::new(state.clone()),
+            lbfgs: Some(Box::new(state.clone())),
             cross_entropy: iterate.cross_entropy,
             best: best.clone(),
             gradients: iterate.gradients,

@@ -12,7 +12,7 @@ use crate::engine::{Engine, EngineError, EvaluationResult};
 use crate::fused::KernelEngine;
 use crate::optimum::SearchState;
 use crate::schedule::LearningRates;
-use crate::{Checkpoint, FusedRows, Observer};
+use crate::{Checkpoint, FusedRows, Identification, MAX_NEWTON_PARAMETERS, Observer};
 
 /// An error that prevents or ends a training.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +49,11 @@ pub enum TrainError {
         /// The missing ability.
         problem: MissingAbility,
     },
+    /// The engine computes no Hessian, which Newton's method needs.
+    #[error(
+        "descent.solver = \"newton\": there is no Hessian of this model; it needs a table on the CPU, with at most {MAX_NEWTON_PARAMETERS} weights and biases; use descent.solver = \"lbfgs\" with an objective.l2 above 0"
+    )]
+    NoHessian,
     /// The config has an optimizer other than plain SGD, which the plain loops do not support.
     #[error("without Burn the only optimizer is plain sgd; use descent.optimizer = \"sgd\" without momentum")]
     UnsupportedOptimizer,
@@ -121,8 +126,9 @@ pub struct PartialResults {
     pub parameters: Option<(usize, Parameters)>,
 }
 
-/// How a training ended. `Converged`, `IterationsUsedUp` and `Rounding` occur only with
-/// [`Solver::Lbfgs`]; then [`Trained::certificate`] has the proven distance to the minimum.
+/// How a training ended. `Converged`, `IterationsUsedUp`, `Rounding` and `Separated` occur only with
+/// a [search for the minimum](Solver::is_search); then [`Trained::certificate`] has the proven
+/// distance to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Ending {
@@ -139,6 +145,9 @@ pub enum Ending {
     IterationsUsedUp,
     /// Rounding errors prevented any further progress towards the minimum.
     Rounding,
+    /// The classes are separated, so J has no minimum without a penalty:
+    /// [`Trained::identification`] has the features.
+    Separated,
     /// The loss of this step, or of the evaluation after it, is not finite.
     Diverged {
         /// The step, counted from 0.
@@ -149,8 +158,8 @@ pub enum Ending {
 /// The results of a training.
 #[derive(Clone, Debug)]
 pub struct Trained {
-    /// The last parameters. With `restore_best`, those of the best evaluation. With
-    /// [`Solver::Lbfgs`], those with the lowest bound.
+    /// The last parameters. With `restore_best`, those of the best evaluation. Of a [search for the
+    /// minimum](Solver::is_search), those with the lowest bound.
     pub parameters: Parameters,
     /// The losses up to the first that is not finite, and the evaluations.
     pub history: History,
@@ -164,8 +173,11 @@ pub struct Trained {
     pub best: Option<(usize, f64)>,
     /// The metrics at `parameters`. They may not be finite if the training diverged.
     pub final_metrics: FinalMetrics,
-    /// The proven distance to the minimum, if [`Solver::Lbfgs`] was used and a proof exists.
+    /// The proven distance to the minimum, if it was [searched](Solver::is_search) and a proof
+    /// exists.
     pub certificate: Option<Certificate>,
+    /// What makes the minimum unique, if it was searched without a penalty.
+    pub identification: Option<Identification>,
     /// The weight of each class's rows in the order of the labels, if there are class weights.
     pub class_weights: Option<Vec<f64>>,
 }
@@ -178,18 +190,18 @@ pub fn max_steps(config: &TrainConfig, rows: usize) -> Result<usize, TrainError>
     let steps_per_epoch = steps_per_epoch(config, rows)?;
     Ok(match config.descent().solver {
         Solver::Sgd => config.descent().epochs.saturating_mul(steps_per_epoch),
-        Solver::Lbfgs => config.optimum().max_iterations,
+        Solver::Lbfgs | Solver::Newton => config.optimum().max_iterations,
     })
 }
 
 /// The number of updates in an epoch of `rows` training rows: one per batch. An incomplete last
-/// batch is dropped with `descent.drop_last`. With [`Solver::Lbfgs`] an epoch is a single
-/// update on all rows.
+/// batch is dropped with `descent.drop_last`. In a [search for the minimum](Solver::is_search), an
+/// epoch is a single update on all rows.
 ///
 /// # Errors
 /// If incomplete batches are dropped and no batch is complete.
 pub fn steps_per_epoch(config: &TrainConfig, rows: usize) -> Result<usize, TrainError> {
-    if config.descent().solver == Solver::Lbfgs {
+    if config.descent().solver.is_search() {
         return Ok(1);
     }
     let batch_size = config.descent().batch_size;
@@ -241,7 +253,7 @@ pub fn check_kernel_support(config: &TrainConfig) -> Result<(), TrainError> {
         .map_or(Ok(()), |problem| Err(TrainError::UnsupportedByKernels { problem }))
 }
 
-/// Trains by mini-batch gradient descent, or by L-BFGS, as `config` says. It starts at the engine's
+/// Trains by mini-batch gradient descent, by L-BFGS or by Newton's method, as `config` says. It starts at the engine's
 /// parameters.
 ///
 /// A step uses the mean gradient over its batch. The last batch of an epoch contains the remaining
@@ -251,7 +263,7 @@ pub fn check_kernel_support(config: &TrainConfig) -> Result<(), TrainError> {
 /// `steps_per_epoch / evaluations_per_epoch` steps. With `early_stopping.restore_best`, it is also
 /// evaluated after the last step.
 ///
-/// A step of L-BFGS is one iteration on all rows. The model is evaluated every
+/// A step of L-BFGS or Newton's method is one iteration on all rows. The model is evaluated every
 /// `optimum.evaluate_every` iterations.
 ///
 /// With `objective.class_weights`, each row's cross-entropy is multiplied by its class weight. This
@@ -280,6 +292,7 @@ pub fn train(
         best: None,
         last_known: None,
         certificate: None,
+        identification: None,
     };
     let checkpoint = observer.resume_from();
     let search = checkpoint.map(|checkpoint| train_loop.resume(engine, checkpoint)).transpose()?.flatten();
@@ -294,17 +307,18 @@ pub fn train(
             best: train_loop.early_stopping.best(),
             final_metrics,
             certificate: train_loop.certificate,
+            identification: train_loop.identification,
             class_weights: engine.class_weights(),
         }),
         Err(error) => {
             // If only the data is lost, the engine still has its losses and parameters.
             let parameters = match error {
-                // L-BFGS may be at a trial point of its line search.
+                // A search may be at a trial point of its line search.
                 EngineError::Data(_) if config.descent().solver == Solver::Sgd => {
                     let read = train_loop.read_losses(engine).and_then(|_| engine.parameters());
                     read.ok().filter(|_| train_loop.steps > 0).map(|parameters| (train_loop.steps - 1, parameters))
                 }
-                EngineError::Data(_) | EngineError::Device(_) => train_loop.last_known,
+                _ => train_loop.last_known,
             };
             Err(error.into_train_error(train_loop.history, parameters))
         }
@@ -326,6 +340,7 @@ pub(crate) struct TrainLoop<'a> {
     /// The step and the parameters of the last evaluation, or of the checkpoint if none followed.
     last_known: Option<(usize, Parameters)>,
     pub(crate) certificate: Option<Certificate>,
+    pub(crate) identification: Option<Identification>,
 }
 
 impl TrainLoop<'_> {
@@ -340,7 +355,7 @@ impl TrainLoop<'_> {
                 let ending = self.run_sgd(engine, observer)?;
                 self.evaluate_last(ending, engine, observer)?
             }
-            Solver::Lbfgs => self.run_lbfgs(search, engine, observer)?,
+            Solver::Lbfgs | Solver::Newton => self.run_search(search, engine, observer)?,
         };
         if !matches!(ending, Ending::Diverged { .. })
             && let Some(step) = self.read_losses(engine)?
@@ -364,7 +379,7 @@ impl TrainLoop<'_> {
         Ok((ending, metrics, engine.parameters()?))
     }
 
-    /// Restores a checkpoint. Returns the state of L-BFGS if the training uses it.
+    /// Restores a checkpoint. Returns the state of the search for the minimum, if there is one.
     fn resume(&mut self, engine: &mut dyn Engine, checkpoint: Checkpoint) -> Result<Option<SearchState>, TrainError> {
         let current = engine.parameters().map_err(|error| error.into_train_error(History::default(), None))?;
         let shape = [current.n_features, current.columns];
@@ -373,10 +388,10 @@ impl TrainLoop<'_> {
             Some(format!("its parameters are not {} x {}", shape[0], shape[1]))
         } else if history.train_loss.len() != steps {
             Some(format!("its history has {} steps", history.train_loss.len()))
-        } else if search.is_some() != (self.config.descent().solver == Solver::Lbfgs) {
+        } else if search.as_ref().map(SearchState::solver).unwrap_or(Solver::Sgd) != self.config.descent().solver {
             Some("its descent.solver is different".to_owned())
         } else if search.as_ref().is_some_and(|search| !search.fits(shape)) {
-            Some("the shape of its L-BFGS state is different".to_owned())
+            Some("the shape of its search for the minimum is different".to_owned())
         } else {
             None
         };

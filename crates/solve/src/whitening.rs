@@ -3,6 +3,8 @@
 
 use chainrule_kernels::FeatureMoments;
 
+use crate::linear_algebra::cholesky;
+
 /// A linear change of the weights, the same for each column of W.
 ///
 /// At zero parameters all rows have the same probabilities, so the Hessian is `alpha X^T X / N +
@@ -91,24 +93,4 @@ impl Whitening {
             weight[feature * k..][..k].iter_mut().for_each(|w| *w *= scale(factor));
         }
     }
-}
-
-/// Replaces a symmetric matrix `[m, m]` by its Cholesky factor, in the lower triangle. Returns
-/// `None` if it is not positive definite.
-fn cholesky(matrix: &mut [f64], m: usize) -> Option<()> {
-    for i in 0..m {
-        for j in 0..=i {
-            let (first, second) = (i * m, j * m);
-            let product: f64 = (0..j).map(|l| matrix[first + l] * matrix[second + l]).sum();
-            let rest = matrix[first + j] - product;
-            if i != j {
-                matrix[first + j] = rest / matrix[second + j];
-            } else if rest > f64::EPSILON * matrix[first + i].abs() {
-                matrix[first + i] = rest.sqrt();
-            } else {
-                return None;
-            }
-        }
-    }
-    Some(())
 }

@@ -220,6 +220,20 @@ impl TableRows {
         self.affine_of_level(self.levels[code]).0.powi(2) * fraction * (1.0 - fraction)
     }
 
+    /// Returns the feature of the most frequent level of each category that has a level in every
+    /// row; the first of several.
+    pub(crate) fn reference_levels(&self) -> Vec<usize> {
+        let mut first = 0;
+        let of_category = |features: &Vec<usize>| {
+            let counts = &self.level_counts[first..][..features.len()];
+            first += features.len();
+            let is_complete = counts.iter().sum::<usize>() == self.n;
+            let most_frequent = (0..features.len()).rev().max_by_key(|&level| counts[level]);
+            most_frequent.filter(|_| is_complete).map(|level| features[level])
+        };
+        self.layout.categories.iter().filter_map(of_category).collect()
+    }
+
     /// Returns the stored number of a row at this position among its numbers.
     pub(crate) fn number(&self, row: usize, position: usize) -> f64 {
         let (size, n_numbers) = (self.order.group_size(), self.layout.numbers.len());

@@ -14,7 +14,7 @@ const ENUM_VALUES: [(&str, &[&str]); 11] = [
     ("data.encoding", &["utf-8", "utf-16le", "utf-16be", "windows-1252", "latin-1"]),
     ("data.bad_rows", &["error", "skip"]),
     ("model.kind", &["softmax", "logistic"]),
-    ("descent.solver", &["sgd", "lbfgs"]),
+    ("descent.solver", &["sgd", "lbfgs", "newton"]),
     ("descent.gradient", &["auto", "fused", "closed-form", "autodiff"]),
     ("descent.precision", &["f32", "f64"]),
     ("descent.optimizer", &["sgd", "adam", "adamw", "rmsprop", "adagrad"]),
