@@ -82,10 +82,10 @@ impl ColumnIndices {
             };
             if is_wrong {
                 let (is, needed) = match is_sparse(i) {
-                    true => ("has INDEX:VALUE entries", "one value in each row"),
-                    false => ("has one value in each row", "INDEX:VALUE entries, as in an svmlight file"),
+                    true => ("has INDEX:VALUE entries", "one value in each row is"),
+                    false => ("has one value in each row", "INDEX:VALUE entries, as in an svmlight file, are"),
                 };
-                return Err(format!("column {:?} {is}, but {needed} is needed", header[i]));
+                return Err(format!("column {:?} {is}, but {needed} needed", header[i]));
             }
         }
         let sparse = features.iter().copied().find(|&i| is_sparse(i));

@@ -361,7 +361,7 @@ fn every_code_path_of_the_hessian_agrees_with_plain_loops() {
         (331, 2, &[40, 5, 2][..], 1),
         (4001, 4, &[3][..], 4),
     ] {
-        let table = Table::new(n, n_numbers, levels, k);
+        let table = Table::new(n, n_numbers, levels, 0, k);
         let d = table.layout.n_features;
         let class_weights: Vec<f64> = (0..k.max(2)).map(|class| [0.5, 0.0, 2.0, 1.5][class]).collect();
         let (w, b) = (random_numbers(2, d * k), random_numbers(3, k));
