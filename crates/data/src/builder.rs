@@ -12,7 +12,7 @@ use crate::header::{is_missing, name};
 use crate::readers::{Batch, Field, Fields, RecordBlock, Row};
 use crate::row_lines::RowLines;
 use crate::same_number::number_or_text;
-use crate::sparse::{SparseColumn, SparsePart};
+use crate::sparse::SparsePart;
 use crate::table::{Columns, listed};
 
 /// The indices of the selected columns in a row.
@@ -285,9 +285,9 @@ pub(crate) struct TableBuilder {
 
 impl TableBuilder {
     pub(crate) fn new(header: &[String], chosen: &ColumnIndices) -> Self {
-        let names = chosen.features.iter().map(|&column| header[column].clone()).collect();
+        let names = chosen.features.iter().chain(&chosen.sparse).map(|&column| header[column].clone()).collect();
         let columns = chosen.features.iter().map(|_| Column::default()).collect();
-        let sparse = chosen.sparse.map(|column| Box::new(SparseColumn::new(header[column].clone())));
+        let sparse = chosen.sparse.map(|_| Box::default());
         Self {
             cells: Cells { names, columns, sparse, ..Cells::default() },
             labels: Vec::new(),

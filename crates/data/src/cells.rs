@@ -114,7 +114,7 @@ pub(crate) struct Cells {
     /// The names of the columns. Rows from memory have none.
     pub(crate) names: Vec<String>,
     pub(crate) columns: Vec<Column>,
-    /// The sparse column, if the table has one. It has no other columns then.
+    /// The sparse column, if the table has one. It is then the only one with a name here.
     pub(crate) sparse: Option<Box<SparseColumn>>,
     /// The line of each row in its file, from 2, or its number, from 1. Rows from memory have none.
     pub(crate) lines: RowLines,

@@ -107,10 +107,11 @@ impl Encoder {
     /// # Errors
     /// Returns the recipe's columns that the table lacks.
     pub(crate) fn new(cells: &Cells, recipe: &Recipe) -> Result<Self, Vec<String>> {
-        if let Some(sparse) = recipe.columns.iter().find(|column| matches!(column.encoding, Encoding::Sparse(_))) {
-            let has_column = cells.sparse.as_ref().is_some_and(|column| column.name == sparse.name);
+        let names = recipe.column_names();
+        if recipe.is_sparse() || cells.sparse.is_some() {
+            let is_same_column = recipe.is_sparse() && cells.sparse.is_some() && names == cells.names;
             let encoder = Self { columns: Vec::new(), recipe: recipe.clone() };
-            return if has_column { Ok(encoder) } else { Err(vec![sparse.name.clone()]) };
+            return if is_same_column { Ok(encoder) } else { Err(names) };
         }
         let positions: HashMap<&str, usize> = cells.names.iter().map(String::as_str).zip(0..).collect();
         let missing = recipe.columns.iter().filter(|column| !positions.contains_key(column.name.as_str()));

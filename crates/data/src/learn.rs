@@ -113,7 +113,7 @@ pub(crate) fn learn(table: &Cells, rows: &[u32], options: &RecipeOptions) -> Res
         }
     }
     if let Some(sparse) = &table.sparse {
-        let name = sparse.name.clone();
+        let name = table.names[0].clone();
         if options.kinds.get(&name).is_some_and(|kind| *kind != ColumnKind::Sparse) {
             return Err(format!("column {name:?} has INDEX:VALUE entries; data.columns cannot give it another kind"));
         }

@@ -13,7 +13,6 @@ use crate::table::number;
 /// short table.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SparseColumn {
-    pub(crate) name: String,
     /// The number of entries up to each row, and with it.
     ends: Vec<usize>,
     indices: Vec<u32>,
@@ -85,10 +84,6 @@ fn whole(digits: &[u8]) -> Option<u32> {
 }
 
 impl SparseColumn {
-    pub(crate) fn new(name: String) -> Self {
-        Self { name, ..Self::default() }
-    }
-
     /// Appends the rows of a part.
     pub(crate) fn append(&mut self, part: SparsePart) {
         let before = self.indices.len();

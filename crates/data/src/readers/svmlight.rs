@@ -45,13 +45,18 @@ impl Reader for Svmlight {
         "sparse rows as LIBSVM reads them: a label, and INDEX:VALUE for each feature that is not 0"
     }
 
-    /// All of the first lines must have the form of rows, and one of them an entry.
+    /// The first row must have entries, or most of the first lines, or one if all have the form of
+    /// rows. So a row of another form is an error of this format.
     fn sniff(&self, beginning: &[u8]) -> bool {
         let beginning = beginning.strip_prefix(BYTE_ORDER_MARK).unwrap_or(beginning);
         let lines = beginning.split(|byte| matches!(byte, b'\n' | b'\r'));
         let lines = lines.map(without_comment).filter(|line| !line.is_empty());
-        let n_entries: Option<Vec<usize>> = lines.take(SNIFFED_LINES).map(count_entries).collect();
-        n_entries.is_some_and(|counts| counts.iter().any(|&count| count > 0))
+        let n_entries: Vec<Option<usize>> = lines.take(SNIFFED_LINES).map(count_entries).collect();
+        let has_entries = |count: &Option<usize>| count.is_some_and(|count| count > 0);
+        let n_with_entries = n_entries.iter().filter(|count| has_entries(count)).count();
+        n_entries.first().is_some_and(has_entries)
+            || 2 * n_with_entries > n_entries.len()
+            || n_with_entries > 0 && n_entries.iter().all(Option::is_some)
     }
 
     fn read(&self) -> Read {
@@ -157,19 +162,18 @@ impl Rows<'_> {
     fn fields(&mut self, record: &mut Record) -> Result<(), String> {
         let (label, query, entries) = split(without_comment(&self.text))?;
         if query.is_some() != self.has_queries {
-            let [has, unlike] = if self.has_queries { ["no", "unlike"] } else { ["a", "unlike"] };
-            return Err(format!("it has {has} qid, {unlike} the first row"));
+            let has = if self.has_queries { "no" } else { "a" };
+            return Err(format!("it has {has} qid, unlike the first row"));
         }
         self.has_index_0 |= entries.starts_with(b"0:");
-        if self.rows.bad_rows == BadRows::Skip {
-            each_entry(entries, |_, _| {})?;
-        }
         record.fields.clear();
         record.fields.push_field(label);
         query.into_iter().for_each(|query| record.fields.push_field(query));
         record.fields.push_field(entries);
         record.has_quotes = false;
-        self.rows.check_text(&record.fields)
+        self.rows.check_text(&record.fields)?;
+        // Other rows are checked where they are parsed.
+        if self.rows.bad_rows == BadRows::Skip { each_entry(entries, |_, _| {}) } else { Ok(()) }
     }
 }
 
