@@ -1,7 +1,5 @@
 //! The sparse column of a table: each row lists the indices that are not 0, with their values.
 
-use std::collections::HashSet;
-
 use chainrule_core::{MAX_ABS_VALUE, MAX_SPARSE_FEATURES, SparseIndices};
 
 use crate::cells::Cell;
@@ -18,6 +16,9 @@ pub(crate) struct SparseColumn {
     indices: Vec<u32>,
     values: Column,
 }
+
+/// The most flags of indices for each entry.
+const FLAGS_PER_ENTRY: usize = 16;
 
 /// A part of a sparse column, as it was read.
 #[derive(Debug, Default)]
@@ -113,18 +114,18 @@ impl SparseColumn {
     /// # Errors
     /// Fails if there are none or too many.
     pub(crate) fn indices_of(&self, rows: impl Iterator<Item = usize>) -> Result<SparseIndices, String> {
-        /// Larger indices are rare, and collected in another way.
-        const MAX_FLAGS: usize = 1 << 24;
-        let n_flags = self.indices.iter().max().map_or(0, |&largest| largest as usize + 1).min(MAX_FLAGS);
-        let (mut flags, mut others) = (vec![false; n_flags], HashSet::new());
+        // One flag for each index, unless they are few and large.
+        let largest = self.indices.iter().max().map_or(0, |&largest| largest as usize);
+        let n_flags = if largest / FLAGS_PER_ENTRY < self.indices.len() { largest + 1 } else { 0 };
+        let (mut flags, mut others) = (vec![false; n_flags], Vec::new());
         for (index, _) in rows.flat_map(|row| self.row(row)) {
             match flags.get_mut(index as usize) {
                 Some(flag) => *flag = true,
-                None => drop(others.insert(index)),
+                None => others.push(index),
             }
         }
-        let mut others: Vec<u32> = others.into_iter().collect();
         others.sort_unstable();
+        others.dedup();
         let flagged = (0..).zip(&flags).filter(|(_, flag)| **flag).map(|(index, _)| index);
         let count = flagged.clone().count() + others.len();
         match count {
