@@ -114,7 +114,7 @@ fn read<'a>(mut input: Input<'a>, options: TextOptions, limits: Limits) -> Resul
     // The first row says whether there is a qid.
     records.is_first_held = records.next_line()?;
     let first = without_comment(&records.text);
-    records.has_queries = split(first).is_ok_and(|(_, query, _)| query.is_some());
+    records.has_queries = split(first).is_ok_and(|parts| parts.query.is_some());
     Ok(TableContent::Records(Box::new(records)))
 }
 
@@ -160,7 +160,7 @@ impl Rows<'_> {
 
     /// Splits the line into the fields of the columns.
     fn fields(&mut self, record: &mut Record) -> Result<(), String> {
-        let (label, query, entries) = split(without_comment(&self.text))?;
+        let Parts { label, query, entries } = split(without_comment(&self.text))?;
         if query.is_some() != self.has_queries {
             let has = if self.has_queries { "no" } else { "a" };
             return Err(format!("it has {has} qid, unlike the first row"));
@@ -177,8 +177,15 @@ impl Rows<'_> {
     }
 }
 
-/// Splits a row into its label, its query and its entries.
-fn split(row: &[u8]) -> Result<(&[u8], Option<&[u8]>, &[u8]), String> {
+/// The parts of a row.
+struct Parts<'a> {
+    label: &'a [u8],
+    query: Option<&'a [u8]>,
+    entries: &'a [u8],
+}
+
+/// Splits a row, without its comment, into its parts.
+fn split(row: &[u8]) -> Result<Parts<'_>, String> {
     let word_of = |text: &[u8]| text.iter().position(u8::is_ascii_whitespace).unwrap_or(text.len());
     let shown = |word: &[u8]| shortened(&String::from_utf8_lossy(word));
     let (label, rest) = row.split_at(word_of(row));
@@ -189,12 +196,12 @@ fn split(row: &[u8]) -> Result<(&[u8], Option<&[u8]>, &[u8]), String> {
         return Err(format!("it has several labels ({:?}), but a classifier learns one for each row", shown(label)));
     }
     let rest = rest.trim_ascii_start();
-    let Some(query) = rest.strip_prefix(b"qid:") else { return Ok((label, None, rest)) };
+    let Some(query) = rest.strip_prefix(b"qid:") else { return Ok(Parts { label, query: None, entries: rest }) };
     let (query, entries) = query.split_at(word_of(query));
     if query.is_empty() {
         return Err("its qid: has no value".to_owned());
     }
-    Ok((label, Some(query), entries.trim_ascii_start()))
+    Ok(Parts { label, query: Some(query), entries: entries.trim_ascii_start() })
 }
 
 impl Records for Rows<'_> {
