@@ -349,7 +349,7 @@ impl Estimator {
             if from.kind().model_kind() != Some(config.model().kind) {
                 return Err(self.setting_error_for("model.kind", "the fitted model is another"));
             }
-            if config.descent().solver == Solver::Lbfgs {
+            if config.descent().solver.is_search() {
                 return Err(self.setting_error_for("descent.solver", "the minimum is that of all rows; fit goes to it"));
             }
         }
@@ -390,7 +390,8 @@ impl Estimator {
             problem: "the sum of the squares of the weights is not finite".to_owned(),
             divergence_hint: divergence_hint(),
         })?;
-        let Trained { parameters, history, ending, steps, best, final_metrics, certificate, .. } = trained;
+        let Trained { parameters, history, ending, steps, best, final_metrics, certificate, identification, .. } =
+            trained;
         let precision = config.descent().precision;
         let link = config.model().kind.into();
         let metrics = |loss, accuracy| Metrics { loss, accuracy };
@@ -403,6 +404,7 @@ impl Estimator {
             train: metrics(final_metrics.train_loss, final_metrics.train_accuracy),
             validation: Some(metrics(final_metrics.validation_loss, final_metrics.validation_accuracy)),
             certificate,
+            identification: identification.map(|own| own.named(&train.schema.features, &train.schema.classes)),
         };
         let labels = train.labels.clone();
         Fitted::new(link, precision, train.schema.clone(), labels, parameters, statistics.preprocessing, norm)

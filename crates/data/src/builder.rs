@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use chainrule_core::{ColumnKind, MAX_ABS_VALUE, MAX_CLASSES, name_problem};
+use chainrule_core::{ColumnKind, MAX_ABS_VALUE, MAX_CLASSES, listed, name_problem};
 
 use crate::cells::{Cell, Cells, Texts, is_marked};
 use crate::column::{Column, ColumnPart};
@@ -12,7 +12,7 @@ use crate::header::{is_missing, name};
 use crate::readers::{Batch, Field, Fields, RecordBlock, Row};
 use crate::row_lines::RowLines;
 use crate::same_number::number_or_text;
-use crate::table::{Columns, listed};
+use crate::table::Columns;
 
 /// The indices of the selected columns in a row.
 pub(crate) struct ColumnIndices {

@@ -47,7 +47,6 @@ pub use fused_rows::FusedRows;
 pub use host::GradientSums;
 pub use inference::{Prediction, Predictor, RowError};
 pub use loops::train_by_loops;
-pub use newton::Identification;
 pub use observer::{Observer, Progress};
 pub use optimum::{Iterate, Optimum, find_optimum};
 pub use train::{

@@ -6,7 +6,8 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use chainrule_core::{
-    Certificate, Gradient, History, Link, LinkKind, Parameters, Precision, SearchEnd, Solver, TrainConfig,
+    Certificate, Gradient, History, Identification, Link, LinkKind, Parameters, Precision, SearchEnd, Solver,
+    TrainConfig,
 };
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +16,7 @@ use crate::coordinates::Coordinates;
 use crate::engine::{Engine, EngineError};
 use crate::fused::KernelEngine;
 use crate::lbfgs::{self, End, Objective, Options, Point, Start, State, norm};
-use crate::newton::{self, Identification};
+use crate::newton;
 use crate::train::{Ending, TrainError, TrainLoop, check_kernel_support};
 use crate::whitening::Whitening;
 use crate::{Checkpoint, FusedRows, Observer};

@@ -2,8 +2,8 @@ use std::num::NonZero;
 use std::sync::Arc;
 
 use chainrule_core::{
-    Certificate, EarlyStopping, EngineKind, Evaluation, FinalMetrics, Generator, History, Link, MissingAbility,
-    Parameters, ShuffleConfig, Solver, StoppingDecision, TrainConfig, pluralize,
+    Certificate, EarlyStopping, EngineKind, Evaluation, FinalMetrics, Generator, History, Identification, Link,
+    MissingAbility, Parameters, ShuffleConfig, Solver, StoppingDecision, TrainConfig, pluralize,
 };
 use chainrule_data::{BatchOrder, DataError, Shuffle};
 use chainrule_kernels::ThreadPoolError;
@@ -12,7 +12,7 @@ use crate::engine::{Engine, EngineError, EvaluationResult};
 use crate::fused::KernelEngine;
 use crate::optimum::SearchState;
 use crate::schedule::LearningRates;
-use crate::{Checkpoint, FusedRows, Identification, MAX_NEWTON_PARAMETERS, Observer};
+use crate::{Checkpoint, FusedRows, MAX_NEWTON_PARAMETERS, Observer};
 
 /// An error that prevents or ends a training.
 #[derive(Debug, thiserror::Error)]

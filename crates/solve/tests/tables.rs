@@ -5,13 +5,11 @@ use std::num::NonZero;
 use std::ops::ControlFlow;
 
 use chainrule_core::{
-    Class, ClassWeights, ModelKind, Parameters, Precision, Preprocessing, SearchEnd, Settings, Solver, TextOptions,
-    TrainConfig,
+    Class, ClassWeights, Identification, ModelKind, Parameters, Precision, Preprocessing, SearchEnd, Settings, Solver,
+    TextOptions, TrainConfig,
 };
 use chainrule_data::{RecipeOptions, RecipeSource, RowBuffer, Rows, TableRequest, Tables};
-use chainrule_solve::{
-    Ending, FusedRows, GradientSums, Identification, Optimum, Trained, find_optimum, train_by_loops, train_fused,
-};
+use chainrule_solve::{Ending, FusedRows, GradientSums, Optimum, Trained, find_optimum, train_by_loops, train_fused};
 
 /// Returns irregular numbers from -1 to 1.
 fn noise(i: usize, column: usize) -> f64 {
