@@ -97,7 +97,7 @@ pub fn find_optimum(
     assert!(config.descent().solver.is_search(), "descent.solver");
     check_kernel_support(config)?;
     let threads = threads.get();
-    let mut engine = KernelEngine::new(Arc::clone(link), rows, rows, config, threads)?;
+    let mut engine = KernelEngine::new(Arc::clone(link), rows, rows, config, threads, None)?;
     let mut on_iteration =
         |_: &mut dyn Engine, event: IterationEvent| Ok(on_iteration(&event.iterate, event.parameters));
     let result = chainrule_kernels::with_threads(threads, || search(&mut engine, config, None, &mut on_iteration));
