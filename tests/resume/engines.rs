@@ -97,8 +97,7 @@ fn every_optimizer_resumes_from_any_checkpoint_bit_for_bit() {
         for (name, gradient) in
             [("softmax.toml", "closed-form"), ("logistic.toml", "autodiff"), ("softmax.toml", "fused")]
         {
-            let has_optimizers =
-                |device: &Device| gradient != "fused" || !chainrule_ops::supports_device_steps(device);
+            let has_optimizers = |device: &Device| gradient != "fused" || !chainrule_ops::supports_device_steps(device);
             let gradient = format!("descent.gradient={gradient}");
             for (devices, precision) in [(devices(), "f32"), (f64_devices(), "f64")] {
                 let precision = format!("descent.precision={precision}");

@@ -49,8 +49,7 @@ pub(crate) fn search(
     };
     let at_zero = newton.identify(shape)?;
     newton.fix(&mut start);
-    let is_zero = start.weight.iter().chain(&start.bias).all(|&w| w == 0.0);
-    let mut at = match at_zero.filter(|_| is_zero) {
+    let mut at = match at_zero.filter(|_| start.is_zero()) {
         Some(at) => at,
         None => newton.evaluate(start)?,
     };

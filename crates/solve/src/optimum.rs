@@ -427,8 +427,7 @@ impl Objective for OptimumSearch<'_> {
             }
         }
         self.engine.set(&parameters);
-        let is_zero = parameters.weight.iter().chain(&parameters.bias).all(|&w| w == 0.0);
-        let cost = match self.at_zero.take().filter(|_| is_zero) {
+        let cost = match self.at_zero.take().filter(|_| parameters.is_zero()) {
             Some(cost) => cost,
             None => {
                 self.gradients += 1;
@@ -450,7 +449,12 @@ impl Objective for OptimumSearch<'_> {
         let k = self.columns;
         let [n, n_parameters] = [self.engine.rows(), self.coordinates.n_features() * k + k];
         let n_sampled = n / SAMPLE_STEP;
-        if !self.coordinates.are_whitened() || n_sampled < MIN_SAMPLED.max(SAMPLED_PER_PARAMETER * n_parameters) {
+        // A start elsewhere may be nearer to the minimum than that of a sample.
+        let is_at_zero = self.last_evaluated.as_ref().is_some_and(|start| start.parameters.is_zero());
+        if !is_at_zero
+            || !self.coordinates.are_whitened()
+            || n_sampled < MIN_SAMPLED.max(SAMPLED_PER_PARAMETER * n_parameters)
+        {
             return Ok(None);
         }
         let mut search = SampleSearch {

@@ -407,7 +407,8 @@ impl TrainLoop<'_> {
             Some(format!("its parameters are not {} x {}", shape[0], shape[1]))
         } else if history.train_loss.len() != steps {
             Some(format!("its history has {} steps", history.train_loss.len()))
-        } else if search.as_ref().map(SearchState::solver).unwrap_or(Solver::Sgd) != self.config.descent().solver {
+        } else if steps > 0 && search.as_ref().map_or(Solver::Sgd, SearchState::solver) != self.config.descent().solver
+        {
             Some("its descent.solver is different".to_owned())
         } else if search.as_ref().is_some_and(|search| !search.fits(shape)) {
             Some("the shape of its search for the minimum is different".to_owned())
