@@ -135,6 +135,7 @@ const OTHERWISE: &[(&str, i32)] = &[
     ("cargo xtask gradcheck --burn", 1),
     ("cargo xtask train --set descent.learning_rate=100 --set objective.l2=0.1 --out runs/too-fast", 2),
     ("cargo xtask train --set descent.learnin_rate=0.1", 2),
+    ("chainrule train --data docs/data/elements.csv --label kind --set objective.l2=0", 1),
 ];
 
 /// Tools that a page may call beside the program.

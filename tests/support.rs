@@ -16,7 +16,7 @@ use chainrule_engines::{Examples, Expansion, train_by_tensors, train_on_device};
 use chainrule_gradcheck::f64_works;
 use chainrule_models::{Classifier, Gradient, LogisticRegressionConfig, SoftmaxRegressionConfig, to_precision};
 use chainrule_records::ConfigFile;
-use chainrule_solve::{Ending, FusedRows, Observer, Trained, train_fused};
+use chainrule_solve::{Ending, FusedRows, Observer, Trained};
 
 pub(crate) use crate::harness::{could_not_run as skip, in_part};
 pub(crate) use crate::library::flowers::uniform;
@@ -196,7 +196,8 @@ fn fit_model<M: Classifier>(
     if config.descent().gradient == GradientSource::Fused {
         let [examples, validation] = rows.map(|rows| FusedRows::new(rows, &Preprocessing::Pixels).unwrap());
         let link = config.model().kind.link(columns);
-        return train_fused(&link, &examples, &validation, config, NonZero::new(1).unwrap(), observer).unwrap();
+        let (rows, one) = ([&examples, &validation], NonZero::<usize>::MIN);
+        return chainrule_engines::train_fused(&link, rows, config, one, device, observer).unwrap();
     }
     let [examples, validation] = rows.map(|rows| examples(&rows, config.descent().precision, device));
     train_by_tensors(model, &examples, &validation, config, observer).unwrap()

@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use std::panic::Location;
 
 use chainrule_core::{
-    ClassWeights, DataConfig, Evaluation, GradientSource, ModelKind, Optimizer, Precision, SettingError, Settings,
-    Solver, TrainConfig,
+    ClassWeights, DataConfig, Evaluation, FeatureKind, GradientSource, ModelKind, Optimizer, Precision, SettingError,
+    Settings, Solver, TrainConfig,
 };
 use chainrule_data::Rows;
 use chainrule_solve::{Checkpoint, Ending, Metrics, Observer, Trained, TrainingStatistics, class_weights};
@@ -22,8 +22,7 @@ use crate::{Error, SamplesError};
 ///
 /// Defaults are those of a config file: plain stochastic gradient descent with closed-form
 /// gradients, a learning rate of 0.01, 50 epochs, batches of 128 rows and no penalty. If the device
-/// has fused kernels and the features are bytes, the fused kernels compute the gradients. Weights
-/// start at zero. The same settings on the same samples give the same bits.
+/// has fused kernels for these rows, they compute the gradients. Weights start at zero. The same settings on the same samples give the same bits.
 ///
 /// ```
 /// # fn main() -> Result<(), chainrule::Error> {
@@ -41,6 +40,8 @@ pub struct Estimator {
     settings: Settings,
     /// For each changed setting, by key: the line of code that set it.
     locations: BTreeMap<String, &'static Location<'static>>,
+    /// Whether [`to_the_minimum`](Self::to_the_minimum) chooses the solver.
+    is_to_the_minimum: bool,
     backend: Option<Backend>,
     threads: NonZero<usize>,
 }
@@ -60,6 +61,7 @@ impl Estimator {
         Self {
             settings: Settings::of(kind).with_default_name("estimator"),
             locations: BTreeMap::new(),
+            is_to_the_minimum: false,
             backend: None,
             threads: all_threads(),
         }
@@ -167,12 +169,13 @@ impl Estimator {
         self.with(|settings| settings.descent.optimizer = optimizer)
     }
 
-    /// Minimises `J` by L-BFGS on all rows and returns a certificate: a proven bound on the
-    /// distance to the minimum. Needs a lambda above 0. [default: mini-batch gradient descent]
+    /// Minimises `J` on all rows and returns a certificate: a proven bound on the distance to the
+    /// minimum. With a lambda above 0 the solver is L-BFGS. Without a penalty it is Newton's method,
+    /// for rows of numbers: see [`Training::identification`](crate::Training::identification). [default: mini-batch gradient descent]
     #[must_use]
     #[track_caller]
     pub fn to_the_minimum(self) -> Self {
-        self.with(|settings| settings.descent.solver = Solver::Lbfgs)
+        Self { is_to_the_minimum: true, ..self.with(|settings| settings.descent.solver = Solver::Lbfgs) }
     }
 
     /// Changes any setting of a config file, except those of the data and the model kind.
@@ -189,6 +192,8 @@ impl Estimator {
     pub fn with(mut self, set: impl FnOnce(&mut Settings)) -> Self {
         let before = values(&self.settings);
         set(&mut self.settings);
+        // A solver that is named later counts.
+        self.is_to_the_minimum &= self.settings.descent.solver == Solver::Lbfgs;
         let location = Location::caller();
         for (key, value) in values(&self.settings) {
             if before.get(&key) != Some(&value) {
@@ -349,7 +354,7 @@ impl Estimator {
             if from.kind().model_kind() != Some(config.model().kind) {
                 return Err(self.setting_error_for("model.kind", "the fitted model is another"));
             }
-            if config.descent().solver == Solver::Lbfgs {
+            if config.descent().solver.is_search() {
                 return Err(self.setting_error_for("descent.solver", "the minimum is that of all rows; fit goes to it"));
             }
         }
@@ -375,10 +380,10 @@ impl Estimator {
             },
         };
         let rows = machine.prepare(rows, &statistics.preprocessing, &config)?;
-        let resolved = statistics.apply_to(&config);
         let start = from.map(|from| Checkpoint::start(from.parameters().clone()));
-        let mut observer = ResumeFrom { start, observer };
-        let trained = rows.train(train.classes().len(), &resolved, machine.threads(), &mut observer)?;
+        let resolved = statistics.apply_to(&config);
+        let trained =
+            rows.train(train.classes().len(), &resolved, machine.threads(), &mut ResumeFrom { start, observer })?;
         let divergence_hint = || config.divergence_hint();
         if let Ending::Diverged { step } = trained.ending {
             return Err(Error::Diverged {
@@ -390,7 +395,8 @@ impl Estimator {
             problem: "the sum of the squares of the weights is not finite".to_owned(),
             divergence_hint: divergence_hint(),
         })?;
-        let Trained { parameters, history, ending, steps, best, final_metrics, certificate, .. } = trained;
+        let Trained { parameters, history, ending, steps, best, final_metrics, certificate, identification, .. } =
+            trained;
         let precision = config.descent().precision;
         let link = config.model().kind.into();
         let metrics = |loss, accuracy| Metrics { loss, accuracy };
@@ -403,6 +409,7 @@ impl Estimator {
             train: metrics(final_metrics.train_loss, final_metrics.train_accuracy),
             validation: Some(metrics(final_metrics.validation_loss, final_metrics.validation_accuracy)),
             certificate,
+            identification: identification.map(|own| own.named(&train.schema.features, &train.schema.classes)),
         };
         let labels = train.labels.clone();
         Fitted::new(link, precision, train.schema.clone(), labels, parameters, statistics.preprocessing, norm)
@@ -470,6 +477,9 @@ impl Estimator {
         }
         if kind == ModelKind::Logistic {
             settings = settings.with_classes(&train.schema.classes);
+        }
+        if self.is_to_the_minimum && settings.objective.l2 == 0.0 && train.rows.kind() == FeatureKind::Numbers {
+            settings.descent.solver = Solver::Newton;
         }
         TrainConfig::try_from(settings.clone()).map_err(|error| self.setting(&settings, error))
     }

@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use chainrule_core::{
-    Certificate, Class, DataKind, History, LinkKind, Parameters, Precision, Preprocessing, Schema, TextOptions,
-    TrainConfig, WeightNorms, pluralize,
+    Certificate, Class, DataKind, History, Identification, LinkKind, Parameters, Precision, Preprocessing, Schema,
+    TextOptions, TrainConfig, WeightNorms, pluralize,
 };
 use chainrule_data::{PictureMode, Provenance, RowBuffer, Rows, Unseen, input_files};
 use chainrule_evaluate::Tally;
@@ -62,6 +62,10 @@ pub struct Training {
     /// The certificate of a model that was fitted [to the
     /// minimum](crate::Estimator::to_the_minimum): a proven bound on its distance to the minimum.
     pub certificate: Option<Certificate>,
+    /// What makes the minimum unique, if it was searched [without a
+    /// penalty](crate::Estimator::l2): which weights were fixed at 0. If the classes are separated,
+    /// the features that separate them. [`Identification::sentences`] says it in words.
+    pub identification: Option<Identification<String, Class>>,
 }
 
 /// The predictions for the rows of a file.

@@ -7,7 +7,8 @@ use std::thread;
 #[cfg(feature = "burn")]
 use burn::tensor::Device;
 use chainrule_core::{
-    EngineKind, FeatureKind, GradientSource, MissingAbility, Parameters, Preprocessing, TrainConfig, WeightNorms,
+    EngineKind, FeatureKind, GradientSource, MissingAbility, Parameters, Preprocessing, TrainConfig, UpdateRule,
+    WeightNorms,
 };
 use chainrule_data::{Request, Rows};
 use chainrule_solve::{FusedRows, Observer, TrainError, Trained, train_by_loops, train_fused};
@@ -29,10 +30,17 @@ pub struct Machine {
     threads: NonZero<usize>,
 }
 
+/// Burn's device of this processor, on which optimizers run.
+#[cfg(feature = "burn")]
+type ProcessorDevice = Option<Device>;
+/// Without Burn there is no device.
+#[cfg(not(feature = "burn"))]
+type ProcessorDevice = ();
+
 /// Training and validation rows, in the form that one engine needs.
 pub enum Prepared {
-    /// For the fused kernels on this processor.
-    Kernels(Box<[FusedRows; 2]>),
+    /// For the fused kernels on this processor, with Burn's device of this processor, if there is one.
+    Kernels(Box<[FusedRows; 2]>, ProcessorDevice),
     /// For plain loops, with the preprocessing.
     Loops(Box<[Rows; 2]>, Preprocessing),
     /// For Burn's tensors.
@@ -137,7 +145,9 @@ impl Machine {
     ) -> Result<EngineKind, Error> {
         let mut missing_ability = MissingAbility::Gradient;
         for engine in self.engines() {
+            let has_optimizer = self.backend != Backend::Cpu || config.descent().update_rule() == UpdateRule::Plain;
             match engine.missing_ability_for(config, features, in_file.is_some()) {
+                None if !has_optimizer => missing_ability = MissingAbility::Optimizer,
                 None => return Ok(engine),
                 // An engine without the requested gradient source is not the intended one. The last
                 // engine supports most, so its reason is reported.
@@ -224,7 +234,11 @@ impl Machine {
             EngineKind::Kernels => {
                 let (precision, solver) = (config.descent().precision, config.descent().solver);
                 let pack = |rows| FusedRows::for_solver(rows, preprocessing, precision, solver);
-                Prepared::Kernels(Box::new([pack(train)?, pack(validation)?]))
+                #[cfg(feature = "burn")]
+                let device = self.device.clone();
+                #[cfg(not(feature = "burn"))]
+                let device = ();
+                Prepared::Kernels(Box::new([pack(train)?, pack(validation)?]), device)
             }
             EngineKind::Loops => Prepared::Loops(Box::new([train, validation]), preprocessing.clone()),
             #[cfg(feature = "burn")]
@@ -259,7 +273,7 @@ impl Prepared {
     /// Returns the training rows of the fused kernels on this processor, if those are used.
     pub fn fused(&self) -> Option<&FusedRows> {
         match self {
-            Self::Kernels(rows) => Some(&rows[0]),
+            Self::Kernels(rows, _) => Some(&rows[0]),
             Self::Loops(..) => None,
             #[cfg(feature = "burn")]
             Self::Tensors(_) | Self::DeviceKernels(..) => None,
@@ -269,7 +283,7 @@ impl Prepared {
     /// Returns whether these rows are for the fused kernels of a device.
     pub fn uses_device_kernels(&self) -> bool {
         match self {
-            Self::Kernels(_) | Self::Loops(..) => false,
+            Self::Kernels(..) | Self::Loops(..) => false,
             #[cfg(feature = "burn")]
             Self::Tensors(_) => false,
             #[cfg(feature = "burn")]
@@ -291,7 +305,11 @@ impl Prepared {
     ) -> Result<Trained, TrainError> {
         let link = config.model().kind.link(n_classes);
         match self {
-            Self::Kernels(rows) => train_fused(&link, &rows[0], &rows[1], config, threads, observer),
+            #[cfg(feature = "burn")]
+            Self::Kernels(rows, Some(device)) => {
+                chainrule_engines::train_fused(&link, rows.each_ref(), config, threads, device, observer)
+            }
+            Self::Kernels(rows, _) => train_fused(&link, &rows[0], &rows[1], config, threads, observer),
             Self::Loops(rows, preprocessing) => {
                 train_by_loops(&link, &rows[0], &rows[1], preprocessing, config, observer)
             }

@@ -7,8 +7,8 @@ use std::io::ErrorKind;
 use std::ops::ControlFlow;
 
 use chainrule::backend::Backend;
-use chainrule::core::{Class, LinkKind, Parameters, Solver};
-use chainrule::solve::Progress;
+use chainrule::core::{Class, LinkKind, Parameters, Precision, Solver};
+use chainrule::solve::{Ending, Progress};
 use chainrule::{Error, Estimator, Fitted, Samples, SamplesError};
 
 fn softmax() -> Estimator {
@@ -260,4 +260,34 @@ fn errors_have_kinds_and_causes() {
     }
     let kind = cause.and_then(|error| error.downcast_ref::<std::io::Error>()).map(std::io::Error::kind);
     assert_eq!(kind, Some(ErrorKind::NotFound), "{missing}");
+}
+
+#[test]
+fn without_a_penalty_the_minimum_is_found_by_newtons_method() {
+    let random = |i: usize| {
+        let x = (i as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let x = (x ^ (x >> 31)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        (x ^ (x >> 29)) as f64 / 2f64.powi(63) - 1.0
+    };
+    // Three classes that overlap. The last feature is the sum of the first two.
+    let row = |i: usize| [random(8 * i), random(8 * i + 1), random(8 * i) + random(8 * i + 1)];
+    let rows: Vec<[f64; 3]> = (0..1000).map(row).collect();
+    let score = |i: usize| rows[i][2] + 2.0 * random(8 * i + 7);
+    let labels: Vec<u32> = (0..1000).map(|i| u32::from(score(i) > -0.5) + u32::from(score(i) > 0.5)).collect();
+    let samples = Samples::from_rows(&rows, &labels).expect("samples");
+    let estimator = Estimator::softmax().backend(Backend::Cpu).to_the_minimum();
+    let of_images = estimator.fit(&Samples::digits(100, 1)).expect_err("a refusal").to_string();
+    assert!(of_images.contains("objective.l2 = 0") && of_images.contains("newton"), "{of_images}");
+
+    let fitted = estimator.precision(Precision::F64).fit(&samples).expect("a model");
+    let training = fitted.training().expect("trained");
+    assert_eq!((training.config.descent().solver, training.ending), (Solver::Newton, Ending::Converged));
+    assert!(training.certificate.is_some_and(|certificate| certificate.holds()));
+    let identification = training.identification.as_ref().expect("no penalty");
+    assert_eq!(
+        (&identification.base_class, &identification.dependent[..]),
+        (&Some(Class::Name("0".to_owned())), &["x3".to_owned()][..])
+    );
+    assert!(fitted.parameters().weights_of_class(0).iter().all(|&w| w == 0.0));
+    assert_eq!(fitted.parameters().weights_of_class(2)[2], 0.0);
 }

@@ -195,6 +195,10 @@ impl Run<'_> {
             stop_epoch: stop_step / trained.steps_per_epoch,
             stop_step,
             certificate: trained.certificate,
+            identification: trained
+                .identification
+                .as_ref()
+                .map(|identification| identification.named(&self.rows.about().features, &self.rows.about().classes)),
             best_step,
             best_validation_loss,
             final_metrics: trained.final_metrics,

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use chainrule_core::{
-    Certificate, Class, DataKind, FinalMetrics, GradientSource, LinkKind, Precision, SearchEnd, Solver, TrainConfig,
-    pluralize,
+    Certificate, Class, DataKind, FinalMetrics, GradientSource, Identification, LinkKind, Precision, SearchEnd,
+    TrainConfig, pluralize,
 };
 use chainrule_records::Summary;
 
@@ -110,7 +110,8 @@ pub(crate) fn warnings(summary: &Summary, config: &TrainConfig) -> Vec<String> {
 
 /// Returns what is wrong with a model that was trained, and what to do.
 pub(crate) fn model_warnings(summary: &Summary, config: &TrainConfig) -> Vec<String> {
-    let mut warnings = Vec::new();
+    let mut warnings = summary.identification.as_ref().map(Identification::sentences).unwrap_or_default();
+    let n_sentences = warnings.len();
     let last = &summary.final_metrics;
     let is_at_minimum = summary.certificate.is_some_and(|certificate| certificate.holds());
     // At the minimum, a loss above the constant model's is due to the penalty.
@@ -145,7 +146,7 @@ pub(crate) fn model_warnings(summary: &Summary, config: &TrainConfig) -> Vec<Str
     if let Some(constant) = unconverged {
         let (loss, of_constant) = (last.train_loss, constant.train_loss);
         // The note before has the advice.
-        let advice = if warnings.is_empty() { format!("; {advice}") } else { String::new() };
+        let advice = if warnings.len() == n_sentences { format!("; {advice}") } else { String::new() };
         warnings.push(format!(
             "the training did not converge: its training loss {loss:.3e} is above {of_constant:.3e} of the constant model{advice}"
         ));
@@ -166,7 +167,7 @@ pub(crate) fn model_warnings(summary: &Summary, config: &TrainConfig) -> Vec<Str
 fn to_the_minimum(config: &TrainConfig) -> Option<String> {
     let settings = [
         (!config.data().standardize).then_some("--set data.standardize=true"),
-        (config.descent().solver != Solver::Lbfgs).then_some("--set descent.solver=lbfgs"),
+        (!config.descent().solver.is_search()).then_some("--set descent.solver=lbfgs"),
         (config.objective().l2 == 0.0).then_some("--set objective.l2=1e-3"),
     ];
     let settings: Vec<&str> = settings.into_iter().flatten().collect();
@@ -198,6 +199,7 @@ fn search_ended(certificate: &Certificate) -> String {
         SearchEnd::IterationsUsedUp => "all iterations completed".to_owned(),
         SearchEnd::Rounding => "stopped by rounding errors".to_owned(),
         SearchEnd::Interrupted => "interrupted".to_owned(),
+        SearchEnd::Separated => "there is no minimum".to_owned(),
     };
     let [iterations, passes] = [pluralize(*iterations, "iteration"), pluralize(*gradients, "pass")];
     format!("{how}, after {iterations}, {passes} over the rows")
@@ -208,6 +210,9 @@ fn search_ended(certificate: &Certificate) -> String {
 fn minimum(summary: &Summary, config: &TrainConfig) -> Option<String> {
     let certificate = summary.certificate.as_ref()?;
     let Certificate { objective, gradient_norm, bound, tolerance, ended, .. } = certificate;
+    if *ended == SearchEnd::Separated {
+        return None;
+    }
     let mut text =
         format!("J = {objective:.9} is at most {bound:.1e} above the minimum (gradient norm {gradient_norm:.1e})");
     if !certificate.holds() {

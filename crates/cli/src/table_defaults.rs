@@ -47,21 +47,21 @@ pub(crate) fn find(override_options: &OverrideOptions, table: &TableOptions) -> 
     let tables = RawTables::read(&path, &request)?;
     let counts = tables.label_counts(&request)?;
     let label = config.data().label.clone().unwrap_or_default();
-    let text = text(&path, &config, &counts, is_sgd(&overrides), tables.n_columns());
+    let text = text(&path, &config, &counts, &overrides, tables.n_columns());
     let experiment = Experiment { file: name.to_owned(), text };
     let of_sgd = Descent::of(counts.n_train, tables.n_columns()).settings();
     let of_sgd = of_sgd.into_iter().map(|(key, value)| format!("descent.{key}={value}")).collect();
     Ok(Some(TableExperiment { experiment, of_sgd, tables, counts, label }))
 }
 
-/// Whether the overrides ask for gradient descent.
-fn is_sgd(overrides: &[String]) -> bool {
-    let value = overrides.iter().filter_map(|set| set.strip_prefix("descent.solver=")).next_back();
-    value.is_some_and(|value| value.trim_matches(['"', '\'']) == "sgd")
+/// Returns the value that the overrides set last.
+fn overridden<'a>(overrides: &'a [String], key: &str) -> Option<&'a str> {
+    let values = overrides.iter().filter_map(|set| set.strip_prefix(key)?.strip_prefix('='));
+    values.map(|value| value.trim_matches(['"', '\''])).next_back()
 }
 
 /// Returns the text of the experiment.
-fn text(path: &Path, config: &TrainConfig, counts: &LabelCounts, is_sgd: bool, n_columns: usize) -> String {
+fn text(path: &Path, config: &TrainConfig, counts: &LabelCounts, overrides: &[String], n_columns: usize) -> String {
     let mut text = format!("experiment = \"{}\"\n\n{SETTINGS}", experiment_name(path));
     let mut line = |arguments: std::fmt::Arguments| {
         writeln!(text, "{arguments}").expect("writing to a String cannot fail");
@@ -84,9 +84,14 @@ fn text(path: &Path, config: &TrainConfig, counts: &LabelCounts, is_sgd: bool, n
         1.0 / n as f64
     ));
     line(format_args!("\n[descent]"));
-    if is_sgd {
+    let is_unpenalised = overridden(overrides, "objective.l2").is_some_and(|value| value.parse() == Ok(0.0));
+    if overridden(overrides, "descent.solver") == Some("sgd") {
         let settings = Descent::of(n, n_columns).settings().into_iter();
         settings.for_each(|(key, value)| line(format_args!("{key} = {value}")));
+    } else if is_unpenalised {
+        line(format_args!(
+            "# Without a penalty, only Newton's method proves how near the minimum is.\nsolver = \"newton\"\nprecision = \"f64\""
+        ));
     } else {
         line(format_args!("solver = \"lbfgs\"\nprecision = \"f64\""));
     }

@@ -27,7 +27,7 @@ pub struct Abilities {
     pub out_of_core: bool,
     /// The supported gradient sources. The first one is the default.
     pub gradients: &'static [GradientSource],
-    /// Whether it supports optimizers other than plain SGD.
+    /// Whether it supports optimizers other than plain SGD. They are Burn's.
     pub optimizers: bool,
     /// The storage types of features that it can standardise.
     pub standardization: &'static [FeatureKind],
@@ -107,7 +107,7 @@ impl EngineKind {
                 features: both,
                 out_of_core: true,
                 gradients: &[GradientSource::Fused],
-                optimizers: false,
+                optimizers: true,
                 standardization: &[FeatureKind::Numbers],
                 class_weights: true,
                 hessian: &[FeatureKind::Numbers],

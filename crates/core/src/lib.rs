@@ -32,6 +32,7 @@ mod engine_kind;
 mod features;
 mod gradient;
 mod history;
+mod identification;
 mod link;
 mod link_kind;
 mod norms;
@@ -61,6 +62,7 @@ pub use engine_kind::{Abilities, EngineKind, MissingAbility};
 pub use features::{FeatureKind, FeatureLayout, Features, NO_LEVEL};
 pub use gradient::{Gradient, Step};
 pub use history::{Evaluation, FinalMetrics, History};
+pub use identification::Identification;
 pub use link::{DualDomain, Link, Logistic, OneVsRest, Softmax, TargetKind};
 pub use link_kind::LinkKind;
 pub use norms::WeightNorms;
@@ -74,8 +76,8 @@ pub use recipe::{
 pub use schema::{DataKind, MAX_CLASSES, Schema};
 pub use sparse_indices::{MAX_SPARSE_FEATURES, SparseIndices};
 pub use text::{
-    align_left, align_right, display_width, edit_distance_within, escape_controls, is_control_like, max_typos, nearest,
-    normalise_name, one_line, pluralize, shortest, similar_names,
+    align_left, align_right, display_width, edit_distance_within, escape_controls, is_control_like, listed, listed_by,
+    max_typos, nearest, normalise_name, one_line, pluralize, quoted, shortest, similar_names,
 };
 pub use text_options::{BadRows, Decimal, Separator, TextEncoding, TextOptions};
 pub use train_config::{SettingError, Settings, TrainConfig};

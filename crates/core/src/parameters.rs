@@ -20,6 +20,11 @@ impl Parameters {
         Self { n_features, columns, weight: vec![0.0; n_features * columns], bias: vec![0.0; columns] }
     }
 
+    /// Whether all parameters are 0.
+    pub fn is_zero(&self) -> bool {
+        self.weight.iter().chain(&self.bias).all(|&w| w == 0.0)
+    }
+
     /// Returns the weights of one class, one per feature: column `class` of W. The logistic model
     /// has only column 0, which belongs to its positive class.
     ///

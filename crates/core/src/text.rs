@@ -81,6 +81,32 @@ pub fn pluralize(number: usize, noun: &str) -> String {
     }
 }
 
+/// An error stops listing names after this many bytes.
+const MAX_LIST_LENGTH: usize = 250;
+
+/// Lists names in quotes. A long list is cut, and says how many more there are.
+pub fn quoted(names: &[String]) -> String {
+    listed(&names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>())
+}
+
+/// Lists names. A long list is cut, and says how many more there are.
+pub fn listed(names: &[String]) -> String {
+    listed_by(", ", names)
+}
+
+/// Like [`listed`], with another separator.
+pub fn listed_by(separator: &str, names: &[String]) -> String {
+    let mut text = String::new();
+    for (i, name) in names.iter().enumerate() {
+        if text.len() > MAX_LIST_LENGTH {
+            return text + &format!(" and {} more", names.len() - i);
+        }
+        text += if i == 0 { "" } else { separator };
+        text += name;
+    }
+    text
+}
+
 /// Returns the indices of the names that `typed` may mean, the most similar one first.
 pub fn similar_names<'a>(typed: &str, names: impl Iterator<Item = &'a str>) -> Vec<usize> {
     let typed = normalise_name(typed);

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use chainrule_core::{ColumnKind, MAX_ABS_VALUE, MAX_CLASSES, name_problem};
+use chainrule_core::{ColumnKind, MAX_ABS_VALUE, MAX_CLASSES, listed, name_problem};
 
 use crate::cells::{Cell, Cells, Texts, is_marked};
 use crate::column::{Column, ColumnPart};
@@ -13,7 +13,7 @@ use crate::readers::{Batch, Field, Fields, RecordBlock, Row};
 use crate::row_lines::RowLines;
 use crate::same_number::number_or_text;
 use crate::sparse::SparsePart;
-use crate::table::{Columns, listed};
+use crate::table::Columns;
 
 /// The indices of the selected columns in a row.
 pub(crate) struct ColumnIndices {
@@ -41,23 +41,19 @@ impl ColumnIndices {
         let label = label.map(|label| place(label, " for the label")).transpose()?;
         let group = group.map(|group| place(group, ", by which data.group groups the rows")).transpose()?;
         ignored.iter().try_for_each(|name| place(name, ", which data.ignore names").map(drop))?;
-        let kind_of = |kinds: &[(String, ColumnKind)], i: usize| {
-            kinds.iter().find(|(name, _)| *name == header[i]).map(|(_, kind)| *kind)
-        };
-        let is_sparse = |i: usize| kind_of(kinds, i) == Some(ColumnKind::Sparse);
-        if let Some(column) = label.into_iter().chain(group).find(|&i| is_sparse(i)) {
-            let name = &header[column];
+        let is_sparse = |(_, kind): &&(String, ColumnKind)| *kind == ColumnKind::Sparse;
+        let sparse = kinds.iter().find(is_sparse).and_then(|(name, _)| places.get(name.as_str()).copied());
+        if let Some(name) = sparse.filter(|column| [label, group].contains(&Some(*column))).map(|i| &header[i]) {
             return Err(format!(
                 "column {name:?} has the sparse features of the rows; its columns are {}",
                 listed(header)
             ));
         }
-        let has_sparse = (0..header.len()).any(is_sparse);
         let features: Vec<usize> = match features {
             None => {
                 let is_feature = |i: &usize| {
                     let is_used = Some(*i) == label || Some(*i) == group || ignored.contains(&header[*i]);
-                    !is_used && (!has_sparse || is_sparse(*i))
+                    !is_used && (sparse.is_none() || sparse == Some(*i))
                 };
                 (0..header.len()).filter(is_feature).collect()
             }
@@ -74,21 +70,18 @@ impl ColumnIndices {
         if features.is_empty() {
             return Err(format!("no feature column is left; its columns are {}", listed(header)));
         }
-        for &i in &features {
-            let required = kind_of(required, i);
-            let is_wrong = match required {
-                Some(kind) => (kind == ColumnKind::Sparse) != is_sparse(i),
-                None => is_sparse(i) && features.len() > 1,
-            };
-            if is_wrong {
-                let (is, needed) = match is_sparse(i) {
-                    true => ("has INDEX:VALUE entries", "one value in each row is"),
-                    false => ("has one value in each row", "INDEX:VALUE entries, as in an svmlight file, are"),
-                };
-                return Err(format!("column {:?} {is}, but {needed} needed", header[i]));
-            }
+        let sparse = sparse.filter(|column| features.contains(column));
+        let needed = required.iter().find(is_sparse).map(|(name, _)| name);
+        if let Some(name) = needed.filter(|name| sparse.is_none_or(|column| header[column] != **name)) {
+            return Err(format!(
+                "column {name:?} has one value in each row, but INDEX:VALUE entries are needed, as in an svmlight file"
+            ));
         }
-        let sparse = features.iter().copied().find(|&i| is_sparse(i));
+        if let Some(name) = sparse.map(|column| &header[column])
+            && (features.len() > 1 || needed.is_none() && required.iter().any(|(column, _)| column == name))
+        {
+            return Err(format!("column {name:?} has INDEX:VALUE entries, but one value in each row is needed"));
+        }
         let features = if sparse.is_some() { Vec::new() } else { features };
         let is_category = |name: &String| kinds.iter().any(|(own, kind)| own == name && *kind == ColumnKind::Category);
         let are_texts = features.iter().map(|&i| texts.contains(&header[i]) || is_category(&header[i])).collect();

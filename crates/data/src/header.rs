@@ -208,7 +208,7 @@ impl Names {
         if !repeated.is_empty() {
             let are = if repeated.len() == 1 { "is" } else { "are" };
             let count = pluralize(repeated.len(), "repeated name");
-            notes.push(format!("{count} {are} numbered: {}", crate::table::quoted(&repeated)));
+            notes.push(format!("{count} {are} numbered: {}", chainrule_core::quoted(&repeated)));
         }
         if broken > 0 {
             notes.push(format!("line breaks in {} became spaces", pluralize(broken, "name")));

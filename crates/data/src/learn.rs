@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use chainrule_core::{
     Categorical, ColumnKind, ColumnRecipe, DataConfig, Encoding, LeftOut, Numeric, RareLevels, Recipe, Sparse,
-    WhyLeftOut, mixed, mixed_dates, pluralize,
+    WhyLeftOut, listed_by, mixed, mixed_dates, pluralize,
 };
 
 use crate::cells::{Cell, Cells, are_missing, bits_of, missing_numbers};
@@ -13,7 +13,7 @@ use crate::column::Column as CellColumn;
 use crate::days::days;
 use crate::same_number::same_number;
 use crate::spread::{MIN_SCALE, Spread};
-use crate::table::{listed_by, sorted_labels};
+use crate::table::sorted_labels;
 
 /// What a recipe may be told.
 #[derive(Clone, Debug, PartialEq)]

@@ -650,7 +650,7 @@ impl Rows {
     pub fn with_recipe(&self, recipe: &Recipe) -> Result<(Self, Vec<Unseen>), ContentError> {
         let Store::Table(cells, _) = &self.store else { return Err(ContentError::new("the rows are images")) };
         let encoder = Encoder::new(cells, recipe).map_err(|missing| {
-            let (missing, columns) = (crate::table::quoted(&missing), crate::table::listed(&cells.names));
+            let (missing, columns) = (chainrule_core::quoted(&missing), chainrule_core::listed(&cells.names));
             format!("no column {missing}, which the model needs; the columns are {columns}")
         })?;
         let unseen = encoder.check(cells, (0..self.len()).map(|row| self.stored_index(row)))?;

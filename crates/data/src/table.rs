@@ -17,7 +17,7 @@ use std::io::Read;
 
 use serde::Serialize;
 
-use chainrule_core::{ColumnKind, ContentError, DataConfig, MAX_ABS_VALUE, TextOptions, pluralize};
+use chainrule_core::{ColumnKind, ContentError, DataConfig, MAX_ABS_VALUE, TextOptions, listed, pluralize};
 
 use crate::builder::{ColumnIndices, TableBuilder, TablePart};
 use crate::cells::{Cells, FileRows, MISSING, Unit};
@@ -87,8 +87,6 @@ pub struct TableFile {
 pub const MAX_COLUMNS: usize = 100_000;
 /// The largest number of bytes in a row, including all line breaks.
 pub const MAX_ROW_LENGTH: u64 = 4 << 20;
-/// An error stops listing names after this many bytes.
-const MAX_LIST_LENGTH: usize = 250;
 
 impl Table {
     /// Reads a table, plain or compressed.
@@ -473,29 +471,6 @@ fn header(content: &mut TableContent) -> Result<Names, String> {
             names => Names::of(&names.into(), false),
         },
     }
-}
-
-/// Lists some names in quotes for an error.
-pub(crate) fn quoted(names: &[String]) -> String {
-    listed(&names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>())
-}
-
-/// Lists some names for an error.
-pub(crate) fn listed(names: &[String]) -> String {
-    listed_by(", ", names)
-}
-
-/// Like [`listed`], with another separator.
-pub(crate) fn listed_by(separator: &str, names: &[String]) -> String {
-    let mut text = String::new();
-    for (i, name) in names.iter().enumerate() {
-        if text.len() > MAX_LIST_LENGTH {
-            return text + &format!(" and {} more", names.len() - i);
-        }
-        text += if i == 0 { "" } else { separator };
-        text += name;
-    }
-    text
 }
 
 /// Sorts labels: in numeric order if all are numbers, else in character order.

@@ -488,7 +488,7 @@ fn read(path: &Path, request: &TableRequest, recipe: Option<&Recipe>) -> Result<
         let input = Input::of_file(open(&first)?, request.resident_bytes);
         let columns =
             Table::header(input, request.text, request.resident_bytes).map_err(|error| problem(error.to_string()))?;
-        return Err(DataError::NoLabel { path: path.to_owned(), columns: crate::table::listed(&columns) });
+        return Err(DataError::NoLabel { path: path.to_owned(), columns: chainrule_core::listed(&columns) });
     };
     let named = match (&request.recipe, recipe) {
         (_, Some(recipe)) | (RecipeSource::Model(recipe), None) => Some(recipe.column_names()),
@@ -592,7 +592,7 @@ impl Labels {
         {
             return Err(format!(
                 "no row has the class {class:?} of data.classes; the labels are {}",
-                crate::table::listed(&occurring(table, request.missing()))
+                chainrule_core::listed(&occurring(table, request.missing()))
             ));
         }
         Ok(labels)

@@ -247,7 +247,7 @@ fn a_model_takes_the_indices_that_it_knows() {
     };
     let needed = |kind| [("features".to_owned(), kind)];
     let problem = with("features,y\n1,2\n2,4\n", &needed(ColumnKind::Sparse)).unwrap_err();
-    assert!(problem.contains("has one value in each row, but INDEX:VALUE entries"), "{problem}");
+    assert!(problem.contains("has one value in each row, but INDEX:VALUE entries are needed"), "{problem}");
     let problem = with("1 1:1", &needed(ColumnKind::Number)).unwrap_err();
     assert!(problem.contains("has INDEX:VALUE entries, but one value in each row is needed"), "{problem}");
     let kinds = [("features".to_owned(), ColumnKind::Category)].into();

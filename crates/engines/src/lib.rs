@@ -3,6 +3,7 @@
 //! - [`train_by_tensors`] trains any [`Classifier`] with tensor operations and Burn's optimizers,
 //!   on any device. The gradient is a closed form or autodiff.
 //! - [`train_on_device`] trains with a GPU's own kernels, two launches per step.
+//! - [`train_fused()`] trains with the fused kernels of this processor, and with Burn's optimizers.
 //!
 //! Each runs [`chainrule_solve::train()`] with its own [`Engine`](chainrule_solve::Engine).
 
@@ -13,16 +14,20 @@ mod optimizer;
 mod tensors;
 
 use burn::tensor::{Device, FloatDType, TensorReadError};
-use chainrule_core::{ModelKind, Precision, Preprocessing, TrainConfig};
+use std::num::NonZero;
+use std::sync::Arc;
+
+use chainrule_core::{EngineKind, Link, ModelKind, Precision, Preprocessing, TrainConfig, UpdateRule};
 use chainrule_data::Rows;
 use chainrule_models::{Classifier, LogisticRegressionConfig, SoftmaxRegressionConfig, to_precision};
-use chainrule_solve::{EngineError, Observer, TrainError, Trained, check_kernel_support, train};
+use chainrule_solve::{EngineError, FusedRows, Observer, TrainError, Trained, train, train_fused_with};
 
 pub use examples::{Examples, Expansion};
 pub use images::{ImageDataset, LabelledImage};
 pub use tensors::{evaluate, with_parameters};
 
 use launches::DeviceKernelEngine;
+use optimizer::HostOptimizer;
 use tensors::TensorEngine;
 
 /// Runs [`chainrule_solve::train()`] with tensor operations on the device of the examples. The
@@ -68,6 +73,27 @@ pub fn train_model_by_tensors(
     }
 }
 
+/// Runs [`chainrule_solve::train_fused()`], the training by the fused kernels of this processor,
+/// with the config's optimizer. Optimizers other than plain gradient descent are Burn's, on
+/// `device`, which must be this processor.
+///
+/// # Errors
+/// As [`chainrule_solve::train_fused()`].
+pub fn train_fused(
+    link: &Arc<dyn Link>,
+    rows: [&FusedRows; 2],
+    config: &TrainConfig,
+    threads: NonZero<usize>,
+    device: &Device,
+    observer: &mut dyn Observer,
+) -> Result<Trained, TrainError> {
+    let update = config.descent().update_rule();
+    let optimizer = (update != UpdateRule::Plain).then(|| -> Box<dyn chainrule_solve::Optimizer> {
+        Box::new(HostOptimizer::new(update, device, float_type(config.descent().precision).into()))
+    });
+    train_fused_with(optimizer, link, rows[0], rows[1], config, threads, observer)
+}
+
 /// Returns Burn's float type for a precision.
 pub fn float_type(precision: Precision) -> FloatDType {
     match precision {
@@ -94,7 +120,9 @@ pub fn train_on_device(
     device: &Device,
     observer: &mut dyn Observer,
 ) -> Result<Trained, TrainError> {
-    check_kernel_support(config)?;
+    if let Some(problem) = EngineKind::DeviceKernels.missing_ability(config) {
+        return Err(TrainError::UnsupportedByKernels { problem });
+    }
     let mut engine = DeviceKernelEngine::new(columns, [examples, validation], preprocessing, config, device)?;
     train(&mut engine, config, observer)
 }

@@ -13,9 +13,57 @@ use burn::optim::{
     RmsPropConfig, RmsPropMomentumState, RmsPropState, Sgd, SgdConfig, SgdState, SquareAvgState, StateSink,
 };
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use chainrule_core::UpdateRule;
+use chainrule_core::{Parameters, UpdateRule};
 use chainrule_models::Gradient;
 use chainrule_solve::{OPTIMIZER_MISMATCH, OptimizerState};
+
+/// One of Burn's optimizers, for parameters on the host. The fused kernels train with it.
+pub(crate) struct HostOptimizer {
+    optimizer: Box<dyn Optimizer>,
+    device: Device,
+    dtype: DType,
+}
+
+impl HostOptimizer {
+    pub(crate) fn new(update: UpdateRule, device: &Device, dtype: DType) -> Self {
+        Self { optimizer: optimizer(update), device: device.clone(), dtype }
+    }
+
+    fn tensor<const D: usize>(&self, values: &[f64], shape: [usize; D]) -> Tensor<D> {
+        Tensor::from_data(TensorData::new(values.to_vec(), shape), (&self.device, self.dtype))
+    }
+
+    fn linear(&self, parameters: &Parameters) -> Linear {
+        let (d, k) = (parameters.n_features, parameters.columns);
+        Linear {
+            weight: Param::from_tensor(self.tensor(&parameters.weight, [d, k])),
+            bias: Some(Param::from_tensor(self.tensor(&parameters.bias, [k]))),
+        }
+    }
+}
+
+impl chainrule_solve::Optimizer for HostOptimizer {
+    fn step(&mut self, learning_rate: f64, parameters: &mut Parameters, gradient: &chainrule_core::Gradient) {
+        let (d, k) = (parameters.n_features, parameters.columns);
+        let mut linear = self.linear(parameters);
+        let gradient =
+            Gradient { weight: self.tensor(&gradient.weight, [d, k]), bias: self.tensor(&gradient.bias, [k]) };
+        self.optimizer.step(learning_rate, &mut linear, gradient);
+        let on_this_processor = "the device is this processor";
+        parameters.weight = linear.weight.val().try_into_vec_as().expect(on_this_processor);
+        let bias = linear.bias.expect("set above").val();
+        parameters.bias = bias.try_into_vec_as().expect(on_this_processor);
+    }
+
+    fn state(&self) -> Option<OptimizerState> {
+        self.optimizer.state()
+    }
+
+    fn restore_state(&mut self, state: &OptimizerState, parameters: &Parameters) -> Result<(), String> {
+        let linear = self.linear(parameters);
+        self.optimizer.restore_state(Some(state), &linear)
+    }
+}
 
 /// Updates the parameters of a linear layer from their gradient.
 pub(crate) trait Optimizer: Send {

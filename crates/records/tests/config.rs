@@ -191,16 +191,14 @@ fn an_invalid_config_is_refused() {
 }
 
 #[test]
-fn fused_kernels_refuse_other_optimizers() {
-    let fused = "descent.gradient=fused";
+fn fused_kernels_of_a_device_refuse_other_optimizers() {
     for optimizer in ["descent.optimizer=adam", "descent.momentum=0.5"] {
-        let error = parse(SMALLEST, &[optimizer, fused]).unwrap_err();
-        assert!(error.contains("descent.gradient = \"fused\"") && error.contains("use auto"), "{error}");
-        let config = parse(SMALLEST, &[optimizer]).unwrap();
-        assert_eq!(config.descent().gradient, GradientSource::Auto);
-        assert_eq!(EngineKind::Kernels.missing_ability(&config), Some(MissingAbility::Optimizer));
+        let config = parse(SMALLEST, &[optimizer, "descent.gradient=fused"]).unwrap();
+        assert_eq!(EngineKind::Kernels.missing_ability(&config), None);
+        assert_eq!(EngineKind::DeviceKernels.missing_ability(&config), Some(MissingAbility::Optimizer));
     }
-    assert_eq!(EngineKind::Kernels.missing_ability(&parse(SMALLEST, &["descent.momentum=0", fused]).unwrap()), None);
+    let plain = parse(SMALLEST, &["descent.momentum=0"]).unwrap();
+    assert_eq!(EngineKind::DeviceKernels.missing_ability(&plain), None);
 }
 
 #[test]

@@ -83,6 +83,7 @@ impl SweepPoint {
                 let ending = match summary.certificate.map(|certificate| (certificate.holds(), certificate.ended)) {
                     Some((true, _)) => "converged",
                     Some((false, SearchEnd::IterationsUsedUp)) => "iterations-used-up",
+                    Some((false, SearchEnd::Separated)) => "separated",
                     Some((false, _)) => "not-converged",
                     None if summary.stopped_early => "stopped-early",
                     None => "all-epochs",
@@ -100,6 +101,7 @@ impl SweepPoint {
             "converged" => "at the minimum".to_owned(),
             "iterations-used-up" => "all iterations completed, not at the minimum".to_owned(),
             "not-converged" => "not at the minimum".to_owned(),
+            "separated" => "no minimum: the classes are separated".to_owned(),
             "stopped-early" => format!("stopped early at step {step}"),
             _ => format!("diverged at step {step}"),
         }

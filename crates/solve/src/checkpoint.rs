@@ -12,7 +12,7 @@ use crate::optimum::SearchState;
 /// evaluations, the row order is drawn again, and the learning rates are computed again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Checkpoint {
-    /// The number of updates; for L-BFGS, iterations.
+    /// The number of updates; in a search for the minimum, iterations.
     pub(crate) steps: usize,
     /// The parameters after these updates.
     pub(crate) parameters: Parameters,
@@ -23,13 +23,13 @@ pub struct Checkpoint {
     /// The optimizer's state, if it has one.
     #[serde(rename = "memory")]
     pub(crate) optimizer_state: Option<OptimizerState>,
-    /// The state of L-BFGS, if the training uses it.
+    /// The state of a search for the minimum, if the training is one.
     pub(crate) search: Option<SearchState>,
 }
 
 impl Checkpoint {
-    /// Creates a checkpoint before the first step. A mini-batch training that resumes from it
-    /// starts at these parameters. L-BFGS cannot resume from it.
+    /// Creates a checkpoint before the first step. A training that resumes from it starts at these
+    /// parameters.
     pub fn start(parameters: Parameters) -> Self {
         let history = History { train_loss: Vec::new(), evaluations: Vec::new() };
         Self { steps: 0, parameters, best: None, history, optimizer_state: None, search: None }

@@ -3,14 +3,17 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use chainrule_core::{Gradient, Link, Parameters, Precision, Step, TargetKind, TrainConfig};
+use chainrule_core::{Gradient, Link, Parameters, Precision, Step, TargetKind, TrainConfig, UpdateRule};
 use chainrule_data::{DataError, Order};
 use chainrule_kernels::{Curvature, FeatureMoments, Float, FusedModel, Isa, PackedRows};
 
 use crate::engine::{Engine, EngineError, EvaluationResult};
 use crate::fused_rows::Batches;
 use crate::host::logits_of;
-use crate::{FusedRows, MAX_NEWTON_PARAMETERS, Metrics, TrainError, class_names, class_weights};
+use crate::optimizer::restore_state;
+use crate::{
+    FusedRows, MAX_NEWTON_PARAMETERS, Metrics, Optimizer, OptimizerState, TrainError, class_names, class_weights,
+};
 
 /// The state of a training by the fused kernels.
 pub(crate) struct KernelEngine<'a> {
@@ -20,6 +23,8 @@ pub(crate) struct KernelEngine<'a> {
     link: Arc<dyn Link>,
     precision: Precision,
     step: Step,
+    /// The update rule, if it is not plain gradient descent, which the kernels do themselves.
+    optimizer: Option<Box<dyn Optimizer>>,
     train: &'a FusedRows,
     validation: &'a FusedRows,
     /// The weight of each class's rows, if there are class weights.
@@ -37,7 +42,11 @@ impl<'a> KernelEngine<'a> {
         validation: &'a FusedRows,
         config: &TrainConfig,
         threads: usize,
+        optimizer: Option<Box<dyn Optimizer>>,
     ) -> Result<Self, TrainError> {
+        if (config.descent().update_rule() == UpdateRule::Plain) != optimizer.is_none() {
+            return Err(TrainError::UnsupportedOptimizer);
+        }
         let class_weights = match link.target_kind() {
             TargetKind::Classes(k) => class_weights(config, &class_names(config, k), &train.labels())?,
             _ => None,
@@ -56,6 +65,7 @@ impl<'a> KernelEngine<'a> {
                 l2: config.objective().l2,
                 penalize_bias: config.objective().penalize_bias,
             },
+            optimizer,
             train,
             validation,
             threads,
@@ -137,9 +147,34 @@ impl Engine for KernelEngine<'_> {
     fn step(&mut self, batch: &[usize], learning_rate: f64) -> Result<(), EngineError> {
         self.step.learning_rate = learning_rate;
         let (rows, batch) = self.batches.next(self.train, batch)?;
-        let loss = self.fused.step(rows, batch, self.step);
-        self.losses.push(loss);
+        let Some(optimizer) = &mut self.optimizer else {
+            let loss = self.fused.step(rows, batch, self.step);
+            self.losses.push(loss);
+            return Ok(());
+        };
+        let mut gradient = self.fused.gradient(rows, batch);
+        let (weight, bias) = self.fused.parameters();
+        let mut parameters = Parameters { n_features: self.train.n_features(), columns: bias.len(), weight, bias };
+        let Step { l2, penalize_bias, .. } = self.step;
+        let bias_l2 = if penalize_bias { l2 } else { 0.0 };
+        let parts = [(&mut gradient.weight, &parameters.weight, l2), (&mut gradient.bias, &parameters.bias, bias_l2)];
+        for (gradient, parameters, l2) in parts {
+            gradient.iter_mut().zip(parameters).for_each(|(g, w)| *g += l2 * w);
+        }
+        optimizer.step(learning_rate, &mut parameters, &gradient);
+        self.fused.set(&parameters.weight, &parameters.bias);
+        self.losses.push(gradient.loss);
         Ok(())
+    }
+
+    fn optimizer_state(&mut self) -> Option<OptimizerState> {
+        self.optimizer.as_ref()?.state()
+    }
+
+    fn restore_optimizer_state(&mut self, state: Option<&OptimizerState>) -> Result<(), String> {
+        let (weight, bias) = self.fused.parameters();
+        let parameters = Parameters { n_features: self.train.n_features(), columns: bias.len(), weight, bias };
+        restore_state(self.optimizer.as_deref_mut(), state, &parameters)
     }
 
     fn losses(&mut self) -> Result<Vec<f64>, EngineError> {

@@ -32,6 +32,7 @@ mod linear_algebra;
 mod loops;
 mod newton;
 mod observer;
+mod optimizer;
 mod optimum;
 mod schedule;
 mod train;
@@ -47,12 +48,12 @@ pub use fused_rows::FusedRows;
 pub use host::GradientSums;
 pub use inference::{Prediction, Predictor, RowError};
 pub use loops::train_by_loops;
-pub use newton::Identification;
 pub use observer::{Observer, Progress};
+pub use optimizer::Optimizer;
 pub use optimum::{Iterate, Optimum, find_optimum};
 pub use train::{
     Ending, PartialResults, TrainError, Trained, check_kernel_support, dropped_rows, max_steps, steps_per_epoch, train,
-    train_fused,
+    train_fused, train_fused_with,
 };
 pub use training_statistics::TrainingStatistics;
 

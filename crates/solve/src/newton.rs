@@ -5,31 +5,13 @@
 //! fixed at 0 ([`Identification`]), as statisticians do. And there is no minimum at all if the
 //! classes are separated: the search recognises this, and ends.
 
-use chainrule_core::{LinkKind, Parameters, Precision, SearchEnd, TrainConfig};
+use chainrule_core::{Identification, LinkKind, Parameters, Precision, SearchEnd, TrainConfig};
 use chainrule_kernels::Curvature;
 
 use crate::engine::{Engine, EngineError};
 use crate::lbfgs::{dot, norm};
 use crate::linear_algebra::{Cholesky, dependent_columns};
 use crate::optimum::{Candidate, Iterate, IterationCallback, IterationEvent, Optimum, SearchState};
-
-/// What makes the minimum unique without a penalty, or why there is none.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Identification {
-    /// The class of a softmax regression whose weights are 0. The others are relative to it.
-    pub base_class: Option<usize>,
-    /// The features whose weights are 0 because they are the most frequent level of their category.
-    /// The weights of the other levels are relative to it.
-    pub reference_levels: Vec<usize>,
-    /// The features whose weights are 0 because they are linear functions of earlier features.
-    pub dependent: Vec<usize>,
-    /// The features that separate the classes, the strongest first, if the classes are separated.
-    /// J has no minimum then: it falls as long as these weights grow.
-    pub separating: Vec<usize>,
-    /// Whether all training rows are on the right side, if the classes are separated. Otherwise
-    /// some rows are on the border, or some classes are not separated from each other.
-    pub is_complete: bool,
-}
 
 /// The first Wolfe condition, as in `lbfgs.rs`.
 const SUFFICIENT_DECREASE: f64 = 1e-4;
@@ -67,8 +49,7 @@ pub(crate) fn search(
     };
     let at_zero = newton.identify(shape)?;
     newton.fix(&mut start);
-    let is_zero = start.weight.iter().chain(&start.bias).all(|&w| w == 0.0);
-    let mut at = match at_zero.filter(|_| is_zero) {
+    let mut at = match at_zero.filter(|_| start.is_zero()) {
         Some(at) => at,
         None => newton.evaluate(start)?,
     };

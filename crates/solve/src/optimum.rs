@@ -6,7 +6,8 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use chainrule_core::{
-    Certificate, Gradient, History, Link, LinkKind, Parameters, Precision, SearchEnd, Solver, TrainConfig,
+    Certificate, Gradient, History, Identification, Link, LinkKind, Parameters, Precision, SearchEnd, Solver,
+    TrainConfig,
 };
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +16,7 @@ use crate::coordinates::Coordinates;
 use crate::engine::{Engine, EngineError};
 use crate::fused::KernelEngine;
 use crate::lbfgs::{self, End, Objective, Options, Point, Start, State, norm};
-use crate::newton::{self, Identification};
+use crate::newton;
 use crate::train::{Ending, TrainError, TrainLoop, check_kernel_support};
 use crate::whitening::Whitening;
 use crate::{Checkpoint, FusedRows, Observer};
@@ -96,7 +97,7 @@ pub fn find_optimum(
     assert!(config.descent().solver.is_search(), "descent.solver");
     check_kernel_support(config)?;
     let threads = threads.get();
-    let mut engine = KernelEngine::new(Arc::clone(link), rows, rows, config, threads)?;
+    let mut engine = KernelEngine::new(Arc::clone(link), rows, rows, config, threads, None)?;
     let mut on_iteration =
         |_: &mut dyn Engine, event: IterationEvent| Ok(on_iteration(&event.iterate, event.parameters));
     let result = chainrule_kernels::with_threads(threads, || search(&mut engine, config, None, &mut on_iteration));
@@ -426,8 +427,7 @@ impl Objective for OptimumSearch<'_> {
             }
         }
         self.engine.set(&parameters);
-        let is_zero = parameters.weight.iter().chain(&parameters.bias).all(|&w| w == 0.0);
-        let cost = match self.at_zero.take().filter(|_| is_zero) {
+        let cost = match self.at_zero.take().filter(|_| parameters.is_zero()) {
             Some(cost) => cost,
             None => {
                 self.gradients += 1;
@@ -449,7 +449,12 @@ impl Objective for OptimumSearch<'_> {
         let k = self.columns;
         let [n, n_parameters] = [self.engine.rows(), self.coordinates.n_features() * k + k];
         let n_sampled = n / SAMPLE_STEP;
-        if !self.coordinates.are_whitened() || n_sampled < MIN_SAMPLED.max(SAMPLED_PER_PARAMETER * n_parameters) {
+        // A start elsewhere may be nearer to the minimum than that of a sample.
+        let is_at_zero = self.last_evaluated.as_ref().is_some_and(|start| start.parameters.is_zero());
+        if !is_at_zero
+            || !self.coordinates.are_whitened()
+            || n_sampled < MIN_SAMPLED.max(SAMPLED_PER_PARAMETER * n_parameters)
+        {
             return Ok(None);
         }
         let mut search = SampleSearch {

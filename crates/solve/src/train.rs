@@ -2,8 +2,8 @@ use std::num::NonZero;
 use std::sync::Arc;
 
 use chainrule_core::{
-    Certificate, EarlyStopping, EngineKind, Evaluation, FinalMetrics, Generator, History, Link, MissingAbility,
-    Parameters, ShuffleConfig, Solver, StoppingDecision, TrainConfig, pluralize,
+    Certificate, EarlyStopping, EngineKind, Evaluation, FinalMetrics, Generator, History, Identification, Link,
+    MissingAbility, Parameters, ShuffleConfig, Solver, StoppingDecision, TrainConfig, pluralize,
 };
 use chainrule_data::{BatchOrder, DataError, Shuffle};
 use chainrule_kernels::ThreadPoolError;
@@ -12,7 +12,7 @@ use crate::engine::{Engine, EngineError, EvaluationResult};
 use crate::fused::KernelEngine;
 use crate::optimum::SearchState;
 use crate::schedule::LearningRates;
-use crate::{Checkpoint, FusedRows, Identification, MAX_NEWTON_PARAMETERS, Observer};
+use crate::{Checkpoint, FusedRows, MAX_NEWTON_PARAMETERS, Observer, Optimizer};
 
 /// An error that prevents or ends a training.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +54,8 @@ pub enum TrainError {
         "descent.solver = \"newton\": there is no Hessian of this model; it needs a table on the CPU, of rows that are not sparse, with at most {MAX_NEWTON_PARAMETERS} weights and biases; use descent.solver = \"lbfgs\" with an objective.l2 above 0"
     )]
     NoHessian,
-    /// The config has an optimizer other than plain SGD, which the plain loops do not support.
+    /// The config has an optimizer other than plain SGD, and there is none, because optimizers are
+    /// Burn's.
     #[error("without Burn the only optimizer is plain sgd; use descent.optimizer = \"sgd\" without momentum")]
     UnsupportedOptimizer,
     /// The number of class weights is not the number of classes.
@@ -226,9 +227,27 @@ pub fn dropped_rows(config: &TrainConfig, rows: usize) -> usize {
 /// more than one chunk is rounded differently, so the steps of L-BFGS may have other bits.
 ///
 /// # Errors
-/// As [`train()`]; if the config needs an ability that the kernels lack; if the system does not
-/// provide the threads; and if a file can no longer be read ([`TrainError::DataLost`]).
+/// As [`train()`]; if the config needs an ability that the kernels lack, or an optimizer (see
+/// [`train_fused_with()`]); if the system does not provide the threads; and if a file can no longer
+/// be read ([`TrainError::DataLost`]).
 pub fn train_fused(
+    link: &Arc<dyn Link>,
+    train_rows: &FusedRows,
+    validation_rows: &FusedRows,
+    config: &TrainConfig,
+    threads: NonZero<usize>,
+    observer: &mut dyn Observer,
+) -> Result<Trained, TrainError> {
+    train_fused_with(None, link, train_rows, validation_rows, config, threads, observer)
+}
+
+/// Like [`train_fused()`], with the optimizer that the config names, if that is not plain gradient
+/// descent. The kernels compute the gradients, and the optimizer updates the parameters.
+///
+/// # Errors
+/// As [`train_fused()`], and if the config and `optimizer` do not both have an optimizer.
+pub fn train_fused_with(
+    optimizer: Option<Box<dyn Optimizer>>,
     link: &Arc<dyn Link>,
     train_rows: &FusedRows,
     validation_rows: &FusedRows,
@@ -238,7 +257,7 @@ pub fn train_fused(
 ) -> Result<Trained, TrainError> {
     check_kernel_support(config)?;
     let threads = threads.get();
-    let mut engine = KernelEngine::new(Arc::clone(link), train_rows, validation_rows, config, threads)?;
+    let mut engine = KernelEngine::new(Arc::clone(link), train_rows, validation_rows, config, threads, optimizer)?;
     let trained = chainrule_kernels::with_threads(threads, || train(&mut engine, config, observer));
     trained.map_err(|problem| TrainError::Threads { threads, problem })?
 }
@@ -388,7 +407,8 @@ impl TrainLoop<'_> {
             Some(format!("its parameters are not {} x {}", shape[0], shape[1]))
         } else if history.train_loss.len() != steps {
             Some(format!("its history has {} steps", history.train_loss.len()))
-        } else if search.as_ref().map(SearchState::solver).unwrap_or(Solver::Sgd) != self.config.descent().solver {
+        } else if steps > 0 && search.as_ref().map_or(Solver::Sgd, SearchState::solver) != self.config.descent().solver
+        {
             Some("its descent.solver is different".to_owned())
         } else if search.as_ref().is_some_and(|search| !search.fits(shape)) {
             Some("the shape of its search for the minimum is different".to_owned())

@@ -1,5 +1,5 @@
-//! Tests of the minimum of J and its certificate: Eqs. (28) to (32) of `docs/derivation.md`, and
-//! L-BFGS.
+//! Tests of the minimum of J and its certificates: Eqs. (28) to (32) and (36) to (39) of
+//! `docs/derivation.md`, and L-BFGS.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -295,6 +295,143 @@ fn eq_32_the_bound_is_computed_from_gradients() {
             assert!(error < 1e-4 * expected + 1e-15, "{kind:?}: {:e} {expected:e}", certificate.bound);
         }
     }
+}
+
+/// Newton's step in plain loops: Eqs. (36) and (37).
+struct Newton {
+    /// The gradient of J, W row by row, then b.
+    gradient: Vec<f64>,
+    /// The Hessian of J, `[m, m]`.
+    hessian: Vec<f64>,
+    step: Vec<f64>,
+    decrement: f64,
+}
+
+impl Newton {
+    fn of(dense: &Dense, at: &Parameters, lambda: f64) -> Self {
+        let (d, k, n) = (at.n_features, at.columns, dense.y.len());
+        let (m, offset) = ((d + 1) * k, dense.k - k);
+        let (by_weight, by_bias) = dense.mean_product(&dense.residuals(at));
+        let by_weight: Vec<f64> = by_weight.iter().zip(&at.weight).map(|(g, w)| g + lambda * w).collect();
+        let gradient = [by_weight, by_bias].concat();
+        let mut hessian = vec![0.0; m * m];
+        for row in 0..n {
+            let (p, x) = (dense.probabilities(at, row), [&dense.x[row][..], &[1.0]].concat());
+            for (a, b) in (0..m).flat_map(|a| (0..m).map(move |b| (a, b))) {
+                let (j, l) = (a % k + offset, b % k + offset);
+                let s = if j == l { p[j] } else { 0.0 } - p[j] * p[l];
+                hessian[a * m + b] += x[a / k] * x[b / k] * s / dense.n();
+            }
+        }
+        (0..d * k).for_each(|a| hessian[a * m + a] += lambda);
+        // The same change of all biases of softmax changes nothing.
+        let mut regular = hessian.clone();
+        if k > 1 {
+            (d * k..m).for_each(|a| (d * k..m).for_each(|b| regular[a * m + b] += 1.0));
+        }
+        let step: Vec<f64> = solve(regular, &gradient).iter().map(|x| -x).collect();
+        let decrement = -dot(&step, &gradient);
+        Self { gradient, hessian, step, decrement }
+    }
+
+    fn product(&self, v: &[f64]) -> Vec<f64> {
+        self.hessian.chunks(v.len()).map(|row| dot(row, v)).collect()
+    }
+}
+
+/// Solves a system of equations by elimination with pivots.
+fn solve(mut a: Vec<f64>, b: &[f64]) -> Vec<f64> {
+    let (m, mut x) = (b.len(), b.to_vec());
+    for i in 0..m {
+        let pivot = (i..m).max_by(|&r, &s| a[r * m + i].abs().total_cmp(&a[s * m + i].abs())).unwrap();
+        (0..m).for_each(|j| a.swap(i * m + j, pivot * m + j));
+        x.swap(i, pivot);
+        for row in (0..m).filter(|&row| row != i) {
+            let factor = a[row * m + i] / a[i * m + i];
+            (i..m).for_each(|j| a[row * m + j] -= factor * a[i * m + j]);
+            x[row] -= factor * x[i];
+        }
+    }
+    (0..m).map(|i| x[i] / a[i * m + i]).collect()
+}
+
+fn moved(at: &Parameters, step: &[f64], length: f64) -> Parameters {
+    let (by_weight, by_bias) = step.split_at(at.weight.len());
+    let add = |w: &[f64], step: &[f64]| w.iter().zip(step).map(|(w, step)| w + length * step).collect();
+    Parameters { weight: add(&at.weight, by_weight), bias: add(&at.bias, by_bias), ..at.clone() }
+}
+
+#[test]
+fn eq_36_and_37_the_hessian_is_the_slope_of_the_gradient_and_the_step_goes_to_the_minimum() {
+    let problem = Problem::read();
+    for kind in KINDS {
+        let (dense, lambda) = (problem.dense(kind), problem.lambda());
+        let minimum = minimum(kind, "objective.penalize_bias=false", &problem.rows(kind));
+        for at in test_points(&problem, kind).iter().take(5) {
+            let newton = Newton::of(&dense, at, lambda);
+            let direction = noise(9, newton.step.len());
+            let [before, after] = [-1e-5, 1e-5].map(|h| Newton::of(&dense, &moved(at, &direction, h), lambda).gradient);
+            let differences = minus(&after, &before).iter().map(|change| change / 2e-5).collect::<Vec<_>>();
+            let product = newton.product(&direction);
+            let largest = differences.iter().fold(0.0, |max: f64, x| max.max(x.abs()));
+            let error = minus(&product, &differences).iter().fold(0.0, |max: f64, x| max.max(x.abs()));
+            assert!(error < 1e-7 * largest, "{kind:?}: {error:e} of {largest:e}");
+
+            let again = newton.product(&newton.step);
+            let residual = again.iter().zip(&newton.gradient).fold(0.0, |max: f64, (a, g)| max.max((a + g).abs()));
+            assert!(residual < 1e-9 && (dot(&newton.step, &again) / newton.decrement - 1.0).abs() < 1e-6, "{residual}");
+            // Near the minimum, J falls by half of the decrement, to nearly the minimum.
+            if newton.decrement < 1e-4 && newton.decrement > 1e-12 {
+                let [old, new] =
+                    [0.0, 1.0].map(|length| dense.objective(&moved(at, &newton.step, length), lambda, false) - minimum);
+                assert!((old / (newton.decrement / 2.0) - 1.0).abs() < 0.05 && new < 0.01 * old, "{old:e} {new:e}");
+            }
+        }
+    }
+}
+
+#[test]
+fn eq_38_and_39_the_decrement_bounds_the_distance_to_the_minimum() {
+    let problem = Problem::read();
+    let mut n_bounds = 0;
+    for kind in KINDS {
+        let (dense, lambda) = (problem.dense(kind), problem.lambda());
+        let minimum = minimum(kind, "objective.penalize_bias=false", &problem.rows(kind));
+        for at in test_points(&problem, kind) {
+            let newton = Newton::of(&dense, &at, lambda);
+            let along = moved(&Parameters::zeros(at.n_features, at.columns), &newton.step, 1.0);
+            let rows = 0..dense.y.len();
+            let (mut q, mut largest, mut mean_divergence) = (Vec::new(), 0.0f64, 0.0);
+            for row in rows.clone() {
+                let (p, u) = (dense.probabilities(&at, row), dense.logits(&along, row));
+                let mean = dot(&p, &u);
+                let moved: Vec<f64> = p.iter().zip(&u).map(|(p, u)| p * (1.0 + u - mean)).collect();
+                assert!((moved.iter().sum::<f64>() - 1.0).abs() < 1e-9, "{moved:?}");
+                largest = u.iter().fold(largest, |max, u| max.max((u - mean).abs()));
+                mean_divergence += divergence(&moved, &p) / dense.n();
+                q.push(moved);
+            }
+            let residuals: Vec<_> = rows.map(|row| minus(&q[row], &dense.target(row))).collect();
+            let (by_weight, by_bias) = dense.mean_product(&residuals);
+            let size = newton.step.iter().fold(1.0, |max: f64, x| max.max(x.abs()));
+            for (i, r) in by_weight.iter().enumerate() {
+                assert!((r + lambda * at.weight[i] + lambda * newton.step[i]).abs() < 1e-9 * size, "{kind:?}: {r}");
+            }
+            assert!(by_bias.iter().all(|mean| mean.abs() < 1e-9 * size), "{by_bias:?}");
+            if largest <= 1.0 {
+                n_bounds += 1;
+                let squares = dot(&newton.step[..at.weight.len()], &newton.step[..at.weight.len()]);
+                let gap = mean_divergence + lambda / 2.0 * squares;
+                let above = dense.objective(&at, lambda, false) - minimum;
+                assert!(
+                    above <= gap + 1e-12 && gap <= newton.decrement + 1e-13,
+                    "{above:e} {gap:e} {}",
+                    newton.decrement
+                );
+            }
+        }
+    }
+    assert!(n_bounds >= 8, "{n_bounds} points are near enough");
 }
 
 #[test]

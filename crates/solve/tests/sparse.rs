@@ -25,7 +25,7 @@ fn rows(n: usize, k: usize) -> [Rows; 2] {
     for i in 0..n {
         let noise = |j: usize| ((i * 7919 + j * 104_729) as f64 * 0.618_034).sin();
         let value = |j: usize| {
-            let is_listed = i == j || (i * 31 + j * j * 17 + i * j) % (j + 2) == 0 && i % 50 != 3;
+            let is_listed = i == j || (i * 31 + j * j * 17 + i * j).is_multiple_of(j + 2) && i % 50 != 3;
             if is_listed { [1.0, 0.25, 30.0][j % 3] * (1.0 + noise(j).abs()) } else { 0.0 }
         };
         let score = (1..=D).map(|j| value(j).min(2.0) * (j as f64).sin()).sum::<f64>() + noise(0);

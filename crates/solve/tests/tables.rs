@@ -5,12 +5,12 @@ use std::num::NonZero;
 use std::ops::ControlFlow;
 
 use chainrule_core::{
-    Class, ClassWeights, ModelKind, Parameters, Precision, Preprocessing, SearchEnd, Settings, Solver, TextOptions,
-    TrainConfig,
+    Class, ClassWeights, Identification, ModelKind, Parameters, Precision, Preprocessing, SearchEnd, Settings, Solver,
+    TextOptions, TrainConfig,
 };
 use chainrule_data::{RecipeOptions, RecipeSource, RowBuffer, Rows, TableRequest, Tables};
 use chainrule_solve::{
-    Ending, FusedRows, GradientSums, Identification, Optimum, Trained, find_optimum, train_by_loops, train_fused,
+    Checkpoint, Ending, FusedRows, GradientSums, Observer, Optimum, Trained, find_optimum, train_by_loops, train_fused,
 };
 
 /// Returns irregular numbers from -1 to 1.
@@ -166,6 +166,20 @@ fn newton(rows: &Rows, config: &TrainConfig, preprocessing: &Preprocessing, k: u
     (optimum.expect("an optimum"), trace)
 }
 
+/// Searches from these parameters.
+fn from(start: Parameters, rows: &Rows, config: &TrainConfig, preprocessing: &Preprocessing, k: usize) -> Trained {
+    struct From(Option<Checkpoint>);
+    impl Observer for From {
+        fn resume_from(&mut self) -> Option<Checkpoint> {
+            self.0.take()
+        }
+    }
+    let packed = FusedRows::for_solver(rows.clone(), preprocessing, Precision::F64, Solver::Newton).expect("rows");
+    let (link, one) = (config.model().kind.link(k), NonZero::<usize>::MIN);
+    let mut observer = From(Some(Checkpoint::start(start)));
+    train_fused(&link, &packed, &packed, config, one, &mut observer).expect("a training")
+}
+
 /// Returns the gradient of J at these parameters by plain loops, W row by row, then b.
 fn gradient_by_loops(
     rows: &Rows,
@@ -227,6 +241,14 @@ fn newtons_method_finds_the_minimum_and_its_bound_holds_on_the_way() {
             // The gradient by fixed parameters is 0, too, because other parameters can replace them.
             let largest = gradient.iter().fold(0.0, |max: f64, g| max.max(g.abs()));
             assert!(largest < 1e-6, "{case}: {largest}");
+            // From elsewhere, the search ends at the same minimum.
+            let start = Parameters {
+                weight: (0..optimum.parameters.weight.len()).map(|i| 0.3 * random(i, 9)).collect(),
+                ..optimum.parameters.clone()
+            };
+            let from_there = from(start, &rows, &config, &standardized, k);
+            let other = from_there.certificate.expect("a certificate");
+            assert!(other.holds() && (other.objective - certificate.objective).abs() < 1e-10, "{case}: {other:?}");
             for [objective, bound] in &trace {
                 assert!(objective - certificate.objective <= bound + 1e-14, "{case}: {objective} {bound}");
             }

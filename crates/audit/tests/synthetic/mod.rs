@@ -158,6 +158,7 @@ fn run(
         stop_epoch: (steps - 1) / steps_per_epoch,
         stop_step: steps - 1,
         certificate: None,
+        identification: None,
         best_step: best.step,
         best_validation_loss: best.validation_loss,
         final_metrics: last,

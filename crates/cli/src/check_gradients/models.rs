@@ -5,9 +5,9 @@ use burn::module::Param;
 use burn::nn::Linear;
 use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
 use chainrule::machine::Machine;
-use chainrule_core::LinkKind;
+use chainrule_core::{FeatureLayout, LinkKind};
 use chainrule_gradcheck::{DifferencePrecision, Options, compare, compare_without_autodiff, controls, f64_works};
-use chainrule_kernels::{Float, FusedModel, Isa, PackedRows};
+use chainrule_kernels::{Float, FusedModel, Isa, PackedRows, RowOrder, TableBuilder};
 use chainrule_models::{
     Classifier, Gradient, L2, LogisticRegression, LogisticRegressionConfig, SoftmaxRegression, SoftmaxRegressionConfig,
     Targets, closed_form, hessian_vector_product, objective, to_precision,
@@ -149,11 +149,50 @@ impl<M: Classifier> Problem<M> {
         (linear.weight.val().try_into_vec_as().expect(READ_BACK), bias.try_into_vec_as().expect(READ_BACK))
     }
 
-    fn kernel(&self, float: Float) -> chainrule_core::Gradient {
-        let linear = self.model.linear();
-        let [d, k] = linear.weight.dims();
+    /// The Hessian of J by the kernels of tables, times a direction.
+    fn fused_product(&self, direction: &Gradient, variant: Objective) -> Gradient {
+        let [d, k] = self.model.linear().weight.dims();
+        let n = self.classes.len();
+        let layout = FeatureLayout { n_features: d, numbers: (0..d).collect(), ..FeatureLayout::default() };
+        // A feature is a (x - m), for a byte x.
+        let scaling = vec![(SCALE, -OFFSET / SCALE); d];
+        let mut table = TableBuilder::new(layout, n, scaling, vec![(0.0, 1.0); d], true, RowOrder::Groups);
+        let column = |j: usize| self.bytes.iter().skip(j).step_by(d).map(|&byte| f64::from(byte)).collect();
+        let columns: Vec<Vec<f64>> = (0..d).map(column).collect();
+        table.push(n, &columns.iter().map(Vec::as_slice).collect::<Vec<_>>(), &[]);
+        let rows = PackedRows::of_table(table, self.classes.clone());
+
+        let mut kernel = self.new_kernel(Float::F64);
+        if variant.is_weighted {
+            let classes = 0..k.max(2) as u32;
+            kernel = kernel.with_class_weights(&classes.map(class_weight).collect::<Vec<_>>());
+        }
+        let (weight, bias) = self.parameters();
+        let curvature = kernel.curvature(&rows, &weight, &bias, &vec![0.0; d]).expect("rows of a table");
+        let to_host = |tensor: Tensor<1>| tensor.try_into_vec_as::<f64>().expect(READ_BACK);
+        let direction = [to_host(direction.weight.clone().flatten(0, 1)), to_host(direction.bias.clone())].concat();
+        let n_penalised = if variant.l2.penalize_bias { direction.len() } else { d * k };
+        let product = curvature.hessian.chunks_exact(direction.len()).zip(0..).map(|(row, i)| {
+            let penalty = if i < n_penalised { variant.l2.strength * direction[i] } else { 0.0 };
+            row.iter().zip(&direction).map(|(h, v)| h * v).sum::<f64>() + penalty
+        });
+        let mut of_weight: Vec<f64> = product.collect();
+        let of_bias = of_weight.split_off(d * k);
+        let to = (&self.features.device(), self.features.dtype());
+        Gradient {
+            weight: Tensor::from_data(TensorData::new(of_weight, [d, k]), to),
+            bias: Tensor::from_data(TensorData::new(of_bias, [k]), to),
+        }
+    }
+
+    fn new_kernel(&self, float: Float) -> FusedModel {
+        let [d, k] = self.model.linear().weight.dims();
         let link = if k == 1 { LinkKind::Logistic } else { LinkKind::Softmax }.link(k);
-        let mut kernel = FusedModel::new(link, d, float, 1, Isa::best());
+        FusedModel::new(link, d, float, 1, Isa::best())
+    }
+
+    fn kernel(&self, float: Float) -> chainrule_core::Gradient {
+        let mut kernel = self.new_kernel(float);
         let (weight, bias) = self.parameters();
         kernel.set(&weight, &bias);
         kernel.gradient(&self.rows, &(0..self.rows.len()).collect::<Vec<_>>())
@@ -234,7 +273,7 @@ fn check_model<M: Classifier>(
             let variant = Objective { what, l2: BIAS_PENALISED, is_weighted };
             let line = row(name, FloatDType::F64, what);
             on_row(&line);
-            rows.push(check_curvature(line, make, device, &options, variant));
+            rows.push(check_curvature(line, make, device, &options, variant, machine.has_kernels()));
         }
     }
     rows.push(check_controls(name, make, device, &options));
@@ -256,14 +295,16 @@ fn problems<M>(make: MakeProblem<M>, device: &Device, precision: FloatDType, see
     problems
 }
 
-/// Checks the closed-form Hessian-vector product against finite differences of the closed-form
-/// gradient. Burn's autodiff has no second order, so there is no other reference.
+/// Checks the closed-form Hessian-vector product, and the Hessian of the fused kernels, against
+/// finite differences of the closed-form gradient. Burn's autodiff has no second order, so there is
+/// no other reference.
 fn check_curvature<M: Classifier>(
     mut line: GradientCheck,
     make: MakeProblem<M>,
     device: &Device,
     options: &Options,
     variant: Objective,
+    has_kernels: bool,
 ) -> GradientCheck {
     let problems = problems(make, device, FloatDType::F64, options.seed);
     for (case, problem) in problems.into_iter().take_while(|_| !is_interrupted()) {
@@ -274,10 +315,14 @@ fn check_curvature<M: Classifier>(
         };
         let weights = problem.targets(variant.is_weighted).weights;
         let product = hessian_vector_product(&problem.model, problem.features.clone(), weights, &direction, variant.l2);
-        let by_hand = product.into_params(problem.model.linear());
+        let linear = problem.model.linear();
+        let mut sources = vec![("closed-form", product.into_params(linear))];
+        if has_kernels {
+            sources.push(("fused", problem.fused_product(&direction, variant).into_params(linear)));
+        }
         let loss = problem.slope_along(direction, variant);
         // Autodiff cannot check this.
-        add(&mut line, &case, &compare_without_autodiff(&problem.model, loss, &[("closed-form", by_hand)], options));
+        add(&mut line, &case, &compare_without_autodiff(&problem.model, loss, &sources, options));
     }
     line
 }

@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 
 use chainrule_core::{
-    Certificate, Class, DataKind, FinalMetrics, GradientSource, ModelKind, Precision, Recipe, Schema, UnusedFiles,
-    WeightNorms,
+    Certificate, Class, DataKind, FinalMetrics, GradientSource, Identification, ModelKind, Precision, Recipe, Schema,
+    UnusedFiles, WeightNorms,
 };
 use serde::{Deserialize, Serialize};
 
@@ -54,9 +54,14 @@ pub struct Summary {
     pub best_step: usize,
     /// The lowest validation loss of all evaluations.
     pub best_validation_loss: f64,
-    /// The proven distance of the saved weights from the minimum of `J`, for the solver L-BFGS.
+    /// The proven distance of the saved weights from the minimum of `J`, for L-BFGS and Newton's
+    /// method.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<Certificate>,
+    /// What makes the minimum unique, if it was searched without a penalty: which weights were fixed
+    /// at 0. If the classes are separated, the features that separate them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identification: Option<Identification<String, Class>>,
     /// The metrics of the saved weights, measured after the training.
     #[serde(rename = "final")]
     pub final_metrics: FinalMetrics,
