@@ -148,7 +148,7 @@ impl TableSpec {
         let mut row = vec![0.0; d];
         for _ in 0..n {
             row.fill(0.0);
-            for coefficients in mixing.chunks_exact(d) {
+            for coefficients in mixing.chunks_exact(d.max(1)) {
                 let source = normal(rng);
                 row.iter_mut().zip(coefficients).for_each(|(x, coefficient)| *x += source * coefficient);
             }
