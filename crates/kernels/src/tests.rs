@@ -165,11 +165,13 @@ impl Table {
                 (0..n).map(|i| if code(i) == levels { NO_LEVEL } else { code(i) as u32 }).collect()
             })
             .collect();
-        // From none to all of the features, with values that are exact in f32.
+        // From none to all of the features, with values that are exact in f32. Those of the first
+        // rows are 1, and all of an even number of features.
         let sparse: Vec<(Vec<u32>, Vec<f64>)> = (0..n)
             .map(|i| {
                 let has = |j: &u32| (i * 13 + *j as usize * 29 + i * i) % 11 < i % 12;
-                let value = |j: u32| ((i * 7 + j as usize * 3) % 17) as f64 / 8.0 - 1.0;
+                let are_ones = i < n / 3 || n_sparse.is_multiple_of(2);
+                let value = |j: u32| if are_ones { 1.0 } else { ((i * 7 + j as usize * 3) % 17) as f64 / 8.0 - 1.0 };
                 let positions: Vec<u32> = (0..n_sparse as u32).filter(has).collect();
                 let values = positions.iter().map(|&j| value(j)).collect();
                 (positions, values)
@@ -229,6 +231,8 @@ fn every_code_path_of_tables_agrees_with_plain_loops() {
         (331, 2, &[40, 5, 2][..], 0, 1),
         (403, 0, &[][..], 61, 1),
         (145, 0, &[][..], 23, 2),
+        (210, 0, &[][..], 62, 1),
+        (99, 2, &[][..], 8, 3),
         (9001, 4, &[3][..], 0, 7),
         (450, 17, &[4][..], 5, 11),
     ] {

@@ -78,7 +78,7 @@ impl Stored for f32 {
     fn of_sparse(values: &SparseValues) -> &[Self] {
         match values {
             SparseValues::F32(values) => values,
-            SparseValues::F64(_) => unreachable!("the kernel has the type of its rows"),
+            _ => unreachable!("the kernel has the type of its rows"),
         }
     }
 
@@ -100,7 +100,7 @@ impl Stored for f64 {
     fn of_sparse(values: &SparseValues) -> &[Self] {
         match values {
             SparseValues::F64(values) => values,
-            SparseValues::F32(_) => unreachable!("the kernel has the type of its rows"),
+            _ => unreachable!("the kernel has the type of its rows"),
         }
     }
 
