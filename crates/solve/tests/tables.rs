@@ -249,6 +249,12 @@ fn newtons_method_finds_the_minimum_and_its_bound_holds_on_the_way() {
             let from_there = from(start, &rows, &config, &standardized, k);
             let other = from_there.certificate.expect("a certificate");
             assert!(other.holds() && (other.objective - certificate.objective).abs() < 1e-10, "{case}: {other:?}");
+            if l2 == 0.0 {
+                // Without a penalty the scale of the features does not matter, here of Unix seconds.
+                let (raw, _) = newton(&rows, &config, &Preprocessing::Raw, k);
+                let raw = raw.certificate.expect("a certificate");
+                assert!(raw.holds() && (raw.objective - certificate.objective).abs() < 1e-9, "{case}: {raw:?}");
+            }
             for [objective, bound] in &trace {
                 assert!(objective - certificate.objective <= bound + 1e-14, "{case}: {objective} {bound}");
             }
@@ -299,6 +305,28 @@ fn parameters_that_others_can_replace_are_fixed_without_a_penalty() {
     }
     assert_eq!(raw.identification.expect("no penalty").dependent, [1, 3]);
     assert_eq!(penalised.identification, None);
+}
+
+#[test]
+fn classes_that_are_almost_separated_have_a_minimum() {
+    // One row is on the wrong side, so the steps are long in many iterations.
+    let mut text = "x,y\n".to_owned();
+    for i in 0..400 {
+        let x = f64::from(i) - 199.5;
+        writeln!(text, "{x},k{}", u8::from((x > 0.0) != (i == 201))).expect("a string");
+    }
+    let rows = rows_of(&text);
+    let standardized = Preprocessing::Standardized(rows.moments().expect("moments"));
+    for kind in [ModelKind::Logistic, ModelKind::Softmax] {
+        let config = config(kind, |settings| {
+            settings.descent.solver = Solver::Newton;
+            settings.objective.l2 = 0.0;
+        });
+        let (optimum, trace) = newton(&rows, &config, &standardized, 2);
+        let certificate = optimum.certificate.expect("a certificate");
+        assert!(certificate.holds() && trace.len() > 8, "{kind:?}: {certificate:?} {trace:?}");
+        assert!(optimum.identification.is_some_and(|identification| identification.separating.is_empty()));
+    }
 }
 
 #[test]
