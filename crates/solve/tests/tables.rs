@@ -329,11 +329,14 @@ fn classes_that_are_almost_separated_have_a_minimum() {
     }
 }
 
+/// Returns x, the level and the class of a row.
+type SeparatedRow<'a> = &'a dyn Fn(usize) -> (f64, &'static str, usize);
+
 #[test]
 fn separated_classes_are_recognised_and_said() {
     // By x alone, with all rows on the right side; by a level whose rows are all of one class; and
     // one class of three.
-    let separations: [(&str, &dyn Fn(usize) -> (f64, &'static str, usize), bool); 4] = [
+    let separations: [(&str, SeparatedRow, bool); 4] = [
         ("x", &|i| (random(i, 0), "b", usize::from(random(i, 0) > 0.1)), true),
         (
             "x and a border",
