@@ -49,6 +49,7 @@ fn ended() -> Summary {
         stop_epoch: 9,
         stop_step: 1559,
         certificate: None,
+        identification: None,
         best_step: 1550,
         best_validation_loss: 0.37,
         final_metrics: FinalMetrics {

@@ -125,6 +125,9 @@ pub(crate) fn dependent_columns(
 mod tests {
     use super::*;
 
+    /// Replaces columns of a row by combinations of others.
+    type Combine<'a> = &'a dyn Fn(&mut [f64]);
+
     /// `X^T X` of irregular numbers, `[m, m]`, with the columns that are combinations of others.
     fn gram(n: usize, m: usize, combine: impl Fn(&mut [f64])) -> Vec<f64> {
         let mut matrix = vec![0.0; m * m];
@@ -155,7 +158,7 @@ mod tests {
 
     #[test]
     fn columns_that_depend_on_earlier_ones_are_found() {
-        let cases: [(&dyn Fn(&mut [f64]), &[usize]); 5] = [
+        let cases: [(Combine, &[usize]); 5] = [
             (&|_| (), &[]),
             (&|x| x[3] = x[1], &[3]),
             // A constant depends on the first column, which is that of the bias.

@@ -38,7 +38,8 @@ pub(crate) fn search(
     let shape @ [d, k] = [start.n_features, start.columns];
     let objective = config.objective();
     // A penalty on the bias depends on the features' origin, so they keep it.
-    let centre = engine.feature_mean().filter(|_| !objective.penalize_bias).unwrap_or_else(|| vec![0.0; d]);
+    let is_bias_penalised = objective.penalize_bias && objective.l2 > 0.0;
+    let centre = engine.feature_mean().filter(|_| !is_bias_penalised).unwrap_or_else(|| vec![0.0; d]);
     let mut newton = Newton {
         engine,
         config,
@@ -111,7 +112,7 @@ pub(crate) fn search(
     let ended = ended.expect("the loop ends with a reason");
     // Of separated classes, the last parameters are as good as any.
     let best = best.filter(|_| ended != SearchEnd::Separated).unwrap_or_else(|| at.candidate());
-    let has_proof = newton.engine.link().dual_domain().is_some() || objective.penalize_bias && objective.l2 > 0.0;
+    let has_proof = newton.engine.link().dual_domain().is_some() || is_bias_penalised;
     Ok(best.into_optimum(config, ended, [iteration, newton.passes], has_proof, newton.identification))
 }
 

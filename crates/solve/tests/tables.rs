@@ -249,6 +249,12 @@ fn newtons_method_finds_the_minimum_and_its_bound_holds_on_the_way() {
             let from_there = from(start, &rows, &config, &standardized, k);
             let other = from_there.certificate.expect("a certificate");
             assert!(other.holds() && (other.objective - certificate.objective).abs() < 1e-10, "{case}: {other:?}");
+            if l2 == 0.0 {
+                // Without a penalty the scale of the features does not matter, here of Unix seconds.
+                let (raw, _) = newton(&rows, &config, &Preprocessing::Raw, k);
+                let raw = raw.certificate.expect("a certificate");
+                assert!(raw.holds() && (raw.objective - certificate.objective).abs() < 1e-9, "{case}: {raw:?}");
+            }
             for [objective, bound] in &trace {
                 assert!(objective - certificate.objective <= bound + 1e-14, "{case}: {objective} {bound}");
             }
@@ -302,10 +308,35 @@ fn parameters_that_others_can_replace_are_fixed_without_a_penalty() {
 }
 
 #[test]
+fn classes_that_are_almost_separated_have_a_minimum() {
+    // One row is on the wrong side, so the steps are long in many iterations.
+    let mut text = "x,y\n".to_owned();
+    for i in 0..400 {
+        let x = f64::from(i) - 199.5;
+        writeln!(text, "{x},k{}", u8::from((x > 0.0) != (i == 201))).expect("a string");
+    }
+    let rows = rows_of(&text);
+    let standardized = Preprocessing::Standardized(rows.moments().expect("moments"));
+    for kind in [ModelKind::Logistic, ModelKind::Softmax] {
+        let config = config(kind, |settings| {
+            settings.descent.solver = Solver::Newton;
+            settings.objective.l2 = 0.0;
+        });
+        let (optimum, trace) = newton(&rows, &config, &standardized, 2);
+        let certificate = optimum.certificate.expect("a certificate");
+        assert!(certificate.holds() && trace.len() > 8, "{kind:?}: {certificate:?} {trace:?}");
+        assert!(optimum.identification.is_some_and(|identification| identification.separating.is_empty()));
+    }
+}
+
+/// Returns x, the level and the class of a row.
+type SeparatedRow<'a> = &'a dyn Fn(usize) -> (f64, &'static str, usize);
+
+#[test]
 fn separated_classes_are_recognised_and_said() {
     // By x alone, with all rows on the right side; by a level whose rows are all of one class; and
     // one class of three.
-    let separations: [(&str, &dyn Fn(usize) -> (f64, &'static str, usize), bool); 4] = [
+    let separations: [(&str, SeparatedRow, bool); 4] = [
         ("x", &|i| (random(i, 0), "b", usize::from(random(i, 0) > 0.1)), true),
         (
             "x and a border",
