@@ -31,6 +31,7 @@ mod lbfgs;
 mod loops;
 mod observer;
 mod optimum;
+mod predictions;
 mod schedule;
 mod train;
 mod training_statistics;
@@ -47,6 +48,7 @@ pub use inference::{Prediction, Predictor, RowError};
 pub use loops::train_by_loops;
 pub use observer::{Observer, Progress};
 pub use optimum::{Iterate, Optimum, find_optimum};
+pub use predictions::{BatchError, Predictions, RowPrediction, RowsError, RowsPredictor, Score};
 pub use train::{
     Ending, PartialResults, TrainError, Trained, check_kernel_support, dropped_rows, max_steps, steps_per_epoch, train,
     train_fused,

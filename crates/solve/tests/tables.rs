@@ -4,10 +4,10 @@ use std::fmt::Write;
 use std::num::NonZero;
 
 use chainrule_core::{
-    Class, ClassWeights, ModelKind, Precision, Preprocessing, Settings, Solver, TextOptions, TrainConfig,
+    Class, ClassWeights, ModelKind, Parameters, Precision, Preprocessing, Settings, Solver, TextOptions, TrainConfig,
 };
-use chainrule_data::{RecipeOptions, RecipeSource, Rows, TableRequest, Tables};
-use chainrule_solve::{Ending, FusedRows, Trained, train_by_loops, train_fused};
+use chainrule_data::{RecipeOptions, RecipeSource, RowBuffer, Rows, TableRequest, Tables};
+use chainrule_solve::{Ending, FusedRows, Predictions, Predictor, Trained, train_by_loops, train_fused};
 
 /// Returns irregular numbers from -1 to 1.
 fn noise(i: usize, column: usize) -> f64 {
@@ -133,4 +133,42 @@ fn the_minimum_on_a_table_is_certified_in_few_passes() {
             }
         }
     }
+}
+
+#[test]
+fn rows_of_a_table_have_the_predictions_of_their_features() {
+    for (kind, k, columns) in [(ModelKind::Logistic, 2, 1), (ModelKind::Softmax, 3, 3)] {
+        let rows = table(700, k);
+        let d = rows.n_features();
+        for standardize in [true, false] {
+            let preprocessing = if standardize {
+                Preprocessing::Standardized(rows.moments().expect("moments"))
+            } else {
+                Preprocessing::Raw
+            };
+            // Some columns are as small as 1e-170, others as large as 1e28.
+            let scale = |j: usize| if standardize { 1.0 } else { 1.0 / rows_scale(&rows, j) };
+            let weight = (0..d * columns).map(|i| noise(i, 8) * scale(i / columns)).collect();
+            let parameters = Parameters { n_features: d, columns, weight, bias: vec![0.5; columns] };
+            let predictor = Predictor::new(kind, parameters, preprocessing).expect("a model");
+            let (mut of_rows, mut predictions) = (predictor.of_rows(&rows).expect("rows"), Predictions::default());
+            let mut buffer = RowBuffer::default();
+            for range in [0..700, 3..150, 699..700, 5..5] {
+                of_rows.predict(range.clone(), &mut predictions).expect("predictions");
+                assert_eq!(predictions.len(), range.len());
+                for (row, prediction) in range.zip(predictions.iter()) {
+                    let expected = predictor.predict(rows.row(row, &mut buffer).expect("a row")).expect("a prediction");
+                    for (found, expected) in prediction.logits.iter().zip(&expected.logits) {
+                        assert!((found - expected).abs() < 1e-12, "{kind:?}, row {row}: {found}, not {expected}");
+                    }
+                    assert_eq!(prediction.class, expected.class);
+                }
+            }
+        }
+    }
+}
+
+fn rows_scale(rows: &Rows, j: usize) -> f64 {
+    let mut buffer = RowBuffer::default();
+    (0..rows.len()).fold(1e-200, |largest, row| rows.row(row, &mut buffer).expect("a row")[j].abs().max(largest))
 }
