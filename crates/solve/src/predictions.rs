@@ -184,7 +184,7 @@ impl<'a> RowsPredictor<'a> {
             predictions.start(0, 0);
             match error {
                 RowsError::Row(BatchError { row, error }) => BatchError { row: first + row, error }.into(),
-                other => other,
+                error @ RowsError::Data(_) => error,
             }
         })
     }

@@ -102,7 +102,7 @@ fn many_rows_have_the_bits_of_single_rows_on_any_thread() {
                 let expected = match link {
                     LinkKind::OneVsRest => -(-z).exp().ln_1p(),
                     LinkKind::Logistic => z * class as f64,
-                    _ => z,
+                    LinkKind::Softmax => z,
                 };
                 let found = prediction.logits[class];
                 assert!((found - expected).abs() <= 1e-13 * (1.0 + size), "{found}, not {expected}: {case}");
