@@ -47,3 +47,10 @@ pub struct FeatureLayout {
     /// The feature of each level, for each category.
     pub categories: Vec<Vec<usize>>,
 }
+
+impl FeatureLayout {
+    /// Returns the layout of rows of d numbers.
+    pub fn of_numbers(d: usize) -> Self {
+        Self { n_features: d, numbers: (0..d).collect(), categories: Vec::new() }
+    }
+}
