@@ -11,6 +11,7 @@ mod machine;
 mod optimum;
 mod page;
 mod peers;
+mod prediction;
 mod reading;
 mod scale;
 mod synthetic_tables;

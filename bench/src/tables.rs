@@ -12,10 +12,10 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use chainrule_core::{
-    Certificate, Class, FeatureLayout, LinkKind, ModelKind, Parameters, Precision, Settings, TrainConfig,
+    Certificate, Class, FeatureLayout, LinkKind, ModelKind, Parameters, Precision, Preprocessing, Settings, TrainConfig,
 };
 use chainrule_kernels::{Float, FusedModel, Isa, PackedRows, RowOrder, TableBuilder, with_threads};
-use chainrule_solve::{FusedRows, Optimum, find_optimum};
+use chainrule_solve::{FusedRows, Optimum, Predictor, find_optimum};
 use serde::{Deserialize, Serialize};
 
 use crate::epoch::{median, median_and_spread};
@@ -23,6 +23,7 @@ use crate::machine::{peak_bytes, processor, reset_peak};
 use crate::optimum::NEAR;
 use crate::page::list_faster;
 use crate::peers::script;
+use crate::prediction::{self, PredictionTimes};
 use crate::synthetic_tables::{TABLES, TableSpec};
 use crate::turns::{Process, Version, send};
 use crate::{Limit, Skipped, machine};
@@ -272,6 +273,8 @@ struct Evaluator {
     model: FusedModel,
     rows: FusedRows,
     threads: usize,
+    /// The parameters with the minimum.
+    at: Parameters,
     minimum: f64,
     /// The proven distance of `minimum` to the true one.
     bound: f64,
@@ -286,10 +289,11 @@ impl Evaluator {
             model: job.model(rows.n_features()),
             rows,
             threads: job.threads,
+            at: optimum.parameters,
             minimum: f64::INFINITY,
             bound: proof.bound,
         };
-        let best: Vec<f64> = optimum.parameters.weight.iter().chain(&optimum.parameters.bias).copied().collect();
+        let best: Vec<f64> = evaluator.at.weight.iter().chain(&evaluator.at.bias).copied().collect();
         evaluator.minimum = evaluator.objective(&best, job.k())?;
         Ok(evaluator)
     }
@@ -393,6 +397,8 @@ struct Measured {
     minimum: f64,
     bound: f64,
     competitors: Vec<Competitor>,
+    /// Of a table of numbers.
+    prediction: Option<PredictionTimes>,
 }
 
 /// Measures all tables, with at most `max_rows` rows each. Returns the text for the page.
@@ -474,7 +480,20 @@ fn measure_table(
             competitor.turns.push(near);
         }
     }
-    Ok(Measured { spec, minimum: evaluator.minimum, bound: evaluator.bound, competitors: prepared })
+    let job = job("lbfgs", "float32", 1);
+    let prediction = spec.levels.is_empty().then(|| measure_prediction(&job, &evaluator.at, rounds)).transpose()?;
+    Ok(Measured { spec, minimum: evaluator.minimum, bound: evaluator.bound, competitors: prepared, prediction })
+}
+
+/// Measures predictions of a table of numbers.
+fn measure_prediction(job: &Job, at: &Parameters, rounds: usize) -> Result<PredictionTimes> {
+    println!("predictions");
+    let predictor = Predictor::new(job.link(), at.clone(), Preprocessing::Raw).map_err(anyhow::Error::msg)?;
+    let mut model = job.model(at.n_features);
+    model.set(&at.weight, &at.bias);
+    let mut file = BufReader::new(File::open(Path::new(&job.folder).join("numbers"))?);
+    let numbers = read(&mut file, job.rows * job.numbers)?.into_iter().map(|bytes| f32::from_le_bytes(bytes).into());
+    prediction::measure(rounds, &mut model, &job.pack()?.0, &predictor, &numbers.collect::<Vec<f64>>())
 }
 
 fn machine_limits(out: &mut String, rounds: usize, limits: &[Limit]) -> Result<()> {
@@ -496,7 +515,7 @@ fn machine_limits(out: &mut String, rounds: usize, limits: &[Limit]) -> Result<(
 
 /// Writes the tables of a measured table.
 fn section(out: &mut String, measured: &Measured, limits: &[Limit]) -> Result<()> {
-    let Measured { spec, minimum, bound, competitors } = measured;
+    let Measured { spec, minimum, bound, competitors, prediction } = measured;
     let Some(job) = competitors.first().map(|competitor| &competitor.job) else { return Ok(()) };
     writeln!(
         out,
@@ -558,7 +577,7 @@ fn section(out: &mut String, measured: &Measured, limits: &[Limit]) -> Result<()
             value(|ours| ours.packing_seconds)
         )?;
     }
-    Ok(())
+    prediction.iter().try_for_each(|times| times.write(out))
 }
 
 fn type_name(job: &Job) -> &'static str {

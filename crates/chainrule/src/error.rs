@@ -6,7 +6,7 @@ use chainrule_core::{SettingError, Settings, one_line};
 use chainrule_data::DataError;
 use chainrule_formats::ImportError;
 use chainrule_records::RunError;
-use chainrule_solve::{RowError, TrainError};
+use chainrule_solve::{BatchError, RowError, RowsError, TrainError};
 
 use crate::SamplesError;
 
@@ -49,6 +49,9 @@ pub enum Error {
     /// A row that the model cannot predict.
     #[error(transparent)]
     Row(#[from] RowError),
+    /// A row of several that the model cannot predict.
+    #[error(transparent)]
+    Batch(#[from] BatchError),
     /// A backend that is missing in this build or on this machine, or that lacks a required
     /// ability.
     #[error("{0}")]
@@ -70,6 +73,15 @@ pub enum Error {
     /// A model that cannot be read, or whose weights are too large to compute with.
     #[error("{0}")]
     Model(String),
+}
+
+impl From<RowsError> for Error {
+    fn from(error: RowsError) -> Self {
+        match error {
+            RowsError::Row(error) => Self::Batch(error),
+            RowsError::Data(error) => Self::Data(error),
+        }
+    }
 }
 
 /// Returns the prefix `file:line: ` of a message.

@@ -5,11 +5,11 @@ use chainrule_core::{
     Certificate, Class, DataKind, History, Identification, LinkKind, Parameters, Precision, Preprocessing, Schema,
     TextOptions, TrainConfig, WeightNorms, pluralize,
 };
-use chainrule_data::{PictureMode, Provenance, RowBuffer, Rows, Unseen, input_files};
+use chainrule_data::{PictureMode, Provenance, Rows, Unseen, input_files};
 use chainrule_evaluate::Tally;
 use chainrule_formats::{Format, Hints, Model, Portable, Row};
 use chainrule_records::{Destination, Imported, SavedModel, read_whole};
-use chainrule_solve::{Ending, Metrics, Prediction, Predictor};
+use chainrule_solve::{Ending, Metrics, Prediction, Predictions, Predictor, RowPrediction, Score};
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -302,7 +302,7 @@ impl<L: Label> Fitted<L> {
     /// As [`predict`](Self::predict).
     pub fn predict_proba<M: Clone>(&self, samples: &Samples<M>) -> Result<Vec<Vec<f64>>, Error> {
         let rows = samples.rows_aligned_to(&self.schema)?;
-        self.map_predictions(&rows, |_, prediction| prediction.probabilities)
+        self.map_predictions(&rows, |_, prediction| prediction.probabilities())
     }
 
     /// Returns the prediction for each row of a file without labels. The file is one of these:
@@ -322,7 +322,7 @@ impl<L: Label> Fitted<L> {
         if self.schema.kind == DataKind::Table {
             let table = input_files::read_table(path, &self.schema.recipe_of_columns(), TextOptions::default())
                 .map_err(wrong)?;
-            let predictions = self.map_predictions(&table.rows, |_, prediction| prediction)?;
+            let predictions = self.map_predictions(&table.rows, |_, prediction| prediction.into())?;
             return Ok(FilePredictions { predictions, notes: table.notes() });
         }
         let images =
@@ -358,8 +358,9 @@ impl<L: Label> Fitted<L> {
         let rows = samples.aligned_to(&self.schema)?;
         let mut tally = Tally::new(self.schema.classes.len(), 0);
         self.map_predictions(&rows, |row, prediction| {
-            let (label, confidence) = (rows.label(row).into(), prediction.probabilities[prediction.class]);
-            tally.add(row, label, prediction.class, confidence, prediction.cross_entropy(label));
+            let label = rows.label(row).into();
+            let Score { confidence, cross_entropy } = prediction.score(label);
+            tally.add(row, label, prediction.class, confidence, cross_entropy);
         })?;
         match tally.scores() {
             Some(scores) => Ok(Metrics { loss: scores.loss, accuracy: scores.accuracy }),
@@ -368,13 +369,12 @@ impl<L: Label> Fitted<L> {
     }
 
     /// Returns the result of `map` for each row's prediction.
-    fn map_predictions<T>(&self, rows: &Rows, mut map: impl FnMut(usize, Prediction) -> T) -> Result<Vec<T>, Error> {
-        let (mut buffer, mut all) = (RowBuffer::default(), Vec::with_capacity(rows.len()));
+    fn map_predictions<T>(&self, rows: &Rows, mut map: impl FnMut(usize, RowPrediction) -> T) -> Result<Vec<T>, Error> {
+        let (mut of_rows, mut predictions) = (self.predictor.of_rows(rows)?, Predictions::default());
+        let mut all = Vec::with_capacity(rows.len());
         for first in (0..rows.len()).step_by(ROWS_AT_ONCE) {
-            let chunk = rows.chunk(first..rows.len().min(first + ROWS_AT_ONCE), &mut buffer)?;
-            for (row, prediction) in (first..).zip(self.predictor.predict_each(chunk)) {
-                all.push(map(row, prediction?));
-            }
+            of_rows.predict(first..rows.len().min(first + ROWS_AT_ONCE), &mut predictions)?;
+            all.extend((first..).zip(predictions.iter()).map(|(row, prediction)| map(row, prediction)));
         }
         Ok(all)
     }
@@ -394,7 +394,8 @@ impl<L: Label> Fitted<L> {
         &self.parameters
     }
 
-    /// Returns the predictor, which predicts single rows and explains their logits.
+    /// Returns the predictor. It predicts single rows without allocation, and rows in memory, from
+    /// any number of threads. It also explains logits.
     pub fn predictor(&self) -> &Predictor {
         &self.predictor
     }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use anyhow::{Result, anyhow, bail};
 use chainrule::machine::all_threads;
-use chainrule_core::{Class, DataConfig, Features, LinkKind, UnusedFiles, align_right, display_width, pluralize};
+use chainrule_core::{
+    Class, DataConfig, FeatureKind, Features, LinkKind, UnusedFiles, align_right, display_width, pluralize,
+};
 use chainrule_data::readers;
 use chainrule_data::{
     DIGITS, Data, DataError, Holdout, PictureRequest, Prefetcher, Provenance, RecipeSource, Request, RowBuffer, Rows,
@@ -15,7 +17,7 @@ use chainrule_data::{
 };
 use chainrule_evaluate::{Misclassified, Scores, Tally};
 use chainrule_report::{Tile, contact_sheet};
-use chainrule_solve::{Prediction, RowError};
+use chainrule_solve::{Predictions, RowPrediction, RowsError, Score};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
@@ -365,8 +367,10 @@ fn select_rows(
     Ok((rows, left_out.into_iter().map(|(label, rows)| (data.class_name(label), rows)).collect()))
 }
 
-/// The number of feature values that a thread reads and evaluates at once.
+/// The number of bytes of images, or of logits of a table's rows, that a thread computes at once.
 const CHUNK: usize = 1 << 19;
+/// The largest number of a table's rows that a thread evaluates at once.
+const MAX_ROWS_OF_TABLE: usize = 1 << 13;
 
 impl LabelledRows {
     fn noun(&self) -> &'static str {
@@ -387,25 +391,29 @@ fn empty_tally(model: &Model) -> Tally {
 /// A row's label, predicted class, probability of that class, and cross-entropy.
 type ScoredRow = (usize, usize, f64, f64);
 
-fn score_row(prediction: &Prediction, label: usize) -> ScoredRow {
-    let confidence = prediction.probabilities[prediction.class];
-    (label, prediction.class, confidence, prediction.cross_entropy(label))
-}
-
 /// Predicts all rows chunk by chunk on all processors and counts them in order.
 fn tally(model: &Model, rows: &Rows) -> Result<Tally> {
     let predictor = Arc::new(model.predictor.clone());
-    let rows_per_chunk = (CHUNK / predictor.n_features()).max(1);
+    let rows_per_chunk = match rows.kind() {
+        FeatureKind::Bytes => (CHUNK / predictor.n_features()).max(1),
+        // The features of a table are computed block by block.
+        FeatureKind::Numbers => (CHUNK / predictor.n_classes()).clamp(1, MAX_ROWS_OF_TABLE),
+    };
     let make_worker = || {
-        let (rows, predictor, mut buffer) = (rows.clone(), Arc::clone(&predictor), RowBuffer::default());
-        move |i: usize| -> Result<Vec<ScoredRow>, DataError> {
+        let (rows, predictor, mut predictions) = (rows.clone(), Arc::clone(&predictor), Predictions::default());
+        move |i: usize| -> Result<Vec<ScoredRow>> {
             let range = i * rows_per_chunk..((i + 1) * rows_per_chunk).min(rows.len());
-            let predictions = predictor.predict_each(rows.chunk(range.clone(), &mut buffer)?);
-            let score = |(row, prediction): (usize, Result<Prediction, RowError>)| {
-                let prediction = prediction.expect("rows of the model's own size, read as numbers");
-                score_row(&prediction, rows.label(row).into())
+            let mut of_rows = predictor.of_rows(&rows).expect("rows of the model's own size");
+            of_rows.predict(range.clone(), &mut predictions).map_err(|error| match error {
+                RowsError::Data(error) => anyhow::Error::from(error),
+                RowsError::Row(error) => error.into(),
+            })?;
+            let score = |(row, prediction): (usize, RowPrediction)| {
+                let label = rows.label(row).into();
+                let Score { confidence, cross_entropy } = prediction.score(label);
+                (label, prediction.class, confidence, cross_entropy)
             };
-            Ok(range.zip(predictions).map(score).collect())
+            Ok(range.zip(predictions.iter()).map(score).collect())
         }
     };
     let mut tally = empty_tally(model);

@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use chainrule_core::{Class, ContentError, LinkKind, TextOptions, align_right, display_width};
-use chainrule_data::RowBuffer;
 use chainrule_data::input_files::{self, ImageInput};
 use chainrule_data::picture::Treatment;
 use chainrule_data::readers::{self, IMAGES, PICTURES, READERS, TABLES};
-use chainrule_solve::Prediction;
+use chainrule_solve::Predictions;
 use clap::Args;
 use serde::Serialize;
 
@@ -189,15 +188,17 @@ fn predict_file(
     for message in table.notes() {
         log(&format!("note: {}: {message}", file.display()));
     }
-    let mut buffer = RowBuffer::default();
-    let rows = (0..table.rows.len()).map(|row| {
-        let features = table.rows.row(row, &mut buffer).map_err(|error| error.to_string())?;
-        let prediction = model.predictor.predict(features).map_err(|error| error.to_string())?;
-        let Prediction { class, probabilities, .. } = prediction;
-        let (file, class) = (file.display().to_string(), model.classes()[class].clone());
-        Ok(Predicted { file, number: Some(table.number_in_file(row)), class, probabilities, treatment: None })
+    let mut predictions = Predictions::default();
+    let mut of_rows = model.predictor.of_rows(&table.rows).map_err(|error| error.to_string())?;
+    of_rows.predict(0..table.rows.len(), &mut predictions).map_err(|error| error.to_string())?;
+    let rows = predictions.iter().enumerate().map(|(row, prediction)| Predicted {
+        file: file.display().to_string(),
+        number: Some(table.number_in_file(row)),
+        class: model.classes()[prediction.class].clone(),
+        probabilities: prediction.probabilities(),
+        treatment: None,
     });
-    rows.collect()
+    Ok(rows.collect())
 }
 
 fn predicted(model: &Model, file: &Path, image: ImageInput) -> Result<Predicted, ContentError> {

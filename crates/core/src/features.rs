@@ -50,3 +50,10 @@ pub struct FeatureLayout {
     /// The features that a row lists only where they are not 0.
     pub sparse: Vec<usize>,
 }
+
+impl FeatureLayout {
+    /// Returns the layout of rows of d numbers.
+    pub fn of_numbers(d: usize) -> Self {
+        Self { n_features: d, numbers: (0..d).collect(), ..Self::default() }
+    }
+}

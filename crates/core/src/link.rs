@@ -38,6 +38,15 @@ pub trait Link: Debug + Send + Sync {
         z.to_vec()
     }
 
+    /// Writes the class logits to `logits` `[classes]`. Implement it besides
+    /// [`class_logits`](Self::class_logits) if rows must be predicted without allocation.
+    ///
+    /// # Panics
+    /// If there are not as many class logits.
+    fn write_class_logits(&self, z: &[f64], logits: &mut [f64]) {
+        logits.copy_from_slice(&self.class_logits(z));
+    }
+
     /// Whether the prediction from these logits equals the target.
     fn is_correct(&self, z: &[f64], target: f64) -> bool;
 
@@ -103,6 +112,10 @@ impl<L: Link + ?Sized> Link for Arc<L> {
         (**self).class_logits(z)
     }
 
+    fn write_class_logits(&self, z: &[f64], logits: &mut [f64]) {
+        (**self).write_class_logits(z, logits);
+    }
+
     fn is_correct(&self, z: &[f64], target: f64) -> bool {
         (**self).is_correct(z, target)
     }
@@ -146,6 +159,10 @@ impl Link for Logistic {
 
     fn class_logits(&self, z: &[f64]) -> Vec<f64> {
         vec![0.0, z[0]]
+    }
+
+    fn write_class_logits(&self, z: &[f64], logits: &mut [f64]) {
+        logits.copy_from_slice(&[0.0, z[0]]);
     }
 
     fn is_correct(&self, z: &[f64], target: f64) -> bool {
@@ -196,6 +213,10 @@ impl Link for Softmax {
         let p = softmax(z);
         let mean: f64 = p.iter().zip(&*direction).map(|(p, v)| p * v).sum();
         direction.iter_mut().zip(p).for_each(|(v, p)| *v = p * (*v - mean));
+    }
+
+    fn write_class_logits(&self, z: &[f64], logits: &mut [f64]) {
+        logits.copy_from_slice(z);
     }
 
     /// Among equal largest logits, the first class is predicted.
@@ -250,6 +271,10 @@ impl Link for OneVsRest {
 
     fn class_logits(&self, z: &[f64]) -> Vec<f64> {
         z.iter().map(|&z| log_sigmoid(z)).collect()
+    }
+
+    fn write_class_logits(&self, z: &[f64], logits: &mut [f64]) {
+        logits.iter_mut().zip(z).for_each(|(logit, &z)| *logit = log_sigmoid(z));
     }
 
     fn is_correct(&self, z: &[f64], target: f64) -> bool {

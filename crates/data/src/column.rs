@@ -1,5 +1,6 @@
 //! A column of a table in memory.
 
+use std::ops::Range;
 use std::sync::LazyLock;
 
 use chainrule_core::MAX_ABS_VALUE;
@@ -283,6 +284,26 @@ impl Column {
     /// Panics if `row` is past the end.
     pub(crate) fn get(&self, row: usize) -> f64 {
         self.blocks[row / BLOCK].get(row % BLOCK, self.centre)
+    }
+
+    /// Appends the stored cells of consecutive rows.
+    ///
+    /// # Panics
+    /// Panics if a row is past the end.
+    pub(crate) fn append_to(&self, rows: Range<usize>, numbers: &mut Vec<f64>) {
+        let mut first = rows.start;
+        while first < rows.end {
+            let start = first % BLOCK;
+            let in_block = start..BLOCK.min(start + rows.end - first);
+            first += in_block.len();
+            match &self.blocks[(first - 1) / BLOCK] {
+                Block::F32(cells) => numbers.extend(cells[in_block].iter().map(|&cell| f64::from(cell))),
+                Block::F64(cells) => numbers.extend_from_slice(&cells[in_block]),
+                Block::Centred(cells) => {
+                    numbers.extend(cells[in_block].iter().map(|&cell| uncentred(cell, self.centre)));
+                }
+            }
+        }
     }
 
     /// Returns the cell of a row.

@@ -157,10 +157,14 @@ impl<'a> FeatureReader<'a> {
         let FeatureColumns { numbers, codes, sparse, indices } = columns;
         indices.clear();
         indices.extend(rows.map(|row| self.rows.stored_index(row)));
+        let are_consecutive = indices.windows(2).all(|pair| pair[1] == pair[0] + 1);
         numbers.resize_with(self.numbers.len(), Vec::new);
         for (source, numbers) in self.numbers.iter().zip(numbers) {
             numbers.clear();
             match *source {
+                NumberColumn::Cells(column) if are_consecutive && !indices.is_empty() => {
+                    self.cells.columns[column].append_to(indices[0]..indices[0] + indices.len(), numbers);
+                }
                 NumberColumn::Cells(column) => {
                     numbers.extend(indices.iter().map(|&row| self.cells.columns[column].get(row)));
                 }

@@ -15,6 +15,7 @@
 //!
 //! - [`PackedRows`]: labelled rows, of bytes or of a table ([`TableBuilder`])
 //! - [`FusedModel`]: a linear model, with gradient descent steps, gradients and evaluations
+//! - [`LogitMap`]: the logits of rows, for predictions
 //! - [`Isa`]: the instruction set that a kernel is compiled for
 //! - [`limits`]: measured speed limits of the processor
 //!
@@ -30,6 +31,7 @@ mod fused;
 mod isa;
 mod lanes;
 pub mod limits;
+mod logits;
 mod losses;
 mod packed_rows;
 mod parts;
@@ -41,6 +43,7 @@ mod tests;
 
 pub use fused::{Evaluation, Float, FusedModel, ThreadPoolError, with_threads};
 pub use isa::Isa;
+pub use logits::{LogitMap, Number};
 pub use packed_rows::PackedRows;
 pub use table::curvature::Curvature;
 pub use table::moments::FeatureMoments;

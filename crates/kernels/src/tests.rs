@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use chainrule_core::{FeatureLayout, Link, LinkKind, Logistic, NO_LEVEL, OneVsRest, Softmax, Step, TargetKind};
 
-use crate::{Float, FusedModel, Isa, PackedRows, RowOrder, TableBuilder, with_threads};
+use crate::{Float, FusedModel, Isa, LogitMap, PackedRows, RowOrder, TableBuilder, with_threads};
 
 /// Returns irregular numbers from -1 to 1.
 fn random_numbers(seed: usize, n: usize) -> Vec<f64> {
@@ -472,5 +472,52 @@ fn moments_are_those_of_the_features() {
     assert_eq!(moments.levels.len(), 11);
     for &(feature, variance) in &moments.levels {
         assert_near(&[variance], &[covariance(feature, feature)], 1e-12, "variances of levels and sparse features");
+    }
+}
+
+#[test]
+fn logits_of_every_code_path_are_those_of_plain_loops() {
+    // Every number of numbers after the last block, and of columns after the last tile.
+    let shapes = (0..18).map(|m| (67, m, &[3, 2][..], 1 + m % 8)).chain([(1, 28, &[][..], 1), (130, 300, &[40], 11)]);
+    for (n, n_numbers, levels, k) in shapes {
+        let table = Table::new(n, n_numbers, levels, k);
+        let (d, case) = (table.layout.n_features, format!("{n_numbers} numbers, {levels:?} levels, {k} columns"));
+        let (w, b) = (random_numbers(2, d * k), random_numbers(3, k));
+        let scaled: Vec<f64> = (0..d * k).map(|i| table.scaling[i / k].0 * w[i]).collect();
+        let mean: Vec<f64> = table.scaling.iter().map(|(_, m)| *m).collect();
+        let map = LogitMap::new(&table.layout, &scaled, &b, &mean);
+        let by_row = |i: usize| table.numbers.iter().map(move |column| column[i]);
+        let numbers: Vec<f64> = (0..n).flat_map(by_row).collect();
+        let codes: Vec<u32> = (0..n).flat_map(|i| table.codes.iter().map(move |column| column[i])).collect();
+        let expected: Vec<f64> = (0..n * k)
+            .map(|i| b[i % k] + (0..d).map(|j| table.x[i / k * d + j] * w[j * k + i % k]).sum::<f64>())
+            .collect();
+
+        let (mut one_by_one, mut sum) = (vec![0.0; n * k], 0.0);
+        for (i, logits) in one_by_one.chunks_exact_mut(k).enumerate() {
+            let (numbers, codes) = (&numbers[i * n_numbers..][..n_numbers], &codes[i * levels.len()..][..levels.len()]);
+            sum += map.row(numbers, codes, logits);
+        }
+        assert_near(&one_by_one, &expected, 1e-12, &case);
+        assert_near(&[sum], &[numbers.iter().map(|x| x.abs()).sum()], 1e-12, &case);
+        for isa in Isa::available() {
+            let mut logits = vec![0.0; n * k];
+            let sum_of_isa = map.rows(isa, &numbers, &codes, &mut logits);
+            assert_eq!(logits, one_by_one, "{isa}, {case}");
+            assert_near(&[sum_of_isa], &[sum], 1e-12, &case);
+            for invalid in [f64::NAN, f64::INFINITY, -1e31].into_iter().filter(|_| n_numbers > 0) {
+                let mut numbers = numbers.clone();
+                numbers[n / 2 * n_numbers + n_numbers - 1] = invalid;
+                let sum = map.rows(isa, &numbers, &codes, &mut logits);
+                assert!(sum.is_nan() || sum >= 1e31, "{invalid}: {sum}, {isa}, {case}");
+            }
+            // The other types of numbers.
+            let small: Vec<u8> = numbers.iter().map(|x| x.to_bits() as u8).collect();
+            let [mut of_f64, mut of_f32] = [0; 2].map(|_| vec![0.0; n * k]);
+            map.rows(isa, &small, &codes, &mut logits);
+            map.rows(isa, &small.iter().map(|&x| f32::from(x)).collect::<Vec<_>>(), &codes, &mut of_f32);
+            map.rows(isa, &small.iter().map(|&x| f64::from(x)).collect::<Vec<_>>(), &codes, &mut of_f64);
+            assert_eq!((&logits, &of_f32), (&of_f64, &of_f64), "{isa}, {case}");
+        }
     }
 }

@@ -1,6 +1,9 @@
 //! Predictions of a trained model for stored rows (bytes of an image or numbers of a table), on the
 //! CPU in f64. [`Predictor::evidence`] explains a prediction by the contribution of each feature.
 //!
+//! A row has the same bits alone, among others, on each thread and on each processor with the same
+//! exponential function.
+//!
 //! The probabilities of every classifier are the softmax of its class logits. The model's [`Link`]
 //! returns the class logits:
 //! - logistic: 0 and z, because `softmax(0, z) = (1 - sigmoid(z), sigmoid(z))`
@@ -10,19 +13,42 @@
 use std::sync::Arc;
 
 use chainrule_core::{
-    ContentError, Features, Link, LinkKind, MAX_ABS_VALUE, Parameters, Preprocessing, TargetKind, pluralize,
+    ContentError, FeatureLayout, Link, LinkKind, MAX_ABS_VALUE, Parameters, Preprocessing, Standardization, TargetKind,
+    pluralize,
 };
+use chainrule_data::{Rows, SparseEntries};
+use chainrule_kernels::{Isa, LogitMap, Number};
 
-/// A trained model that makes predictions.
+use crate::predictions::{BatchError, Predictions, RowPrediction, RowsPredictor, predicted_class, write_probabilities};
+
+/// A trained model that makes predictions. Any number of threads may use it at once.
+///
+/// - [`predict`](Self::predict): a row
+/// - [`predict_into`](Self::predict_into): a row, without allocation
+/// - [`predict_batch`](Self::predict_batch): rows in memory
+/// - [`of_rows`](Self::of_rows): the rows of a data set
 #[derive(Clone, Debug)]
 pub struct Predictor {
     link: Arc<dyn Link>,
     parameters: Parameters,
     preprocessing: Preprocessing,
-    /// The initial values of the logits: the bias. For pixels, the logits of a blank image,
-    /// `b_k + offset * sum_j w_jk`, because most bytes of an image are 0 and can then be skipped.
-    initial_logits: Vec<f64>,
+    map: RowMap,
 }
+
+/// The map from a stored row to z.
+#[derive(Clone, Debug)]
+enum RowMap {
+    /// For pixels, with the logits of a blank image, `b_k + offset * sum_j w_jk`. Most bytes of an
+    /// image are 0 and are skipped.
+    Pixels { blank: Vec<f64> },
+    /// For all other numbers.
+    Numbers(LogitMap),
+}
+
+/// The number of stored numbers of a block of rows: they stay in the L1 cache.
+const BLOCK: usize = 1 << 12;
+/// The largest number of rows of a block.
+pub(crate) const MAX_BLOCK_ROWS: usize = 64;
 
 /// An invalid row.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
@@ -52,7 +78,7 @@ pub enum RowError {
 }
 
 /// The prediction for one row.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Prediction {
     /// The logits `[k]`, in the order of the classes. Their softmax gives the probabilities. For
     /// the logistic model they are 0 and z; for one-vs-rest, `log sigmoid(z_k)`.
@@ -67,8 +93,8 @@ impl Prediction {
     /// Returns the cross-entropy in nats if `class` is the true class:
     /// `log sum_k exp(z_k) - z_class`.
     pub fn cross_entropy(&self, class: usize) -> f64 {
-        let highest = self.logits[self.class];
-        self.logits.iter().map(|z| (z - highest).exp()).sum::<f64>().ln() + (highest - self.logits[class])
+        let Self { logits, class: predicted, .. } = self;
+        RowPrediction { logits, class: *predicted }.score(class).cross_entropy
     }
 }
 
@@ -130,8 +156,8 @@ impl Predictor {
             statistics.is_none_or(|statistics| statistics.n_features() == parameters.n_features),
             "one mean and scale per feature"
         );
-        let mut initial_logits = parameters.bias.clone();
-        for (class, z) in initial_logits.iter_mut().enumerate() {
+        let mut blank = parameters.bias.clone();
+        for (class, z) in blank.iter_mut().enumerate() {
             let weights = parameters.weights_of_class(class);
             // An upper bound on every partial sum of a logit.
             let terms = weights.iter().enumerate().map(|(j, w)| w.abs() * preprocessing.max_abs(j));
@@ -145,7 +171,12 @@ impl Predictor {
                 *z += preprocessing.affine(0).1 * weights.iter().sum::<f64>();
             }
         }
-        Ok(Self { link, initial_logits, parameters, preprocessing })
+        let map = if preprocessing == Preprocessing::Pixels {
+            RowMap::Pixels { blank }
+        } else {
+            RowMap::Numbers(logit_map(&FeatureLayout::of_numbers(parameters.n_features), &parameters, &preprocessing))
+        };
+        Ok(Self { link, parameters, preprocessing, map })
     }
 
     /// The number of features, d.
@@ -172,38 +203,162 @@ impl Predictor {
     /// If the length of `raw` is not d, or if a value is out of range: from 0 to 255 for an image,
     /// otherwise finite with an absolute value up to 1e30.
     pub fn predict<T: Copy + Into<f64>>(&self, raw: &[T]) -> Result<Prediction, RowError> {
+        let mut prediction = Prediction::default();
+        self.predict_into(raw, &mut prediction)?;
+        Ok(prediction)
+    }
+
+    /// Predicts a row like [`predict`](Self::predict), and reuses the memory of `prediction`: no
+    /// call after the first allocates. (A [`Link`] of your own also has to implement
+    /// [`Link::write_class_logits`].)
+    ///
+    /// ```
+    /// use chainrule_core::{LinkKind, Parameters, Preprocessing};
+    /// use chainrule_solve::{Prediction, Predictor};
+    ///
+    /// let parameters = Parameters { n_features: 2, columns: 1, weight: vec![1.5, -0.5], bias: vec![0.0] };
+    /// let predictor = Predictor::new(LinkKind::Logistic, parameters, Preprocessing::Raw)?;
+    /// let mut prediction = Prediction::default();
+    /// for (row, class) in [([1.0, 0.0], 1), ([0.0, 4.0], 0)] {
+    ///     predictor.predict_into(&row, &mut prediction)?;
+    ///     assert_eq!(prediction.class, class);
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict). The prediction is then that of no row.
+    pub fn predict_into<T: Copy + Into<f64>>(&self, raw: &[T], prediction: &mut Prediction) -> Result<(), RowError> {
+        let k = self.n_classes();
+        if k == 0 {
+            return Err(RowError::NoClasses);
+        }
+        let columns = self.parameters.columns;
+        let Prediction { logits, probabilities, class } = prediction;
+        logits.resize(k, 0.0);
+        // First, z is here.
+        probabilities.resize(columns.max(k), 0.0);
+        let z = &mut probabilities[..columns];
+        self.write_logits(raw, z)?;
+        self.link.write_class_logits(z, logits);
+        *class = predicted_class(z, logits);
+        probabilities.resize(k, 0.0);
+        write_probabilities(logits, *class, probabilities);
+        Ok(())
+    }
+
+    /// Predicts rows, one after the other in `raw`, in less time than one by one. Reuses the memory
+    /// of `predictions`, whose old rows are replaced.
+    ///
+    /// ```
+    /// use chainrule_core::{LinkKind, Parameters, Preprocessing};
+    /// use chainrule_solve::{Predictions, Predictor};
+    ///
+    /// let parameters = Parameters { n_features: 2, columns: 1, weight: vec![1.5, -0.5], bias: vec![0.0] };
+    /// let predictor = Predictor::new(LinkKind::Logistic, parameters, Preprocessing::Raw)?;
+    /// let mut predictions = Predictions::default();
+    /// predictor.predict_batch(&[1.0, 0.0, 0.0, 4.0], &mut predictions)?;
+    /// assert_eq!(predictions.classes(), [1, 0]);
+    /// assert_eq!(predictions.logits(), [0.0, 1.5, 0.0, -2.0]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Shapes
+    /// - raw `[n, d]`
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict), with the number of the row. There are then no predictions.
+    pub fn predict_batch<T: Number>(&self, raw: &[T], predictions: &mut Predictions) -> Result<(), BatchError> {
+        predictions.start(raw.len() / self.n_features(), self.n_classes());
+        self.append_batch(raw, predictions).inspect_err(|_| predictions.start(0, 0))
+    }
+
+    /// Like [`predict_batch`](Self::predict_batch), after the rows that are there.
+    pub(crate) fn append_batch<T: Number>(&self, raw: &[T], predictions: &mut Predictions) -> Result<(), BatchError> {
+        let (d, columns) = (self.n_features(), self.parameters.columns);
+        for rows in raw.chunks((BLOCK / d).clamp(1, MAX_BLOCK_ROWS) * d) {
+            let (first, n) = (predictions.len(), rows.len() / d);
+            if !rows.len().is_multiple_of(d) {
+                let error = RowError::Length { found: rows.len() % d, expected: d };
+                return Err(BatchError { row: first + n, error });
+            }
+            match &self.map {
+                RowMap::Pixels { .. } => {
+                    let z = predictions.z(n * columns);
+                    for (i, (raw, z)) in rows.chunks_exact(d).zip(z.chunks_exact_mut(columns)).enumerate() {
+                        self.write_logits(raw, z).map_err(|error| BatchError { row: first + i, error })?;
+                    }
+                    predictions.append_z(&*self.link);
+                }
+                RowMap::Numbers(map) => self.append_rows(map, n, rows, &[], predictions, |position| position)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends the predictions of n rows. `feature` returns the feature of a number of a row.
+    pub(crate) fn append_rows<T: Number>(
+        &self,
+        map: &LogitMap,
+        n: usize,
+        numbers: &[T],
+        codes: &[u32],
+        predictions: &mut Predictions,
+        feature: impl Fn(usize) -> usize,
+    ) -> Result<(), BatchError> {
+        let first = predictions.len();
+        let sum = map.rows(Isa::best(), numbers, codes, predictions.z(n * self.parameters.columns));
+        if exceeds_range(sum) {
+            let invalid = numbers.iter().position(|&number| exceeds_range(number.into()));
+            if let Some(position) = invalid {
+                let of_row = numbers.len() / n;
+                let error = self.number_error(feature(position % of_row), numbers[position].into());
+                return Err(BatchError { row: first + position / of_row, error });
+            }
+        }
+        predictions.append_z(&*self.link);
+        Ok(())
+    }
+
+    /// Appends the predictions of n rows whose features are all sparse.
+    pub(crate) fn append_sparse(
+        &self,
+        map: &LogitMap,
+        n: usize,
+        sparse: &SparseEntries,
+        predictions: &mut Predictions,
+    ) {
+        let columns = self.parameters.columns;
+        let z = predictions.z(n * columns);
+        map.rows::<f64>(Isa::best(), &[], &[], z);
+        for ((positions, values), z) in sparse.rows().zip(z.chunks_exact_mut(columns)) {
+            map.add_sparse(positions, values, z);
+        }
+        predictions.append_z(&*self.link);
+    }
+
+    /// Returns a predictor of the rows of a data set, which reads and predicts them block by block.
+    /// A category of a table takes one code a row, and no number for each level.
+    ///
+    /// # Errors
+    /// If the rows have another number of features, or if the targets are numbers.
+    pub fn of_rows<'a>(&'a self, rows: &'a Rows) -> Result<RowsPredictor<'a>, RowError> {
+        let (found, expected) = (rows.n_features(), self.n_features());
         if self.n_classes() == 0 {
             return Err(RowError::NoClasses);
         }
-        let z = self.logits(raw)?;
-        let logits = self.link.class_logits(&z);
-        // If each class has its own z, compare the z: the class logits computed from them may have
-        // lost digits.
-        let scores = if z.len() == logits.len() { &z } else { &logits };
-        let mut class = 0;
-        for (k, z) in scores.iter().enumerate() {
-            if *z > scores[class] {
-                class = k;
-            }
+        if found != expected {
+            return Err(RowError::Length { found, expected });
         }
-        let exponentials: Vec<f64> = logits.iter().map(|z| (z - logits[class]).exp()).collect();
-        let sum: f64 = exponentials.iter().sum();
-        Ok(Prediction {
-            probabilities: exponentials.iter().map(|exponential| exponential / sum).collect(),
-            logits,
-            class,
-        })
+        Ok(RowsPredictor::new(self, rows))
     }
 
-    /// Predicts every row of a chunk.
-    pub fn predict_each<'a>(
-        &'a self,
-        rows: Features<'a>,
-    ) -> Box<dyn Iterator<Item = Result<Prediction, RowError>> + 'a> {
-        let d = self.n_features();
-        match rows {
-            Features::Bytes(bytes) => Box::new(bytes.chunks_exact(d).map(|row| self.predict(row))),
-            Features::Numbers(numbers) => Box::new(numbers.chunks_exact(d).map(|row| self.predict(row))),
+    /// Returns the map from the numbers and categories of a table's row to z, unless the features
+    /// are pixels.
+    pub(crate) fn map_of(&self, layout: &FeatureLayout) -> Option<LogitMap> {
+        match self.map {
+            RowMap::Pixels { .. } => None,
+            RowMap::Numbers(_) => Some(logit_map(layout, &self.parameters, &self.preprocessing)),
         }
     }
 
@@ -213,44 +368,56 @@ impl Predictor {
     /// # Errors
     /// As [`Predictor::predict`], except that the targets need not be classes.
     pub fn mean<T: Copy + Into<f64>>(&self, raw: &[T]) -> Result<Vec<f64>, RowError> {
-        Ok(self.link.mean(&self.logits(raw)?))
+        let mut z = vec![0.0; self.parameters.columns];
+        self.write_logits(raw, &mut z)?;
+        Ok(self.link.mean(&z))
     }
 
-    /// `z = x W + b`
-    fn logits<T: Copy + Into<f64>>(&self, raw: &[T]) -> Result<Vec<f64>, RowError> {
+    /// Writes `z = x W + b` of a row.
+    fn write_logits<T: Copy + Into<f64>>(&self, raw: &[T], z: &mut [f64]) -> Result<(), RowError> {
+        let blank = match &self.map {
+            RowMap::Pixels { blank } => blank,
+            RowMap::Numbers(map) => {
+                self.check_length(raw.len())?;
+                return if exceeds_range(map.row(raw, &[], z)) { self.check(raw) } else { Ok(()) };
+            }
+        };
         self.check(raw)?;
-        let columns = self.parameters.columns;
-        let mut logits = self.initial_logits.clone();
-        // For pixels, the initial logits already contain the offset. Other numbers are standardised
-        // first: if the mean is large, adding the terms of scale and offset separately would lose
-        // most digits of the feature.
-        let are_pixels = self.preprocessing == Preprocessing::Pixels;
-        for (j, (&raw, weights)) in raw.iter().zip(self.parameters.weight.chunks_exact(columns)).enumerate() {
-            let raw = raw.into();
-            let x = if are_pixels { self.preprocessing.affine(j).0 * raw } else { self.preprocessing.value(j, raw) };
+        z.copy_from_slice(blank);
+        let scale = self.preprocessing.affine(0).0;
+        for (&raw, weights) in raw.iter().zip(self.parameters.weight.chunks_exact(z.len())) {
+            let x = scale * raw.into();
             if x == 0.0 {
                 continue;
             }
-            logits.iter_mut().zip(weights).for_each(|(z, w)| *z += x * w);
+            z.iter_mut().zip(weights).for_each(|(z, w)| *z += x * w);
         }
-        Ok(logits)
+        Ok(())
     }
 
-    /// Checks the length and the values of a row.
+    fn check_length(&self, found: usize) -> Result<(), RowError> {
+        let expected = self.n_features();
+        if found == expected { Ok(()) } else { Err(RowError::Length { found, expected }) }
+    }
+
+    /// Checks the length and each value of a row.
     fn check<T: Copy + Into<f64>>(&self, raw: &[T]) -> Result<(), RowError> {
-        let (found, expected) = (raw.len(), self.n_features());
-        if found != expected {
-            return Err(RowError::Length { found, expected });
+        self.check_length(raw.len())?;
+        let are_pixels = matches!(self.map, RowMap::Pixels { .. });
+        let is_invalid =
+            |number: f64| if are_pixels { !(0.0..=255.0).contains(&number) } else { exceeds_range(number) };
+        match raw.iter().position(|&number| is_invalid(number.into())) {
+            Some(position) => Err(self.number_error(position, raw[position].into())),
+            None => Ok(()),
         }
-        let (range, expected) = match self.preprocessing {
-            Preprocessing::Pixels => (0.0..=255.0, "numbers from 0 to 255"),
-            Preprocessing::Raw | Preprocessing::Standardized(_) => {
-                (-MAX_ABS_VALUE..=MAX_ABS_VALUE, "finite numbers up to 1e30")
-            }
+    }
+
+    fn number_error(&self, position: usize, value: f64) -> RowError {
+        let expected = match self.map {
+            RowMap::Pixels { .. } => "numbers from 0 to 255",
+            RowMap::Numbers(_) => "finite numbers up to 1e30",
         };
-        // No range contains NaN.
-        let invalid = raw.iter().map(|&raw| raw.into()).enumerate().find(|(_, value)| !range.contains(value));
-        invalid.map_or(Ok(()), |(position, value)| Err(RowError::Number { position, value, expected }))
+        RowError::Number { position, value, expected }
     }
 
     /// Returns the weights `[d]` and the bias of a class. The logistic model has one z, for the
@@ -282,5 +449,23 @@ impl Predictor {
         let (weights, bias) = self.parameters_of_class(class);
         let features = raw.iter().enumerate().map(|(j, &raw)| self.preprocessing.value(j, raw.into()));
         Ok((features.zip(weights).map(|(x, w)| x * w).collect(), bias))
+    }
+}
+
+/// Whether a number is too large or NaN. If a sum of absolute values is not, none of them is.
+fn exceeds_range(number: f64) -> bool {
+    number.is_nan() || number.abs() > MAX_ABS_VALUE
+}
+
+/// Returns the map of these features `(raw - mean) / scale`. The scale is part of the weights.
+fn logit_map(layout: &FeatureLayout, parameters: &Parameters, preprocessing: &Preprocessing) -> LogitMap {
+    let Parameters { n_features, columns, weight, bias } = parameters;
+    match preprocessing.standardization() {
+        None => LogitMap::new(layout, weight, bias, &vec![0.0; *n_features]),
+        Some(Standardization { mean, scale }) => {
+            let rows = weight.chunks_exact(*columns).zip(scale);
+            let scaled: Vec<f64> = rows.flat_map(|(weights, scale)| weights.iter().map(move |w| w / scale)).collect();
+            LogitMap::new(layout, &scaled, bias, mean)
+        }
     }
 }

@@ -34,6 +34,7 @@ mod newton;
 mod observer;
 mod optimizer;
 mod optimum;
+mod predictions;
 mod schedule;
 mod train;
 mod training_statistics;
@@ -51,6 +52,7 @@ pub use loops::train_by_loops;
 pub use observer::{Observer, Progress};
 pub use optimizer::Optimizer;
 pub use optimum::{Iterate, Optimum, find_optimum};
+pub use predictions::{BatchError, Predictions, RowPrediction, RowsError, RowsPredictor, Score};
 pub use train::{
     Ending, PartialResults, TrainError, Trained, check_kernel_support, dropped_rows, max_steps, steps_per_epoch, train,
     train_fused, train_fused_with,

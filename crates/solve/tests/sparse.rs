@@ -11,8 +11,8 @@ use chainrule_core::{
 use chainrule_data::table::{Columns, Table};
 use chainrule_data::{RecipeOptions, Rows};
 use chainrule_solve::{
-    FusedRows, Optimum, TrainError, Trained, TrainingStatistics, find_optimum, further_decrease, train_by_loops,
-    train_fused,
+    FusedRows, Optimum, Predictions, Predictor, TrainError, Trained, TrainingStatistics, find_optimum,
+    further_decrease, train_by_loops, train_fused,
 };
 
 const D: usize = 60;
@@ -167,6 +167,34 @@ fn sparse_features_stay_0_where_they_are_0_and_become_at_most_1() {
     assert!(mean.iter().all(|&mean| mean == 0.0));
     assert!(scale.iter().zip(&largest).all(|(&scale, &largest)| scale == largest.max(1.0)), "{scale:?}");
     assert!(largest.iter().any(|&largest| largest < 1.0) && largest.iter().any(|&largest| largest > 30.0));
+}
+
+#[test]
+fn predictions_of_sparse_rows_are_those_of_dense_rows() {
+    for (kind, k) in [(ModelKind::Logistic, 2), (ModelKind::Softmax, 5)] {
+        let [sparse, dense] = rows(150, k);
+        let columns = kind.link(k).columns();
+        let weight = (0..D * columns).map(|i| (i as f64 * 0.7).sin()).collect();
+        let bias = (0..columns).map(|i| i as f64 - 1.0).collect();
+        let parameters = Parameters { n_features: D, columns, weight, bias };
+        let [mean, scale] = [0.1, 1.5].map(|x| (0..D).map(|j| x * (1 + j % 4) as f64).collect());
+        for preprocessing in [Preprocessing::Raw, Preprocessing::Standardized(Standardization { mean, scale })] {
+            let predictor = Predictor::with_link(kind.link(k), parameters.clone(), preprocessing).expect("a model");
+            // Views of the same rows and features, in another order.
+            for view in [false, true] {
+                let [own, other] = [&sparse, &dense].map(|rows| {
+                    let order: Vec<usize> = (0..rows.len()).rev().collect();
+                    let rows = if view { rows.select(&order) } else { rows.clone() };
+                    let mut predictions = Predictions::default();
+                    let mut predictor = predictor.of_rows(&rows).expect("as many features");
+                    predictor.predict(3..rows.len(), &mut predictions).expect("rows in memory");
+                    predictions
+                });
+                assert_eq!(own.classes(), other.classes());
+                assert!(largest_difference(own.logits(), other.logits()) < 1e-11, "{kind:?}");
+            }
+        }
+    }
 }
 
 #[test]
