@@ -272,6 +272,20 @@ pub fn check_kernel_support(config: &TrainConfig) -> Result<(), TrainError> {
         .map_or(Ok(()), |problem| Err(TrainError::UnsupportedByKernels { problem }))
 }
 
+/// Checks that there is a Hessian for Newton's method, if the config has it: of at most
+/// [`MAX_NEWTON_PARAMETERS`] weights and biases.
+///
+/// # Errors
+/// If there is none.
+pub fn check_hessian(config: &TrainConfig, n_features: usize, n_classes: usize) -> Result<(), TrainError> {
+    let columns = config.model().kind.link(n_classes).columns();
+    let is_small = (n_features + 1).saturating_mul(columns) <= MAX_NEWTON_PARAMETERS;
+    if config.descent().solver == Solver::Newton && !is_small {
+        return Err(TrainError::NoHessian);
+    }
+    Ok(())
+}
+
 /// Trains by mini-batch gradient descent, by L-BFGS or by Newton's method, as `config` says. It starts at the engine's
 /// parameters.
 ///
