@@ -1,5 +1,5 @@
 """Logistic or softmax regression on a table by a solver of scikit-learn, to the minimum of mean cross-entropy + l2/2 sum w^2 without a penalty on
-the bias. Categories are one-hot features in a CSR matrix.
+the bias. Categories are one-hot features in a CSR matrix, and so are words.
 
 The first line of the input is the job, as JSON. Each further line is a tolerance to fit with. The answer is one line of JSON: the seconds of `fit`, its
 iterations, the parameters W `[d, k]` row by row and then b `[k]`, and the peak memory in bytes before and in the fit.
@@ -32,6 +32,11 @@ if levels:
     encoder = OneHotEncoder(categories=[np.arange(count) for count in levels], dtype=float_type)
     x = scipy.sparse.hstack([scipy.sparse.csr_matrix(x), encoder.fit_transform(codes)]).tocsr()
     del codes, encoder
+if job["words"]:
+    words, ends = read("words", "<u4").astype(np.int32), read("ends", "<u4").astype(np.int32)
+    ones = np.ones(len(words), float_type)
+    words = scipy.sparse.csr_matrix((ones, words, np.concatenate([[0], ends])), shape=(n, job["words"]))
+    x = scipy.sparse.hstack([scipy.sparse.csr_matrix(x), words]).tocsr() if job["numbers"] or levels else words
 turns.answer(version="scikit-learn " + sklearn.__version__)
 for line in sys.stdin:
     model = LogisticRegression(C=1 / (job["l2"] * n), solver=job["solver"], tol=float(line), max_iter=1000)

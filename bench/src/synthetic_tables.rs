@@ -19,6 +19,9 @@ pub(crate) struct TableSpec {
     indicators: usize,
     /// The number of levels of each category.
     pub(crate) levels: &'static [usize],
+    /// The number of words, of which each row has some [`WORDS_PER_ROW`]. A word is a sparse feature
+    /// with the value 1.
+    pub(crate) words: usize,
     pub(crate) classes: usize,
     /// The standard deviation of the correlations' coefficients and of the true weights.
     mixing: f64,
@@ -26,13 +29,14 @@ pub(crate) struct TableSpec {
 }
 
 /// The measured tables.
-pub(crate) const TABLES: [TableSpec; 3] = [
+pub(crate) const TABLES: [TableSpec; 4] = [
     TableSpec {
         title: "54 numbers, 24 of them indicators, and 7 classes",
         rows: 200_000,
         numbers: 54,
         indicators: 24,
         levels: &[],
+        words: 0,
         classes: 7,
         mixing: 0.3,
         weights: 0.5,
@@ -43,6 +47,7 @@ pub(crate) const TABLES: [TableSpec; 3] = [
         numbers: 28,
         indicators: 0,
         levels: &[],
+        words: 0,
         classes: 2,
         mixing: 0.2,
         weights: 0.3,
@@ -53,11 +58,30 @@ pub(crate) const TABLES: [TableSpec; 3] = [
         numbers: 10,
         indicators: 0,
         levels: &[1000, 400, 80, 30, 10, 5],
+        words: 0,
         classes: 2,
         mixing: 0.0,
         weights: 0.5,
     },
+    TableSpec {
+        title: "some 80 words out of 50 000, and 2 classes",
+        rows: 60_000,
+        numbers: 0,
+        indicators: 0,
+        levels: &[],
+        words: 50_000,
+        classes: 2,
+        mixing: 0.0,
+        weights: 0.3,
+    },
 ];
+
+/// The number of words that are drawn for a row. Words that are drawn twice, and the rarest ones,
+/// are left out.
+const WORDS_PER_ROW: usize = 86;
+
+/// Words are spread by this factor, so that frequent words are not next to each other in memory.
+const SPREAD: usize = 7919;
 
 /// The standard deviation of a level's true weight.
 const LEVEL_WEIGHTS: f64 = 0.7;
@@ -73,6 +97,9 @@ pub(crate) struct SyntheticTable {
     pub(crate) numbers: Vec<f32>,
     /// The index of each category's level, `[n, categories]` row by row.
     pub(crate) codes: Vec<u32>,
+    /// The words of each row, in increasing order, and the number of words up to each row, `[n]`.
+    pub(crate) words: Vec<u32>,
+    pub(crate) ends: Vec<u32>,
     pub(crate) labels: Vec<u32>,
 }
 
@@ -90,8 +117,26 @@ impl TableSpec {
         for _ in 0..n {
             codes.extend(self.levels.iter().map(|&levels| heavy_tailed(levels, &mut rng)));
         }
-        let labels = self.make_labels(&numbers, &codes, &mut rng);
-        SyntheticTable { numbers, codes, labels }
+        let (words, ends) = self.make_words(if self.words > 0 { n } else { 0 }, &mut rng);
+        let mut table = SyntheticTable { numbers, codes, words, ends, labels: Vec::new() };
+        table.labels = self.make_labels(n, &table, &mut rng);
+        table
+    }
+
+    /// Draws the words of n rows. Few words are frequent.
+    fn make_words(&self, n: usize, rng: &mut ChaCha8Rng) -> (Vec<u32>, Vec<u32>) {
+        let (mut words, mut ends, mut row) = (Vec::new(), Vec::with_capacity(n), Vec::new());
+        for _ in 0..n {
+            row.clear();
+            let drawn = (0..WORDS_PER_ROW).map(|_| heavy_tailed(self.words, rng) as usize);
+            // The last word stands for all that are rarer.
+            row.extend(drawn.filter(|word| word + 1 < self.words).map(|word| (word * SPREAD % self.words) as u32));
+            row.sort_unstable();
+            row.dedup();
+            words.extend_from_slice(&row);
+            ends.push(words.len() as u32);
+        }
+        (words, ends)
     }
 
     /// Makes correlated numbers. Every third is skewed.
@@ -103,7 +148,7 @@ impl TableSpec {
         let mut row = vec![0.0; d];
         for _ in 0..n {
             row.fill(0.0);
-            for coefficients in mixing.chunks_exact(d) {
+            for coefficients in mixing.chunks_exact(d.max(1)) {
                 let source = normal(rng);
                 row.iter_mut().zip(coefficients).for_each(|(x, coefficient)| *x += source * coefficient);
             }
@@ -129,23 +174,25 @@ impl TableSpec {
     }
 
     /// Draws the classes from a linear model.
-    fn make_labels(&self, numbers: &[f32], codes: &[u32], rng: &mut ChaCha8Rng) -> Vec<u32> {
-        let (d, k) = (self.numbers, self.columns());
+    fn make_labels(&self, n: usize, table: &SyntheticTable, rng: &mut ChaCha8Rng) -> Vec<u32> {
+        let (d, k, n_categories) = (self.numbers, self.columns(), self.levels.len());
         let weights: Vec<f64> = (0..d * k).map(|_| self.weights * normal(rng)).collect();
         let levels = self.levels.iter();
         let levels: Vec<Vec<f64>> =
             levels.map(|&levels| (0..levels * k).map(|_| LEVEL_WEIGHTS * normal(rng)).collect()).collect();
+        let words: Vec<f64> = (0..self.words * k).map(|_| self.weights * normal(rng)).collect();
         // The standard deviations of the logistic and of Gumbel's distribution.
         let noise = if k == 1 { 1.814 } else { 1.283 };
         let mut logits = vec![0.0; k];
-        let rows = numbers.chunks_exact(d).enumerate().map(|(row, numbers)| {
+        let rows = (0..n).map(|row| {
             logits.iter_mut().for_each(|z| *z = noise * normal(rng));
-            for (&x, weights) in numbers.iter().zip(weights.chunks_exact(k)) {
+            for (&x, weights) in table.numbers[row * d..][..d].iter().zip(weights.chunks_exact(k)) {
                 logits.iter_mut().zip(weights).for_each(|(z, w)| *z += f64::from(x) * w);
             }
-            let codes = &codes[row * levels.len()..][..levels.len()];
-            for (&code, levels) in codes.iter().zip(&levels) {
-                logits.iter_mut().zip(&levels[code as usize * k..]).for_each(|(z, w)| *z += w);
+            let codes = table.codes[row * n_categories..][..n_categories].iter().zip(&levels);
+            let of_row = table.words_of(row).iter().map(|word| (word, &words));
+            for (&code, weights) in codes.chain(of_row) {
+                logits.iter_mut().zip(&weights[code as usize * k..]).for_each(|(z, w)| *z += w);
             }
             if k == 1 {
                 return u32::from(logits[0] > 0.0);
@@ -158,7 +205,14 @@ impl TableSpec {
 }
 
 impl SyntheticTable {
-    /// Writes the files `numbers`, `codes` and `labels` into a folder, in four bytes a value.
+    /// The words of a row.
+    pub(crate) fn words_of(&self, row: usize) -> &[u32] {
+        let end = |row: usize| self.ends.get(row).map_or(0, |&end| end as usize);
+        &self.words[row.checked_sub(1).map_or(0, end)..end(row)]
+    }
+
+    /// Writes the files `numbers`, `codes`, `words`, `ends` and `labels` into a folder, in four bytes
+    /// a value.
     pub(crate) fn write(&self, folder: &Path) -> Result<()> {
         let write = |name: &str, values: &mut dyn Iterator<Item = [u8; 4]>| -> Result<()> {
             let mut file = BufWriter::new(File::create(folder.join(name))?);
@@ -169,6 +223,8 @@ impl SyntheticTable {
         };
         write("numbers", &mut self.numbers.iter().map(|x| x.to_le_bytes()))?;
         write("codes", &mut self.codes.iter().map(|code| code.to_le_bytes()))?;
+        write("words", &mut self.words.iter().map(|word| word.to_le_bytes()))?;
+        write("ends", &mut self.ends.iter().map(|end| end.to_le_bytes()))?;
         write("labels", &mut self.labels.iter().map(|label| label.to_le_bytes()))
     }
 }
@@ -217,6 +273,12 @@ mod tests {
             };
             let classes = counts(&mut table.labels.iter().copied());
             assert!(classes.len() == spec.classes && classes.iter().all(|&count| count > n / 50), "{classes:?}");
+            assert_eq!(table.ends.len(), if spec.words > 0 { n } else { 0 });
+            for row in 0..table.ends.len() {
+                let words = table.words_of(row);
+                assert!(words.is_sorted_by(|a, b| a < b) && words.iter().all(|&word| (word as usize) < spec.words));
+            }
+            assert!(table.ends.is_empty() || (70..90).contains(&(table.words.len() / n)), "{}", table.words.len());
             for (j, &levels) in spec.levels.iter().enumerate() {
                 let counts = counts(&mut table.codes.iter().skip(j).step_by(spec.levels.len()).copied());
                 assert!(counts.len() <= levels && counts[0] > counts[counts.len() / 2], "{counts:?}");

@@ -47,6 +47,9 @@ struct Job {
     rows: usize,
     numbers: usize,
     levels: Vec<usize>,
+    /// The number of words, and how many the rows have in all.
+    words: usize,
+    entries: usize,
     classes: usize,
     l2: f64,
     solver: String,
@@ -88,10 +91,14 @@ struct OurDetails {
 }
 
 impl TableSpec {
-    fn job(&self, folder: &Path, rows: usize, solver: &str, precision: &str, threads: usize) -> Job {
+    /// `size` has the number of rows, and that of their words.
+    fn job(&self, folder: &Path, size: [usize; 2], solver: &str, precision: &str, threads: usize) -> Job {
+        let [rows, entries] = size;
         Job {
             folder: folder.display().to_string(),
             rows,
+            words: self.words,
+            entries,
             numbers: self.numbers,
             levels: self.levels.to_vec(),
             classes: self.classes,
@@ -112,14 +119,14 @@ impl Job {
         self.precision == "float32"
     }
 
-    /// The bytes that a pass reads: four for each number, code and label.
+    /// The bytes that a pass reads: four for each number, code and label, and eight for each word.
     fn bytes(&self) -> f64 {
-        (4 * self.rows * (self.numbers + self.levels.len() + 1)) as f64
+        (4 * self.rows * (self.numbers + self.levels.len() + 1) + 8 * self.entries) as f64
     }
 
     /// The multiply-adds of a pass, for J and for its gradient. A level is an addition.
     fn multiply_adds(&self) -> f64 {
-        (2 * self.rows * (self.numbers + self.levels.len()) * self.k()) as f64
+        (2 * (self.rows * (self.numbers + self.levels.len()) + self.entries) * self.k()) as f64
     }
 
     fn config(&self, tolerance: Option<f64>) -> Result<TrainConfig> {
@@ -138,13 +145,19 @@ impl Job {
     /// Reads and packs the rows. Returns also the seconds of packing.
     fn pack(&self) -> Result<(PackedRows, f64)> {
         let (d, n_categories) = (self.numbers, self.levels.len());
-        let n_features = d + self.levels.iter().sum::<usize>();
+        let first_word = d + self.levels.iter().sum::<usize>();
+        let n_features = first_word + self.words;
         let mut next = d;
         let categories = self.levels.iter().map(|levels| {
             next += levels;
             (next - levels..next).collect()
         });
-        let layout = FeatureLayout { n_features, numbers: (0..d).collect(), categories: categories.collect() };
+        let layout = FeatureLayout {
+            n_features,
+            numbers: (0..d).collect(),
+            categories: categories.collect(),
+            sparse: (first_word..n_features).collect(),
+        };
         let (scaling, storage) = (vec![(1.0, 0.0); n_features], vec![(0.0, 1.0); d]);
         let start = Instant::now();
         let mut table = TableBuilder::new(layout, self.rows, scaling, storage, false, RowOrder::Groups);
@@ -152,6 +165,7 @@ impl Job {
         let open =
             |name: &str| Ok::<_, std::io::Error>(BufReader::new(File::open(Path::new(&self.folder).join(name))?));
         let (mut numbers_file, mut codes_file, mut labels_file) = (open("numbers")?, open("codes")?, open("labels")?);
+        let (mut words_file, mut ends_file, mut n_words) = (open("words")?, open("ends")?, 0);
         let mut labels = Vec::with_capacity(self.rows);
         for first in (0..self.rows).step_by(ROWS_AT_ONCE) {
             let m = ROWS_AT_ONCE.min(self.rows - first);
@@ -164,8 +178,16 @@ impl Job {
             let codes: Vec<Vec<u32>> = (0..n_categories).map(|j| column(j).collect()).collect();
             let numbers: Vec<&[f64]> = numbers.iter().map(Vec::as_slice).collect();
             let codes: Vec<&[u32]> = codes.iter().map(Vec::as_slice).collect();
+            let mut rows_of_words = Vec::new();
+            for bytes in read(&mut ends_file, if self.words > 0 { m } else { 0 })? {
+                let end = u32::from_le_bytes(bytes) as usize;
+                let words = read(&mut words_file, end - std::mem::replace(&mut n_words, end))?;
+                rows_of_words.push(words.into_iter().map(u32::from_le_bytes).collect::<Vec<_>>());
+            }
+            let ones = vec![1.0; rows_of_words.iter().map(Vec::len).max().unwrap_or(0)];
             let start = Instant::now();
             table.push(m, &numbers, &codes);
+            rows_of_words.iter().for_each(|words| table.push_sparse(words, &ones[..words.len()]));
             seconds += start.elapsed().as_secs_f64();
         }
         let start = Instant::now();
@@ -414,8 +436,11 @@ fn measure_table(
 ) -> Result<Measured> {
     let (folder, rows) = (tempfile::tempdir()?, spec.rows.min(max_rows));
     println!("making a table of {rows} rows: {}", spec.title);
-    spec.make(rows).write(folder.path())?;
-    let job = |solver: &str, precision: &str, threads| spec.job(folder.path(), rows, solver, precision, threads);
+    let table = spec.make(rows);
+    table.write(folder.path())?;
+    let size = [rows, table.words.len()];
+    drop(table);
+    let job = |solver: &str, precision: &str, threads| spec.job(folder.path(), size, solver, precision, threads);
     let mut evaluator = Evaluator::new(&job("lbfgs", "float64", threads.last().copied().unwrap_or(1)))?;
     let mut competitors = Vec::new();
     let precisions = ["float32", "float64"];
@@ -425,8 +450,12 @@ fn measure_table(
         }
     }
     if with_peers {
-        let dense = spec.levels.is_empty().then_some("newton-cholesky");
-        for solver in ["lbfgs", "newton-cg"].into_iter().chain(dense) {
+        let third = match (spec.levels, spec.words) {
+            ([], 0) => Some("newton-cholesky"),
+            (_, 0) => None,
+            _ => Some("liblinear"),
+        };
+        for solver in ["lbfgs", "newton-cg"].into_iter().chain(third) {
             for precision in precisions {
                 match Competitor::start(job(solver, precision, 1), true) {
                     Ok(competitor) => competitors.push(competitor),
@@ -581,11 +610,13 @@ mod tests {
     fn the_objective_of_packed_rows_is_that_of_plain_loops() {
         for spec in &TABLES {
             let (folder, n) = (tempfile::tempdir().expect("a temporary folder"), 1500);
-            let (table, job) = (spec.make(n), spec.job(folder.path(), n, "lbfgs", "float64", 1));
+            let table = spec.make(n);
+            let job = spec.job(folder.path(), [n, table.words.len()], "lbfgs", "float64", 1);
             table.write(folder.path()).expect("it can be written");
             let mut evaluator = Evaluator::new(&job).expect("the minimum is found");
             let (d, k, categories) = (spec.numbers, spec.columns(), spec.levels.len());
-            let n_features = d + spec.levels.iter().sum::<usize>();
+            let first_word = d + spec.levels.iter().sum::<usize>();
+            let n_features = first_word + spec.words;
             let parameters: Vec<f64> = (0..(n_features + 1) * k).map(|i| ((i * 37 % 19) as f64 - 9.0) / 30.0).collect();
             let weight = |feature: usize, class: usize| parameters[feature * k + class];
             let mut loss = 0.0;
@@ -598,6 +629,8 @@ mod tests {
                         *z += weight(first + table.codes[row * categories + j] as usize, class);
                         first += levels;
                     }
+                    *z +=
+                        table.words_of(row).iter().map(|&word| weight(first_word + word as usize, class)).sum::<f64>();
                 }
                 let label = table.labels[row] as usize;
                 // Logistic regression is softmax regression with a logit of 0 for class 0.

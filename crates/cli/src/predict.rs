@@ -47,7 +47,7 @@ pub(crate) fn about_files() -> String {
         .iter()
         .map(|reader| {
             let extensions: Vec<String> = reader.extensions().iter().map(|ending| format!(".{ending}")).collect();
-            format!("  {:<5} {:<16} {}\n", reader.name(), extensions.join(", "), reader.about())
+            format!("  {:<8} {:<24} {}\n", reader.name(), extensions.join(", "), reader.about())
         })
         .collect();
     format!(

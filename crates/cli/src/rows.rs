@@ -5,7 +5,8 @@ use std::path::Path;
 use anyhow::Result;
 use chainrule::machine::{Machine, Prepared};
 use chainrule_core::{
-    DataKind, FinalMetrics, Generator, LinkKind, Parameters, Preprocessing, Schema, Solver, TrainConfig, shortest,
+    DataKind, FinalMetrics, Generator, LinkKind, Parameters, Preprocessing, Recipe, Schema, Solver, TrainConfig,
+    shortest,
 };
 use chainrule_data::{DataError, Dataset, HeldOut, Provenance, Rows};
 use chainrule_kernels::Isa;
@@ -64,6 +65,7 @@ impl SelectedRows {
         let statistics = TrainingStatistics::of(config, &rows[0], &schema)?;
         let [train, validation] = rows.each_ref().map(Rows::len);
         let Schema { kind, image_size, features, recipe, classes } = schema;
+        let features = if recipe.as_ref().is_some_and(Recipe::is_sparse) { Vec::new() } else { features };
         let (unused, sha256, source) = (source.unused.clone(), source.sha256(), source.name.clone());
         let [train_labels, validation_labels] = rows.each_ref().map(Rows::labels);
         let weights = statistics.class_weights.as_deref();

@@ -34,10 +34,11 @@ impl Features<'_> {
 /// The code of a category that has no level in a row.
 pub const NO_LEVEL: u32 = u32::MAX;
 
-/// Which features of a table's row are numbers, and which are the levels of a category.
+/// Which features of a table's row are numbers, which are the levels of a category, and which are
+/// sparse.
 ///
-/// A category has one level in each row, or none. So a row is stored as its numbers and one code
-/// for each category, whatever the number of features.
+/// A category has one level in each row, or none. So a row is stored as its numbers, one code for
+/// each category, and its sparse features that are not 0, whatever the number of features.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FeatureLayout {
     /// The number of features, d.
@@ -46,11 +47,13 @@ pub struct FeatureLayout {
     pub numbers: Vec<usize>,
     /// The feature of each level, for each category.
     pub categories: Vec<Vec<usize>>,
+    /// The features that a row lists only where they are not 0.
+    pub sparse: Vec<usize>,
 }
 
 impl FeatureLayout {
     /// Returns the layout of rows of d numbers.
     pub fn of_numbers(d: usize) -> Self {
-        Self { n_features: d, numbers: (0..d).collect(), categories: Vec::new() }
+        Self { n_features: d, numbers: (0..d).collect(), ..Self::default() }
     }
 }

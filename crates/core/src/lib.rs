@@ -41,6 +41,7 @@ mod preprocessing;
 mod ranges;
 mod recipe;
 mod schema;
+mod sparse_indices;
 mod text;
 mod text_options;
 mod train_config;
@@ -69,10 +70,11 @@ pub use parameters::Parameters;
 pub use preprocessing::{MAX_ABS_VALUE, Preprocessing, Standardization};
 pub use ranges::{IMAGE_SIZE_KEY, IMAGE_SIZE_MESSAGE, INTEGER_RANGES, range_message, range_of};
 pub use recipe::{
-    ABSENT, Categorical, ColumnKind, ColumnRecipe, Encoding, LeftOut, Numeric, RareLevels, Recipe, WhyLeftOut, mixed,
-    mixed_dates,
+    ABSENT, Categorical, ColumnKind, ColumnRecipe, Encoding, LeftOut, Numeric, RareLevels, Recipe, Sparse, WhyLeftOut,
+    mixed, mixed_dates,
 };
 pub use schema::{DataKind, MAX_CLASSES, Schema};
+pub use sparse_indices::{MAX_SPARSE_FEATURES, SparseIndices};
 pub use text::{
     align_left, align_right, display_width, edit_distance_within, escape_controls, is_control_like, listed, listed_by,
     max_typos, nearest, normalise_name, one_line, pluralize, quoted, shortest, similar_names,

@@ -3,6 +3,7 @@ use std::fmt::{self, Display, Formatter};
 
 use serde::{Deserialize, Serialize};
 
+use crate::SparseIndices;
 use crate::text::{escape_controls, pluralize};
 
 /// The recipe that turns the columns of a table into features. It is learnt from the training rows
@@ -42,6 +43,9 @@ pub enum ColumnKind {
     Date,
     /// Texts: one feature per level, 1 for the row's level and 0 for all others.
     Category,
+    /// Lists of `INDEX:VALUE`: one feature per index. Only a file declares such a column.
+    #[serde(skip)]
+    Sparse,
 }
 
 /// How a value of a column becomes features.
@@ -54,6 +58,15 @@ pub enum Encoding {
     Date(Numeric),
     /// One feature per level.
     Category(Categorical),
+    /// One feature per index. An index that a row does not list is 0.
+    Sparse(Sparse),
+}
+
+/// The encoding of a sparse column. It is the only column of its recipe.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sparse {
+    /// The indices that a training row lists with another value than 0.
+    pub indices: SparseIndices,
 }
 
 /// The encoding of a number that may be missing.
@@ -280,7 +293,7 @@ impl Recipe {
     }
 
     /// Returns a different name for each feature: the column's name, `column=level`,
-    /// `column=(other)` or `column=(missing)`.
+    /// `column=(other)` or `column=(missing)`; the index for a sparse feature.
     pub fn feature_names(&self) -> Vec<String> {
         let mut names = Vec::with_capacity(self.n_features());
         for ColumnRecipe { name, encoding, .. } in &self.columns {
@@ -294,6 +307,7 @@ impl Recipe {
                     names.extend(other.then(|| format!("{name}=(other)")));
                     names.extend(missing.then(|| format!("{name}=(missing)")));
                 }
+                Encoding::Sparse(Sparse { indices }) => names.extend(indices.iter().map(|index| index.to_string())),
             }
         }
         // A level may be called "(missing)", and a column "a=b".
@@ -311,19 +325,29 @@ impl Recipe {
         names
     }
 
+    /// Returns whether the features are sparse.
+    pub fn is_sparse(&self) -> bool {
+        self.columns.iter().any(|column| column.encoding.kind() == ColumnKind::Sparse)
+    }
+
     /// Returns for each feature whether it is 0 or 1 by its nature. Such features are not
     /// standardised.
     pub fn are_indicators(&self) -> Vec<bool> {
         let mut are_indicators = Vec::with_capacity(self.n_features());
         for ColumnRecipe { encoding, .. } in &self.columns {
             let of_category = matches!(encoding, Encoding::Category(_));
-            are_indicators.extend((0..encoding.n_features()).map(|feature| of_category || feature > 0));
+            let is_sparse = matches!(encoding, Encoding::Sparse(_));
+            let is_indicator = |feature| !is_sparse && (of_category || feature > 0);
+            are_indicators.extend((0..encoding.n_features()).map(is_indicator));
         }
         are_indicators
     }
 
     /// Returns why a recipe that was read from a file cannot be used.
     pub fn problem(&self) -> Option<String> {
+        if self.is_sparse() && self.columns.len() > 1 {
+            return Some("its recipe has a sparse column beside others".to_owned());
+        }
         let mut names = HashSet::new();
         for ColumnRecipe { name, encoding, .. } in &self.columns {
             if !names.insert(name) {
@@ -341,6 +365,7 @@ impl Recipe {
                         return Some(format!("its recipe has the level {twice:?} of the column {name:?} twice"));
                     }
                 }
+                Encoding::Sparse(_) => {}
             }
         }
         None
@@ -355,6 +380,7 @@ impl Encoding {
             Self::Category(Categorical { levels, other, missing, .. }) => {
                 levels.len() + usize::from(*other) + usize::from(*missing)
             }
+            Self::Sparse(Sparse { indices }) => indices.len(),
         }
     }
 
@@ -366,7 +392,7 @@ impl Encoding {
     }
 
     /// Writes the features of a value to `features`, `[n_features]`, which must be 0. See
-    /// [`Recipe::expand`].
+    /// [`Recipe::expand`]. Sparse features stay 0: a code says nothing about them.
     ///
     /// # Panics
     /// Panics if `features` is too short.
@@ -380,6 +406,7 @@ impl Encoding {
                 }
             }
             Self::Category(_) if code == ABSENT => {}
+            Self::Sparse(_) => {}
             Self::Category(_) => features[code as usize] = 1.0,
         }
     }
@@ -390,6 +417,7 @@ impl Encoding {
             Self::Number(_) => ColumnKind::Number,
             Self::Date(_) => ColumnKind::Date,
             Self::Category(_) => ColumnKind::Category,
+            Self::Sparse(_) => ColumnKind::Sparse,
         }
     }
 }
@@ -421,6 +449,7 @@ impl Display for Encoding {
                 }
                 Ok(())
             }
+            Self::Sparse(Sparse { indices }) => write!(f, "{indices}"),
         }
     }
 }

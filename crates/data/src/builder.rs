@@ -12,6 +12,7 @@ use crate::header::{is_missing, name};
 use crate::readers::{Batch, Field, Fields, RecordBlock, Row};
 use crate::row_lines::RowLines;
 use crate::same_number::number_or_text;
+use crate::sparse::SparsePart;
 use crate::table::Columns;
 
 /// The indices of the selected columns in a row.
@@ -19,6 +20,8 @@ pub(crate) struct ColumnIndices {
     features: Vec<usize>,
     /// Whether all fields of a feature column are texts.
     are_texts: Vec<bool>,
+    /// The sparse column, if the file has one. It is the only feature column then.
+    sparse: Option<usize>,
     label: Option<usize>,
     group: Option<usize>,
     /// Texts that mark a missing group, besides the usual ones.
@@ -27,7 +30,7 @@ pub(crate) struct ColumnIndices {
 
 impl ColumnIndices {
     pub(crate) fn new(header: &[String], columns: Columns, kinds: &[(String, ColumnKind)]) -> Result<Self, String> {
-        let Columns { features, ignored, label, group, texts, missing, .. } = columns;
+        let Columns { features, ignored, label, group, texts, missing, required, .. } = columns;
         let places: BTreeMap<&str, usize> = header.iter().enumerate().map(|(i, name)| (name.as_str(), i)).collect();
         let place = |name: &str, what: &str| {
             places
@@ -38,9 +41,20 @@ impl ColumnIndices {
         let label = label.map(|label| place(label, " for the label")).transpose()?;
         let group = group.map(|group| place(group, ", by which data.group groups the rows")).transpose()?;
         ignored.iter().try_for_each(|name| place(name, ", which data.ignore names").map(drop))?;
+        let is_sparse = |(_, kind): &&(String, ColumnKind)| *kind == ColumnKind::Sparse;
+        let sparse = kinds.iter().find(is_sparse).and_then(|(name, _)| places.get(name.as_str()).copied());
+        if let Some(name) = sparse.filter(|column| [label, group].contains(&Some(*column))).map(|i| &header[i]) {
+            return Err(format!(
+                "column {name:?} has the sparse features of the rows; its columns are {}",
+                listed(header)
+            ));
+        }
         let features: Vec<usize> = match features {
             None => {
-                let is_feature = |i: &usize| Some(*i) != label && Some(*i) != group && !ignored.contains(&header[*i]);
+                let is_feature = |i: &usize| {
+                    let is_used = Some(*i) == label || Some(*i) == group || ignored.contains(&header[*i]);
+                    !is_used && (sparse.is_none() || sparse == Some(*i))
+                };
                 (0..header.len()).filter(is_feature).collect()
             }
             Some(features) => {
@@ -56,9 +70,22 @@ impl ColumnIndices {
         if features.is_empty() {
             return Err(format!("no feature column is left; its columns are {}", listed(header)));
         }
+        let sparse = sparse.filter(|column| features.contains(column));
+        let needed = required.iter().find(is_sparse).map(|(name, _)| name);
+        if let Some(name) = needed.filter(|name| sparse.is_none_or(|column| header[column] != **name)) {
+            return Err(format!(
+                "column {name:?} has one value in each row, but INDEX:VALUE entries are needed, as in an svmlight file"
+            ));
+        }
+        if let Some(name) = sparse.map(|column| &header[column])
+            && (features.len() > 1 || needed.is_none() && required.iter().any(|(column, _)| column == name))
+        {
+            return Err(format!("column {name:?} has INDEX:VALUE entries, but one value in each row is needed"));
+        }
+        let features = if sparse.is_some() { Vec::new() } else { features };
         let is_category = |name: &String| kinds.iter().any(|(own, kind)| own == name && *kind == ColumnKind::Category);
         let are_texts = features.iter().map(|&i| texts.contains(&header[i]) || is_category(&header[i])).collect();
-        Ok(Self { features, are_texts, label, group, missing: missing.to_vec() })
+        Ok(Self { features, are_texts, sparse, label, group, missing: missing.to_vec() })
     }
 
     /// Returns all selected columns: the features, the label and the group.
@@ -104,6 +131,7 @@ impl Positions {
 /// The parsed records of a block, or the rows of a batch.
 pub(crate) struct TablePart {
     columns: Vec<ColumnPart>,
+    sparse: SparsePart,
     labels: Positions,
     groups: Positions,
     lines: RowLines,
@@ -117,8 +145,13 @@ impl TablePart {
     pub(crate) fn parse(block: &RecordBlock, header: &[String], chosen: &ColumnIndices) -> Result<Self, String> {
         let n = block.max_records(header.len());
         let columns = chosen.features.iter().map(|_| ColumnPart::with_capacity(n)).collect();
-        let mut part =
-            Self { columns, labels: Positions::default(), groups: Positions::default(), lines: RowLines::default() };
+        let mut part = Self {
+            columns,
+            sparse: SparsePart::default(),
+            labels: Positions::default(),
+            groups: Positions::default(),
+            lines: RowLines::default(),
+        };
         block.each(|row| part.add(&row, header, chosen).map_err(|problem| format!("line {}{problem}", row.line)))?;
         Ok(part)
     }
@@ -163,13 +196,18 @@ impl TablePart {
         }
         let mut lines = RowLines::default();
         (batch.first_row..=last).for_each(|row| lines.push(row as u32));
-        Ok(Self { columns, labels, groups, lines })
+        Ok(Self { columns, sparse: SparsePart::default(), labels, groups, lines })
     }
 
     fn add(&mut self, row: &Row, header: &[String], chosen: &ColumnIndices) -> Result<(), String> {
         let at = |column: usize, problem: &str| format!(", column {:?}: {problem}", header[column]);
         for ((&column, &is_text), cells) in chosen.features.iter().zip(&chosen.are_texts).zip(&mut self.columns) {
             push_field(row, column, is_text, cells).map_err(|problem| at(column, problem))?;
+        }
+        if let Some(column) = chosen.sparse {
+            let pushed = self.sparse.push(row.field(column));
+            pushed
+                .map_err(|problem| at(column, &format!("{problem}; data.bad_rows = \"skip\" leaves such rows out")))?;
         }
         if let Some(column) = chosen.label {
             let pushed = self.labels.push_label(row.field(column), row.has_quotes);
@@ -240,10 +278,11 @@ pub(crate) struct TableBuilder {
 
 impl TableBuilder {
     pub(crate) fn new(header: &[String], chosen: &ColumnIndices) -> Self {
-        let names = chosen.features.iter().map(|&column| header[column].clone()).collect();
+        let names = chosen.features.iter().chain(&chosen.sparse).map(|&column| header[column].clone()).collect();
         let columns = chosen.features.iter().map(|_| Column::default()).collect();
+        let sparse = chosen.sparse.map(|_| Box::default());
         Self {
-            cells: Cells { names, columns, ..Cells::default() },
+            cells: Cells { names, columns, sparse, ..Cells::default() },
             labels: Vec::new(),
             classes: Texts::default(),
             groups: Vec::new(),
@@ -257,8 +296,9 @@ impl TableBuilder {
     /// # Errors
     /// Fails if there are too many classes, or if the rows take more than `max_bytes`.
     pub(crate) fn append(&mut self, part: TablePart, max_bytes: u64) -> Result<(), String> {
-        let TablePart { columns, labels, groups, lines } = part;
+        let TablePart { columns, sparse, labels, groups, lines } = part;
         self.cells.columns.iter_mut().zip(columns).for_each(|(column, part)| column.append(part));
+        self.cells.sparse.iter_mut().zip([sparse]).for_each(|(column, part)| column.append(part));
         let mut positions = Vec::with_capacity(labels.texts.len());
         for (own, label) in (0..).zip(labels.texts.iter()) {
             if self.classes.len() == MAX_CLASSES && !self.classes.has(label) {
@@ -292,6 +332,7 @@ impl TableBuilder {
     /// Returns the memory that the fields take, in bytes.
     fn bytes(&self) -> u64 {
         let columns = self.cells.columns.iter().map(Column::bytes).sum::<u64>();
-        columns + self.classes.bytes() + self.of_group.bytes()
+        let sparse = self.cells.sparse.as_ref().map_or(0, |column| column.bytes());
+        columns + sparse + self.classes.bytes() + self.of_group.bytes()
     }
 }

@@ -10,6 +10,7 @@ use chainrule_core::{ABSENT, MAX_ABS_VALUE};
 use crate::column::Column;
 use crate::row_lines::RowLines;
 use crate::same_number::same_number;
+use crate::sparse::SparseColumn;
 
 /// A field.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -113,6 +114,8 @@ pub(crate) struct Cells {
     /// The names of the columns. Rows from memory have none.
     pub(crate) names: Vec<String>,
     pub(crate) columns: Vec<Column>,
+    /// The sparse column, if the table has one. It is then the only one with a name here.
+    pub(crate) sparse: Option<Box<SparseColumn>>,
     /// The line of each row in its file, from 2, or its number, from 1. Rows from memory have none.
     pub(crate) lines: RowLines,
     /// The files of the rows, in their order. Rows from memory have none.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use chainrule_core::{ABSENT, Categorical, Encoding, Numeric, Recipe, pluralize};
+use chainrule_core::{ABSENT, Categorical, Encoding, Numeric, Recipe, Sparse, SparseIndices, pluralize};
 
 use crate::cells::{Cell, Cells, are_missing, bits_of, missing_numbers};
 use crate::days::days;
@@ -66,6 +66,8 @@ pub struct Unseen {
     pub example: String,
     /// Whether these levels count as `(other)`. Otherwise they contribute nothing.
     pub is_other: bool,
+    /// Whether these levels are indices of a sparse column.
+    pub is_sparse: bool,
     /// The rows without a value, if every training row has one.
     pub missing: usize,
     /// Whether a missing value is replaced by the mean.
@@ -75,13 +77,16 @@ pub struct Unseen {
 impl Unseen {
     /// Describes the values for people. Returns `None` if there are none.
     pub fn message(&self) -> Option<String> {
-        let Self { column, rows, example, is_other, missing, is_filled } = self;
+        let Self { column, rows, example, is_other, is_sparse, missing, is_filled } = self;
         let has = |rows: usize| format!("{} {}", pluralize(rows, "row"), if rows == 1 { "has" } else { "have" });
         let mut parts = Vec::new();
         if *rows > 0 {
             let has = has(*rows);
             let outcome = if *is_other { "counts as (other)" } else { "contributes nothing" };
-            parts.push(format!("{has} a level that no training row has, such as {example:?}; it {outcome}"));
+            parts.push(match is_sparse {
+                true => format!("{has} indices that no training row has, such as {example}; they contribute nothing"),
+                false => format!("{has} a level that no training row has, such as {example:?}; it {outcome}"),
+            });
         }
         if *missing > 0 {
             let outcome = match (*is_filled, *missing) {
@@ -102,6 +107,12 @@ impl Encoder {
     /// # Errors
     /// Returns the recipe's columns that the table lacks.
     pub(crate) fn new(cells: &Cells, recipe: &Recipe) -> Result<Self, Vec<String>> {
+        let names = recipe.column_names();
+        if recipe.is_sparse() || cells.sparse.is_some() {
+            let is_same_column = recipe.is_sparse() && cells.sparse.is_some() && names == cells.names;
+            let encoder = Self { columns: Vec::new(), recipe: recipe.clone() };
+            return if is_same_column { Ok(encoder) } else { Err(names) };
+        }
         let positions: HashMap<&str, usize> = cells.names.iter().map(String::as_str).zip(0..).collect();
         let missing = recipe.columns.iter().filter(|column| !positions.contains_key(column.name.as_str()));
         let missing: Vec<String> = missing.map(|column| column.name.clone()).collect();
@@ -120,10 +131,26 @@ impl Encoder {
         &self.recipe
     }
 
+    /// Returns the indices of the sparse features, if the features are sparse.
+    pub(crate) fn sparse(&self) -> Option<&SparseIndices> {
+        self.recipe.columns.iter().find_map(|column| match &column.encoding {
+            Encoding::Sparse(Sparse { indices }) => Some(indices),
+            _ => None,
+        })
+    }
+
     /// Appends the features of these rows to `features`, one row after the other.
     pub(crate) fn append(&self, cells: &Cells, rows: &[usize], features: &mut Vec<f64>) {
         let (d, start) = (self.recipe.n_features(), features.len());
         features.resize(start + rows.len() * d, 0.0);
+        if let (Some(indices), Some(sparse)) = (self.sparse(), &cells.sparse) {
+            for (&row, features) in rows.iter().zip(features[start..].chunks_exact_mut(d)) {
+                for (index, value) in sparse.row(row) {
+                    indices.position(index).into_iter().for_each(|feature| features[feature] = value);
+                }
+            }
+            return;
+        }
         let mut first = start;
         for (column, of) in self.columns.iter().zip(&self.recipe.columns) {
             let (stored, width) = (&cells.columns[column.position], of.encoding.n_features());
@@ -165,6 +192,19 @@ impl Encoder {
             ..Unseen::default()
         });
         let mut unseen: Vec<Unseen> = unseen.collect();
+        if let (Some(indices), Some(sparse), [unseen]) = (self.sparse(), &cells.sparse, &mut unseen[..]) {
+            unseen.is_sparse = true;
+            for row in rows {
+                let new = sparse.row(row).map(|(index, _)| index).find(|&index| indices.position(index).is_none());
+                if let Some(index) = new {
+                    if unseen.rows == 0 {
+                        unseen.example = index.to_string();
+                    }
+                    unseen.rows += 1;
+                }
+            }
+            return Ok(if unseen.rows > 0 { vec![std::mem::take(unseen)] } else { Vec::new() });
+        }
         for row in rows {
             for ((column, of), unseen) in self.columns.iter().zip(&self.recipe.columns).zip(&mut unseen) {
                 let stored = cells.columns[column.position].get(row);
@@ -271,6 +311,7 @@ impl ColumnEncoder {
                 let of_number = codes.iter().flat_map(numbers).collect();
                 Self { position, of_text, of_number, is_rounded, missing_numbers, missing, unknown }
             }
+            Encoding::Sparse(_) => unreachable!("a sparse column has no cells"),
         }
     }
 
@@ -280,7 +321,7 @@ impl ColumnEncoder {
             (Cell::Text(text), _) => self.of_text[text as usize],
             (Cell::Number(number), _) if self.missing_numbers.contains(&bits_of(number)) => self.missing,
             (Cell::Number(number), Encoding::Number(_)) => Code::Known(number),
-            (Cell::Number(_), Encoding::Date(_)) => Code::Invalid,
+            (Cell::Number(_), Encoding::Date(_) | Encoding::Sparse(_)) => Code::Invalid,
             (Cell::Number(number), Encoding::Category(_)) => {
                 let of = |number: f64| self.of_number.get(&bits_of(number));
                 let code = of(number).or_else(|| of(f64::from(number as f32)).filter(|_| self.is_rounded));

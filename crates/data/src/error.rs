@@ -104,6 +104,17 @@ pub enum DataError {
         /// The allowed bytes in memory.
         resident_bytes: u64,
     },
+    /// Sparse rows do not fit in memory with all features that are 0.
+    #[error(
+        "{n} sparse rows with all {d} features would take {:.1} GB, though most are 0; train by the fused kernels, which read only the others (descent.gradient = \"fused\"), or use smaller batches",
+        8e-9 * *.n as f64 * *.d as f64
+    )]
+    TooSparse {
+        /// The number of rows.
+        n: usize,
+        /// The number of features.
+        d: usize,
+    },
     /// A folder lacks one of the four IDX files.
     #[error(
         "{}: no {name} here, plain or {}; expected the four IDX files of MNIST with their usual names, {}, or one folder of pictures per class ({}){}{}{}",

@@ -2,11 +2,12 @@
 
 use std::ops::Range;
 
-use chainrule_core::{Encoding, FeatureLayout, NO_LEVEL};
+use chainrule_core::{Encoding, FeatureLayout, NO_LEVEL, SparseIndices};
 
 use crate::Rows;
 use crate::cells::Cells;
 use crate::encode::Encoder;
+use crate::sparse::SparseColumn;
 
 /// Reads the rows of a table: its numbers, and one code for each category, however many levels it
 /// has. [`Rows::chunk`] returns the same features, with a number for each level.
@@ -17,6 +18,7 @@ pub struct FeatureReader<'a> {
     layout: FeatureLayout,
     numbers: Vec<NumberColumn<'a>>,
     categories: Vec<CategoryColumn<'a>>,
+    sparse: Option<SparseFeatures<'a>>,
 }
 
 /// Where a number of a row comes from.
@@ -36,6 +38,40 @@ struct CategoryColumn<'a> {
     codes: Vec<u32>,
 }
 
+/// The sparse column, and the positions in a row of each feature that is selected: several, if it is
+/// selected several times.
+#[derive(Debug)]
+struct SparseFeatures<'a> {
+    column: &'a SparseColumn,
+    indices: &'a SparseIndices,
+    /// `None` if all features are selected in their order.
+    positions: Option<Vec<Vec<u32>>>,
+}
+
+/// The sparse features of rows.
+#[derive(Clone, Debug, Default)]
+pub struct SparseEntries {
+    /// The number of entries up to each row, and with it.
+    ends: Vec<usize>,
+    positions: Vec<u32>,
+    values: Vec<f64>,
+}
+
+impl SparseEntries {
+    /// Returns for each row the positions among the layout's sparse features of those that are not
+    /// 0, and their values.
+    pub fn rows(&self) -> impl Iterator<Item = (&[u32], &[f64])> {
+        let first = std::iter::once(0).chain(self.ends.iter().copied());
+        first.zip(&self.ends).map(|(first, &end)| (&self.positions[first..end], &self.values[first..end]))
+    }
+
+    fn clear(&mut self) {
+        self.ends.clear();
+        self.positions.clear();
+        self.values.clear();
+    }
+}
+
 /// Rows of a table, column by column.
 #[derive(Clone, Debug, Default)]
 pub struct FeatureColumns {
@@ -43,6 +79,8 @@ pub struct FeatureColumns {
     pub numbers: Vec<Vec<f64>>,
     /// For each category of the layout, the index of its level in each row, or [`NO_LEVEL`].
     pub codes: Vec<Vec<u32>>,
+    /// The sparse features of each row, if the layout has some.
+    pub sparse: SparseEntries,
     /// The stored rows.
     indices: Vec<usize>,
 }
@@ -56,7 +94,17 @@ impl<'a> FeatureReader<'a> {
     ) -> Self {
         let n_features = rows.n_features();
         let layout = FeatureLayout { n_features, ..FeatureLayout::default() };
-        let mut reader = Self { rows, cells, layout, numbers: Vec::new(), categories: Vec::new() };
+        let mut reader = Self { rows, cells, layout, numbers: Vec::new(), categories: Vec::new(), sparse: None };
+        if let (Some(indices), Some(column)) = (encoder.and_then(Encoder::sparse), &cells.sparse) {
+            let positions = selected.map(|selected| {
+                let mut positions = vec![Vec::new(); indices.len()];
+                (0..).zip(selected).for_each(|(position, &feature)| positions[feature].push(position));
+                positions
+            });
+            reader.layout.sparse = (0..n_features).collect();
+            reader.sparse = Some(SparseFeatures { column, indices, positions });
+            return reader;
+        }
         // The recipe's column and the position in it of each feature.
         let places: Vec<(usize, usize)> = encoder.map_or_else(Vec::new, |encoder| {
             let columns = encoder.recipe().columns.iter().enumerate();
@@ -96,7 +144,7 @@ impl<'a> FeatureReader<'a> {
         features.push(feature);
     }
 
-    /// Returns which features are numbers, and which are levels.
+    /// Returns which features are numbers, which are levels, and which are sparse.
     pub fn layout(&self) -> &FeatureLayout {
         &self.layout
     }
@@ -106,7 +154,7 @@ impl<'a> FeatureReader<'a> {
     /// # Panics
     /// Panics if a row is past the end.
     pub fn read(&self, rows: Range<usize>, columns: &mut FeatureColumns) {
-        let FeatureColumns { numbers, codes, indices } = columns;
+        let FeatureColumns { numbers, codes, sparse, indices } = columns;
         indices.clear();
         indices.extend(rows.map(|row| self.rows.stored_index(row)));
         let are_consecutive = indices.windows(2).all(|pair| pair[1] == pair[0] + 1);
@@ -131,5 +179,23 @@ impl<'a> FeatureReader<'a> {
             let level = |row| encoder.level(self.cells, *column, row);
             codes.extend(indices.iter().map(|&row| level(row).map_or(NO_LEVEL, |level| of_level[level])));
         }
+        sparse.clear();
+        if let Some(features) = &self.sparse {
+            indices.iter().for_each(|&row| features.read(row, sparse));
+        }
+    }
+}
+
+impl SparseFeatures<'_> {
+    /// Appends the entries of a stored row.
+    fn read(&self, row: usize, to: &mut SparseEntries) {
+        for (index, value) in self.column.row(row) {
+            let Some(feature) = self.indices.position(index) else { continue };
+            let own = [feature as u32];
+            let positions = self.positions.as_ref().map_or(&own[..], |positions| &positions[feature]);
+            to.positions.extend_from_slice(positions);
+            to.values.extend(positions.iter().map(|_| value));
+        }
+        to.ends.push(to.positions.len());
     }
 }

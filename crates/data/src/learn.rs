@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use chainrule_core::{
-    Categorical, ColumnKind, ColumnRecipe, DataConfig, Encoding, LeftOut, Numeric, RareLevels, Recipe, WhyLeftOut,
-    listed_by, mixed, mixed_dates, pluralize,
+    Categorical, ColumnKind, ColumnRecipe, DataConfig, Encoding, LeftOut, Numeric, RareLevels, Recipe, Sparse,
+    WhyLeftOut, listed_by, mixed, mixed_dates, pluralize,
 };
 
 use crate::cells::{Cell, Cells, are_missing, bits_of, missing_numbers};
@@ -111,6 +111,14 @@ pub(crate) fn learn(table: &Cells, rows: &[u32], options: &RecipeOptions) -> Res
                 recipe.columns.push(ColumnRecipe { name: name.clone(), encoding, note });
             }
         }
+    }
+    if let Some(sparse) = &table.sparse {
+        let name = table.names[0].clone();
+        if options.kinds.get(&name).is_some_and(|kind| *kind != ColumnKind::Sparse) {
+            return Err(format!("column {name:?} has INDEX:VALUE entries; data.columns cannot give it another kind"));
+        }
+        let indices = sparse.indices_of(rows.iter().map(|&row| row as usize))?;
+        recipe.columns.push(ColumnRecipe { name, encoding: Encoding::Sparse(Sparse { indices }), note: None });
     }
     if recipe.columns.is_empty() {
         let why: Vec<String> =
@@ -459,6 +467,8 @@ impl Column<'_> {
                 let fill = if texts > 0 { sum.value() / texts as f64 } else { 0.0 };
                 Ok((Encoding::Date(Numeric { fill: Some(fill), missing_feature: missing }), None))
             }
+            // A file declares it, and then the column is no such column.
+            ColumnKind::Sparse => Err(format!("column {:?} has no INDEX:VALUE entries", self.table.names[self.j])),
             ColumnKind::Category => {
                 let mut levels: Vec<(String, usize)> = self.levels().into_iter().collect();
                 let all = levels.len();

@@ -56,6 +56,7 @@ mod row_lines;
 mod rows;
 mod same_number;
 mod source;
+mod sparse;
 mod spread;
 pub mod table;
 mod table_files;
@@ -71,7 +72,7 @@ pub use dataset::{
 };
 pub use encode::Unseen;
 pub use error::DataError;
-pub use feature_reader::{FeatureColumns, FeatureReader};
+pub use feature_reader::{FeatureColumns, FeatureReader, SparseEntries};
 pub use holdout::Holdout;
 pub use images::Images;
 pub use learn::RecipeOptions;

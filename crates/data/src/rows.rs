@@ -9,7 +9,7 @@ use crate::cells::Cells;
 use crate::checksum::Checksum;
 use crate::column::{BLOCK, Column, Numbers};
 use crate::encode::{Encoder, Unseen};
-use crate::feature_reader::FeatureReader;
+use crate::feature_reader::{FeatureColumns, FeatureReader};
 use crate::idx::IdxImages;
 use crate::learn::{RecipeOptions, learn};
 use crate::spread::{MIN_SCALE, Spread};
@@ -65,6 +65,11 @@ pub struct RowBuffer {
 
 /// The squares of smaller deviations lose digits, because they come near the smallest f64.
 const MIN_PRECISE_VARIANCE: f64 = 1e-280;
+
+/// The largest number of features of a chunk of sparse rows, of which most are 0: 1 GiB.
+const MAX_CHUNK: usize = 1 << 27;
+/// The largest number of features that tensors hold of sparse rows, of which most are 0: 4 GiB.
+const MAX_EXPANDED: usize = 1 << 29;
 
 /// The number of rows converted to features at a time.
 const ROWS_AT_ONCE: usize = 64;
@@ -281,6 +286,7 @@ impl Rows {
         match &self.store {
             Store::Table(cells, encoder) => {
                 buffer.numbers.clear();
+                self.check_expanded(rows.len(), self.stored_columns(), MAX_CHUNK)?;
                 self.append(cells, encoder.as_deref(), rows, buffer);
                 Ok(Features::Numbers(&buffer.numbers))
             }
@@ -343,6 +349,30 @@ impl Rows {
                 let rows = all.chunks_exact(encoder.recipe().n_features());
                 numbers.extend(rows.flat_map(|row| chosen.iter().map(|&place| row[place])));
             }
+        }
+    }
+
+    /// Returns the largest absolute value of each feature, `[d]`, if the features are sparse.
+    pub fn max_abs_of_sparse(&self) -> Option<Vec<f64>> {
+        let reader = self.feature_reader().filter(|reader| !reader.layout().sparse.is_empty())?;
+        let (mut largest, mut columns) = (vec![0.0; self.n_features()], FeatureColumns::default());
+        for row in 0..self.len() {
+            reader.read(row..row + 1, &mut columns);
+            for (position, value) in columns.sparse.rows().flat_map(|(positions, values)| positions.iter().zip(values))
+            {
+                let largest: &mut f64 = &mut largest[*position as usize];
+                *largest = largest.max(value.abs());
+            }
+        }
+        Some(largest)
+    }
+
+    /// Returns an error if sparse rows would take too much memory with the features that are 0.
+    fn check_expanded(&self, n: usize, d: usize, most: usize) -> Result<(), DataError> {
+        let is_sparse = matches!(&self.store, Store::Table(cells, _) if cells.sparse.is_some());
+        match n.checked_mul(d) {
+            Some(count) if count <= most || !is_sparse => Ok(()),
+            _ => Err(DataError::TooSparse { n, d }),
         }
     }
 
@@ -458,6 +488,9 @@ impl Rows {
     /// # Errors
     /// See [`chunk`](Self::chunk).
     pub fn max_abs(&self) -> Result<f64, DataError> {
+        if let Some(largest) = self.max_abs_of_sparse() {
+            return Ok(largest.into_iter().fold(0.0, f64::max));
+        }
         let mut largest = 0.0;
         self.each(|row| largest = row.iter().fold(largest, |largest: f64, x| largest.max(x.abs())))?;
         Ok(largest)
@@ -497,6 +530,7 @@ impl Rows {
         round: impl Fn(f64) -> T,
     ) -> Result<Vec<T>, DataError> {
         let (n, d) = (self.len(), self.n_features());
+        self.check_expanded(n, d, MAX_EXPANDED)?;
         let mut features = Vec::with_capacity(n * d);
         let are_all = matches!(&self.selected, RowIndices::All(range) if *range == (0..self.labels.len()));
         // Without standardisation all features share one scale, so a table of 256 values serves all

@@ -341,9 +341,11 @@ impl RawTables {
         Ok(LabelCounts { classes: labels.classes.iter().cloned().zip(rows).collect(), n_train })
     }
 
-    /// Returns the number of columns that may become features.
+    /// Returns the number of columns that may become features. For sparse rows, it is the mean
+    /// number of features that are not 0.
     pub fn n_columns(&self) -> usize {
-        self.train.1.cells.columns.len()
+        let cells = &self.train.1.cells;
+        cells.sparse.as_ref().map_or(cells.columns.len(), |sparse| sparse.entries_per_row())
     }
 
     fn labels(&self, request: &TableRequest) -> Result<Labels, DataError> {

@@ -28,12 +28,18 @@ fn fixtures() -> Vec<(&'static str, Vec<u8>)> {
             b"% flowers\n@relation flowers\n@attribute length numeric\n@attribute species {rose, tulip}\n@data\n1,rose\n2,tulip\n"
                 .to_vec(),
         ),
+        ("svmlight", b"# flowers\n1 1:1 7:0.5\n2 1:2 # a tulip\n".to_vec()),
         ("CSV", b"length,species\n1,rose\n2,tulip\n".to_vec()),
         #[cfg(feature = "parquet")]
         ("Parquet", include_bytes!("fixtures/columnar/flowers.parquet").to_vec()),
         #[cfg(feature = "parquet")]
         ("Arrow", include_bytes!("fixtures/columnar/flowers.arrow").to_vec()),
     ]
+}
+
+/// Returns the feature column and the label column of a table's fixture.
+fn columns_of(reader: &dyn Reader) -> [&'static str; 2] {
+    if reader.name() == "svmlight" { ["features", "label"] } else { ["length", "species"] }
 }
 
 fn fixture(reader: &dyn Reader) -> Vec<u8> {
@@ -142,12 +148,12 @@ fn any() -> TableRequest {
 fn a_folder_may_have_tables_of_every_extension() {
     for extension in table_extensions() {
         let folder = tempfile::tempdir().unwrap();
-        let request = TableRequest { label: Some("species".to_owned()), ..any() };
         let is_table = || Request::Folder(folder.path().to_owned()).is_table();
         assert!(!is_table());
         let reader =
             of(TABLES).find(|reader| reader.extensions().iter().any(|known| extension.contains(known))).unwrap();
-        let content = fixture(reader);
+        let ([feature, label], content) = (columns_of(reader), fixture(reader));
+        let request = TableRequest { label: Some(label.to_owned()), ..any() };
         // The first bytes decide, not the ending. Other compressions are in compressed.rs.
         let content = if extension.ends_with(".gz") { gzipped(&content) } else { content };
         fs::write(folder.path().join(format!("train{extension}")), &content).unwrap();
@@ -157,7 +163,7 @@ fn a_folder_may_have_tables_of_every_extension() {
         fs::write(folder.path().join(format!("val{extension}")), &content).unwrap();
         let tables = Tables::read(folder.path(), &request).unwrap();
         let columns = tables.recipe.column_names();
-        assert_eq!((columns, tables.classes.len()), (vec!["length".to_owned()], 2), "{extension}");
+        assert_eq!((columns, tables.classes.len()), (vec![feature.to_owned()], 2), "{extension}");
     }
 }
 
@@ -170,9 +176,10 @@ fn one_byte_reads_are_supported() {
             std::io::Read::read(&mut self.0, &mut buffer[..one])
         }
     }
-    let features = ["length".to_owned()];
-    let columns = Columns { features: Some(&features), label: Some("species"), ..Columns::default() };
-    for content in of(TABLES).map(fixture) {
+    for reader in of(TABLES) {
+        let ([feature, label], content) = (columns_of(reader), fixture(reader));
+        let features = [feature.to_owned()];
+        let columns = Columns { features: Some(&features), label: Some(label), ..Columns::default() };
         let whole = Table::read(&content[..], columns, 1 << 20).unwrap();
         for content in [content.clone(), gzipped(&content)] {
             let mut slow = Table::read(Slow(&content), columns, 1 << 20).unwrap();

@@ -43,7 +43,9 @@ pub struct LogitMap {
     numbers: Vec<Quad>,
     /// Indexed `[code * k + column]`. The last code stands for no level; its weights are 0.
     levels: Vec<f64>,
-    /// The logits of a row whose numbers are m, and which has no level. `[k]`
+    /// The weights of the sparse features, indexed `[position * k + column]`.
+    sparse: Vec<f64>,
+    /// The logits of a row whose numbers are m, and which has no level and no sparse feature. `[k]`
     base: Vec<f64>,
 }
 
@@ -107,7 +109,29 @@ impl LogitMap {
         }
         first_codes.push(levels.len() / k);
         levels.resize(levels.len() + k, 0.0);
-        Self { columns: k, n_numbers, first_codes, centre, numbers, levels, base }
+        let mut sparse = Vec::with_capacity(layout.sparse.len() * k);
+        for &feature in &layout.sparse {
+            let weights = &weight[feature * k..][..k];
+            sparse.extend_from_slice(weights);
+            base.iter_mut().zip(weights).for_each(|(base, weight)| *base -= mean[feature] * weight);
+        }
+        Self { columns: k, n_numbers, first_codes, centre, numbers, levels, sparse, base }
+    }
+
+    /// Adds the sparse features of a row to its logits.
+    ///
+    /// # Shapes
+    /// - positions: the position among the layout's sparse features of each one that is not 0
+    /// - values: their values
+    /// - logits `[k]`
+    ///
+    /// # Panics
+    /// If a position is past the end.
+    pub fn add_sparse(&self, positions: &[u32], values: &[f64], logits: &mut [f64]) {
+        for (&position, &value) in positions.iter().zip(values) {
+            let weights = &self.sparse[position as usize * self.columns..][..self.columns];
+            logits.iter_mut().zip(weights).for_each(|(z, weight)| *z += value * weight);
+        }
     }
 
     /// The number of logits of a row, k.

@@ -128,16 +128,18 @@ struct Table {
     numbers: Vec<Vec<f64>>,
     /// For each category, its column.
     codes: Vec<Vec<u32>>,
+    /// For each row, the positions and values of its sparse features.
+    sparse: Vec<(Vec<u32>, Vec<f64>)>,
     labels: Vec<u32>,
     /// The features, `[n, d]`.
     x: Vec<f64>,
 }
 
 impl Table {
-    /// `levels` has the number of levels of each category. The features of numbers and levels
-    /// alternate. Some rows have no level.
-    fn new(n: usize, n_numbers: usize, levels: &[usize], k: usize) -> Self {
-        let d = n_numbers + levels.iter().sum::<usize>();
+    /// `levels` has the number of levels of each category. The features of all kinds alternate.
+    /// Some rows have no level and no sparse feature.
+    fn new(n: usize, n_numbers: usize, levels: &[usize], n_sparse: usize, k: usize) -> Self {
+        let d = n_numbers + levels.iter().sum::<usize>() + n_sparse;
         // A permutation of the features: 7919 is a prime larger than d.
         let mut places = (0..d).map(|i| (i * 7919) % d);
         let unique = places.clone().collect::<HashSet<_>>().len() == d;
@@ -146,6 +148,7 @@ impl Table {
             n_features: d,
             numbers: places.by_ref().take(n_numbers).collect(),
             categories: levels.iter().map(|&levels| places.by_ref().take(levels).collect()).collect(),
+            sparse: places.by_ref().take(n_sparse).collect(),
         };
         let affine: Vec<(f64, f64)> =
             (0..d).map(|j| (0.5 + 0.1 * (j % 7) as f64, 0.05 * (j % 5) as f64 - 0.1)).collect();
@@ -162,8 +165,23 @@ impl Table {
                 (0..n).map(|i| if code(i) == levels { NO_LEVEL } else { code(i) as u32 }).collect()
             })
             .collect();
+        // From none to all of the features, with values that are exact in f32. Those of the first
+        // rows are 1, and all of an even number of features.
+        let sparse: Vec<(Vec<u32>, Vec<f64>)> = (0..n)
+            .map(|i| {
+                let has = |j: &u32| (i * 13 + *j as usize * 29 + i * i) % 11 < i % 12;
+                let are_ones = i < n / 3 || n_sparse.is_multiple_of(2);
+                let value = |j: u32| if are_ones { 1.0 } else { ((i * 7 + j as usize * 3) % 17) as f64 / 8.0 - 1.0 };
+                let positions: Vec<u32> = (0..n_sparse as u32).filter(has).collect();
+                let values = positions.iter().map(|&j| value(j)).collect();
+                (positions, values)
+            })
+            .collect();
         let mut x = vec![0.0; n * d];
         for (i, row) in x.chunks_exact_mut(d).enumerate() {
+            for (&position, value) in sparse[i].0.iter().zip(&sparse[i].1) {
+                row[layout.sparse[position as usize]] = *value;
+            }
             for (feature, column) in layout.numbers.iter().zip(&centred) {
                 row[*feature] = column[i];
             }
@@ -182,7 +200,7 @@ impl Table {
         let add = |(column, centre): (&Vec<f64>, &f64)| column.iter().map(|x| x + centre).collect();
         let numbers = centred.iter().zip(&centres).map(add).collect();
         let labels = (0..n).map(|row| ((row * row + row / 3) % k.max(2)) as u32).collect();
-        Self { layout, scaling, storage, numbers, codes, labels, x }
+        Self { layout, scaling, storage, numbers, codes, sparse, labels, x }
     }
 
     fn pack(&self, are_f64: bool, order: RowOrder) -> PackedRows {
@@ -194,6 +212,7 @@ impl Table {
             let numbers: Vec<&[f64]> = self.numbers.iter().map(|column| &column[range.clone()]).collect();
             let codes: Vec<&[u32]> = self.codes.iter().map(|column| &column[range.clone()]).collect();
             builder.push(range.len(), &numbers, &codes);
+            self.sparse[range].iter().for_each(|(positions, values)| builder.push_sparse(positions, values));
         }
         PackedRows::of_table(builder, self.labels.clone())
     }
@@ -202,17 +221,22 @@ impl Table {
 #[test]
 fn every_code_path_of_tables_agrees_with_plain_loops() {
     let step = Step { learning_rate: 0.3, l2: 0.05, penalize_bias: false };
-    for (n, n_numbers, levels, k) in [
-        (1, 1, &[][..], 1),
-        (1, 0, &[2][..], 2),
-        (16, 3, &[][..], 2),
-        (77, 5, &[3, 1][..], 3),
-        (500, 28, &[][..], 1),
-        (331, 2, &[40, 5, 2][..], 1),
-        (9001, 4, &[3][..], 7),
-        (450, 17, &[4][..], 11),
+    for (n, n_numbers, levels, n_sparse, k) in [
+        (1, 1, &[][..], 0, 1),
+        (1, 0, &[2][..], 0, 2),
+        (1, 0, &[][..], 1, 1),
+        (16, 3, &[][..], 0, 2),
+        (77, 5, &[3, 1][..], 9, 3),
+        (500, 28, &[][..], 0, 1),
+        (331, 2, &[40, 5, 2][..], 0, 1),
+        (403, 0, &[][..], 61, 1),
+        (145, 0, &[][..], 23, 2),
+        (210, 0, &[][..], 62, 1),
+        (99, 2, &[][..], 8, 3),
+        (9001, 4, &[3][..], 0, 7),
+        (450, 17, &[4][..], 5, 11),
     ] {
-        let table = Table::new(n, n_numbers, levels, k);
+        let table = Table::new(n, n_numbers, levels, n_sparse, k);
         let d = table.layout.n_features;
         let class_weights: Vec<f64> = (0..k.max(2)).map(|class| 0.5 + class as f64).collect();
         let (w, b) = (random_numbers(2, d * k), random_numbers(3, k));
@@ -233,7 +257,7 @@ fn every_code_path_of_tables_agrees_with_plain_loops() {
             });
             for (isa, (float, are_f64, bound), order, threads) in cases {
                 let case = format!(
-                    "{n} rows of {n_numbers} numbers and {levels:?} levels, {k} columns, {isa}, {float:?}, {are_f64}, {order:?}, {threads} threads, {weights:?}"
+                    "{n} rows of {n_numbers} numbers, {levels:?} levels and {n_sparse} sparse features, {k} columns, {isa}, {float:?}, {are_f64}, {order:?}, {threads} threads, {weights:?}"
                 );
                 let rows = table.pack(are_f64, order);
                 let mut fused = FusedModel::new(link.clone(), d, float, threads, isa);
@@ -341,7 +365,7 @@ fn every_code_path_of_the_hessian_agrees_with_plain_loops() {
         (331, 2, &[40, 5, 2][..], 1),
         (4001, 4, &[3][..], 4),
     ] {
-        let table = Table::new(n, n_numbers, levels, k);
+        let table = Table::new(n, n_numbers, levels, 0, k);
         let d = table.layout.n_features;
         let class_weights: Vec<f64> = (0..k.max(2)).map(|class| [0.5, 0.0, 2.0, 1.5][class]).collect();
         // Small logits: a row whose class is certain has no curvature.
@@ -406,7 +430,7 @@ fn every_code_path_of_the_hessian_agrees_with_plain_loops() {
 #[test]
 fn a_sample_has_the_gradient_of_its_rows() {
     for n in [64, 100, 1000, 2113] {
-        let table = Table::new(n, 3, &[4], 3);
+        let table = Table::new(n, 3, &[4], 6, 3);
         let d = table.layout.n_features;
         let bytes: Vec<u8> = random_numbers(1, n * d).iter().map(|x| (255.0 * x).max(0.0) as u8).collect();
         let images = PackedRows::new(&bytes, [1, d], table.labels.clone(), 1.0 / 127.5, -1.0);
@@ -430,7 +454,7 @@ fn a_sample_has_the_gradient_of_its_rows() {
 #[test]
 fn moments_are_those_of_the_features() {
     let n = 90;
-    let table = Table::new(n, 3, &[4, 2], 2);
+    let table = Table::new(n, 3, &[4, 2], 5, 2);
     let d = table.layout.n_features;
     let column = |j: usize| table.x.iter().skip(j).step_by(d);
     let mean: Vec<f64> = (0..d).map(|j| column(j).sum::<f64>() / n as f64).collect();
@@ -445,9 +469,9 @@ fn moments_are_those_of_the_features() {
             assert_near(&[moments.covariance[3 * i + j]], &[covariance(first, second)], 1e-12, "covariances");
         }
     }
-    assert_eq!(moments.levels.len(), 6);
+    assert_eq!(moments.levels.len(), 11);
     for &(feature, variance) in &moments.levels {
-        assert_near(&[variance], &[covariance(feature, feature)], 1e-12, "variances of levels");
+        assert_near(&[variance], &[covariance(feature, feature)], 1e-12, "variances of levels and sparse features");
     }
 }
 

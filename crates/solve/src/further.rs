@@ -1,8 +1,11 @@
 use std::ops::{ControlFlow, Range};
+use std::sync::Arc;
 
-use chainrule_core::{Link, Parameters, Precision, Preprocessing, TrainConfig};
+use chainrule_core::{Gradient, Link, Parameters, Precision, Preprocessing, TrainConfig};
 use chainrule_data::{DataError, RowBuffer, Rows};
+use chainrule_kernels::{Float, FusedModel, Isa, PackedRows};
 
+use crate::fused_rows::pack_sparse;
 use crate::host::GradientSums;
 use crate::lbfgs::{self, Objective, Options, Point, Start, State, dot};
 
@@ -27,14 +30,21 @@ const ITERATIONS: usize = 10;
 /// # Errors
 /// Returns an error if the rows can no longer be read.
 pub fn further_decrease(
-    link: &dyn Link,
+    link: &Arc<dyn Link>,
     config: &TrainConfig,
     rows: &Rows,
     preprocessing: &Preprocessing,
     class_weights: Option<&[f64]>,
     at: &Parameters,
 ) -> Result<FurtherDecrease, DataError> {
-    let mut search = Search { link, config, rows, preprocessing, class_weights, at, scale: Vec::new(), lowest: None };
+    // Plain loops would read every feature of sparse rows, of which most are 0.
+    let sparse = pack_sparse(rows, preprocessing).map(|rows| {
+        let model = FusedModel::new(Arc::clone(link), rows.n_features(), Float::F64, 1, Isa::best());
+        let model = if let Some(weights) = class_weights { model.with_class_weights(weights) } else { model };
+        (rows, model)
+    });
+    let (scale, lowest) = (Vec::new(), None);
+    let mut search = Search { link: &**link, config, rows, preprocessing, class_weights, sparse, at, scale, lowest };
     search.scale = search.root_mean_squares()?;
     // In units of a feature's own size, so that one large feature does not hide all others.
     let k = at.columns;
@@ -53,6 +63,8 @@ struct Search<'a> {
     rows: &'a Rows,
     preprocessing: &'a Preprocessing,
     class_weights: Option<&'a [f64]>,
+    /// Sparse rows, and the kernels that read them.
+    sparse: Option<(PackedRows, FusedModel)>,
     at: &'a Parameters,
     /// The root mean square of each feature, 1 for a feature that is 0 everywhere.
     scale: Vec<f64>,
@@ -77,13 +89,34 @@ impl Search<'_> {
     fn root_mean_squares(&self) -> Result<Vec<f64>, DataError> {
         let d = self.rows.n_features();
         let mut squares = vec![0.0; d];
+        let root = |square: f64| if square > 0.0 { square.sqrt() } else { 1.0 };
+        if let Some(moments) = self.sparse.as_ref().and_then(|(rows, _)| rows.feature_moments()) {
+            moments.levels.iter().for_each(|&(j, variance)| squares[j] = variance + moments.mean[j].powi(2));
+            return Ok(squares.into_iter().map(root).collect());
+        }
         self.each_block(|features, _| {
             for row in features.chunks_exact(d) {
                 squares.iter_mut().zip(row).for_each(|(sum, x)| *sum += x * x);
             }
         })?;
         let n = self.rows.len() as f64;
-        Ok(squares.into_iter().map(|sum| if sum > 0.0 { (sum / n).sqrt() } else { 1.0 }).collect())
+        Ok(squares.into_iter().map(|sum| root(sum / n)).collect())
+    }
+
+    /// Returns the mean loss and its gradient, without the penalty.
+    fn gradient(&mut self, at: &Parameters) -> Result<Gradient, DataError> {
+        if let Some((rows, model)) = &mut self.sparse {
+            model.set(&at.weight, &at.bias);
+            return Ok(model.full_gradient(rows));
+        }
+        let mut sums = GradientSums::new(self.link, at);
+        let weight = |class: usize| self.class_weights.map_or(1.0, |weights| weights[class]);
+        let target = |row: usize| {
+            let class = usize::from(self.rows.label(row));
+            (class as f64, weight(class))
+        };
+        self.each_block(|features, block| sums.add(features, block.map(target)))?;
+        Ok(sums.mean())
     }
 }
 
@@ -96,14 +129,7 @@ impl Objective for Search<'_> {
         let weight = x[..d * k].iter().enumerate().map(|(i, u)| u / self.scale[i / k]);
         parameters.weight = weight.collect();
         parameters.bias = x[d * k..].to_vec();
-        let mut sums = GradientSums::new(self.link, &parameters);
-        let weight = |class: usize| self.class_weights.map_or(1.0, |weights| weights[class]);
-        let target = |row: usize| {
-            let class = usize::from(self.rows.label(row));
-            (class as f64, weight(class))
-        };
-        self.each_block(|features, block| sums.add(features, block.map(target)))?;
-        let mean = sums.mean();
+        let mean = self.gradient(&parameters)?;
         let penalized = if self.config.objective().penalize_bias { lambda } else { 0.0 };
         let value = mean.loss
             + lambda / 2.0 * dot(&parameters.weight, &parameters.weight)

@@ -251,6 +251,13 @@ const ORDINARY_SCALES: RangeInclusive<f64> = 1e-15..=1e15;
 /// The number of rows that are read at a time.
 const ROWS_AT_ONCE: usize = 1 << 10;
 
+/// Packs sparse rows for passes in f64 over all of them. Returns `None` if the rows have other
+/// features.
+pub(crate) fn pack_sparse(rows: &Rows, preprocessing: &Preprocessing) -> Option<PackedRows> {
+    let reader = rows.feature_reader().filter(|reader| !reader.layout().sparse.is_empty())?;
+    Some(pack_table(rows, &reader, preprocessing, Precision::F64, Solver::Lbfgs))
+}
+
 /// Packs the rows of a table.
 fn pack_table(
     rows: &Rows,
@@ -280,6 +287,7 @@ fn pack_table(
         let numbers: Vec<&[f64]> = columns.numbers.iter().map(Vec::as_slice).collect();
         let codes: Vec<&[u32]> = columns.codes.iter().map(Vec::as_slice).collect();
         builder.push(end - first, &numbers, &codes);
+        columns.sparse.rows().for_each(|(positions, values)| builder.push_sparse(positions, values));
     }
     PackedRows::of_table(builder, rows.labels().into_iter().map(u32::from).collect())
 }

@@ -16,7 +16,7 @@ use chainrule_core::{
     ContentError, FeatureLayout, Link, LinkKind, MAX_ABS_VALUE, Parameters, Preprocessing, Standardization, TargetKind,
     pluralize,
 };
-use chainrule_data::Rows;
+use chainrule_data::{Rows, SparseEntries};
 use chainrule_kernels::{Isa, LogitMap, Number};
 
 use crate::predictions::{BatchError, Predictions, RowPrediction, RowsPredictor, predicted_class, write_probabilities};
@@ -318,6 +318,23 @@ impl Predictor {
         }
         predictions.append_z(&*self.link);
         Ok(())
+    }
+
+    /// Appends the predictions of n rows whose features are all sparse.
+    pub(crate) fn append_sparse(
+        &self,
+        map: &LogitMap,
+        n: usize,
+        sparse: &SparseEntries,
+        predictions: &mut Predictions,
+    ) {
+        let columns = self.parameters.columns;
+        let z = predictions.z(n * columns);
+        map.rows::<f64>(Isa::best(), &[], &[], z);
+        for ((positions, values), z) in sparse.rows().zip(z.chunks_exact_mut(columns)) {
+            map.add_sparse(positions, values, z);
+        }
+        predictions.append_z(&*self.link);
     }
 
     /// Returns a predictor of the rows of a data set, which reads and predicts them block by block.

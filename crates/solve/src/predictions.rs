@@ -201,6 +201,10 @@ impl<'a> RowsPredictor<'a> {
         for first in rows.clone().step_by(MAX_BLOCK_ROWS) {
             let end = rows.end.min(first + MAX_BLOCK_ROWS);
             reader.read(first..end, columns);
+            if !reader.layout().sparse.is_empty() {
+                predictor.append_sparse(map, end - first, &columns.sparse, predictions);
+                continue;
+            }
             transpose(&columns.numbers, end - first, numbers);
             transpose(&columns.codes, end - first, codes);
             let feature = |position| reader.layout().numbers[position];

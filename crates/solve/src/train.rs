@@ -51,7 +51,7 @@ pub enum TrainError {
     },
     /// The engine computes no Hessian, which Newton's method needs.
     #[error(
-        "descent.solver = \"newton\": there is no Hessian of this model; it needs a table on the CPU, with at most {MAX_NEWTON_PARAMETERS} weights and biases; use descent.solver = \"lbfgs\" with an objective.l2 above 0"
+        "descent.solver = \"newton\": there is no Hessian of this model; it needs a table on the CPU, of rows that are not sparse, with at most {MAX_NEWTON_PARAMETERS} weights and biases; use descent.solver = \"lbfgs\" with an objective.l2 above 0"
     )]
     NoHessian,
     /// The config has an optimizer other than plain SGD, and there is none, because optimizers are

@@ -13,7 +13,15 @@ pub struct TrainingStatistics {
 }
 
 /// Returns the moments of the rows. Features that are 0 or 1 by their nature keep these values.
+///
+/// Sparse features are not centred, so that a feature that a row does not list stays 0, and they are
+/// divided only if they are larger than 1: by their largest absolute value. So words, tf-idf and
+/// features that were scaled already stay as they are, and counts do not outweigh them.
 fn standardization(rows: &Rows, schema: &Schema) -> Result<Standardization, TrainError> {
+    if let Some(largest) = rows.max_abs_of_sparse() {
+        let scale = largest.iter().map(|largest| largest.max(1.0)).collect();
+        return Ok(Standardization { mean: vec![0.0; largest.len()], scale });
+    }
     let Standardization { mut mean, mut scale } = rows.moments()?;
     let are_indicators = schema.recipe.as_ref().map(Recipe::are_indicators).unwrap_or_default();
     for j in (0..are_indicators.len()).filter(|&j| are_indicators[j]) {

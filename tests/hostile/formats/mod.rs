@@ -11,6 +11,7 @@ mod picture;
 mod records;
 pub mod run_folder;
 mod safetensors;
+mod svmlight;
 mod table;
 mod weights;
 
@@ -26,7 +27,7 @@ pub struct Format {
 }
 
 /// All formats.
-pub const FORMATS: [Format; 11] = [
+pub const FORMATS: [Format; 12] = [
     Format { name: "idx", seeds: idx::seeds, check: idx::check },
     Format { name: "gzip", seeds: gzip::seeds, check: gzip::check },
     Format { name: "compressed", seeds: compressed::seeds, check: compressed::check },
@@ -35,6 +36,7 @@ pub const FORMATS: [Format; 11] = [
     Format { name: "safetensors", seeds: safetensors::seeds, check: safetensors::check },
     Format { name: "records", seeds: records::seeds, check: records::check },
     Format { name: "table", seeds: table::seeds, check: table::check },
+    Format { name: "svmlight", seeds: svmlight::seeds, check: svmlight::check },
     Format { name: "columnar", seeds: columnar::seeds, check: columnar::check },
     Format { name: "weights", seeds: weights::seeds, check: weights::check },
     Format { name: "run_folder", seeds: run_folder::seeds, check: run_folder::check },

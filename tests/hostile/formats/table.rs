@@ -43,7 +43,7 @@ pub fn check(bytes: &[u8]) {
 
 /// Asserts that every row has a label and every class a row, and that each row becomes finite
 /// features by the recipe of all rows.
-fn is_whole(table: Table, columns: Columns) {
+pub(super) fn is_whole(table: Table, columns: Columns) {
     assert!(!table.is_empty());
     assert_eq!(table.labels.len(), if columns.label.is_some() { table.len() } else { 0 });
     for class in 0..table.classes.len() {

@@ -107,6 +107,7 @@ readers! {
     idx,
     csv,
     arff,
+    svmlight,
     #[cfg(feature = "parquet")]
     parquet,
     #[cfg(feature = "parquet")]

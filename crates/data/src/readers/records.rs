@@ -334,7 +334,8 @@ impl Required {
         let is_value = match self.kind {
             ColumnKind::Number => number(field).is_some(),
             ColumnKind::Date => days(text).is_some(),
-            ColumnKind::Category => true,
+            // The reader checks the entries.
+            ColumnKind::Category | ColumnKind::Sparse => true,
         };
         if is_value || is_missing(field) || is_marked(text, &self.missing) {
             return Ok(());

@@ -56,9 +56,10 @@ impl<T: Real, S: Stored, const C: usize> TableKernel<T, S, C> {
             folded: FoldedWeights {
                 numbers: vec![T::ZERO; n_tiles * C * n_numbers],
                 levels: vec![T::ZERO; n_codes * columns],
+                sparse: vec![T::ZERO; layout.sparse.len() * columns],
                 base: vec![T::ZERO; n_tiles * C],
             },
-            accumulators: vec![Accumulator::new(n_numbers, n_codes, columns); threads],
+            accumulators: vec![Accumulator::new(n_numbers, n_codes, layout.sparse.len(), columns); threads],
             n_used: 1,
         }
     }
@@ -66,7 +67,7 @@ impl<T: Real, S: Stored, const C: usize> TableKernel<T, S, C> {
     /// Folds the affine maps of the features into the weights.
     fn fold(&mut self, rows: &TableRows) {
         let (k, n_numbers) = (self.bias.len(), rows.layout().numbers.len());
-        let FoldedWeights { numbers, levels, base } = &mut self.folded;
+        let FoldedWeights { numbers, levels, sparse, base } = &mut self.folded;
         let mut sums = self.bias.clone();
         for (position, &feature) in rows.layout().numbers.iter().enumerate() {
             let (a, c) = rows.affine_of_number(position);
@@ -75,10 +76,12 @@ impl<T: Real, S: Stored, const C: usize> TableKernel<T, S, C> {
                 sums[column] += c * weight;
             }
         }
-        for (&feature, levels) in rows.levels().iter().zip(levels.chunks_exact_mut(k)) {
+        let levels = rows.levels().iter().zip(levels.chunks_exact_mut(k));
+        let sparse = rows.layout().sparse.iter().zip(sparse.chunks_exact_mut(k));
+        for (&feature, folded) in levels.chain(sparse) {
             let (a, c) = rows.affine_of_level(feature);
-            for ((level, &weight), sum) in levels.iter_mut().zip(&self.weight[feature * k..][..k]).zip(&mut sums) {
-                *level = T::from_f64(a * weight);
+            for ((folded, &weight), sum) in folded.iter_mut().zip(&self.weight[feature * k..][..k]).zip(&mut sums) {
+                *folded = T::from_f64(a * weight);
                 *sum += c * weight;
             }
         }
@@ -100,7 +103,8 @@ impl<T: Real, S: Stored, const C: usize> TableKernel<T, S, C> {
         for (position, (&feature, own)) in rows.layout().numbers.iter().zip(sums.numbers.chunks_exact(k)).enumerate() {
             write(feature, rows.affine_of_number(position), own);
         }
-        for (&feature, own) in rows.levels().iter().zip(sums.levels.chunks_exact(k)) {
+        let levels = rows.levels().iter().zip(sums.levels.chunks_exact(k));
+        for (&feature, own) in levels.chain(rows.layout().sparse.iter().zip(sums.sparse.chunks_exact(k))) {
             write(feature, rows.affine_of_level(feature), own);
         }
         weight
@@ -116,6 +120,7 @@ impl<T: Real, S: Stored, const C: usize> Kernel for TableKernel<T, S, C> {
         rows.are_f64() == are_f64
             && self.folded.numbers.len() == self.folded.base.len() * n_numbers
             && self.folded.levels.len() == n_codes * k
+            && self.folded.sparse.len() == rows.layout().sparse.len() * k
     }
 
     fn set(&mut self, _: Isa, weight: &[f64], bias: &[f64]) {

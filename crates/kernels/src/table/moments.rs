@@ -13,7 +13,7 @@ pub struct FeatureMoments {
     /// The covariances of the numbers, `[m, m]`. In a long table they are those of a sample of the
     /// rows.
     pub covariance: Vec<f64>,
-    /// The features that are levels, each with its variance over all rows.
+    /// The features that are levels or sparse, each with its variance over all rows.
     pub levels: Vec<(usize, f64)>,
 }
 
@@ -59,6 +59,9 @@ fn moments(rows: &TableRows) -> FeatureMoments {
     }
     covariance.iter_mut().for_each(|sum| *sum /= n_sampled as f64);
     let levels = rows.levels().iter().enumerate();
-    let levels = levels.map(|(code, &feature)| (feature, rows.variance_of_level(code))).collect();
+    let levels = levels.map(|(code, &feature)| (feature, rows.variance_of_level(code)));
+    let sparse = rows.layout().sparse.iter().enumerate();
+    let sparse = sparse.map(|(position, &feature)| (feature, rows.variance_of_sparse(position)));
+    let levels = levels.chain(sparse).collect();
     FeatureMoments { mean, numbers, covariance, levels }
 }

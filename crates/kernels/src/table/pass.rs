@@ -10,7 +10,8 @@
 //!
 //! The kernel folds a into the weights and c into the base `b + c^T W`, so the pass sees r only.
 //! For a level, r is 1 in its rows: its weights are added to the logits of the row, and the
-//! residuals of the row to its sums. No other level is read.
+//! residuals of the row to its sums. No other level is read. Sparse features are like levels, with
+//! a value beside each.
 
 use crate::isa::IsaTask;
 use crate::lanes::{LANES, Lanes};
@@ -29,6 +30,8 @@ pub(crate) struct FoldedWeights<T> {
     pub(crate) numbers: Vec<T>,
     /// Indexed `[code * k + column]`. The last code stands for no level; its weights are 0.
     pub(crate) levels: Vec<T>,
+    /// Indexed `[position * k + column]`.
+    pub(crate) sparse: Vec<T>,
     /// The logits of a row whose stored numbers are all 0. One number per column.
     pub(crate) base: Vec<T>,
 }
@@ -56,6 +59,8 @@ pub(crate) struct Accumulator<T, S, const C: usize> {
     pub(crate) numbers: Vec<f64>,
     /// The sums of the residuals of each level's rows. Indexed as [`FoldedWeights::levels`].
     pub(crate) levels: Vec<f64>,
+    /// The products of the sparse features and the residuals. Indexed as [`FoldedWeights::sparse`].
+    pub(crate) sparse: Vec<f64>,
     /// `colsum(D)`, `[k]`.
     pub(crate) residuals: Vec<f64>,
     pub(crate) stats: LossStats,
@@ -66,13 +71,14 @@ pub(crate) struct Accumulator<T, S, const C: usize> {
 }
 
 impl<T: Real, S: Stored, const C: usize> Accumulator<T, S, C> {
-    pub(crate) fn new(n_numbers: usize, n_codes: usize, columns: usize) -> Self {
+    pub(crate) fn new(n_numbers: usize, n_codes: usize, n_sparse: usize, columns: usize) -> Self {
         let n_tiles = columns.div_ceil(C);
         Self {
             partial: vec![[Lanes::ZERO; C]; n_tiles * n_numbers],
             partial_residuals: vec![Lanes::ZERO; n_tiles * C],
             numbers: vec![0.0; n_numbers * columns],
             levels: vec![0.0; n_codes * columns],
+            sparse: vec![0.0; n_sparse * columns],
             residuals: vec![0.0; columns],
             stats: LossStats::default(),
             logits: vec![Lanes::ZERO; n_tiles * C * GROUPS_PER_CHUNK],
@@ -84,7 +90,7 @@ impl<T: Real, S: Stored, const C: usize> Accumulator<T, S, C> {
     fn reset(&mut self) {
         self.partial.fill([Lanes::ZERO; C]);
         self.partial_residuals.fill(Lanes::ZERO);
-        for sums in [&mut self.numbers, &mut self.levels, &mut self.residuals] {
+        for sums in [&mut self.numbers, &mut self.levels, &mut self.sparse, &mut self.residuals] {
             sums.fill(0.0);
         }
     }
@@ -115,6 +121,7 @@ impl<T: Real, S: Stored, const C: usize> Accumulator<T, S, C> {
             let pairs = [
                 (&mut first.numbers, &other.numbers),
                 (&mut first.levels, &other.levels),
+                (&mut first.sparse, &other.sparse),
                 (&mut first.residuals, &other.residuals),
             ];
             for (sums, others) in pairs {
@@ -149,11 +156,16 @@ impl<T: Real, S: Stored, const C: usize> IsaTask for Pass<'_, T, S, C> {
         let columns = loss_function.columns();
         for start in (0..n).step_by(ROWS_PER_CHUNK) {
             let row_set = all_rows.slice(start..(start + ROWS_PER_CHUNK).min(n));
-            let Accumulator { partial, partial_residuals, levels, stats, logits, buffer, .. } = &mut *accumulator;
+            let Accumulator { partial, partial_residuals, levels, sparse, stats, logits, buffer, .. } =
+                &mut *accumulator;
             let groups = rows.groups(row_set, buffer);
             multiply_numbers::<T, S, C, FMA>(groups, row_set.len(), weights, logits);
             add_levels(groups, row_set.len(), weights, columns, logits);
             let padded_columns = weights.base.len();
+            if !weights.sparse.is_empty() {
+                let weights = &weights.sparse;
+                rows.sparse().multiply::<T, S, FMA>(row_set, weights, columns, padded_columns, logits);
+            }
             for group in 0..row_set.len().div_ceil(LANES) {
                 let n_rows = LANES.min(row_set.len() - group * LANES);
                 let row = |lane: usize| row_set.row(group * LANES + lane);
@@ -169,6 +181,9 @@ impl<T: Real, S: Stored, const C: usize> IsaTask for Pass<'_, T, S, C> {
             if mode == PassMode::Gradient {
                 accumulate_numbers::<T, S, C, FMA>(groups, row_set.len(), padded_columns, logits, partial);
                 accumulate_levels(groups, row_set.len(), padded_columns, columns, logits, levels);
+                if !sparse.is_empty() {
+                    rows.sparse().accumulate::<T, S, FMA>(row_set, logits, columns, padded_columns, sparse);
+                }
                 if (start + ROWS_PER_CHUNK).is_multiple_of(ROWS_PER_SUM) {
                     accumulator.flush();
                 }

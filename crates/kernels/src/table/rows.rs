@@ -5,8 +5,9 @@ use chainrule_core::{FeatureLayout, NO_LEVEL};
 use crate::lanes::{LANES, Lanes};
 use crate::real::Real;
 use crate::row_set::RowSet;
+use crate::table::sparse::{SparseRows, SparseValues};
 
-/// Rows of a table. A row has numbers and categories side by side.
+/// Rows of a table. A row has numbers, categories and sparse features side by side.
 ///
 /// A number x is stored as `r = (x - centre) / unit`. Its feature is `a (x - m)`, which is
 /// `a unit r + c` with `c = a (centre - m)`. The feature of a category's level is `a + c` in its
@@ -26,6 +27,7 @@ pub(crate) struct TableRows {
     n: usize,
     numbers: Numbers,
     codes: Vec<u32>,
+    sparse: SparseRows,
     /// The sum of each stored number over all rows.
     number_sums: Vec<f64>,
     /// The number of rows of each level.
@@ -56,6 +58,11 @@ pub(crate) trait Stored: Copy + Send + Sync + 'static {
     /// # Panics
     /// If they have another type.
     fn of(numbers: &Numbers) -> &[Lanes<Self>];
+    /// Returns the values of sparse features of this type.
+    ///
+    /// # Panics
+    /// If they have another type.
+    fn of_sparse(values: &SparseValues) -> &[Self];
     fn to_real<T: Real>(self) -> T;
 }
 
@@ -64,6 +71,14 @@ impl Stored for f32 {
         match numbers {
             Numbers::F32(numbers) => numbers,
             Numbers::F64(_) => unreachable!("the kernel has the type of its rows"),
+        }
+    }
+
+    #[inline(always)]
+    fn of_sparse(values: &SparseValues) -> &[Self] {
+        match values {
+            SparseValues::F32(values) => values,
+            _ => unreachable!("the kernel has the type of its rows"),
         }
     }
 
@@ -78,6 +93,14 @@ impl Stored for f64 {
         match numbers {
             Numbers::F64(numbers) => numbers,
             Numbers::F32(_) => unreachable!("the kernel has the type of its rows"),
+        }
+    }
+
+    #[inline(always)]
+    fn of_sparse(values: &SparseValues) -> &[Self] {
+        match values {
+            SparseValues::F64(values) => values,
+            _ => unreachable!("the kernel has the type of its rows"),
         }
     }
 
@@ -151,7 +174,13 @@ impl TableRows {
         (a * unit, a * (centre - m))
     }
 
-    /// Returns `(a, c)` of a feature: `a + c` in the rows of its level, else c.
+    /// Returns the entries of the sparse features.
+    pub(crate) fn sparse(&self) -> &SparseRows {
+        &self.sparse
+    }
+
+    /// Returns `(a, c)` of a feature: `a + c` in the rows of its level, else c. The feature of a
+    /// sparse value x is `a x + c`.
     pub(crate) fn affine_of_level(&self, feature: usize) -> (f64, f64) {
         let (a, m) = self.scaling[feature];
         (a, -a * m)
@@ -173,7 +202,16 @@ impl TableRows {
             let (a, c) = self.affine_of_level(feature);
             mean[feature] = a * count as f64 / n + c;
         }
+        for (position, &feature) in self.layout.sparse.iter().enumerate() {
+            let (a, c) = self.affine_of_level(feature);
+            mean[feature] = a * self.sparse.moments(position).0 + c;
+        }
         mean
+    }
+
+    /// Returns the variance of a sparse feature, over all rows.
+    pub(crate) fn variance_of_sparse(&self, position: usize) -> f64 {
+        self.affine_of_level(self.layout.sparse[position]).0.powi(2) * self.sparse.moments(position).1
     }
 
     /// Returns the variance of a level's feature, over all rows.
@@ -290,8 +328,9 @@ impl TableBuilder {
             if are_f64 { Numbers::F64(vec![Lanes::ZERO; n_lanes]) } else { Numbers::F32(vec![Lanes::ZERO; n_lanes]) };
         let codes = vec![levels.len() as u32; padded * layout.categories.len()];
         let (number_sums, level_counts) = (vec![0.0; layout.numbers.len()], vec![0; levels.len() + 1]);
-        let n = 0;
-        let rows = TableRows { layout, scaling, storage, levels, order, n, numbers, codes, number_sums, level_counts };
+        let (n, sparse) = (0, SparseRows::new(layout.sparse.len(), are_f64));
+        let rows =
+            TableRows { layout, scaling, storage, levels, order, n, numbers, codes, sparse, number_sums, level_counts };
         Self { rows, first_codes }
     }
 
@@ -343,14 +382,31 @@ impl TableBuilder {
         rows.n += m;
     }
 
+    /// Sets the sparse features of the next row. If the layout has some, call it for each row.
+    ///
+    /// # Shapes
+    /// - positions: the position among the sparse features of each one that is not 0
+    /// - values: their values
+    ///
+    /// # Panics
+    /// If the slices have different lengths, or a position is past the end.
+    pub fn push_sparse(&mut self, positions: &[u32], values: &[f64]) {
+        self.rows.sparse.push(positions, values);
+    }
+
     /// Returns the rows. Numbers in f64 that f32 holds exactly are stored in f32.
     pub(crate) fn finish(self) -> TableRows {
         let mut rows = self.rows;
+        rows.sparse.shrink();
+        if !rows.layout.sparse.is_empty() {
+            assert_eq!(rows.sparse.len(), rows.n, "rows with sparse features");
+        }
         if let Numbers::F64(numbers) = &rows.numbers {
             let is_exact = |number: &f64| f64::from(*number as f32).to_bits() == number.to_bits();
-            if numbers.iter().all(|lanes| lanes.0.iter().all(is_exact)) {
+            if numbers.iter().all(|lanes| lanes.0.iter().all(is_exact)) && rows.sparse.is_exact_in_f32() {
                 let narrow = numbers.iter().map(|lanes| Lanes(lanes.0.map(|number| number as f32)));
                 rows.numbers = Numbers::F32(narrow.collect());
+                rows.sparse.narrow();
             }
         }
         rows

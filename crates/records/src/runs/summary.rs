@@ -85,7 +85,10 @@ pub struct Summary {
 impl DataSummary {
     /// Returns the part of the summary that defines the model's input and classes.
     pub fn schema(&self) -> Schema {
-        let Self { kind, image_size, features, recipe, classes, .. } = self.clone();
+        let Self { kind, image_size, mut features, recipe, classes, .. } = self.clone();
+        if let Some(recipe) = recipe.as_ref().filter(|recipe| recipe.is_sparse()) {
+            features = recipe.feature_names();
+        }
         Schema { kind, image_size, features, recipe, classes }
     }
 }
@@ -107,7 +110,7 @@ pub struct DataSummary {
     /// The height and width of an image in pixels; the features are its pixel rows, one after
     /// another. A table has 1 x d.
     pub image_size: [usize; 2],
-    /// The feature names of a table.
+    /// The feature names of a table. Empty for sparse features, which the recipe lists in short.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub features: Vec<String>,
     /// How the columns of a table became these features.
