@@ -480,7 +480,7 @@ fn logits_of_every_code_path_are_those_of_plain_loops() {
     // Every number of numbers after the last block, and of columns after the last tile.
     let shapes = (0..18).map(|m| (67, m, &[3, 2][..], 1 + m % 8)).chain([(1, 28, &[][..], 1), (130, 300, &[40], 11)]);
     for (n, n_numbers, levels, k) in shapes {
-        let table = Table::new(n, n_numbers, levels, k);
+        let table = Table::new(n, n_numbers, levels, n_numbers % 4, k);
         let (d, case) = (table.layout.n_features, format!("{n_numbers} numbers, {levels:?} levels, {k} columns"));
         let (w, b) = (random_numbers(2, d * k), random_numbers(3, k));
         let scaled: Vec<f64> = (0..d * k).map(|i| table.scaling[i / k].0 * w[i]).collect();
@@ -493,16 +493,23 @@ fn logits_of_every_code_path_are_those_of_plain_loops() {
             .map(|i| b[i % k] + (0..d).map(|j| table.x[i / k * d + j] * w[j * k + i % k]).sum::<f64>())
             .collect();
 
+        let add_sparse = |logits: &mut [f64]| {
+            for ((positions, values), logits) in table.sparse.iter().zip(logits.chunks_exact_mut(k)) {
+                map.add_sparse(positions, values, logits);
+            }
+        };
         let (mut one_by_one, mut sum) = (vec![0.0; n * k], 0.0);
         for (i, logits) in one_by_one.chunks_exact_mut(k).enumerate() {
             let (numbers, codes) = (&numbers[i * n_numbers..][..n_numbers], &codes[i * levels.len()..][..levels.len()]);
             sum += map.row(numbers, codes, logits);
         }
+        add_sparse(&mut one_by_one);
         assert_near(&one_by_one, &expected, 1e-12, &case);
         assert_near(&[sum], &[numbers.iter().map(|x| x.abs()).sum()], 1e-12, &case);
         for isa in Isa::available() {
             let mut logits = vec![0.0; n * k];
             let sum_of_isa = map.rows(isa, &numbers, &codes, &mut logits);
+            add_sparse(&mut logits);
             assert_eq!(logits, one_by_one, "{isa}, {case}");
             assert_near(&[sum_of_isa], &[sum], 1e-12, &case);
             for invalid in [f64::NAN, f64::INFINITY, -1e31].into_iter().filter(|_| n_numbers > 0) {
