@@ -61,7 +61,7 @@ impl SelectedRows {
             validation.into_memory(resident_bytes.max(RESIDENT_VALIDATION_BYTES))?,
         ];
         machine.engine(config, rows[0].kind(), rows.iter().find(|rows| rows.file().is_some()))?;
-        check_hessian(config, rows[0].n_features(), schema.classes.len())?;
+        check_hessian(config, &rows[0], schema.classes.len())?;
         let statistics = TrainingStatistics::of(config, &rows[0], &schema)?;
         let [train, validation] = rows.each_ref().map(Rows::len);
         let Schema { kind, image_size, features, recipe, classes } = schema;
