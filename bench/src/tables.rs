@@ -22,7 +22,7 @@ use crate::epoch::{median, median_and_spread};
 use crate::machine::{peak_bytes, processor, reset_peak};
 use crate::optimum::NEAR;
 use crate::page::list_faster;
-use crate::peers::script;
+use crate::peers::{Package, script};
 use crate::prediction::{self, PredictionTimes};
 use crate::synthetic_tables::{TABLES, TableSpec};
 use crate::turns::{Process, Version, send};
@@ -72,7 +72,8 @@ struct Fit {
 #[derive(Serialize, Deserialize)]
 struct Iterate {
     seconds: f64,
-    iterations: usize,
+    /// The number of iterations, if the solver tells it.
+    iterations: Option<usize>,
     /// The number of passes over the rows, if it is known.
     passes: Option<usize>,
     /// W `[d, k]` row by row, then b `[k]`.
@@ -240,7 +241,7 @@ pub(crate) fn answer() -> Result<()> {
         let optimum = job.find_optimum(&rows, None, &mut |iterate, at| {
             iterates.push(Iterate {
                 seconds: start.elapsed().as_secs_f64(),
-                iterations: iterate.iteration,
+                iterations: Some(iterate.iteration),
                 passes: Some(iterate.gradients),
                 parameters: at.weight.iter().chain(&at.bias).copied().collect(),
             });
@@ -319,6 +320,13 @@ impl Evaluator {
     }
 }
 
+/// A program of another project.
+enum Peer<'a> {
+    /// A script of `bench/peers`.
+    Script(&'static str),
+    Package(&'a Package),
+}
+
 /// A program that is measured.
 struct Competitor {
     job: Job,
@@ -336,20 +344,23 @@ struct Competitor {
 /// The first iterate of a fit that is near the minimum.
 struct NearFit {
     seconds: f64,
-    iterations: usize,
+    iterations: Option<usize>,
     passes: Option<usize>,
     ours: Option<OurDetails>,
 }
 
 impl Competitor {
     /// Starts the process, and waits until its rows are in memory.
-    fn start(job: Job, is_peer: bool) -> Result<Self> {
-        let command = if is_peer {
-            script("sklearn_table.py", job.threads)
-        } else {
-            let mut command = machine::with_threads(std::env::current_exe()?.as_os_str(), job.threads);
-            command.arg("--one-table");
-            command
+    fn start(job: Job, peer: Option<Peer>) -> Result<Self> {
+        let is_peer = peer.is_some();
+        let command = match peer {
+            Some(Peer::Script(name)) => script(name, job.threads),
+            Some(Peer::Package(package)) => package.command(job.threads)?,
+            None => {
+                let mut command = machine::with_threads(std::env::current_exe()?.as_os_str(), job.threads);
+                command.arg("--one-table");
+                command
+            }
         };
         let mut process = Process::start_job(command, &job)?;
         let name = format!("{}, {}", process.version()?, job.solver);
@@ -401,12 +412,37 @@ struct Measured {
     prediction: Option<PredictionTimes>,
 }
 
+/// Returns the peers that can fit this table: the name, the script of a peer that is one, and the
+/// solver.
+fn peers(spec: &TableSpec) -> Vec<(&'static str, Option<&'static str>, &'static str)> {
+    let (is_dense, is_binary) = (spec.levels.is_empty() && spec.words == 0, spec.classes == 2);
+    let candidates = [
+        ("scikit-learn", "lbfgs", true),
+        ("scikit-learn", "newton-cg", true),
+        ("scikit-learn", "newton-cholesky", is_dense),
+        // LIBLINEAR, and only for two classes the same J.
+        ("scikit-learn", "liblinear", is_binary),
+        ("glum", "lbfgs", is_binary),
+        // Its Hessian of many words does not fit into memory.
+        ("glum", "irls-ls", is_binary && spec.words == 0),
+        ("linfa-logistic", "lbfgs", is_dense),
+    ];
+    let script = |name| match name {
+        "scikit-learn" => Some("sklearn_table.py"),
+        "glum" => Some("glum_table.py"),
+        _ => None,
+    };
+    let fitting = candidates.into_iter().filter(|(.., fits)| *fits);
+    fitting.map(|(name, solver, _)| (name, script(name), solver)).collect()
+}
+
 /// Measures all tables, with at most `max_rows` rows each. Returns the text for the page.
 pub(crate) fn measure(max_rows: usize, rounds: usize, threads: &[usize], with_peers: bool) -> Result<String> {
     let (mut skipped, mut all) = (Vec::new(), Vec::new());
+    let linfa = Package::new("linfa");
     let mut limits: Vec<Limit> = threads.iter().map(|&threads| Limit::measure(threads)).collect();
     for spec in &TABLES {
-        all.push(measure_table(spec, max_rows, rounds, threads, with_peers, &mut skipped)?);
+        all.push(measure_table(spec, max_rows, rounds, threads, with_peers.then_some(&linfa), &mut skipped)?);
         for limit in &mut limits {
             *limit = limit.or_better(&Limit::measure(limit.threads));
         }
@@ -431,7 +467,7 @@ fn measure_table(
     max_rows: usize,
     rounds: usize,
     threads: &[usize],
-    with_peers: bool,
+    linfa: Option<&Package>,
     skipped: &mut Vec<Skipped>,
 ) -> Result<Measured> {
     let (folder, rows) = (tempfile::tempdir()?, spec.rows.min(max_rows));
@@ -446,20 +482,19 @@ fn measure_table(
     let precisions = ["float32", "float64"];
     for precision in precisions {
         for &threads in threads {
-            competitors.push(Competitor::start(job("lbfgs", precision, threads), false)?);
+            competitors.push(Competitor::start(job("lbfgs", precision, threads), None)?);
         }
     }
-    if with_peers {
-        let third = match (spec.levels, spec.words) {
-            ([], 0) => Some("newton-cholesky"),
-            (_, 0) => None,
-            _ => Some("liblinear"),
-        };
-        for solver in ["lbfgs", "newton-cg"].into_iter().chain(third) {
+    if let Some(linfa) = linfa {
+        for (name, peer, solver) in peers(spec) {
             for precision in precisions {
-                match Competitor::start(job(solver, precision, 1), true) {
+                let peer = match peer {
+                    Some(script) => Peer::Script(script),
+                    None => Peer::Package(linfa),
+                };
+                match Competitor::start(job(solver, precision, 1), Some(peer)) {
                     Ok(competitor) => competitors.push(competitor),
-                    Err(problem) => Skipped::add(skipped, "scikit-learn", &problem),
+                    Err(problem) => Skipped::add(skipped, name, &problem),
                 }
             }
         }
@@ -527,7 +562,7 @@ fn section(out: &mut String, measured: &Measured, limits: &[Limit]) -> Result<()
         spec.title,
         job.bytes() / 1e6
     )?;
-    let peers = competitors.iter().filter(|competitor| competitor.is_peer);
+    let peers = competitors.iter().filter(|competitor| competitor.name.starts_with("scikit-learn"));
     let best_peer = peers.map(Competitor::seconds).min_by(f64::total_cmp);
     for competitor in competitors {
         let near = competitor.turns.last().context("there are no rounds")?;
@@ -542,7 +577,7 @@ fn section(out: &mut String, measured: &Measured, limits: &[Limit]) -> Result<()
             type_name(&competitor.job),
             competitor.job.threads,
             competitor.tolerance.map(|tolerance| tolerance.to_string()).unwrap_or_default(),
-            near.iterations,
+            near.iterations.map_or_else(String::new, |iterations| iterations.to_string()),
             near.passes.map(|passes| passes.to_string()).unwrap_or_default(),
             competitor.memory as f64 / job.bytes(),
         )?;

@@ -5,7 +5,7 @@ use chainrule_core::{
     Certificate, EarlyStopping, EngineKind, Evaluation, FinalMetrics, Generator, History, Identification, Link,
     MissingAbility, Parameters, ShuffleConfig, Solver, StoppingDecision, TrainConfig, pluralize,
 };
-use chainrule_data::{BatchOrder, DataError, Shuffle};
+use chainrule_data::{BatchOrder, DataError, Rows, Shuffle};
 use chainrule_kernels::ThreadPoolError;
 
 use crate::engine::{Engine, EngineError, EvaluationResult};
@@ -270,6 +270,21 @@ pub fn check_kernel_support(config: &TrainConfig) -> Result<(), TrainError> {
     EngineKind::Kernels
         .missing_ability(config)
         .map_or(Ok(()), |problem| Err(TrainError::UnsupportedByKernels { problem }))
+}
+
+/// Checks that there is a Hessian of these rows for Newton's method, if the config has it: of at
+/// most [`MAX_NEWTON_PARAMETERS`] weights and biases, and no sparse features.
+///
+/// # Errors
+/// If there is none.
+pub fn check_hessian(config: &TrainConfig, rows: &Rows, n_classes: usize) -> Result<(), TrainError> {
+    let columns = config.model().kind.link(n_classes).columns();
+    let is_small = (rows.n_features() + 1).saturating_mul(columns) <= MAX_NEWTON_PARAMETERS;
+    let is_dense = || rows.feature_reader().is_some_and(|reader| reader.layout().sparse.is_empty());
+    if config.descent().solver == Solver::Newton && !(is_small && is_dense()) {
+        return Err(TrainError::NoHessian);
+    }
+    Ok(())
 }
 
 /// Trains by mini-batch gradient descent, by L-BFGS or by Newton's method, as `config` says. It starts at the engine's

@@ -1,5 +1,5 @@
 //! Softmax regression by linfa-logistic's lbfgs, to the optimum of mean cross-entropy + l2/2 sum
-//! w^2.
+//! w^2, on images or on a table (`table.rs`).
 //!
 //! The first line of the input is the job, as JSON. Each further line is the maximum number of
 //! iterations of a fit. The answer is one line of JSON: the seconds of `fit`, and W `[d, k]` row by
@@ -7,6 +7,8 @@
 //! bias is penalised, it is the weight of a feature that is always 1.
 
 #![allow(clippy::print_stdout, reason = "this is a program")]
+
+mod table;
 
 use std::time::Instant;
 
@@ -51,6 +53,9 @@ macro_rules! fit {
 fn main() {
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).expect("a line");
+    if let Ok(job) = serde_json::from_str(&line) {
+        return table::answer(&job);
+    }
     let job: TrainingJob = serde_json::from_str(&line).expect("the job");
     let pixels = std::fs::read(&job.pixels).expect("reading the pixels");
     let labels: Array1<u8> = std::fs::read(&job.labels).expect("reading the labels").into();
