@@ -19,8 +19,8 @@ pub(crate) struct TableSpec {
     indicators: usize,
     /// The number of levels of each category.
     pub(crate) levels: &'static [usize],
-    /// The number of words, of which each row has some [`WORDS_PER_ROW`]. A word is a sparse feature
-    /// with the value 1.
+    /// The number of words, of which each row has some [`WORDS_PER_ROW`]. A word is a sparse
+    /// feature with the value 1.
     pub(crate) words: usize,
     pub(crate) classes: usize,
     /// The standard deviation of the correlations' coefficients and of the true weights.
@@ -211,8 +211,8 @@ impl SyntheticTable {
         &self.words[row.checked_sub(1).map_or(0, end)..end(row)]
     }
 
-    /// Writes the files `numbers`, `codes`, `words`, `ends` and `labels` into a folder, in four bytes
-    /// a value.
+    /// Writes the files `numbers`, `codes`, `words`, `ends` and `labels` into a folder, in four
+    /// bytes a value.
     pub(crate) fn write(&self, folder: &Path) -> Result<()> {
         let write = |name: &str, values: &mut dyn Iterator<Item = [u8; 4]>| -> Result<()> {
             let mut file = BufWriter::new(File::create(folder.join(name))?);

@@ -22,7 +22,8 @@ use crate::{Error, SamplesError};
 ///
 /// Defaults are those of a config file: plain stochastic gradient descent with closed-form
 /// gradients, a learning rate of 0.01, 50 epochs, batches of 128 rows and no penalty. If the device
-/// has fused kernels for these rows, they compute the gradients. Weights start at zero. The same settings on the same samples give the same bits.
+/// has fused kernels for these rows, they compute the gradients. Weights start at zero. The same
+/// settings on the same samples give the same bits.
 ///
 /// ```
 /// # fn main() -> Result<(), chainrule::Error> {
@@ -170,8 +171,10 @@ impl Estimator {
     }
 
     /// Minimises `J` on all rows and returns a certificate: a proven bound on the distance to the
-    /// minimum. With a lambda above 0 the solver is L-BFGS. Without a penalty it is Newton's method,
-    /// for rows of numbers: see [`Training::identification`](crate::Training::identification). [default: mini-batch gradient descent]
+    /// minimum. With a lambda above 0 the solver is L-BFGS. Without a penalty it is Newton's
+    /// method, for rows of numbers: see
+    /// [`Training::identification`](crate::Training::identification). [default: mini-batch gradient
+    /// descent]
     #[must_use]
     #[track_caller]
     pub fn to_the_minimum(self) -> Self {

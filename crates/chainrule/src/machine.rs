@@ -39,7 +39,8 @@ type ProcessorDevice = ();
 
 /// Training and validation rows, in the form that one engine needs.
 pub enum Prepared {
-    /// For the fused kernels on this processor, with Burn's device of this processor, if there is one.
+    /// For the fused kernels on this processor, with Burn's device of this processor, if there is
+    /// one.
     Kernels(Box<[FusedRows; 2]>, ProcessorDevice),
     /// For plain loops, with the preprocessing.
     Loops(Box<[Rows; 2]>, Preprocessing),

@@ -2,8 +2,8 @@ use std::fmt::{self, Display, Formatter, Write};
 
 use serde::{Deserialize, Serialize};
 
-/// The largest number of features of a sparse column. So a few rows of all features, and the weights
-/// of a few classes, fit in memory.
+/// The largest number of features of a sparse column. So a few rows of all features, and the
+/// weights of a few classes, fit in memory.
 pub const MAX_SPARSE_FEATURES: usize = 1 << 20;
 
 /// The indices of a sparse column that are features, in increasing order. They are stored as runs:

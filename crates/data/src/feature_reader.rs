@@ -38,8 +38,8 @@ struct CategoryColumn<'a> {
     codes: Vec<u32>,
 }
 
-/// The sparse column, and the positions in a row of each feature that is selected: several, if it is
-/// selected several times.
+/// The sparse column, and the positions in a row of each feature that is selected: several, if it
+/// is selected several times.
 #[derive(Debug)]
 struct SparseFeatures<'a> {
     column: &'a SparseColumn,

@@ -55,8 +55,8 @@ impl LossFunction {
 
 impl LossFunction {
     /// Overwrites `curvature` with the second derivatives of the losses of a group of `n` rows by
-    /// their logits: a vector for each pair of columns j <= l, as [`column_pairs`] orders them. Lane
-    /// i is the row `row(i)`. Lanes without a row get zeros.
+    /// their logits: a vector for each pair of columns j <= l, as [`column_pairs`] orders them.
+    /// Lane i is the row `row(i)`. Lanes without a row get zeros.
     ///
     /// [`LossStats::add_group`] has replaced `logits` by `residuals`.
     #[inline(always)]

@@ -86,7 +86,8 @@ pub struct Optimum {
 /// lack.
 ///
 /// # Panics
-/// If the config has a solver that searches no minimum, there are no rows, or their targets do not fit the link.
+/// If the config has a solver that searches no minimum, there are no rows, or their targets do not
+/// fit the link.
 pub fn find_optimum(
     link: &Arc<dyn Link>,
     config: &TrainConfig,
@@ -119,8 +120,8 @@ impl TrainLoop<'_> {
         let Optimum { parameters, certificate, ended, identification } =
             search(engine, self.config, from, &mut |engine, event| {
                 let IterationEvent { iterate, parameters, state } = event;
-                // The loss of a step is measured before its update. So the loss at these parameters is
-                // appended after the next iteration.
+                // The loss of a step is measured before its update. So the loss at these parameters
+                // is appended after the next iteration.
                 self.history.train_loss.extend(previous_loss.replace(iterate.cross_entropy));
                 let Some(step) = iterate.iteration.checked_sub(1) else { return Ok(ControlFlow::Continue(())) };
                 self.steps = iterate.iteration;

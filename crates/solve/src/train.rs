@@ -127,8 +127,8 @@ pub struct PartialResults {
     pub parameters: Option<(usize, Parameters)>,
 }
 
-/// How a training ended. `Converged`, `IterationsUsedUp`, `Rounding` and `Separated` occur only with
-/// a [search for the minimum](Solver::is_search); then [`Trained::certificate`] has the proven
+/// How a training ended. `Converged`, `IterationsUsedUp`, `Rounding` and `Separated` occur only
+/// with a [search for the minimum](Solver::is_search); then [`Trained::certificate`] has the proven
 /// distance to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -287,8 +287,8 @@ pub fn check_hessian(config: &TrainConfig, rows: &Rows, n_classes: usize) -> Res
     Ok(())
 }
 
-/// Trains by mini-batch gradient descent, by L-BFGS or by Newton's method, as `config` says. It starts at the engine's
-/// parameters.
+/// Trains by mini-batch gradient descent, by L-BFGS or by Newton's method, as `config` says. It
+/// starts at the engine's parameters.
 ///
 /// A step uses the mean gradient over its batch. The last batch of an epoch contains the remaining
 /// rows, and its learning rate is reduced in proportion. With `descent.drop_last` it is dropped.

@@ -14,9 +14,9 @@ pub struct TrainingStatistics {
 
 /// Returns the moments of the rows. Features that are 0 or 1 by their nature keep these values.
 ///
-/// Sparse features are not centred, so that a feature that a row does not list stays 0, and they are
-/// divided only if they are larger than 1: by their largest absolute value. So words, tf-idf and
-/// features that were scaled already stay as they are, and counts do not outweigh them.
+/// Sparse features are not centred, so that a feature that a row does not list stays 0, and they
+/// are divided only if they are larger than 1: by their largest absolute value. So words, tf-idf
+/// and features that were scaled already stay as they are, and counts do not outweigh them.
 fn standardization(rows: &Rows, schema: &Schema) -> Result<Standardization, TrainError> {
     if let Some(largest) = rows.max_abs_of_sparse() {
         let scale = largest.iter().map(|largest| largest.max(1.0)).collect();

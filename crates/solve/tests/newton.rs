@@ -102,7 +102,8 @@ fn newtons_method_finds_the_minimum_and_its_bound_holds_on_the_way() {
             let gradient = gradient_by_loops(&rows, &standardized, &optimum.parameters, &config, &weights);
             let identification = optimum.identification.unwrap_or_default();
             assert_eq!(identification.base_class, (l2 == 0.0 && kind == ModelKind::Softmax).then_some(0), "{case}");
-            // The gradient by fixed parameters is 0, too, because other parameters can replace them.
+            // The gradient by fixed parameters is 0, too, because other parameters can replace
+            // them.
             let largest = gradient.iter().fold(0.0, |max: f64, g| max.max(g.abs()));
             assert!(largest < 1e-6, "{case}: {largest}");
             // From elsewhere, the search ends at the same minimum.
@@ -114,7 +115,8 @@ fn newtons_method_finds_the_minimum_and_its_bound_holds_on_the_way() {
             let other = from_there.certificate.expect("a certificate");
             assert!(other.holds() && (other.objective - certificate.objective).abs() < 1e-10, "{case}: {other:?}");
             if l2 == 0.0 {
-                // Without a penalty the scale of the features does not matter, here of Unix seconds.
+                // Without a penalty the scale of the features does not matter, here of Unix
+                // seconds.
                 let (raw, _) = newton(&rows, &config, &Preprocessing::Raw, k);
                 let raw = raw.certificate.expect("a certificate");
                 assert!(raw.holds() && (raw.objective - certificate.objective).abs() < 1e-9, "{case}: {raw:?}");

@@ -58,8 +58,8 @@ pub struct Summary {
     /// method.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<Certificate>,
-    /// What makes the minimum unique, if it was searched without a penalty: which weights were fixed
-    /// at 0. If the classes are separated, the features that separate them.
+    /// What makes the minimum unique, if it was searched without a penalty: which weights were
+    /// fixed at 0. If the classes are separated, the features that separate them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identification: Option<Identification<String, Class>>,
     /// The metrics of the saved weights, measured after the training.
