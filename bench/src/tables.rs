@@ -321,6 +321,7 @@ impl Evaluator {
 }
 
 /// A program of another project.
+#[derive(Clone, Copy)]
 enum Peer<'a> {
     /// A script of `bench/peers`.
     Script(&'static str),
