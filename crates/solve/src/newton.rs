@@ -331,6 +331,10 @@ impl Newton<'_> {
         let k = at.parameters.columns;
         let is_complete = at.n_correct == self.engine.rows();
         let is_clean = at.step.decrement <= CLEAN * self.engine.mean_weight();
+        // Each row has a probability above 1/2, so these parameters separate the classes.
+        let least = self.engine.class_weights().into_iter().flatten().fold(1.0, f64::min);
+        let is_proven = at.cross_entropy * (self.engine.rows() as f64) < least * std::f64::consts::LN_2
+            && self.engine.link().kind().is_some();
         if self.identification.is_none() || at.step.largest_logit < 0.5 || !(is_complete || is_clean) {
             return Ok(false);
         }
@@ -346,7 +350,7 @@ impl Newton<'_> {
         let at = exact.as_ref().unwrap_or(at);
         let far = self.moved(at, FAR / at.step.largest_logit);
         let fall = at.cross_entropy - self.curvature(&far)?.gradient.loss;
-        if !(0.5 * at.step.decrement..=10.0 * at.step.decrement).contains(&fall) {
+        if !is_proven && !(0.5 * at.step.decrement..=10.0 * at.step.decrement).contains(&fall) {
             return Ok(false);
         }
         let changes = at.step.change.chunks_exact(k).zip(&at.ranges).map(|(change, [low, high])| {

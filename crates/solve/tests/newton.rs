@@ -207,8 +207,9 @@ type SeparatedRow<'a> = &'a dyn Fn(usize) -> (f64, &'static str, usize);
 fn separated_classes_are_recognised_and_said() {
     // By x alone, with all rows on the right side; by a level whose rows are all of one class; and
     // one class of three.
-    let separations: [(&str, SeparatedRow, bool); 4] = [
+    let separations: [(&str, SeparatedRow, bool); 5] = [
         ("x", &|i| (random(i, 0), "b", usize::from(random(i, 0) > 0.1)), true),
+        ("a long tail", &|i| ((12.0 * random(i, 0)).exp(), "b", usize::from(random(i, 0) > -0.5)), true),
         (
             "x and a border",
             &|i| {
