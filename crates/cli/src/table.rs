@@ -235,6 +235,9 @@ fn minimum(summary: &Summary, config: &TrainConfig) -> Option<String> {
 /// Returns the options that reduce rounding after rounding ended a search.
 fn rounding_advice(summary: &Summary, config: &TrainConfig) -> &'static str {
     let is_raw_table = summary.data.kind == DataKind::Table && !config.data().standardize;
+    if summary.identification.is_some() && summary.precision == Precision::F64 && !is_raw_table {
+        return "without a penalty, classes that are almost separated have such a minimum, and numbers far from all others hide it; give objective.l2 a number above 0, such as 1e-3";
+    }
     match (summary.precision, is_raw_table) {
         (Precision::F32, true) => "use --precision f64 and --set data.standardize=true",
         (Precision::F32, false) => "use --precision f64",

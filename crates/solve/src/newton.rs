@@ -24,8 +24,12 @@ const ROUNDING: f64 = 1e-14;
 /// The number of iterations after which the classes may be found to be separated. Before, a step
 /// may be long at any data.
 const ITERATIONS_BEFORE_SEPARATION: usize = 4;
-/// If J does not rise when the logits change by this much along a step, there is no minimum.
-const FAR: f64 = 1e6;
+/// The classes are separated if J does not rise when the logits change by this much along a step.
+/// A number that is this many times as large as others only moves these by 1.
+const FAR: f64 = 1e7;
+/// The Newton decrement from which on the step has no part that other rows oppose, unless all rows
+/// are on the right side.
+const CLEAN: f64 = 1e-5;
 
 /// Searches for the minimum, from the engine's parameters or from a saved state.
 pub(crate) fn search(
@@ -90,9 +94,11 @@ pub(crate) fn search(
                 ended = Some(SearchEnd::Converged);
             } else if is_stopped {
                 ended = Some(SearchEnd::Interrupted);
-            } else if iteration > ITERATIONS_BEFORE_SEPARATION && newton.finds_separation(&at)? {
-                ended = Some(SearchEnd::Separated);
             }
+        }
+        // Not part of the saved state.
+        if ended.is_none() && iteration > ITERATIONS_BEFORE_SEPARATION && newton.finds_separation(&at)? {
+            ended = Some(SearchEnd::Separated);
         }
         if ended.is_none() && iteration >= config.optimum().max_iterations {
             ended = Some(SearchEnd::IterationsUsedUp);
@@ -283,7 +289,7 @@ impl Newton<'_> {
         })
     }
 
-    /// Returns the parameters after a step of this length.
+    /// Returns the parameters after a step of this length, in f64.
     fn moved(&self, at: &Position, length: f64) -> Parameters {
         let mut parameters = at.parameters.clone();
         let (weight, bias) = at.step.change.split_at(parameters.weight.len());
@@ -293,7 +299,6 @@ impl Newton<'_> {
         for (row, centre) in weight.chunks_exact(parameters.columns).zip(&self.centre) {
             parameters.bias.iter_mut().zip(row).for_each(|(b, change)| *b -= length * centre * change);
         }
-        self.fix(&mut parameters);
         parameters
     }
 
@@ -305,7 +310,9 @@ impl Newton<'_> {
         }
         let mut length = 1.0;
         for _ in 0..MAX_HALVINGS {
-            let next = self.evaluate(self.moved(at, length))?;
+            let mut next = self.moved(at, length);
+            self.fix(&mut next);
+            let next = self.evaluate(next)?;
             let expected = at.objective - SUFFICIENT_DECREASE * length * decrement;
             if next.objective <= expected + VALUE_TOLERANCE * at.objective.abs() && next.step.decrement.is_finite() {
                 let is_progress = next.objective < at.objective || next.step.decrement < decrement;
@@ -317,14 +324,33 @@ impl Newton<'_> {
     }
 
     /// Whether J has no minimum without a penalty, because it does not rise far along the step.
+    ///
+    /// Along a direction that separates classes, J falls by about the decrement, however far: the
+    /// loss of the separated rows goes to 0, and that of the others stays.
     fn finds_separation(&mut self, at: &Position) -> Result<bool, EngineError> {
         let k = at.parameters.columns;
-        if self.identification.is_none() || at.step.largest_logit < 0.5 {
+        let is_complete = at.n_correct == self.engine.rows();
+        let is_clean = at.step.decrement <= CLEAN * self.engine.mean_weight();
+        // Each row has a probability above 1/2, so these parameters separate the classes.
+        let least = self.engine.class_weights().into_iter().flatten().fold(1.0, f64::min);
+        let is_proven = at.cross_entropy * (self.engine.rows() as f64) < least * std::f64::consts::LN_2
+            && self.engine.link().kind().is_some();
+        if self.identification.is_none() || at.step.largest_logit < 0.5 || !(is_complete || is_clean) {
             return Ok(false);
         }
+        // The step also corrects the rounding of weights in f32, and FAR enlarges the correction.
+        let exact = match self.config.descent().precision {
+            Precision::F32 => {
+                let next = self.moved(at, 1.0);
+                let curvature = self.curvature(&next)?;
+                Some(self.position(next, curvature)?)
+            }
+            Precision::F64 => None,
+        };
+        let at = exact.as_ref().unwrap_or(at);
         let far = self.moved(at, FAR / at.step.largest_logit);
-        // The losses of a few rows on the border are only rounded to 0.
-        if self.curvature(&far)?.gradient.loss > at.cross_entropy + 1e-3 {
+        let fall = at.cross_entropy - self.curvature(&far)?.gradient.loss;
+        if !is_proven && !(0.5 * at.step.decrement..=10.0 * at.step.decrement).contains(&fall) {
             return Ok(false);
         }
         let changes = at.step.change.chunks_exact(k).zip(&at.ranges).map(|(change, [low, high])| {
@@ -335,7 +361,6 @@ impl Newton<'_> {
         strength.sort_by(|a, b| b.0.total_cmp(&a.0));
         let least = 0.1 * strength.first().map_or(0.0, |strongest| strongest.0);
         let separating = strength.iter().take(5).filter(|(strength, _)| *strength >= least).map(|&(_, j)| j).collect();
-        let is_complete = at.n_correct == self.engine.rows();
         if let Some(identification) = &mut self.identification {
             (identification.separating, identification.is_complete) = (separating, is_complete);
         }

@@ -176,22 +176,29 @@ fn parameters_that_others_can_replace_are_fixed_without_a_penalty() {
 #[test]
 fn classes_that_are_almost_separated_have_a_minimum() {
     // One row is on the wrong side, so the steps are long in many iterations.
-    let mut text = "x,y\n".to_owned();
-    for i in 0..400 {
-        let x = f64::from(i) - 199.5;
-        writeln!(text, "{x},k{}", u8::from((x > 0.0) != (i == 201))).expect("a string");
-    }
-    let rows = rows_of(&text);
-    let standardized = Preprocessing::Standardized(rows.moments().expect("moments"));
-    for kind in [ModelKind::Logistic, ModelKind::Softmax] {
-        let config = config(kind, |settings| {
-            settings.descent.solver = Solver::Newton;
-            settings.objective.l2 = 0.0;
-        });
-        let (optimum, trace) = newton(&rows, &config, &standardized, 2);
-        let certificate = optimum.certificate.expect("a certificate");
-        assert!(certificate.holds() && trace.len() > 8, "{kind:?}: {certificate:?} {trace:?}");
-        assert!(optimum.identification.is_some_and(|identification| identification.separating.is_empty()));
+    let one_wrong = |i: i32| (f64::from(i) - 199.5, (i >= 200) != (i == 201));
+    // One number is so large that its logit grows for long, until the others count.
+    let outlier = |i: i32| (if i == 7 { 2e6 } else { f64::from(i % 9) - 4.0 }, i == 7 || i % 9 + i % 5 > 6);
+    // A mark of missing values.
+    let mark = |i: i32| (if i % 150 == 7 { 1e7 - 1.0 } else { f64::from(i % 9) }, i % 150 == 7 || i % 9 + i % 5 > 6);
+    for (i, row) in [&one_wrong as &dyn Fn(i32) -> (f64, bool), &outlier, &mark].into_iter().enumerate() {
+        let mut text = "x,y\n".to_owned();
+        for i in 0..400 {
+            let (x, class) = row(i);
+            writeln!(text, "{x},k{}", u8::from(class)).expect("a string");
+        }
+        let rows = rows_of(&text);
+        let standardized = Preprocessing::Standardized(rows.moments().expect("moments"));
+        for kind in [ModelKind::Logistic, ModelKind::Softmax] {
+            let config = config(kind, |settings| {
+                settings.descent.solver = Solver::Newton;
+                settings.objective.l2 = 0.0;
+            });
+            let (optimum, trace) = newton(&rows, &config, &standardized, 2);
+            let certificate = optimum.certificate.expect("a certificate");
+            assert!(certificate.holds() && trace.len() > 8, "{i} {kind:?}: {certificate:?} {trace:?}");
+            assert!(optimum.identification.is_some_and(|identification| identification.separating.is_empty()));
+        }
     }
 }
 
@@ -202,8 +209,9 @@ type SeparatedRow<'a> = &'a dyn Fn(usize) -> (f64, &'static str, usize);
 fn separated_classes_are_recognised_and_said() {
     // By x alone, with all rows on the right side; by a level whose rows are all of one class; and
     // one class of three.
-    let separations: [(&str, SeparatedRow, bool); 4] = [
+    let separations: [(&str, SeparatedRow, bool); 5] = [
         ("x", &|i| (random(i, 0), "b", usize::from(random(i, 0) > 0.1)), true),
+        ("a long tail", &|i| ((12.0 * random(i, 0)).exp(), "b", usize::from(random(i, 0) > -0.5)), true),
         (
             "x and a border",
             &|i| {
@@ -260,6 +268,55 @@ fn separated_classes_are_recognised_and_said() {
             // A penalty has a minimum at any data.
             let (penalised, _) = newton(&rows, &config(1e-4), &standardized, n_classes);
             assert_eq!((penalised.ended, penalised.identification), (SearchEnd::Converged, None), "{case}");
+        }
+    }
+}
+
+#[test]
+fn a_search_resumes_at_each_iteration_and_ends_in_the_same_way() {
+    /// Saves each checkpoint, or resumes from one.
+    #[derive(Default)]
+    struct Checkpoints(Option<Checkpoint>, Vec<Checkpoint>);
+    impl Observer for Checkpoints {
+        fn resume_from(&mut self) -> Option<Checkpoint> {
+            self.0.take()
+        }
+        fn wants_checkpoint(&mut self, _: usize) -> bool {
+            true
+        }
+        fn save_checkpoint(&mut self, checkpoint: Checkpoint) {
+            self.1.push(checkpoint);
+        }
+    }
+    // With a minimum, and with a level whose rows are all of one class.
+    for n_of_level in [0, 9] {
+        let mut text = "x,level,y\n".to_owned();
+        for i in 0..300 {
+            let level = if i < n_of_level { "a" } else { ["b", "c"][i % 2] };
+            let y = u8::from(i < n_of_level || random(i, 0) + 0.3 * random(i, 1) > 0.2);
+            writeln!(text, "{},{level},k{y}", random(i, 0)).expect("a string");
+        }
+        let rows = rows_of(&text);
+        let standardized = Preprocessing::Standardized(rows.moments().expect("moments"));
+        let config = config(ModelKind::Logistic, |settings| {
+            settings.descent.solver = Solver::Newton;
+            settings.objective.l2 = 0.0;
+        });
+        let packed = FusedRows::for_solver(rows.clone(), &standardized, Precision::F64, Solver::Newton).expect("rows");
+        let train = |mut observer: Checkpoints| {
+            let link = ModelKind::Logistic.link(2);
+            let trained = train_fused(&link, &packed, &packed, &config, NonZero::<usize>::MIN, &mut observer);
+            (trained.expect("a training"), observer.1)
+        };
+        let (expected, checkpoints) = train(Checkpoints::default());
+        let ended = expected.certificate.expect("a certificate").ended;
+        assert_eq!(ended == SearchEnd::Separated, n_of_level > 0, "{ended:?}");
+        assert!(checkpoints.len() > 3);
+        for (i, checkpoint) in checkpoints.into_iter().enumerate() {
+            let (resumed, _) = train(Checkpoints(Some(checkpoint), Vec::new()));
+            assert_eq!(resumed.parameters, expected.parameters, "{ended:?}, checkpoint {i}");
+            assert_eq!(resumed.certificate, expected.certificate, "{ended:?}, checkpoint {i}");
+            assert_eq!(resumed.identification, expected.identification, "{ended:?}, checkpoint {i}");
         }
     }
 }
