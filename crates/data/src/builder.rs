@@ -277,9 +277,9 @@ pub(crate) struct TableBuilder {
 }
 
 impl TableBuilder {
-    pub(crate) fn new(header: &[String], chosen: &ColumnIndices) -> Self {
+    pub(crate) fn new(header: &[String], chosen: &ColumnIndices, is_exact: bool) -> Self {
         let names = chosen.features.iter().chain(&chosen.sparse).map(|&column| header[column].clone()).collect();
-        let columns = chosen.features.iter().map(|_| Column::default()).collect();
+        let columns = chosen.features.iter().map(|_| Column::new(is_exact)).collect();
         let sparse = chosen.sparse.map(|_| Box::default());
         Self {
             cells: Cells { names, columns, sparse, ..Cells::default() },

@@ -9,7 +9,8 @@ use crate::cells::{Cell, MISSING, TEXTS_FROM, Texts};
 
 /// The rows of a block.
 pub(crate) const BLOCK: usize = 1 << 10;
-/// Columns of up to this many blocks, 65,536 rows, store every number exactly.
+/// Columns of up to this many blocks, 65,536 rows, store every number exactly, and so do columns of
+/// rows to predict.
 const EXACT_BLOCKS: usize = 64;
 /// A column is centred if its mean is larger than this many standard deviations. Rounding to `f32`
 /// then changes a standardised number by less than 8 * 2^-24, or 5e-7.
@@ -32,6 +33,8 @@ pub(crate) struct Column {
     centre: f64,
     /// Whether some numbers were rounded.
     is_rounded: bool,
+    /// Whether numbers are never rounded.
+    is_exact: bool,
     /// The bytes of all blocks but the last.
     whole_bytes: u64,
     /// The texts that occur, if any.
@@ -179,12 +182,17 @@ impl ColumnPart {
 }
 
 impl Column {
+    /// Creates an empty column.
+    pub(crate) fn new(is_exact: bool) -> Self {
+        Self { is_exact, ..Self::default() }
+    }
+
     /// Appends a number and keeps it exact.
     fn push_exact(&mut self, number: f64) {
         self.with_space().extend(&[number]);
     }
 
-    /// Appends the cells of a part, rounded if there are many.
+    /// Appends the cells of a part, rounded if there are many and they need not be exact.
     pub(crate) fn append(&mut self, mut part: ColumnPart) {
         if let Some(of_part) = &part.texts {
             let texts = self.texts.get_or_insert_default();
@@ -222,7 +230,7 @@ impl Column {
     /// Rounds the cells of full blocks if there are many.
     fn round(&mut self) {
         let n = self.blocks.len();
-        if n <= EXACT_BLOCKS || self.texts().iter().any(|text| !MISSING.contains(&text)) {
+        if self.is_exact || n <= EXACT_BLOCKS || self.texts().iter().any(|text| !MISSING.contains(&text)) {
             return;
         }
         if n == EXACT_BLOCKS + 1 {

@@ -127,6 +127,7 @@ pub fn read_table(file: &Path, recipe: &Recipe, text: TextOptions) -> Result<Inp
         text,
         required: &required,
         missing: &recipe.missing,
+        exact: true,
         ..Columns::default()
     };
     let table = match file == Path::new(STANDARD_INPUT) {

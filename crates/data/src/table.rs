@@ -48,6 +48,9 @@ pub struct Columns<'a> {
     pub required: &'a [(String, ColumnKind)],
     /// Texts that mark a missing value in these columns, besides the usual ones.
     pub missing: &'a [String],
+    /// Whether long columns keep every number exactly. A model has a scale of its own, so what is
+    /// little for these rows may be much for it.
+    pub exact: bool,
 }
 
 /// A table in memory. Its fields are stored as they were read. A [`Recipe`] turns them into
@@ -377,7 +380,7 @@ impl<'a> TableReader<'a> {
             table => {
                 let chosen = ColumnIndices::new(&names, self.columns, kinds)?;
                 self.kinds = kinds.to_vec();
-                let rows = TableBuilder::new(&names, &chosen);
+                let rows = TableBuilder::new(&names, &chosen, self.columns.exact);
                 table.insert((names, chosen, rows))
             }
         };

@@ -509,6 +509,7 @@ fn read(path: &Path, request: &TableRequest, recipe: Option<&Recipe>) -> Result<
         text: request.text,
         required: &required,
         missing: recipe.map_or_else(|| request.missing(), |recipe| &recipe.missing),
+        exact: matches!(request.recipe, RecipeSource::Model(_)),
     };
     read_files(path, columns, request.resident_bytes)
 }

@@ -74,6 +74,33 @@ fn rounding_changes_standardised_numbers_little() {
     assert!(names.iter().all(|name| name.ends_with(".1") || name.ends_with(')')), "a level has another form");
 }
 
+/// A model's scale may be far smaller than that of the rows to predict.
+#[test]
+fn rows_for_a_model_are_exact_however_many() {
+    let number = |i: usize| if i < 1000 { 1e9 + i as f64 / 7.0 } else { 5.0 + (i % 3) as f64 };
+    let mut text = "a,y\n".to_owned();
+    (0..N).for_each(|i| writeln!(text, "{},{}", number(i), i % 2).unwrap());
+    let file = tempfile::NamedTempFile::with_suffix(".csv").unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    let recipe = Recipe::of_numbers(&["a".to_owned()]);
+    let table = chainrule_data::input_files::read_table(file.path(), &recipe, TextOptions::default()).unwrap();
+    let request = TableRequest {
+        label: Some("y".to_owned()),
+        ignored: Vec::new(),
+        group: None,
+        text: TextOptions::default(),
+        recipe: RecipeSource::Model(recipe.clone()),
+        classes: None,
+        holdout: None,
+        resident_bytes: 1 << 30,
+    };
+    let labelled = Tables::read(file.path(), &request).unwrap();
+    for rows in [&table.rows, &labelled.parts[0].rows] {
+        let values = rows.clone().into_features(&Preprocessing::Raw, |x| x).unwrap();
+        assert!((0..N).all(|i| values[i] == number(i)));
+    }
+}
+
 /// A mark of a missing value is recognised although it is rounded like a number.
 #[test]
 fn marks_of_missing_values_may_be_fractions() {
