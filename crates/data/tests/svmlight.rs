@@ -165,6 +165,10 @@ fn a_file_is_recognised_by_its_first_lines() {
         "1;1:1\n2;3:4\n",
         "# a,b\n",
         "",
+        "id\ttime\n1\t12:30\n2\t12:45\n",
+        "ratio count\n1 1:2\n2 3:4\n",
+        "1\t12:30\n0\t09:45\n",
+        "1\t12:30:15\n0\t09:45:00\n",
     ] {
         check(text, "CSV");
     }
