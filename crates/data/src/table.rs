@@ -362,7 +362,10 @@ impl<'a> TableReader<'a> {
     /// # Errors
     /// Returns what is wrong, with line and column.
     pub(crate) fn add(&mut self, name: String, input: Input) -> Result<(), ContentError> {
-        let mut open = OpenTable::new(input, self.columns.text, Limits::of_rows(self.max_bytes))?;
+        // The text of a plain file is not kept. Compressed, a small file could have any size.
+        let file = if input.is_plain_file() { u64::MAX } else { self.max_bytes };
+        let limits = Limits { file, ..Limits::of_rows(self.max_bytes) };
+        let mut open = OpenTable::new(input, self.columns.text, limits)?;
         let Names { names, notes } = header(&mut open.content)?;
         let (unit, kinds) = (open.content.unit(), open.content.kinds());
         let (header, chosen, rows) = match &mut self.table {

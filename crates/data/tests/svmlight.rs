@@ -4,7 +4,9 @@
 
 use std::fmt::Write;
 
-use chainrule_core::{BadRows, ColumnKind, Encoding, Preprocessing, Recipe, Sparse, SparseIndices, TextOptions};
+use chainrule_core::{
+    BadRows, ColumnKind, Encoding, Preprocessing, Recipe, Separator, Sparse, SparseIndices, TextOptions,
+};
 use chainrule_data::readers::{Reader, sniff};
 use chainrule_data::table::{Columns, Table, TableSummary};
 use chainrule_data::{DataError, FeatureColumns, InputTable, ReadAs, RecipeOptions, RowBuffer, Rows};
@@ -172,6 +174,16 @@ fn a_file_is_recognised_by_its_first_lines() {
     ] {
         check(text, "CSV");
     }
+    let header = Some(false);
+    let table = read_as_ratios(TextOptions { separator: Some(Separator::Tab), header, ..TextOptions::default() });
+    assert_eq!(table.unwrap().columns(), ["column_1"]);
+    assert!(read_as_ratios(TextOptions::default()).unwrap_err().contains("column_2"));
+}
+
+/// Reads numbers and ratios as a table, whose second column is the label.
+fn read_as_ratios(text: TextOptions) -> Result<Table, String> {
+    let columns = Columns { label: Some("column_2"), text, ..Columns::default() };
+    Table::read(&b"1\t1:2\n2\t3:4\n3\t1:2\n"[..], columns, MAX_BYTES).map_err(|problem| problem.to_string())
 }
 
 /// A matrix as svmlight and as CSV. The columns of the CSV are called f1, f2, …
