@@ -425,9 +425,11 @@ impl<'a> TableReader<'a> {
         let (header, _, rows) = self.table.ok_or_else(no_rows)?;
         let TableBuilder { mut cells, labels, classes, groups, .. } = rows;
         if cells.lines.is_empty() {
-            return Err(match cells.unit() {
-                Unit::Line => no_rows(),
-                Unit::Row => ContentError::new("it has no rows"),
+            let skipped = self.files.iter().find_map(|file| file.read_as.skipped_message());
+            return Err(match (cells.unit(), skipped) {
+                (Unit::Line, Some(skipped)) => ContentError::new(format!("no row is left; {skipped}")),
+                (Unit::Line, None) => no_rows(),
+                (Unit::Row, _) => ContentError::new("it has no rows"),
             });
         }
         if let [file] = &mut cells.files[..] {

@@ -117,6 +117,9 @@ fn a_row_that_is_none_ends_in_one_sentence_or_is_left_out() {
             assert!(message.contains(expected), "{row}: {message}");
         }
     }
+    let skip = TextOptions { bad_rows: BadRows::Skip, ..TextOptions::default() };
+    let none = read_with("1 3:x\n2 2:1 1:1\n", skip).map(|table| table.len()).unwrap_err();
+    assert!(none.starts_with("no row is left; 2 rows that cannot be read are left out: line 1"), "{none}");
     let empty = read("1 1:0\n2 3:0\n").unwrap().learn_recipe(&RecipeOptions::default()).unwrap_err().to_string();
     assert!(empty.contains("no row lists an index with another value than 0"), "{empty}");
     let long = "1 ".to_owned() + &"1:1 ".repeat(1 << 20) + "\n";
