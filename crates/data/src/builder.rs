@@ -319,7 +319,7 @@ impl TableBuilder {
         let bytes = self.bytes();
         match lines.last().filter(|_| bytes > max_bytes) {
             Some(line) => Err(format!(
-                "{} {line}: its rows so far take {bytes} bytes, more than data.resident_bytes = {max_bytes} allows in memory",
+                "{} {line}: its rows so far take {bytes} bytes, more than data.resident_bytes = {max_bytes} allows in memory; increase it if this machine has the memory, or leave columns out with data.ignore",
                 self.cells.unit()
             )),
             None => {
@@ -333,6 +333,7 @@ impl TableBuilder {
     fn bytes(&self) -> u64 {
         let columns = self.cells.columns.iter().map(Column::bytes).sum::<u64>();
         let sparse = self.cells.sparse.as_ref().map_or(0, |column| column.bytes());
-        columns + sparse + self.classes.bytes() + self.of_group.bytes()
+        let rows = (size_of_val(&self.labels[..]) + size_of_val(&self.groups[..])) as u64;
+        columns + sparse + rows + self.classes.bytes() + self.of_group.bytes()
     }
 }

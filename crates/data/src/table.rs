@@ -365,7 +365,10 @@ impl<'a> TableReader<'a> {
     /// # Errors
     /// Returns what is wrong, with line and column.
     pub(crate) fn add(&mut self, name: String, input: Input) -> Result<(), ContentError> {
-        let mut open = OpenTable::new(input, self.columns.text, Limits::of_rows(self.max_bytes))?;
+        // The text of a plain file is not kept. Compressed, a small file could have any size.
+        let file = if input.is_plain_file() { u64::MAX } else { self.max_bytes };
+        let limits = Limits { file, ..Limits::of_rows(self.max_bytes) };
+        let mut open = OpenTable::new(input, self.columns.text, limits)?;
         let Names { names, notes } = header(&mut open.content)?;
         let (unit, kinds) = (open.content.unit(), open.content.kinds());
         let (header, chosen, rows) = match &mut self.table {
@@ -425,9 +428,11 @@ impl<'a> TableReader<'a> {
         let (header, _, rows) = self.table.ok_or_else(no_rows)?;
         let TableBuilder { mut cells, labels, classes, groups, .. } = rows;
         if cells.lines.is_empty() {
-            return Err(match cells.unit() {
-                Unit::Line => no_rows(),
-                Unit::Row => ContentError::new("it has no rows"),
+            let skipped = self.files.iter().find_map(|file| file.read_as.skipped_message());
+            return Err(match (cells.unit(), skipped) {
+                (Unit::Line, Some(skipped)) => ContentError::new(format!("no row is left; {skipped}")),
+                (Unit::Line, None) => no_rows(),
+                (Unit::Row, _) => ContentError::new("it has no rows"),
             });
         }
         if let [file] = &mut cells.files[..] {

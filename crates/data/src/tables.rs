@@ -517,17 +517,10 @@ fn read(path: &Path, request: &TableRequest, recipe: Option<&Recipe>) -> Result<
 /// Reads all files that a path names as one table.
 fn read_files(path: &Path, columns: Columns, max_bytes: u64) -> Result<Table, DataError> {
     let files = table_files(path)?;
-    let (mut tables, mut bytes) = (TableReader::new(columns, max_bytes), 0);
+    let mut tables = TableReader::new(columns, max_bytes);
     for file in &files {
         let problem = |problem| DataError::Table { path: file.clone(), problem };
         let content = open(file)?;
-        bytes += content.metadata().map_err(|problem| DataError::Read { path: file.clone(), problem })?.len();
-        if bytes > max_bytes {
-            let so_far = if files.len() > 1 { "so far, " } else { "" };
-            return Err(problem(format!(
-                "{so_far}its {bytes} bytes are more than data.resident_bytes = {max_bytes} allows in memory"
-            )));
-        }
         let name = if files.len() > 1 { file.display().to_string() } else { file_name(file) };
         tables.add(name, Input::of_file(content, max_bytes)).map_err(|error| problem(error.to_string()))?;
     }

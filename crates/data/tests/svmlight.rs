@@ -4,7 +4,9 @@
 
 use std::fmt::Write;
 
-use chainrule_core::{BadRows, ColumnKind, Encoding, Preprocessing, Recipe, Sparse, SparseIndices, TextOptions};
+use chainrule_core::{
+    BadRows, ColumnKind, Encoding, Preprocessing, Recipe, Separator, Sparse, SparseIndices, TextOptions,
+};
 use chainrule_data::readers::{Reader, sniff};
 use chainrule_data::table::{Columns, Table, TableSummary};
 use chainrule_data::{DataError, FeatureColumns, InputTable, ReadAs, RecipeOptions, RowBuffer, Rows};
@@ -115,6 +117,9 @@ fn a_row_that_is_none_ends_in_one_sentence_or_is_left_out() {
             assert!(message.contains(expected), "{row}: {message}");
         }
     }
+    let skip = TextOptions { bad_rows: BadRows::Skip, ..TextOptions::default() };
+    let none = read_with("1 3:x\n2 2:1 1:1\n", skip).map(|table| table.len()).unwrap_err();
+    assert!(none.starts_with("no row is left; 2 rows that cannot be read are left out: line 1"), "{none}");
     let empty = read("1 1:0\n2 3:0\n").unwrap().learn_recipe(&RecipeOptions::default()).unwrap_err().to_string();
     assert!(empty.contains("no row lists an index with another value than 0"), "{empty}");
     let long = "1 ".to_owned() + &"1:1 ".repeat(1 << 20) + "\n";
@@ -165,9 +170,23 @@ fn a_file_is_recognised_by_its_first_lines() {
         "1;1:1\n2;3:4\n",
         "# a,b\n",
         "",
+        "id\ttime\n1\t12:30\n2\t12:45\n",
+        "ratio count\n1 1:2\n2 3:4\n",
+        "1\t12:30\n0\t09:45\n",
+        "1\t12:30:15\n0\t09:45:00\n",
     ] {
         check(text, "CSV");
     }
+    let header = Some(false);
+    let table = read_as_ratios(TextOptions { separator: Some(Separator::Tab), header, ..TextOptions::default() });
+    assert_eq!(table.unwrap().columns(), ["column_1"]);
+    assert!(read_as_ratios(TextOptions::default()).unwrap_err().contains("column_2"));
+}
+
+/// Reads numbers and ratios as a table, whose second column is the label.
+fn read_as_ratios(text: TextOptions) -> Result<Table, String> {
+    let columns = Columns { label: Some("column_2"), text, ..Columns::default() };
+    Table::read(&b"1\t1:2\n2\t3:4\n3\t1:2\n"[..], columns, MAX_BYTES).map_err(|problem| problem.to_string())
 }
 
 /// A matrix as svmlight and as CSV. The columns of the CSV are called f1, f2, …

@@ -183,21 +183,46 @@ fn other_formats_than_csv_are_identified() {
     }
 }
 
-#[test]
-fn the_error_of_a_missing_label_names_no_option() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("flowers.csv");
-    std::fs::write(&path, "length,kind\n1,rose\n2,tulip\n1,rose\n2,tulip\n").unwrap();
-    let no_label = TableRequest {
-        label: None,
+fn request(label: Option<&str>, resident_bytes: u64) -> TableRequest {
+    TableRequest {
+        label: label.map(str::to_owned),
         ignored: Vec::new(),
         group: None,
         text: TextOptions::default(),
         recipe: RecipeSource::Learn(RecipeOptions::default()),
         classes: None,
         holdout: None,
-        resident_bytes: u64::MAX,
-    };
-    let message = Tables::read(&path, &no_label).unwrap_err().to_string();
+        resident_bytes,
+    }
+}
+
+#[test]
+fn the_error_of_a_missing_label_names_no_option() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("flowers.csv");
+    std::fs::write(&path, "length,kind\n1,rose\n2,tulip\n1,rose\n2,tulip\n").unwrap();
+    let message = Tables::read(&path, &request(None, u64::MAX)).unwrap_err().to_string();
     assert!(!message.contains("--") && !message.contains("xtask"), "{message}");
+}
+
+#[test]
+fn the_rows_of_a_table_fit_into_memory_not_its_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "a,b,y\n".to_owned() + &"1.00000000000000000000,2,u\n3,0.50000000000000000000,v\n".repeat(5000);
+    let path = folder.path().join("long.csv");
+    std::fs::write(&path, &text).unwrap();
+    let read = |path: &std::path::Path, resident_bytes| {
+        Tables::read(path, &request(Some("y"), resident_bytes)).map(|tables| tables.parts[0].rows.len())
+    };
+    // Ten thousand rows take two numbers and a label each.
+    assert_eq!(read(&path, 101_000).unwrap(), 10_000);
+    let few = read(&path, 99_000).unwrap_err().to_string();
+    assert!(few.contains("its rows so far take 100130 bytes") && few.contains("increase it"), "{few}");
+    // A small compressed file could have any size.
+    let mut packed = GzEncoder::new(Vec::new(), Compression::best());
+    packed.write_all(text.as_bytes()).unwrap();
+    let path = folder.path().join("long.csv.gz");
+    std::fs::write(&path, packed.finish().unwrap()).unwrap();
+    let packed = read(&path, 101_000).unwrap_err().to_string();
+    assert!(packed.contains("it has more than the 101000 bytes that data.resident_bytes allows"), "{packed}");
 }

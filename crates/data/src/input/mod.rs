@@ -127,6 +127,11 @@ impl<'a> Input<'a> {
         Self { file: clone.filter(|_| input.compression().is_none()), ..input }
     }
 
+    /// Returns whether this is a plain file.
+    pub(crate) fn is_plain_file(&self) -> bool {
+        self.file.is_some()
+    }
+
     /// Returns the file for random access, if it is known and plain. Its cursor is shared.
     pub fn take_file(&mut self) -> Option<File> {
         self.file.take()

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Read as _};
 
 use chainrule_core::{BadRows, ColumnKind, TextOptions};
 
+use super::csv::separated;
 use super::records::RowCheck;
 use super::text::{Beginning, TextSource, text_source};
 use super::{Input, Limits, Read, Reader, Record, Records, Required, TableContent};
@@ -46,13 +47,19 @@ impl Reader for Svmlight {
     }
 
     /// The first row must have entries, or most of the first lines, or one if all have the form of
-    /// rows. So a row of another form is an error of this format.
+    /// rows. So a row of another form is an error of this format. But a table with a header, and
+    /// one of numbers and times, are none.
     fn sniff(&self, beginning: &[u8]) -> bool {
         let beginning = beginning.strip_prefix(BYTE_ORDER_MARK).unwrap_or(beginning);
         let lines = beginning.split(|byte| matches!(byte, b'\n' | b'\r'));
-        let lines = lines.map(without_comment).filter(|line| !line.is_empty());
-        let n_entries: Vec<Option<usize>> = lines.take(SNIFFED_LINES).map(count_entries).collect();
+        let lines: Vec<&[u8]> =
+            lines.map(without_comment).filter(|line| !line.is_empty()).take(SNIFFED_LINES).collect();
+        let n_entries: Vec<Option<usize>> = lines.iter().map(|line| count_entries(line)).collect();
         let has_entries = |count: &Option<usize>| count.is_some_and(|count| count > 0);
+        let mut entries = lines.iter().flat_map(|line| words_in(line).skip(1));
+        if !lines.first().is_some_and(|line| begins_with_label(line)) || entries.all(is_time) {
+            return false;
+        }
         let n_with_entries = n_entries.iter().filter(|count| has_entries(count)).count();
         n_entries.first().is_some_and(has_entries)
             || 2 * n_with_entries > n_entries.len()
@@ -74,26 +81,45 @@ fn without_comment(line: &[u8]) -> &[u8] {
 /// Returns the number of a row's entries. `None` if the line has another form. Only the form is
 /// looked at, so that a wrong value is an error of this format. The last entry may be cut off.
 fn count_entries(line: &[u8]) -> Option<usize> {
-    let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
-    let label = words.next()?;
-    let is_entry = |word: &[u8]| {
-        let colon = word.iter().position(|&byte| byte == b':');
-        colon.is_some_and(|colon| colon > 0 && word[..colon].iter().all(u8::is_ascii_digit))
-    };
-    let words: Vec<&[u8]> = words.collect();
+    let words: Vec<&[u8]> = words_in(line).skip(1).collect();
     let n_entries = words.iter().filter(|word| is_entry(word)).count();
     let is_rest_of_form = words.iter().enumerate().all(|(i, word)| {
         is_entry(word)
             || (i == 0 && word.starts_with(b"qid:"))
             || (i > 0 && i + 1 == words.len() && word.iter().all(u8::is_ascii_digit))
     });
-    // A row without a label is an error of this format, too.
-    let is_label = label.split(|&byte| byte == b',').all(|label| decimal(label).is_some())
-        || is_entry(label) && n_entries > 0;
-    (is_label && is_rest_of_form).then_some(n_entries)
+    // A row without a label is an error of this format, too, but not one of a single entry.
+    let has_label = begins_with_label(line) && (n_entries > 0 || !words_in(line).any(is_entry));
+    (has_label && is_rest_of_form).then_some(n_entries)
+}
+
+fn words_in(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty())
+}
+
+/// Returns whether a line begins with a label, or with several, or with an entry.
+fn begins_with_label(line: &[u8]) -> bool {
+    words_in(line).next().is_some_and(|label| {
+        label.split(|&byte| byte == b',').all(|label| decimal(label).is_some()) || is_entry(label)
+    })
+}
+
+fn is_entry(word: &[u8]) -> bool {
+    let parts = word.split(|&byte| byte == b':').collect::<Vec<_>>();
+    matches!(parts[..], [index, _] if !index.is_empty() && index.iter().all(u8::is_ascii_digit))
+}
+
+/// Returns whether a word is a time of day, such as `12:30`.
+fn is_time(word: &[u8]) -> bool {
+    let is_up_to = |digits: &[u8], tens: u8| digits[0] <= tens && digits.iter().all(u8::is_ascii_digit);
+    word.len() == 5 && word[2] == b':' && is_up_to(&word[..2], b'2') && is_up_to(&word[3..], b'5')
 }
 
 fn read<'a>(mut input: Input<'a>, options: TextOptions, limits: Limits) -> Result<TableContent<'a>, String> {
+    // Sparse rows have neither.
+    if options.separator.is_some() || options.header.is_some() {
+        return separated(input, options, limits);
+    }
     let beginning = Beginning::read(&mut input);
     let (encoding, of_encoding) = encoding(beginning.sample(), options.encoding)?;
     let source = BufReader::new(text_source(beginning, input, encoding, limits.file));
