@@ -9,7 +9,9 @@ use chainrule_core::{
     Settings, Solver, TrainConfig,
 };
 use chainrule_data::Rows;
-use chainrule_solve::{Checkpoint, Ending, Metrics, Observer, Trained, TrainingStatistics, class_weights};
+use chainrule_solve::{
+    Checkpoint, Ending, Metrics, Observer, Trained, TrainingStatistics, check_weights, class_weights,
+};
 use serde_json::Value;
 
 use crate::backend::Backend;
@@ -382,6 +384,7 @@ impl Estimator {
                 class_weights: class_weights(&config, &train.schema.classes, &rows[0].labels())?,
             },
         };
+        check_weights(&config, &rows[0], train.classes().len())?;
         let rows = machine.prepare(rows, &statistics.preprocessing, &config)?;
         let start = from.map(|from| Checkpoint::start(from.parameters().clone()));
         let resolved = statistics.apply_to(&config);

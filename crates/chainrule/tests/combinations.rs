@@ -31,8 +31,8 @@ impl Combination {
 
     /// Returns whether a CPU backend supports the combination, with Burn or without.
     fn can(self, is_burns: bool) -> bool {
-        let by_kernels = !self.momentum && (self.table || !self.standardize);
         let otherwise = is_burns || !self.momentum;
+        let by_kernels = otherwise && (self.table || !self.standardize);
         match self.gradient {
             GradientSource::Fused => by_kernels,
             GradientSource::Autodiff => is_burns,

@@ -12,7 +12,7 @@ use chainrule_data::{DataError, Dataset, HeldOut, Provenance, Rows};
 use chainrule_kernels::Isa;
 use chainrule_records::DataSummary;
 use chainrule_solve::{
-    FurtherDecrease, Observer, TrainError, Trained, TrainingStatistics, check_hessian, constant_model, dropped_rows,
+    FurtherDecrease, Observer, TrainError, Trained, TrainingStatistics, check_weights, constant_model, dropped_rows,
     further_decrease,
 };
 
@@ -61,7 +61,7 @@ impl SelectedRows {
             validation.into_memory(resident_bytes.max(RESIDENT_VALIDATION_BYTES))?,
         ];
         machine.engine(config, rows[0].kind(), rows.iter().find(|rows| rows.file().is_some()))?;
-        check_hessian(config, &rows[0], schema.classes.len())?;
+        check_weights(config, &rows[0], schema.classes.len())?;
         let statistics = TrainingStatistics::of(config, &rows[0], &schema)?;
         let [train, validation] = rows.each_ref().map(Rows::len);
         let Schema { kind, image_size, features, recipe, classes } = schema;

@@ -54,7 +54,7 @@ pub use optimizer::Optimizer;
 pub use optimum::{Iterate, Optimum, find_optimum};
 pub use predictions::{BatchError, Predictions, RowPrediction, RowsError, RowsPredictor, Score};
 pub use train::{
-    Ending, PartialResults, TrainError, Trained, check_hessian, check_kernel_support, dropped_rows, max_steps,
+    Ending, PartialResults, TrainError, Trained, check_kernel_support, check_weights, dropped_rows, max_steps,
     steps_per_epoch, train, train_fused, train_fused_with,
 };
 pub use training_statistics::TrainingStatistics;

@@ -49,6 +49,19 @@ pub enum TrainError {
         /// The missing ability.
         problem: MissingAbility,
     },
+    /// The weights do not fit in memory.
+    #[error(
+        "{} and {} have so many weights that the solver needs {gigabytes} GB; use fewer of them (data.ignore, data.max_categories, data.classes), a smaller optimum.memory, or descent.solver = \"sgd\"",
+        pluralize(*.features, "feature"), pluralize(*.classes, "class")
+    )]
+    TooManyWeights {
+        /// The number of features, d.
+        features: usize,
+        /// The number of classes, k.
+        classes: usize,
+        /// The memory that the solver needs.
+        gigabytes: u64,
+    },
     /// The engine computes no Hessian, which Newton's method needs.
     #[error(
         "descent.solver = \"newton\": there is no Hessian of this model; it needs a table on the CPU, of rows that are not sparse, with at most {MAX_NEWTON_PARAMETERS} weights and biases; use descent.solver = \"lbfgs\" with an objective.l2 above 0"
@@ -272,20 +285,34 @@ pub fn check_kernel_support(config: &TrainConfig) -> Result<(), TrainError> {
         .map_or(Ok(()), |problem| Err(TrainError::UnsupportedByKernels { problem }))
 }
 
-/// Checks that there is a Hessian of these rows for Newton's method, if the config has it: of at
-/// most [`MAX_NEWTON_PARAMETERS`] weights and biases, and no sparse features.
+/// Checks that the weights of a model of these rows fit in memory, with what the solver keeps for
+/// each of them. Newton's method has a Hessian of at most [`MAX_NEWTON_PARAMETERS`] weights and
+/// biases, and no sparse features.
 ///
 /// # Errors
-/// If there is none.
-pub fn check_hessian(config: &TrainConfig, rows: &Rows, n_classes: usize) -> Result<(), TrainError> {
+/// If they do not, or if there is no Hessian.
+pub fn check_weights(config: &TrainConfig, rows: &Rows, n_classes: usize) -> Result<(), TrainError> {
     let columns = config.model().kind.link(n_classes).columns();
-    let is_small = (rows.n_features() + 1).saturating_mul(columns) <= MAX_NEWTON_PARAMETERS;
+    let weights = (rows.n_features() + 1).saturating_mul(columns);
     let is_dense = || rows.feature_reader().is_some_and(|reader| reader.layout().sparse.is_empty());
-    if config.descent().solver == Solver::Newton && !(is_small && is_dense()) {
+    if config.descent().solver == Solver::Newton && !(weights <= MAX_NEWTON_PARAMETERS && is_dense()) {
         return Err(TrainError::NoHessian);
+    }
+    // The weights, their gradient, its sums, the best so far, and steps with changes of gradients.
+    let kept = match config.descent().solver {
+        Solver::Lbfgs => 2 * config.optimum().memory + 8,
+        Solver::Newton | Solver::Sgd => 6,
+    };
+    let bytes = (weights as u64).saturating_mul(8 * kept as u64);
+    if bytes > MAX_WEIGHT_BYTES {
+        let (features, gigabytes) = (rows.n_features(), bytes.div_ceil(1_000_000_000));
+        return Err(TrainError::TooManyWeights { features, classes: n_classes, gigabytes });
     }
     Ok(())
 }
+
+/// The most memory that the weights may take, with what a solver keeps for each of them.
+const MAX_WEIGHT_BYTES: u64 = 8 << 30;
 
 /// Trains by mini-batch gradient descent, by L-BFGS or by Newton's method, as `config` says. It
 /// starts at the engine's parameters.

@@ -207,3 +207,27 @@ fn newtons_method_needs_rows_that_are_not_sparse() {
     let problem = trained.map(|_| link.columns()).expect_err("no Hessian");
     assert!(matches!(problem, TrainError::NoHessian) && problem.to_string().contains("not sparse"), "{problem}");
 }
+
+#[test]
+fn weights_that_do_not_fit_in_memory_are_refused() {
+    // 500 rows of 500 classes, each with an index of its own that is far from the others.
+    let text: String =
+        (0..500).map(|i| (0..40).fold(format!("{i}"), |row, j| format!("{row} {}:1", 40 * i + j + 1)) + "\n").collect();
+    let columns = Columns { label: Some("label"), ..Columns::default() };
+    let table = Table::read(text.as_bytes(), columns, 1 << 26).expect("a table");
+    let recipe = table.learn_recipe(&RecipeOptions::default()).expect("a recipe");
+    let rows = table.encode(&recipe).expect("its own recipe").rows;
+    let of = |change: fn(&mut Settings)| {
+        let mut settings = Settings::of(ModelKind::Softmax);
+        settings.objective.l2 = 1e-3;
+        settings.descent.solver = Solver::Lbfgs;
+        change(&mut settings);
+        chainrule_solve::check_weights(&TrainConfig::try_from(settings).expect("a config"), &rows, 500)
+    };
+    assert_eq!(rows.n_features(), 20_000);
+    assert!(of(|_| ()).is_ok() && of(|settings| settings.descent.solver = Solver::Sgd).is_ok());
+    let refused = of(|settings| settings.optimum.memory = 1000).expect_err("a refusal").to_string();
+    assert!(refused.contains("20000 features and 500 classes") && refused.contains("161 GB"), "{refused}");
+    let newton = of(|settings| settings.descent.solver = Solver::Newton).expect_err("a refusal").to_string();
+    assert!(newton.contains("at most 1000 weights"), "{newton}");
+}
