@@ -20,17 +20,25 @@ fn short_decimal(text: &[u8]) -> Option<f64> {
     if digits.len() > MAX_DIGITS + 1 {
         return None;
     }
-    let (mut whole, mut point) = (0i64, None);
-    for (i, byte) in digits.iter().enumerate() {
-        match byte {
-            b'0'..=b'9' => whole = 10 * whole + i64::from(byte - b'0'),
-            b'.' if point.is_none() => point = Some(i),
-            _ => return None,
-        }
+    // One loop for each side of the point, so that no digit has to ask for it.
+    let (whole, n_whole) = leading_digits(digits, 0);
+    let Some((b'.', fraction)) = digits[n_whole..].split_first() else {
+        let is_whole = n_whole == digits.len() && (1..=MAX_DIGITS).contains(&n_whole);
+        return is_whole.then(|| sign * whole as f64);
+    };
+    let (number, places) = leading_digits(fraction, whole);
+    let is_fraction = places == fraction.len() && (1..=MAX_DIGITS).contains(&(n_whole + places));
+    is_fraction.then(|| sign * (number as f64 / POWERS[places]))
+}
+
+/// Appends the leading digits of a text to a number. Returns the number, and how many there are.
+fn leading_digits(text: &[u8], mut number: i64) -> (i64, usize) {
+    let mut count = 0;
+    while let Some(digit) = text.get(count).map(|byte| byte.wrapping_sub(b'0')).filter(|&digit| digit < 10) {
+        number = 10 * number + i64::from(digit);
+        count += 1;
     }
-    let n_digits = digits.len() - usize::from(point.is_some());
-    let places = point.map_or(0, |point| digits.len() - 1 - point);
-    (1..=MAX_DIGITS).contains(&n_digits).then(|| sign * (whole as f64 / POWERS[places]))
+    (number, count)
 }
 
 /// The form of a field.
