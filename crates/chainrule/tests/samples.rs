@@ -262,9 +262,9 @@ fn a_table_respects_its_memory_limit() {
         recipe: RecipeSource::Learn(RecipeOptions::default()),
         classes: None,
         holdout: None,
-        resident_bytes: 5000,
+        resident_bytes: 1000,
     };
-    assert_error(Samples::tables(folder.path().join("flowers.csv"), &request), &["flowers.csv", "5000"]);
+    assert_error(Samples::tables(folder.path().join("flowers.csv"), &request), &["flowers.csv", "1000"]);
     let [train, validation] =
         Samples::tables(folder.path().join("flowers.csv"), &TableRequest { resident_bytes: 50_000, ..request })
             .unwrap();

@@ -257,7 +257,7 @@ solver = 'lbfgs'
 [objective]
 l2 = 0.1";
     let assert_rejected = |more: &[&str], expected: &str| assert_rejected(text, more, expected);
-    assert_rejected(&["objective.l2=0"], "test.toml: objective.l2 = 0.0: without a penalty J may have no minimum");
+    assert_rejected(&["objective.l2=0"], "test.toml: objective.l2 = 0.0: without a penalty L-BFGS has no certificate");
     assert_rejected(
         &["early_stopping.patience=3"],
         "early_stopping.patience = 3: descent.solver = \"lbfgs\" does not stop early",
@@ -269,7 +269,7 @@ l2 = 0.1";
     for key in ["optimum.max_iterations", "optimum.memory", "optimum.evaluate_every"] {
         assert_rejected(&[&format!("{key}=0")], &format!("{key} = 0: expected a whole number from 1"));
     }
-    assert_rejected(&["descent.solver=newton"], "descent.solver = \"newton\": expected sgd or lbfgs");
+    assert_rejected(&["descent.solver=simplex"], "descent.solver = \"simplex\": expected one of sgd, lbfgs, newton");
     assert_rejected(&["optimum.iterations=3"], "unknown key optimum.iterations; did you mean optimum.max_iterations?");
 }
 

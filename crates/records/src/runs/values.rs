@@ -156,7 +156,7 @@ mod tests {
             ("descent.optimizer", "Adam", "did you mean adam? expected one of sgd, adam, adamw, rmsprop, adagrad"),
             ("descent.gradient", "closed_form", "did you mean closed-form?"),
             ("descent.precision", "f16", "descent.precision = \"f16\": expected f32 or f64"),
-            ("descent.solver", "adam", "expected sgd or lbfgs; adam is a value of descent.optimizer"),
+            ("descent.solver", "adam", "expected one of sgd, lbfgs, newton; adam is a value of descent.optimizer"),
             ("descent.shuffle.generator", "foo", "expected one of none, numpy-legacy, chacha"),
             ("objective.class_weights", "Balanced", "did you mean \"balanced\"? expected \"balanced\", numbers by"),
             ("objective.class_weights", "3", "objective.class_weights = 3: expected \"balanced\", numbers by"),
