@@ -24,7 +24,7 @@ fn short_decimal(text: &[u8]) -> Option<f64> {
     let (whole, n_whole) = leading_digits(digits, 0);
     let Some((b'.', fraction)) = digits[n_whole..].split_first() else {
         let is_whole = n_whole == digits.len() && (1..=MAX_DIGITS).contains(&n_whole);
-        return is_whole.then(|| sign * whole as f64);
+        return is_whole.then_some(sign * whole as f64);
     };
     let (number, places) = leading_digits(fraction, whole);
     let is_fraction = places == fraction.len() && (1..=MAX_DIGITS).contains(&(n_whole + places));
