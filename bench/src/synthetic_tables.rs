@@ -104,6 +104,11 @@ pub(crate) struct SyntheticTable {
 }
 
 impl TableSpec {
+    /// Whether all features are numbers.
+    pub(crate) fn is_dense(&self) -> bool {
+        self.levels.is_empty() && self.words == 0
+    }
+
     /// The number of columns of the weights, k.
     pub(crate) fn columns(&self) -> usize {
         if self.classes == 2 { 1 } else { self.classes }

@@ -416,7 +416,7 @@ struct Measured {
 /// Returns the peers that can fit this table: the name, the script of a peer that is one, and the
 /// solver.
 fn peers(spec: &TableSpec) -> Vec<(&'static str, Option<&'static str>, &'static str)> {
-    let (is_dense, is_binary) = (spec.levels.is_empty() && spec.words == 0, spec.classes == 2);
+    let (is_dense, is_binary) = (spec.is_dense(), spec.classes == 2);
     let candidates = [
         ("scikit-learn", "lbfgs", true),
         ("scikit-learn", "newton-cg", true),
@@ -517,7 +517,7 @@ fn measure_table(
         }
     }
     let job = job("lbfgs", "float32", 1);
-    let prediction = spec.levels.is_empty().then(|| measure_prediction(&job, &evaluator.at, rounds)).transpose()?;
+    let prediction = spec.is_dense().then(|| measure_prediction(&job, &evaluator.at, rounds)).transpose()?;
     Ok(Measured { spec, minimum: evaluator.minimum, bound: evaluator.bound, competitors: prepared, prediction })
 }
 

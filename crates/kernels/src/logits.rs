@@ -26,7 +26,8 @@ const ZERO: Quad = [0.0; 4];
 /// use chainrule_core::FeatureLayout;
 /// use chainrule_kernels::{Isa, LogitMap};
 ///
-/// let map = LogitMap::new(&FeatureLayout::of_numbers(2), &[0.5, -0.5, 2.0, 1.0], &[0.0, 1.0], &[10.0, 0.0]);
+/// let (weight, bias, mean) = ([0.5, -0.5, 2.0, 1.0], [0.0, 1.0], [10.0, 0.0]);
+/// let map = LogitMap::new(&FeatureLayout::of_numbers(2), &weight, &bias, &mean);
 /// let mut logits = [0.0; 4];
 /// map.rows(Isa::best(), &[12.0, 1.0, 10.0, 3.0], &[], &mut logits);
 /// assert_eq!(logits, [3.0, 1.0, 6.0, 4.0]);

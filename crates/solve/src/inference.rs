@@ -216,7 +216,8 @@ impl Predictor {
     /// use chainrule_core::{LinkKind, Parameters, Preprocessing};
     /// use chainrule_solve::{Prediction, Predictor};
     ///
-    /// let parameters = Parameters { n_features: 2, columns: 1, weight: vec![1.5, -0.5], bias: vec![0.0] };
+    /// let (weight, bias) = (vec![1.5, -0.5], vec![0.0]);
+    /// let parameters = Parameters { n_features: 2, columns: 1, weight, bias };
     /// let predictor = Predictor::new(LinkKind::Logistic, parameters, Preprocessing::Raw)?;
     /// let mut prediction = Prediction::default();
     /// for (row, class) in [([1.0, 0.0], 1), ([0.0, 4.0], 0)] {
@@ -254,7 +255,8 @@ impl Predictor {
     /// use chainrule_core::{LinkKind, Parameters, Preprocessing};
     /// use chainrule_solve::{Predictions, Predictor};
     ///
-    /// let parameters = Parameters { n_features: 2, columns: 1, weight: vec![1.5, -0.5], bias: vec![0.0] };
+    /// let (weight, bias) = (vec![1.5, -0.5], vec![0.0]);
+    /// let parameters = Parameters { n_features: 2, columns: 1, weight, bias };
     /// let predictor = Predictor::new(LinkKind::Logistic, parameters, Preprocessing::Raw)?;
     /// let mut predictions = Predictions::default();
     /// predictor.predict_batch(&[1.0, 0.0, 0.0, 4.0], &mut predictions)?;
