@@ -136,6 +136,7 @@ fn tables_train_as_well_as_scikit_learn_with_nothing_but_the_label() {
             classes: None,
             holdout: None,
             resident_bytes: 1 << 30,
+            scratch: None,
         };
         let data = Tables::read(&folder.path().join("data"), &request).unwrap();
         let schema = chainrule_data::schema_of_tables(&data);

@@ -56,6 +56,7 @@ fn read(what: &str, path: &Path) -> Result<(), String> {
                 classes: None,
                 holdout: Some(Holdout { fraction: 0.2, seed: 0 }),
                 resident_bytes: 1 << 30,
+                scratch: None,
             };
             Tables::read(path, &request).map(drop).map_err(|error| error.to_string())
         }

@@ -75,6 +75,7 @@ impl Samples {
             classes: None,
             holdout: None,
             resident_bytes: DataConfig::default().resident_bytes,
+            scratch: Some(chainrule_data::scratch_folder()),
         };
         let [all, _] = Self::tables(path, &request)?;
         Ok(all)

@@ -263,6 +263,7 @@ fn a_table_respects_its_memory_limit() {
         classes: None,
         holdout: None,
         resident_bytes: 1000,
+        scratch: None,
     };
     assert_error(Samples::tables(folder.path().join("flowers.csv"), &request), &["flowers.csv", "1000"]);
     let [train, validation] =

@@ -274,6 +274,7 @@ fn find_table(model: &Model, options: &EvaluateOptions) -> Result<Tables> {
         classes: Some(names(model.classes())),
         holdout: run_holdout(model, data_option),
         resident_bytes: resident_bytes(model),
+        scratch: Some(chainrule_data::scratch_folder()),
     };
     let request = request(model, data_option)?;
     let result = find_tables(&request, &table_request);

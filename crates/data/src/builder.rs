@@ -2,6 +2,8 @@
 //! the parts are then joined in their order.
 
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
 
 use chainrule_core::{ColumnKind, MAX_ABS_VALUE, MAX_CLASSES, listed, name_problem};
 
@@ -10,10 +12,13 @@ use crate::column::{Column, ColumnPart};
 use crate::decimal::decimal;
 use crate::header::{is_missing, name};
 use crate::readers::{Batch, Field, Fields, RecordBlock, Row};
+use crate::labels::RowCodes;
 use crate::row_lines::RowLines;
 use crate::same_number::number_or_text;
 use crate::sparse::SparsePart;
+use crate::scratch::Scratch;
 use crate::table::Columns;
+use crate::DataError;
 
 /// The indices of the selected columns in a row.
 pub(crate) struct ColumnIndices {
@@ -263,11 +268,23 @@ fn push_text(text: &str, cells: &mut ColumnPart) {
     }
 }
 
+/// The memory of a table that is read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Memory<'a> {
+    /// The largest number of bytes of its rows.
+    pub(crate) bytes: u64,
+    /// The folder on whose disk further rows are kept, if they may be.
+    pub(crate) folder: Option<&'a Path>,
+}
+
+/// Once a table does not fit in memory, its rows are moved to a file in pieces of about this size.
+const PIECE: u64 = 16 << 20;
+
 /// The rows read so far.
 pub(crate) struct TableBuilder {
     pub(crate) cells: Cells,
     /// The position of each row's label in `classes`.
-    pub(crate) labels: Vec<u16>,
+    pub(crate) labels: RowCodes,
     pub(crate) classes: Texts,
     /// The position of each row's group.
     pub(crate) groups: Vec<u32>,
@@ -283,7 +300,7 @@ impl TableBuilder {
         let sparse = chosen.sparse.map(|_| Box::default());
         Self {
             cells: Cells { names, columns, sparse, ..Cells::default() },
-            labels: Vec::new(),
+            labels: RowCodes::default(),
             classes: Texts::default(),
             groups: Vec::new(),
             of_group: Texts::default(),
@@ -291,11 +308,11 @@ impl TableBuilder {
         }
     }
 
-    /// Appends the rows that follow.
+    /// Appends the rows that follow. Rows that do not fit in memory are moved to a file.
     ///
     /// # Errors
-    /// Fails if there are too many classes, or if the rows take more than `max_bytes`.
-    pub(crate) fn append(&mut self, part: TablePart, max_bytes: u64) -> Result<(), String> {
+    /// Fails if there are too many classes, or if the rows take too much memory and cannot be moved.
+    pub(crate) fn append(&mut self, part: TablePart, memory: &Memory) -> Result<(), String> {
         let TablePart { columns, sparse, labels, groups, lines } = part;
         self.cells.columns.iter_mut().zip(columns).for_each(|(column, part)| column.append(part));
         self.cells.sparse.iter_mut().zip([sparse]).for_each(|(column, part)| column.append(part));
@@ -313,14 +330,30 @@ impl TableBuilder {
             }
             positions.push(self.classes.position(label) as u16);
         }
-        self.labels.extend(labels.of_row.iter().map(|&label| positions[label as usize]));
+        labels.of_row.iter().for_each(|&label| self.labels.push(positions[label as usize]));
         let positions: Vec<u32> = groups.texts.iter().map(|group| self.of_group.position(group)).collect();
         self.groups.extend(groups.of_row.iter().map(|&group| positions[group as usize]));
-        let bytes = self.bytes();
+        let max_bytes = memory.bytes;
+        let mut bytes = self.bytes();
+        // A table that is long begins to move when it fills the memory, and goes on in pieces.
+        let allowed = if self.cells.scratch.is_some() { max_bytes.min(PIECE) } else { max_bytes };
+        if bytes > allowed
+            && let Some(folder) = memory.folder.filter(|_| self.cells.sparse.is_none())
+        {
+            let problem = |problem: DataError| problem.to_string();
+            let scratch = match &self.cells.scratch {
+                Some(scratch) => Arc::clone(scratch),
+                None => Arc::new(Scratch::new(folder, max_bytes).map_err(problem)?),
+            };
+            self.cells.move_to_file(&scratch).map_err(problem)?;
+            self.cells.check().map_err(problem)?;
+            bytes = self.bytes();
+        }
         match lines.last().filter(|_| bytes > max_bytes) {
             Some(line) => Err(format!(
-                "{} {line}: its rows so far take {bytes} bytes, more than data.resident_bytes = {max_bytes} allows in memory; increase it if this machine has the memory, or leave columns out with data.ignore",
-                self.cells.unit()
+                "{} {line}: its rows so far take {bytes} bytes{}, more than data.resident_bytes = {max_bytes} allows in memory; increase it if this machine has the memory, or leave columns out with data.ignore",
+                self.cells.unit(),
+                if self.cells.scratch.is_some() { " without their numbers" } else { "" }
             )),
             None => {
                 self.cells.lines.append(&lines);
@@ -333,7 +366,7 @@ impl TableBuilder {
     fn bytes(&self) -> u64 {
         let columns = self.cells.columns.iter().map(Column::bytes).sum::<u64>();
         let sparse = self.cells.sparse.as_ref().map_or(0, |column| column.bytes());
-        let rows = (size_of_val(&self.labels[..]) + size_of_val(&self.groups[..])) as u64;
+        let rows = self.labels.bytes() + size_of_val(&self.groups[..]) as u64;
         columns + sparse + rows + self.classes.bytes() + self.of_group.bytes()
     }
 }

@@ -10,7 +10,9 @@ use chainrule_core::{ABSENT, MAX_ABS_VALUE};
 use crate::column::Column;
 use crate::row_lines::RowLines;
 use crate::same_number::same_number;
+use crate::scratch::Scratch;
 use crate::sparse::SparseColumn;
+use crate::DataError;
 
 /// A field.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -120,6 +122,8 @@ pub(crate) struct Cells {
     pub(crate) lines: RowLines,
     /// The files of the rows, in their order. Rows from memory have none.
     pub(crate) files: Vec<FileRows>,
+    /// The file with the rows that do not fit in memory, if there are such rows.
+    pub(crate) scratch: Option<Arc<Scratch>>,
 }
 
 /// The rows of a file.
@@ -152,9 +156,15 @@ impl fmt::Display for Unit {
 }
 
 impl Cells {
-    /// Returns a cell.
-    pub(crate) fn cell(&self, row: usize, column: usize) -> Cell {
-        self.columns[column].cell(row)
+    /// Writes whole blocks of rows to a file, and frees them.
+    pub(crate) fn move_to_file(&mut self, scratch: &Arc<Scratch>) -> Result<(), DataError> {
+        self.scratch = Some(Arc::clone(scratch));
+        Column::move_to_file(&mut self.columns, scratch)
+    }
+
+    /// Fails if an earlier read of rows in a file failed.
+    pub(crate) fn check(&self) -> Result<(), DataError> {
+        self.scratch.as_ref().map_or(Ok(()), |scratch| scratch.check())
     }
 
     /// Frees a block of rows. They must not be read again.

@@ -1,11 +1,13 @@
-//! A column of a table in memory.
+//! A column of a table, in memory or partly in a file.
 
 use std::ops::Range;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use chainrule_core::MAX_ABS_VALUE;
 
 use crate::cells::{Cell, MISSING, TEXTS_FROM, Texts};
+use crate::scratch::Scratch;
+use crate::DataError;
 
 /// The rows of a block.
 pub(crate) const BLOCK: usize = 1 << 10;
@@ -25,9 +27,13 @@ const MAX_RELATIVE_MEAN: f64 = 8.0;
 ///
 /// Rounding a number to `f32` loses what is small beside its mean, such as the hours in a column of
 /// Unix seconds. So a column with a large mean is centred before it is rounded.
+///
+/// Of a table that does not fit in memory, the first blocks are in a file.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Column {
-    /// All blocks but the last have [`BLOCK`] cells.
+    /// The first blocks, if they are in a file. Each has [`BLOCK`] cells.
+    in_file: Option<BlocksInFile>,
+    /// The other blocks. All but the last have [`BLOCK`] cells.
     blocks: Vec<Block>,
     /// What to add to the numbers of centred blocks.
     centre: f64,
@@ -35,7 +41,7 @@ pub(crate) struct Column {
     is_rounded: bool,
     /// Whether numbers are never rounded.
     is_exact: bool,
-    /// The bytes of all blocks but the last.
+    /// The bytes of all blocks in memory but the last.
     whole_bytes: u64,
     /// The texts that occur, if any.
     texts: Option<Box<Texts>>,
@@ -69,6 +75,70 @@ impl Numbers {
     /// Returns the number of rows, and the columns.
     pub(crate) fn finish(self) -> (usize, Vec<Column>) {
         (self.n, self.columns)
+    }
+}
+
+/// Whole blocks of a column in a file.
+#[derive(Clone, Debug)]
+struct BlocksInFile {
+    scratch: Arc<Scratch>,
+    /// Where each block begins in the file, times 4, plus its type. Eight bytes a block, because a
+    /// long table has millions.
+    places: Vec<u64>,
+}
+
+impl BlocksInFile {
+    fn new(scratch: &Arc<Scratch>) -> Self {
+        Self { scratch: Arc::clone(scratch), places: Vec::new() }
+    }
+
+    /// Returns a block.
+    fn load(&self, block: usize) -> Block {
+        let (start, kind) = (self.places[block] / 4, self.places[block] % 4);
+        let mut bytes = vec![0; BLOCK * if kind == 1 { size_of::<f64>() } else { size_of::<f32>() }];
+        self.scratch.read_or_note(start, &mut bytes);
+        let narrow = || bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
+        match kind {
+            0 => Block::F32(narrow()),
+            1 => Block::F64(bytes.as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes)).collect()),
+            _ => Block::Centred(narrow()),
+        }
+    }
+}
+
+/// Reads the cells of a column, row by row. It keeps the last block that it read from the file, so
+/// rows in their order are read fastest.
+#[derive(Debug)]
+pub(crate) struct CellReader<'a> {
+    column: &'a Column,
+    /// A block that was read from the file, and its number.
+    loaded: Option<(usize, Block)>,
+}
+
+impl CellReader<'_> {
+    /// Returns the stored cell of a row.
+    ///
+    /// # Panics
+    /// Panics if `row` is past the end.
+    pub(crate) fn get(&mut self, row: usize) -> f64 {
+        let (block, index, centre) = (row / BLOCK, row % BLOCK, self.column.centre);
+        match self.column.block(block) {
+            Ok(block) => block.get(index, centre),
+            Err(blocks) => {
+                if self.loaded.as_ref().is_none_or(|(loaded, _)| *loaded != block) {
+                    self.loaded = Some((block, blocks.load(block)));
+                }
+                self.loaded.as_ref().expect("it was loaded").1.get(index, centre)
+            }
+        }
+    }
+
+    /// Returns the cell of a row.
+    ///
+    /// # Panics
+    /// Panics if `row` is past the end.
+    pub(crate) fn cell(&mut self, row: usize) -> Cell {
+        Cell::of_stored(self.get(row))
     }
 }
 
@@ -131,6 +201,21 @@ impl Block {
         true
     }
 
+    /// Appends the cells to the bytes of a file. Returns the number of their type.
+    fn write(&self, bytes: &mut Vec<u8>) -> u64 {
+        match self {
+            Self::F32(numbers) | Self::Centred(numbers) => {
+                bytes.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
+            }
+            Self::F64(numbers) => bytes.extend(numbers.iter().flat_map(|number| number.to_le_bytes())),
+        }
+        match self {
+            Self::F32(_) => 0,
+            Self::F64(_) => 1,
+            Self::Centred(_) => 2,
+        }
+    }
+
     fn len(&self) -> usize {
         match self {
             Self::F32(numbers) | Self::Centred(numbers) => numbers.len(),
@@ -142,6 +227,15 @@ impl Block {
         match self {
             Self::F32(numbers) | Self::Centred(numbers) => size_of_val(&numbers[..]) as u64,
             Self::F64(numbers) => size_of_val(&numbers[..]) as u64,
+        }
+    }
+
+    /// Appends the stored cells of consecutive rows.
+    fn append_to(&self, rows: Range<usize>, centre: f64, numbers: &mut Vec<f64>) {
+        match self {
+            Self::F32(cells) => numbers.extend(cells[rows].iter().map(|&cell| f64::from(cell))),
+            Self::F64(cells) => numbers.extend_from_slice(&cells[rows]),
+            Self::Centred(cells) => numbers.extend(cells[rows].iter().map(|&cell| uncentred(cell, centre))),
         }
     }
 
@@ -229,7 +323,7 @@ impl Column {
 
     /// Rounds the cells of full blocks if there are many.
     fn round(&mut self) {
-        let n = self.blocks.len();
+        let (n, n_in_memory) = (self.n_in_file() + self.blocks.len(), self.blocks.len());
         if self.is_exact || n <= EXACT_BLOCKS || self.texts().iter().any(|text| !MISSING.contains(&text)) {
             return;
         }
@@ -239,10 +333,73 @@ impl Column {
             for block in &mut self.blocks {
                 self.is_rounded |= block.narrow(self.centre);
             }
-            self.whole_bytes = self.blocks[..n - 1].iter().map(Block::bytes).sum();
+            self.round_in_file();
+            self.whole_bytes = self.blocks[..n_in_memory - 1].iter().map(Block::bytes).sum();
         } else {
-            self.is_rounded |= self.blocks[n - 1].narrow(self.centre);
+            self.is_rounded |= self.blocks[n_in_memory - 1].narrow(self.centre);
         }
+    }
+
+    /// Rounds the cells of the blocks in the file.
+    fn round_in_file(&mut self) {
+        let Some(in_file) = &mut self.in_file else { return };
+        let mut bytes = Vec::new();
+        for i in 0..in_file.places.len() {
+            let mut block = in_file.load(i);
+            if block.narrow(self.centre) {
+                self.is_rounded = true;
+                bytes.clear();
+                let kind = block.write(&mut bytes);
+                in_file.places[i] = 4 * in_file.scratch.append_or_note(&bytes) + kind;
+            }
+        }
+    }
+
+    /// Returns the number of blocks in the file.
+    fn n_in_file(&self) -> usize {
+        self.in_file.as_ref().map_or(0, |blocks| blocks.places.len())
+    }
+
+    /// Returns a block in memory, or the blocks in the file, which have it.
+    fn block(&self, index: usize) -> Result<&Block, &BlocksInFile> {
+        match &self.in_file {
+            Some(blocks) if index < blocks.places.len() => Err(blocks),
+            _ => Ok(&self.blocks[index - self.n_in_file()]),
+        }
+    }
+
+    /// Returns the number of whole blocks in memory. They may be written to a file.
+    fn n_whole(&self) -> usize {
+        self.blocks.iter().take_while(|block| block.len() == BLOCK).count()
+    }
+
+    /// Writes the whole blocks of a table's columns to a file, and frees them. The blocks of the same
+    /// rows are side by side.
+    pub(crate) fn move_to_file(columns: &mut [Self], scratch: &Arc<Scratch>) -> Result<(), DataError> {
+        let n_whole = columns.iter().map(Self::n_whole).min().unwrap_or_default();
+        let mut bytes = Vec::new();
+        for i in 0..n_whole {
+            bytes.clear();
+            let first: Vec<u64> = columns
+                .iter()
+                .map(|column| {
+                    let start = bytes.len() as u64;
+                    4 * start + column.blocks[i].write(&mut bytes)
+                })
+                .collect();
+            let start = scratch.append(&bytes)?;
+            for (column, first) in columns.iter_mut().zip(first) {
+                let in_file = column.in_file.get_or_insert_with(|| BlocksInFile::new(scratch));
+                in_file.places.push(4 * start + first);
+                column.blocks[i] = Block::F32(Vec::new());
+            }
+        }
+        for column in columns {
+            column.blocks.drain(..n_whole);
+            let n = column.blocks.len();
+            column.whole_bytes = column.blocks[..n.saturating_sub(1)].iter().map(Block::bytes).sum();
+        }
+        Ok(())
     }
 
     /// Returns the numbers that a cell of this number may hold: itself, or rounded in two ways.
@@ -259,9 +416,10 @@ impl Column {
 
     /// Returns the mean if it is large beside the standard deviation, else 0.
     fn find_centre(&self) -> f64 {
-        let exact = &self.blocks[..EXACT_BLOCKS];
-        let cells = || exact.iter().flat_map(|block| (0..block.len()).map(|index| block.get(index, 0.0)));
-        let numbers = || cells().filter(|&stored| is_number(stored));
+        let numbers = || {
+            let mut cells = self.reader();
+            (0..EXACT_BLOCKS * BLOCK).map(move |row| cells.get(row)).filter(|&stored| is_number(stored))
+        };
         let count = numbers().count().max(1) as f64;
         let mean = numbers().sum::<f64>() / count;
         let deviation = (numbers().map(|number| (number - mean).powi(2)).sum::<f64>() / count).sqrt();
@@ -272,6 +430,11 @@ impl Column {
         let unit = deviation.log2().ceil().exp2();
         let centre = (mean / unit).round() * unit;
         if unit > 0.0 && centre.is_finite() { centre } else { mean }
+    }
+
+    /// Returns a reader of the cells.
+    pub(crate) fn reader(&self) -> CellReader<'_> {
+        CellReader { column: self, loaded: None }
     }
 
     /// Returns the memory that the cells and their texts take, in bytes.
@@ -286,14 +449,6 @@ impl Column {
         self.texts.as_deref().unwrap_or(&NONE)
     }
 
-    /// Returns the stored cell of a row.
-    ///
-    /// # Panics
-    /// Panics if `row` is past the end.
-    pub(crate) fn get(&self, row: usize) -> f64 {
-        self.blocks[row / BLOCK].get(row % BLOCK, self.centre)
-    }
-
     /// Appends the stored cells of consecutive rows.
     ///
     /// # Panics
@@ -304,26 +459,18 @@ impl Column {
             let start = first % BLOCK;
             let in_block = start..BLOCK.min(start + rows.end - first);
             first += in_block.len();
-            match &self.blocks[(first - 1) / BLOCK] {
-                Block::F32(cells) => numbers.extend(cells[in_block].iter().map(|&cell| f64::from(cell))),
-                Block::F64(cells) => numbers.extend_from_slice(&cells[in_block]),
-                Block::Centred(cells) => {
-                    numbers.extend(cells[in_block].iter().map(|&cell| uncentred(cell, self.centre)));
-                }
+            let index = (first - 1) / BLOCK;
+            match self.block(index) {
+                Ok(block) => block.append_to(in_block, self.centre, numbers),
+                Err(blocks) => blocks.load(index).append_to(in_block, self.centre, numbers),
             }
         }
     }
 
-    /// Returns the cell of a row.
-    ///
-    /// # Panics
-    /// Panics if `row` is past the end.
-    pub(crate) fn cell(&self, row: usize) -> Cell {
-        Cell::of_stored(self.get(row))
-    }
-
     /// Frees a block of [`BLOCK`] rows. They must not be read again.
     pub(crate) fn free(&mut self, block: usize) {
-        self.blocks[block] = Block::F32(Vec::new());
+        if let Some(block) = block.checked_sub(self.n_in_file()) {
+            self.blocks[block] = Block::F32(Vec::new());
+        }
     }
 }

@@ -245,6 +245,7 @@ pub fn table_request(config: &TrainConfig) -> TableRequest {
         classes: config.classes_by_label().map(|classes| names(&classes)),
         holdout: holdout(config),
         resident_bytes: requested.resident_bytes,
+        scratch: Some(crate::scratch_folder()),
     }
 }
 

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use chainrule_core::{ABSENT, Categorical, Encoding, Numeric, Recipe, Sparse, SparseIndices, pluralize};
 
 use crate::cells::{Cell, Cells, are_missing, bits_of, missing_numbers};
+use crate::column::CellReader;
 use crate::days::days;
 use crate::learn::{level_of_number, levels_of_number, no_date, shortened};
 use crate::same_number::same_number;
@@ -154,6 +155,7 @@ impl Encoder {
         let mut first = start;
         for (column, of) in self.columns.iter().zip(&self.recipe.columns) {
             let (stored, width) = (&cells.columns[column.position], of.encoding.n_features());
+            let mut stored = stored.reader();
             for (&row, place) in rows.iter().zip((first..).step_by(d)) {
                 let code = column.code(&of.encoding, stored.get(row)).code();
                 of.encoding.write(code, &mut features[place..place + width]);
@@ -162,21 +164,38 @@ impl Encoder {
         }
     }
 
-    /// Returns a feature of a number's or a date's column in a row. Feature 1 says whether the
-    /// value is missing.
-    pub(crate) fn number(&self, cells: &Cells, column: usize, feature: usize, row: usize) -> f64 {
-        let (encoder, encoding) = (&self.columns[column], &self.recipe.columns[column].encoding);
-        let code = encoder.code(encoding, cells.columns[encoder.position].get(row)).code();
-        let mut features = [0.0; 2];
-        encoding.write(code, &mut features);
-        features[feature]
+    /// Returns a feature of a number's or a date's column in each of these rows. Feature 1 says
+    /// whether the value is missing.
+    pub(crate) fn numbers<'a>(
+        &'a self,
+        cells: &'a Cells,
+        column: usize,
+        feature: usize,
+        rows: &'a [usize],
+    ) -> impl Iterator<Item = f64> + 'a {
+        let encoding = &self.recipe.columns[column].encoding;
+        self.codes(cells, column, rows).map(move |code| {
+            let mut features = [0.0; 2];
+            encoding.write(code, &mut features);
+            features[feature]
+        })
     }
 
-    /// Returns the position of a category's level in a row, or `None` if it has none.
-    pub(crate) fn level(&self, cells: &Cells, column: usize, row: usize) -> Option<usize> {
+    /// Returns the position of a category's level in each of these rows, or `None` if it has none.
+    pub(crate) fn levels<'a>(
+        &'a self,
+        cells: &'a Cells,
+        column: usize,
+        rows: &'a [usize],
+    ) -> impl Iterator<Item = Option<usize>> + 'a {
+        self.codes(cells, column, rows).map(|code| (code != ABSENT).then_some(code as usize))
+    }
+
+    /// Returns the codes of a column's values. See [`Recipe::expand`].
+    fn codes<'a>(&'a self, cells: &'a Cells, column: usize, rows: &'a [usize]) -> impl Iterator<Item = f64> + 'a {
         let (encoder, encoding) = (&self.columns[column], &self.recipe.columns[column].encoding);
-        let code = encoder.code(encoding, cells.columns[encoder.position].get(row)).code();
-        (code != ABSENT).then_some(code as usize)
+        let mut stored = cells.columns[encoder.position].reader();
+        rows.iter().map(move |&row| encoder.code(encoding, stored.get(row)).code())
     }
 
     /// Checks that every value of these rows fits its column, and counts those that no training row
@@ -205,9 +224,12 @@ impl Encoder {
             }
             return Ok(if unseen.rows > 0 { vec![std::mem::take(unseen)] } else { Vec::new() });
         }
+        let mut readers: Vec<CellReader> =
+            self.columns.iter().map(|column| cells.columns[column.position].reader()).collect();
         for row in rows {
-            for ((column, of), unseen) in self.columns.iter().zip(&self.recipe.columns).zip(&mut unseen) {
-                let stored = cells.columns[column.position].get(row);
+            let columns = self.columns.iter().zip(&self.recipe.columns).zip(&mut readers);
+            for (((column, of), stored), unseen) in columns.zip(&mut unseen) {
+                let stored = stored.get(row);
                 match column.code(&of.encoding, stored) {
                     Code::Known(_) => {}
                     Code::Invalid => {

@@ -72,6 +72,20 @@ pub enum DataError {
         /// The number of images at opening.
         images: usize,
     },
+    /// The rows that do not fit in memory cannot be written to a file, or read from it.
+    #[error(
+        "rows beyond data.resident_bytes = {resident_bytes} are kept in a file of {}: {problem}; name a folder on a disk with space in the environment variable TMPDIR, or raise data.resident_bytes if this machine has the memory",
+        .folder.display()
+    )]
+    Scratch {
+        /// The folder whose disk has the file.
+        folder: PathBuf,
+        /// The allowed bytes in memory.
+        resident_bytes: u64,
+        /// The system's error.
+        #[source]
+        problem: std::io::Error,
+    },
     /// Images can no longer be read from a file.
     #[error("{}: cannot read images {first} to {last}: {problem}", .path.display())]
     Row {

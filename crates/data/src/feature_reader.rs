@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use chainrule_core::{Encoding, FeatureLayout, NO_LEVEL, SparseIndices};
 
-use crate::Rows;
+use crate::{DataError, Rows};
 use crate::cells::Cells;
 use crate::encode::Encoder;
 use crate::sparse::SparseColumn;
@@ -151,12 +151,15 @@ impl<'a> FeatureReader<'a> {
 
     /// Reads rows.
     ///
+    /// # Errors
+    /// Fails if the rows are kept in a file that can no longer be read.
+    ///
     /// # Panics
     /// Panics if a row is past the end.
-    pub fn read(&self, rows: Range<usize>, columns: &mut FeatureColumns) {
+    pub fn read(&self, rows: Range<usize>, columns: &mut FeatureColumns) -> Result<(), DataError> {
         let FeatureColumns { numbers, codes, sparse, indices } = columns;
         indices.clear();
-        indices.extend(rows.map(|row| self.rows.stored_index(row)));
+        indices.extend(self.rows.stored_indices(rows));
         let are_consecutive = indices.windows(2).all(|pair| pair[1] == pair[0] + 1);
         numbers.resize_with(self.numbers.len(), Vec::new);
         for (source, numbers) in self.numbers.iter().zip(numbers) {
@@ -166,23 +169,25 @@ impl<'a> FeatureReader<'a> {
                     self.cells.columns[column].append_to(indices[0]..indices[0] + indices.len(), numbers);
                 }
                 NumberColumn::Cells(column) => {
-                    numbers.extend(indices.iter().map(|&row| self.cells.columns[column].get(row)));
+                    let mut cells = self.cells.columns[column].reader();
+                    numbers.extend(indices.iter().map(|&row| cells.get(row)));
                 }
                 NumberColumn::Encoded { encoder, column, feature } => {
-                    numbers.extend(indices.iter().map(|&row| encoder.number(self.cells, column, feature, row)));
+                    numbers.extend(encoder.numbers(self.cells, column, feature, indices));
                 }
             }
         }
         codes.resize_with(self.categories.len(), Vec::new);
         for (CategoryColumn { encoder, column, codes: of_level }, codes) in self.categories.iter().zip(codes) {
             codes.clear();
-            let level = |row| encoder.level(self.cells, *column, row);
-            codes.extend(indices.iter().map(|&row| level(row).map_or(NO_LEVEL, |level| of_level[level])));
+            let levels = encoder.levels(self.cells, *column, indices);
+            codes.extend(levels.map(|level| level.map_or(NO_LEVEL, |level| of_level[level])));
         }
         sparse.clear();
         if let Some(features) = &self.sparse {
             indices.iter().for_each(|&row| features.read(row, sparse));
         }
+        self.cells.check()
     }
 }
 

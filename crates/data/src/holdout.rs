@@ -1,8 +1,11 @@
 use std::collections::BTreeMap;
 
 use chacha20::ChaCha8Rng;
-use rand::SeedableRng;
+use rand::{RngExt, SeedableRng};
 use rand::seq::SliceRandom;
+
+/// The largest number of rows that are shuffled.
+const MAX_SHUFFLED: usize = 1 << 24;
 
 /// The choice of validation rows for data without a validation part.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -30,6 +33,10 @@ impl Holdout {
     /// class become validation rows. Their number is the class's rows times the fraction, rounded,
     /// at least one and at most all but one.
     ///
+    /// More than 2^24 rows are not shuffled, which would take much memory. Each row is chosen with
+    /// the probability that leads to the same numbers: D. E. Knuth, The Art of Computer Programming
+    /// 2, section 3.4.2, Algorithm S.
+    ///
     /// With `groups`, the group of each row, rows of one group stay together. Whole groups become
     /// validation rows, in shuffled order, each if that brings the classes' numbers of rows closer
     /// to those above.
@@ -40,8 +47,21 @@ impl Holdout {
     /// # Panics
     /// Panics if there are 2^32 rows or more.
     pub fn validation_mask(&self, labels: &[u16], groups: Option<&[u32]>) -> Result<Vec<bool>, u16> {
-        let mut counts = vec![0usize; labels.iter().max().map_or(0, |&largest| usize::from(largest) + 1)];
-        labels.iter().for_each(|&label| counts[usize::from(label)] += 1);
+        self.mask(labels.len(), |row| labels[row], groups)
+    }
+
+    /// As [`validation_mask`](Self::validation_mask), for n rows with these labels.
+    pub(crate) fn mask(
+        &self,
+        n: usize,
+        label: impl Fn(usize) -> u16,
+        groups: Option<&[u32]>,
+    ) -> Result<Vec<bool>, u16> {
+        let mut counts = Vec::new();
+        for class in (0..n).map(|row| usize::from(label(row))) {
+            counts.resize(counts.len().max(class + 1), 0usize);
+            counts[class] += 1;
+        }
         if let Some(class) = counts.iter().position(|&count| count == 1) {
             return Err(class as u16);
         }
@@ -52,13 +72,23 @@ impl Holdout {
         let mut left: Vec<usize> = quotas.collect();
         let mut generator = ChaCha8Rng::seed_from_u64(self.seed);
         if let Some(groups) = groups {
-            return mask_of_groups(labels, groups, &counts, left, &mut generator);
+            let labels: Vec<u16> = (0..n).map(label).collect();
+            return mask_of_groups(&labels, groups, &counts, left, &mut generator);
         }
-        let mut rows: Vec<u32> = (0..u32::try_from(labels.len()).expect("fewer than 2^32 rows")).collect();
+        let mut validation_mask = vec![false; n];
+        if n > MAX_SHUFFLED {
+            for (row, is_held_out) in validation_mask.iter_mut().enumerate() {
+                let class = usize::from(label(row));
+                *is_held_out = generator.random::<f64>() * (counts[class] as f64) < left[class] as f64;
+                counts[class] -= 1;
+                left[class] -= usize::from(*is_held_out);
+            }
+            return Ok(validation_mask);
+        }
+        let mut rows: Vec<u32> = (0..u32::try_from(n).expect("fewer than 2^32 rows")).collect();
         rows.shuffle(&mut generator);
-        let mut validation_mask = vec![false; labels.len()];
         for row in rows.into_iter().map(|row| row as usize) {
-            let left = &mut left[usize::from(labels[row])];
+            let left = &mut left[usize::from(label(row))];
             validation_mask[row] = *left > 0;
             *left = left.saturating_sub(1);
         }

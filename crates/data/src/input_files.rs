@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use chainrule_core::{ContentError, Recipe, TextOptions, nearest};
 
 use crate::PictureMode;
+use crate::builder::Memory;
 use crate::class_folders::MAX_BYTES as MAX_PICTURE_BYTES;
 use crate::picture::{self, Treatment};
 use crate::readers::{self, IMAGES, Input, PICTURES};
@@ -133,7 +134,7 @@ pub fn read_table(file: &Path, recipe: &Recipe, text: TextOptions) -> Result<Inp
     let table = match file == Path::new(STANDARD_INPUT) {
         true => Table::read(std::io::stdin().lock(), columns, MAX_BYTES)?,
         false => {
-            let mut tables = TableReader::new(columns, MAX_BYTES);
+            let mut tables = TableReader::new(columns, Memory { bytes: MAX_BYTES, folder: None });
             tables.add(String::new(), Input::of_file(open(file)?, MAX_BYTES))?;
             tables.finish()?
         }

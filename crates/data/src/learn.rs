@@ -11,6 +11,7 @@ use chainrule_core::{
 use crate::cells::{Cell, Cells, are_missing, bits_of, missing_numbers};
 use crate::column::Column as CellColumn;
 use crate::days::days;
+use crate::row_indices::RowIndices;
 use crate::same_number::same_number;
 use crate::spread::{MIN_SCALE, Spread};
 use crate::table::sorted_labels;
@@ -87,7 +88,7 @@ fn is_name_of_quantity(name: &str) -> bool {
 /// # Errors
 /// Returns what is wrong with a column that has a given kind, with line and column. Returns an
 /// error if no column is left.
-pub(crate) fn learn(table: &Cells, rows: &[u32], options: &RecipeOptions) -> Result<Recipe, String> {
+pub(crate) fn learn(table: &Cells, rows: &RowIndices, options: &RecipeOptions) -> Result<Recipe, String> {
     let mut recipe = Recipe { missing: options.missing.clone(), ..Recipe::default() };
     let mut kept: Vec<Kept> = Vec::new();
     for (j, (name, cells)) in table.names.iter().zip(&table.columns).enumerate() {
@@ -117,9 +118,10 @@ pub(crate) fn learn(table: &Cells, rows: &[u32], options: &RecipeOptions) -> Res
         if options.kinds.get(&name).is_some_and(|kind| *kind != ColumnKind::Sparse) {
             return Err(format!("column {name:?} has INDEX:VALUE entries; data.columns cannot give it another kind"));
         }
-        let indices = sparse.indices_of(rows.iter().map(|&row| row as usize))?;
+        let indices = sparse.indices_of(rows.iter())?;
         recipe.columns.push(ColumnRecipe { name, encoding: Encoding::Sparse(Sparse { indices }), note: None });
     }
+    table.check().map_err(|problem| problem.to_string())?;
     if recipe.columns.is_empty() {
         let why: Vec<String> =
             recipe.left_out.iter().map(|LeftOut { name, why }| format!("{name:?} is left out: {why}")).collect();
@@ -187,7 +189,7 @@ struct ColumnStatistics {
 }
 
 impl ColumnStatistics {
-    fn of(column: &CellColumn, rows: &[u32], options: &RecipeOptions) -> Self {
+    fn of(column: &CellColumn, rows: &RowIndices, options: &RecipeOptions) -> Self {
         let mut statistics = Self {
             numbers: 0,
             missing: 0,
@@ -203,12 +205,13 @@ impl ColumnStatistics {
         // A minus is a value beside a plus, but only if a training row has one.
         let [plus, minus] = ["+", "-"].map(|sign| column.texts().find(sign));
         if let (Some(plus), Some(minus)) = (plus, minus)
-            && rows.iter().any(|&row| column.cell(row as usize) == Cell::Text(plus))
+            && has_text(column, rows, plus)
         {
             statistics.is_missing[minus as usize] = options.missing.iter().any(|mark| mark.trim() == "-");
         }
         let hashes: Vec<u64> = column.texts().iter().map(hash).collect();
-        rows.iter().for_each(|&row| statistics.add(column.get(row as usize), &hashes));
+        let mut cells = column.reader();
+        rows.iter().for_each(|row| statistics.add(cells.get(row), &hashes));
         statistics
     }
 
@@ -275,6 +278,12 @@ fn is_missing(cell: Cell, of_text: &[bool], numbers: &[u64]) -> bool {
     }
 }
 
+/// Returns whether one of the rows has this text.
+fn has_text(column: &CellColumn, rows: &RowIndices, text: u32) -> bool {
+    let mut cells = column.reader();
+    rows.iter().any(|row| cells.cell(row) == Cell::Text(text))
+}
+
 fn hash(text: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     text.hash(&mut hasher);
@@ -291,14 +300,16 @@ pub(crate) fn shortened(text: &str) -> String {
 /// A column with its statistics.
 struct Column<'a> {
     table: &'a Cells,
-    rows: &'a [u32],
+    rows: &'a RowIndices,
     j: usize,
     statistics: ColumnStatistics,
 }
 
 impl Column<'_> {
-    fn rows(&self) -> impl Iterator<Item = usize> + '_ {
-        self.rows.iter().map(|&row| row as usize)
+    /// The cells of the rows.
+    fn cells(&self) -> impl Iterator<Item = Cell> + '_ {
+        let mut cells = self.table.columns[self.j].reader();
+        self.rows.iter().map(move |row| cells.cell(row))
     }
 
     fn text(&self, position: u32) -> &str {
@@ -309,8 +320,9 @@ impl Column<'_> {
     /// marked.
     fn repeats(&self, other: &Kept) -> bool {
         let Self { table, j, statistics, .. } = self;
-        self.rows().all(|row| {
-            let (own, of_other) = (table.cell(row, *j), table.cell(row, other.j));
+        let [mut own, mut of_other] = [*j, other.j].map(|column| table.columns[column].reader());
+        self.rows.iter().all(|row| {
+            let (own, of_other) = (own.cell(row), of_other.cell(row));
             let is_other_missing = is_missing(of_other, &other.is_missing, &other.missing_numbers);
             match (own, of_other) {
                 _ if is_missing(own, &statistics.is_missing, &statistics.missing_numbers) => is_other_missing,
@@ -406,7 +418,7 @@ impl Column<'_> {
             return false;
         }
         let mut values: Vec<f64> = Vec::with_capacity(numbers);
-        values.extend(self.rows().filter_map(|row| match self.table.cell(row, self.j) {
+        values.extend(self.cells().filter_map(|cell| match cell {
             Cell::Number(number) => Some(number),
             Cell::Empty | Cell::Text(_) => None,
         }));
@@ -421,8 +433,8 @@ impl Column<'_> {
         if self.statistics.numbers > 0 {
             let mut numbers = HashMap::<u64, usize>::new();
             let is_rounded = self.table.columns[self.j].is_rounded();
-            for row in self.rows() {
-                if let Cell::Number(number) = self.table.cell(row, self.j)
+            for cell in self.cells() {
+                if let Cell::Number(number) = cell
                     && !self.statistics.missing_numbers.contains(&bits_of(number))
                 {
                     // A number that is exact here may be rounded in another row.
@@ -459,9 +471,8 @@ impl Column<'_> {
                     sum.add(days * rows as f64);
                 }
                 if numbers > 0 {
-                    let is_number = |&row: &usize| matches!(self.table.cell(row, self.j), Cell::Number(_));
-                    let row = self.rows().find(is_number).expect("a number was counted");
-                    return Err(self.problem(self.table.cell(row, self.j), &no_date("a number")));
+                    let number = self.cells().find(|cell| matches!(cell, Cell::Number(_)));
+                    return Err(self.problem(number.expect("a number was counted"), &no_date("a number")));
                 }
                 let texts = self.statistics.texts();
                 let fill = if texts > 0 { sum.value() / texts as f64 } else { 0.0 };
@@ -513,7 +524,8 @@ impl Column<'_> {
 
     /// Returns an error at the first training row with this cell.
     fn problem(&self, cell: Cell, problem: &str) -> String {
-        let row = self.rows().find(|&row| self.table.cell(row, self.j) == cell).unwrap_or_default();
+        let has_cell = self.cells().position(|of_row| of_row == cell);
+        let row = has_cell.map_or(0, |position| self.rows.get(position));
         format!("{}, column {:?}: {problem}", self.table.place(row), self.table.names[self.j])
     }
 }

@@ -43,6 +43,7 @@ mod images;
 mod in_order;
 mod input;
 pub mod input_files;
+mod labels;
 mod learn;
 pub mod mnist;
 mod order;
@@ -52,9 +53,11 @@ mod prefetcher;
 mod provenance;
 mod read_as;
 pub mod readers;
+mod row_indices;
 mod row_lines;
 mod rows;
 mod same_number;
+mod scratch;
 mod source;
 mod sparse;
 mod spread;
@@ -81,6 +84,7 @@ pub use prefetcher::Prefetcher;
 pub use provenance::{Provenance, schema_of_images, schema_of_tables, unused_message};
 pub use read_as::{Fact, ReadAs, Skipped};
 pub use rows::{RowBuffer, Rows, pixel_value};
+pub use scratch::{Scratch, scratch_folder};
 pub use source::{
     Counts, Data, Origin, Pictures, Request, Split, find, find_tables, find_with, find_within, inspect_source,
     is_mnist, read_folder, sha256_of_files,

@@ -10,6 +10,9 @@ use crate::checksum::Checksum;
 use crate::column::{BLOCK, Column, Numbers};
 use crate::encode::{Encoder, Unseen};
 use crate::feature_reader::{FeatureColumns, FeatureReader};
+use crate::labels::RowCodes;
+use crate::row_indices::RowIndices;
+use crate::scratch::Scratch;
 use crate::idx::IdxImages;
 use crate::learn::{RecipeOptions, learn};
 use crate::spread::{MIN_SCALE, Spread};
@@ -28,7 +31,7 @@ pub struct Rows {
     /// The selected columns in their order; `None` means all columns as stored.
     columns: Option<Arc<[usize]>>,
     /// The label of each stored row.
-    labels: Arc<[u16]>,
+    labels: Arc<RowCodes>,
     /// The class position of each label; `None` for labels outside the classes. Without positions,
     /// each label is a class position.
     positions: Option<Arc<[Option<u16>]>>,
@@ -41,15 +44,6 @@ enum Store {
     Images(Arc<Images>),
     /// A table. Without an encoder its cells are the features.
     Table(Arc<Cells>, Option<Arc<Encoder>>),
-}
-
-/// The selected stored rows.
-#[derive(Clone, Debug)]
-enum RowIndices {
-    /// All rows of a range.
-    All(Range<usize>),
-    /// These rows, in this order. There are fewer than 2^32, the limit of an IDX header.
-    Some(Arc<[u32]>),
 }
 
 /// A reusable buffer for a chunk of rows that is not contiguous in memory.
@@ -93,8 +87,8 @@ impl Rows {
                 positions[usize::from(label)] = Some(position);
             }
         }
-        let labels = images.labels().iter().copied().map(u16::from).collect();
-        Self::with_known_labels(Store::Images(Arc::clone(images)), RowIndices::All(range), labels, &positions)
+        let labels = RowCodes::Bytes(images.labels().to_vec());
+        Self::with_known_labels(Store::Images(Arc::clone(images)), RowIndices::All(range), labels.into(), &positions)
     }
 
     /// Creates rows from images with `height` lines and `width` columns. The pixels are `[n *
@@ -125,29 +119,31 @@ impl Rows {
         assert_eq!(n, labels.len(), "one label per row");
         // The names are not used: nothing encodes these rows.
         let cells = Cells { names: vec![String::new(); columns.len()], columns, ..Cells::default() };
-        Self::of_cells(Arc::new(cells), None, None, labels.into())
+        let labels: RowCodes = labels.into_iter().collect();
+        Self::of_cells(Arc::new(cells), None, RowIndices::All(0..n), labels.into(), None)
     }
 
-    /// Creates rows from chosen cells of a table, all if `None`. Each label is a class position.
+    /// Creates rows from cells of a table. Each label is a class position, or `positions` has the
+    /// class position of each label.
     pub(crate) fn of_cells(
         cells: Arc<Cells>,
         encoder: Option<Arc<Encoder>>,
-        chosen: Option<Arc<[u32]>>,
-        labels: Arc<[u16]>,
+        selected: RowIndices,
+        labels: Arc<RowCodes>,
+        positions: Option<Arc<[Option<u16>]>>,
     ) -> Self {
-        let selected = chosen.map_or(RowIndices::All(0..labels.len()), RowIndices::Some);
         let store = Store::Table(cells, encoder);
-        Self { store, selected, columns: None, labels, positions: None, relabelled: None }
+        Self { store, selected, columns: None, labels, positions, relabelled: None }
     }
 
     /// Keeps the chosen rows with a label of one of the classes.
-    fn with_known_labels(store: Store, selected: RowIndices, labels: Arc<[u16]>, positions: &[Option<u16>]) -> Self {
+    fn with_known_labels(store: Store, selected: RowIndices, labels: Arc<RowCodes>, positions: &[Option<u16>]) -> Self {
         let mut rows =
             Self { store, selected, columns: None, labels, positions: Some(positions.into()), relabelled: None };
         let is_known =
-            |row| positions.get(usize::from(rows.labels[rows.stored_index(row)])).copied().flatten().is_some();
-        if !(0..rows.len()).all(is_known) {
-            let kept = (0..rows.len()).filter(|&row| is_known(row)).map(|row| rows.stored_index(row) as u32).collect();
+            |row: &usize| positions.get(usize::from(rows.labels.get(*row))).copied().flatten().is_some();
+        if !rows.selected.iter().all(|row| is_known(&row)) {
+            let kept = rows.selected.iter().filter(is_known).map(|row| row as u32).collect();
             rows.selected = RowIndices::Some(kept);
         }
         rows
@@ -155,10 +151,7 @@ impl Rows {
 
     /// Returns the number of rows, n.
     pub fn len(&self) -> usize {
-        match &self.selected {
-            RowIndices::All(range) => range.len(),
-            RowIndices::Some(rows) => rows.len(),
-        }
+        self.selected.len()
     }
 
     /// Returns whether there are no rows.
@@ -214,7 +207,7 @@ impl Rows {
         if let Some(labels) = &self.relabelled {
             return labels[row];
         }
-        let label = self.labels[self.stored_index(row)];
+        let label = self.labels.get(self.stored_index(row));
         match &self.positions {
             None => label,
             Some(positions) => positions[usize::from(label)].expect("rows of other classes are not chosen"),
@@ -224,6 +217,22 @@ impl Rows {
     /// Returns the class position of each row.
     pub fn labels(&self) -> Vec<u16> {
         (0..self.len()).map(|row| self.label(row)).collect()
+    }
+
+    /// Fails if rows in a file could not be read or written.
+    pub(crate) fn check_scratch(&self) -> Result<(), DataError> {
+        match &self.store {
+            Store::Images(_) => Ok(()),
+            Store::Table(cells, _) => cells.check(),
+        }
+    }
+
+    /// Returns the file that the rows of a table are kept in, if they do not fit in memory.
+    pub fn scratch(&self) -> Option<&Arc<Scratch>> {
+        match &self.store {
+            Store::Images(_) => None,
+            Store::Table(cells, _) => cells.scratch.as_ref(),
+        }
     }
 
     /// Returns the position of the first class without rows, of n classes.
@@ -239,13 +248,12 @@ impl Rows {
     /// # Panics
     /// Panics if `row` is past the end.
     pub fn stored_index(&self, row: usize) -> usize {
-        match &self.selected {
-            RowIndices::All(range) => {
-                assert!(row < range.len(), "row {row} of {}", range.len());
-                range.start + row
-            }
-            RowIndices::Some(rows) => rows[row] as usize,
-        }
+        self.selected.get(row)
+    }
+
+    /// Returns the indices of consecutive rows among the stored rows.
+    pub(crate) fn stored_indices(&self, rows: Range<usize>) -> impl Iterator<Item = usize> + '_ {
+        self.selected.range(rows)
     }
 
     /// Returns the line of a row in its file, from 1. For a table that is stored by columns, it is
@@ -288,6 +296,7 @@ impl Rows {
                 buffer.numbers.clear();
                 self.check_expanded(rows.len(), self.stored_columns(), MAX_CHUNK)?;
                 self.append(cells, encoder.as_deref(), rows, buffer);
+                cells.check()?;
                 Ok(Features::Numbers(&buffer.numbers))
             }
             Store::Images(images) => {
@@ -316,7 +325,10 @@ impl Rows {
     pub fn row<'a>(&self, row: usize, buffer: &'a mut RowBuffer) -> Result<&'a [f64], DataError> {
         buffer.numbers.clear();
         match &self.store {
-            Store::Table(cells, encoder) => self.append(cells, encoder.as_deref(), std::iter::once(row), buffer),
+            Store::Table(cells, encoder) => {
+                self.append(cells, encoder.as_deref(), std::iter::once(row), buffer);
+                cells.check()?;
+            }
             Store::Images(images) => {
                 buffer.bytes.resize(self.n_features(), 0);
                 images.read_pixels(self.stored_index(row), &mut buffer.bytes)?;
@@ -357,7 +369,8 @@ impl Rows {
         let reader = self.feature_reader().filter(|reader| !reader.layout().sparse.is_empty())?;
         let (mut largest, mut columns) = (vec![0.0; self.n_features()], FeatureColumns::default());
         for row in 0..self.len() {
-            reader.read(row..row + 1, &mut columns);
+            // Sparse rows are in memory.
+            reader.read(row..row + 1, &mut columns).ok()?;
             for (position, value) in columns.sparse.rows().flat_map(|(positions, values)| positions.iter().zip(values))
             {
                 let largest: &mut f64 = &mut largest[*position as usize];
@@ -582,7 +595,7 @@ impl Rows {
         let (n, mut pixels) = (self.len(), Vec::new());
         read(images, n, ContiguousRanges((0..n).map(|row| self.stored_index(row)).peekable()), &mut pixels)?;
         let images = Images::new(IdxImages { height: self.size()[0], width: self.size()[1], pixels }, vec![0; n]);
-        let labels = self.labels();
+        let labels: RowCodes = self.labels().into_iter().collect();
         Ok(Self { relabelled: None, positions: None, labels: labels.into(), ..Self::from(images) })
     }
 
@@ -653,7 +666,7 @@ impl Rows {
             let (missing, columns) = (chainrule_core::quoted(&missing), chainrule_core::listed(&cells.names));
             format!("no column {missing}, which the model needs; the columns are {columns}")
         })?;
-        let unseen = encoder.check(cells, (0..self.len()).map(|row| self.stored_index(row)))?;
+        let unseen = encoder.check(cells, self.selected.iter())?;
         let store = Store::Table(Arc::clone(cells), Some(Arc::new(encoder)));
         Ok((Self { store, columns: None, ..self.clone() }, unseen))
     }
@@ -665,8 +678,7 @@ impl Rows {
     /// value does not fit the kind of its column.
     pub fn learn_recipe(&self, options: &RecipeOptions) -> Result<Recipe, ContentError> {
         let Store::Table(cells, _) = &self.store else { return Err(ContentError::new("the rows are images")) };
-        let rows: Vec<u32> = (0..self.len()).map(|row| self.stored_index(row) as u32).collect();
-        Ok(learn(cells, &rows, options)?)
+        Ok(learn(cells, &self.selected, options)?)
     }
 
     fn stored_columns(&self) -> usize {
@@ -691,8 +703,9 @@ fn append_numbers<'a>(columns: impl ExactSizeIterator<Item = &'a Column>, rows: 
     let (d, start) = (columns.len(), numbers.len());
     numbers.resize(start + rows.len() * d, 0.0);
     for (first, column) in (start..).zip(columns) {
+        let mut cells = column.reader();
         for (&row, place) in rows.iter().zip((first..).step_by(d)) {
-            numbers[place] = column.get(row);
+            numbers[place] = cells.get(row);
         }
     }
 }

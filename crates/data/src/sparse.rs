@@ -106,7 +106,8 @@ impl SparseColumn {
     /// Returns the entries of a row: their indices and values.
     pub(crate) fn row(&self, row: usize) -> impl Iterator<Item = (u32, f64)> + '_ {
         let first = row.checked_sub(1).map_or(0, |previous| self.ends[previous]);
-        (first..self.ends[row]).map(|entry| (self.indices[entry], self.values.get(entry)))
+        let mut values = self.values.reader();
+        (first..self.ends[row]).map(move |entry| (self.indices[entry], values.get(entry)))
     }
 
     /// Returns the indices of some rows.

@@ -14,16 +14,18 @@
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hasher};
 use std::io::Read;
+use std::sync::Arc;
 
 use serde::Serialize;
 
 use chainrule_core::{ColumnKind, ContentError, DataConfig, MAX_ABS_VALUE, TextOptions, listed, pluralize};
 
-use crate::builder::{ColumnIndices, TableBuilder, TablePart};
+use crate::builder::{ColumnIndices, Memory, TableBuilder, TablePart};
 use crate::cells::{Cells, FileRows, MISSING, Unit};
 use crate::decimal::{Form, decimal};
 use crate::header::Names;
 use crate::in_order::convert_in_order;
+use crate::labels::RowCodes;
 use crate::read_as::ReadAs;
 use crate::readers::{
     Batches, Field, Fields, Input, Limits, OpenTable, Record, RecordBlock, Records, Required, TableContent,
@@ -64,7 +66,7 @@ pub struct Table {
     /// The names of all columns of the file.
     header: Vec<String>,
     /// The position of each row's label in `classes`. Empty if no labels were requested.
-    pub labels: Vec<u16>,
+    pub(crate) labels: Arc<RowCodes>,
     /// The labels that occur, also marks of missing ones, in the order of their first rows.
     pub classes: Vec<String>,
     /// The group of each row, from 0. Empty if no groups were requested.
@@ -99,7 +101,7 @@ impl Table {
     /// # Errors
     /// Returns what is wrong, with line and column.
     pub fn read(reader: impl Read, columns: Columns, max_bytes: u64) -> Result<Self, ContentError> {
-        let mut tables = TableReader::new(columns, max_bytes);
+        let mut tables = TableReader::new(columns, Memory { bytes: max_bytes, folder: None });
         tables.add(String::new(), Input::within(reader, max_bytes))?;
         tables.finish()
     }
@@ -120,6 +122,11 @@ impl Table {
     /// Returns whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.cells.lines.is_empty()
+    }
+
+    /// Returns the label of a row, or `None` if no labels were requested.
+    pub fn label(&self, row: usize) -> Option<&str> {
+        (row < self.labels.len()).then(|| self.classes[usize::from(self.labels.get(row))].as_str())
     }
 
     /// Returns the names of the feature columns.
@@ -348,7 +355,7 @@ impl ColumnSummary {
 /// Reads a table from one file after another. All must have the same columns.
 pub(crate) struct TableReader<'a> {
     columns: Columns<'a>,
-    max_bytes: u64,
+    memory: Memory<'a>,
     /// What is known after the first file.
     table: Option<(Vec<String>, ColumnIndices, TableBuilder)>,
     kinds: Vec<(String, ColumnKind)>,
@@ -356,8 +363,8 @@ pub(crate) struct TableReader<'a> {
 }
 
 impl<'a> TableReader<'a> {
-    pub(crate) fn new(columns: Columns<'a>, max_bytes: u64) -> Self {
-        Self { columns, max_bytes, table: None, kinds: Vec::new(), files: Vec::new() }
+    pub(crate) fn new(columns: Columns<'a>, memory: Memory<'a>) -> Self {
+        Self { columns, memory, table: None, kinds: Vec::new(), files: Vec::new() }
     }
 
     /// Reads a file, plain or compressed.
@@ -366,8 +373,8 @@ impl<'a> TableReader<'a> {
     /// Returns what is wrong, with line and column.
     pub(crate) fn add(&mut self, name: String, input: Input) -> Result<(), ContentError> {
         // The text of a plain file is not kept. Compressed, a small file could have any size.
-        let file = if input.is_plain_file() { u64::MAX } else { self.max_bytes };
-        let limits = Limits { file, ..Limits::of_rows(self.max_bytes) };
+        let file = if input.is_plain_file() { u64::MAX } else { self.memory.bytes };
+        let limits = Limits { file, ..Limits::of_rows(self.memory.bytes) };
         let mut open = OpenTable::new(input, self.columns.text, limits)?;
         let Names { names, notes } = header(&mut open.content)?;
         let (unit, kinds) = (open.content.unit(), open.content.kinds());
@@ -388,7 +395,7 @@ impl<'a> TableReader<'a> {
             }
         };
         rows.cells.files.push(FileRows { first: rows.cells.lines.len(), name: name.clone(), unit });
-        let append = |part| rows.append(part, self.max_bytes);
+        let append = |part| rows.append(part, &self.memory);
         match &mut open.content {
             TableContent::Records(records) => {
                 records.require(required(header, self.columns));
@@ -439,7 +446,7 @@ impl<'a> TableReader<'a> {
             file.name.clear();
         }
         let classes = classes.iter().map(str::to_owned).collect();
-        Ok(Table { cells, header, labels, classes, groups, kinds: self.kinds, files: self.files })
+        Ok(Table { cells, header, labels: labels.into(), classes, groups, kinds: self.kinds, files: self.files })
     }
 }
 

@@ -4,17 +4,20 @@ use std::sync::Arc;
 
 use chainrule_core::{ColumnKind, ColumnRecipe, ContentError, Recipe, TextOptions, UnusedFiles, pluralize};
 
+use crate::builder::Memory;
 use crate::cells::{Cell, Cells, are_missing};
 use crate::class_folders::file_name;
 use crate::encode::{Encoder, Unseen};
+use crate::labels::RowCodes;
 use crate::learn::{RecipeOptions, learn};
 use crate::read_as::ReadAs;
 use crate::readers::{Input, part_files, table_extensions};
+use crate::row_indices::RowIndices;
 use crate::same_number::same_number;
 use crate::table::{Columns, Table, TableFile, TableReader, TableSummary, number, sorted_labels};
 use crate::table_files::{are_several, open, table_files};
 use crate::unused::unused;
-use crate::{DataError, Holdout, Origin, Request, Rows};
+use crate::{DataError, Holdout, Origin, Request, Rows, scratch_folder};
 
 /// The options for reading tables.
 #[derive(Clone, Debug)]
@@ -35,6 +38,9 @@ pub struct TableRequest {
     pub holdout: Option<Holdout>,
     /// The largest number of bytes of a file, and of its rows, in memory.
     pub resident_bytes: u64,
+    /// A folder on whose disk further rows are kept, in a file without a name; `None` refuses tables
+    /// that do not fit in memory.
+    pub scratch: Option<PathBuf>,
 }
 
 /// Where the recipe of a table's features comes from.
@@ -297,7 +303,9 @@ impl Request {
         let Some(path) = self.table() else { return Ok(None) };
         let path = in_folder(&path, TRAIN).unwrap_or(path);
         let columns = Columns { label, text, ..Columns::default() };
-        let recipe = read_files(&path, columns, resident_bytes)?.learn_recipe(&RecipeOptions::default());
+        let folder = scratch_folder();
+        let memory = Memory { bytes: resident_bytes, folder: Some(&folder) };
+        let recipe = read_files(&path, columns, memory)?.learn_recipe(&RecipeOptions::default());
         recipe.map(Some).map_err(|problem| DataError::Table { path, problem: problem.to_string() })
     }
 }
@@ -358,11 +366,11 @@ impl RawTables {
     fn validation_mask(&self, labels: &Labels, request: &TableRequest) -> Result<Option<Vec<bool>>, DataError> {
         let (None, Some(holdout)) = (&self.validation, &request.holdout) else { return Ok(None) };
         let (path, table) = &self.train;
-        let known: Vec<u16> = labels.known().map(|(_, class)| class).collect();
         let groups: Option<Vec<u32>> =
-            (!table.groups.is_empty()).then(|| labels.known_rows().map(|row| table.groups[row]).collect());
-        holdout.validation_mask(&known, groups.as_deref()).map(Some).map_err(|class| {
-            let row = labels.of_row.iter().position(|&label| label == class).unwrap_or_default();
+            (!table.groups.is_empty()).then(|| labels.rows.iter().map(|row| table.groups[row]).collect());
+        let class = |index| labels.class(labels.rows.get(index)).expect("the label is known");
+        holdout.mask(labels.rows.len(), class, groups.as_deref()).map(Some).map_err(|class| {
+            let row = labels.rows.iter().find(|&row| labels.class(row) == Some(class)).unwrap_or_default();
             let (class, place) = (&labels.classes[usize::from(class)], table.cells.place(row));
             let problem = match &request.group {
                 None => format!(
@@ -401,11 +409,15 @@ impl RawTables {
         let declared = train.kinds.clone();
         let Table { cells, mut files, .. } = train;
         // The rows of each part.
-        let n_held_out = mask.iter().flatten().filter(|is_held_out| **is_held_out).count();
-        let mut rows = [labels.known_rows().count() - n_held_out, n_held_out].map(Vec::with_capacity);
-        for (index, row) in labels.known_rows().enumerate() {
-            rows[usize::from(mask.as_ref().is_some_and(|mask| mask[index]))].push(row as u32);
-        }
+        let n = labels.codes.len();
+        let rows = match &mask {
+            None => [labels.rows.clone(), RowIndices::All(0..0)],
+            Some(mask) => [false, true].map(|is_held_out| {
+                let rows = labels.rows.iter().zip(mask);
+                RowIndices::ascending(rows.filter(|(_, mask)| **mask == is_held_out).map(|(row, _)| row), n)
+            }),
+        };
+        drop(mask);
         let recipe = match &request.recipe {
             RecipeSource::Model(recipe) => recipe.clone(),
             RecipeSource::Learn(options) => {
@@ -413,8 +425,8 @@ impl RawTables {
                 learn(&cells, &rows[0], &options).map_err(|problem| wrong(&train_path, problem))?
             }
         };
-        let Labels { classes, of_row } = labels;
-        let shared = SharedTable::new(cells, of_row, &recipe);
+        let shared = SharedTable::new(cells, &labels, &recipe);
+        let classes = labels.classes;
         let [train, held_out] = rows.map(|rows| shared.part(rows));
         let train = train.map_err(|problem| wrong(&train_path, problem))?;
         let train = Arc::new(TableSplit { left_out, unlabelled, ..train });
@@ -428,8 +440,7 @@ impl RawTables {
                 let labels = Labels::of_validation(&table, &classes, request, &train_path, has_other_labels)
                     .map_err(|problem| wrong(&path, problem))?;
                 let (left_out, unlabelled) = labels.left_out(&table, &recipe.missing);
-                let rows = labels.known_rows().map(|row| row as u32).collect();
-                let part = SharedTable::new(table.cells, labels.of_row, &recipe).part(rows);
+                let part = SharedTable::new(table.cells, &labels, &recipe).part(labels.rows);
                 let part = part.map_err(|problem| wrong(&path, problem))?;
                 (Arc::new(TableSplit { left_out, unlabelled, ..part }), false)
             }
@@ -511,18 +522,18 @@ fn read(path: &Path, request: &TableRequest, recipe: Option<&Recipe>) -> Result<
         missing: recipe.map_or_else(|| request.missing(), |recipe| &recipe.missing),
         exact: matches!(request.recipe, RecipeSource::Model(_)),
     };
-    read_files(path, columns, request.resident_bytes)
+    read_files(path, columns, Memory { bytes: request.resident_bytes, folder: request.scratch.as_deref() })
 }
 
 /// Reads all files that a path names as one table.
-fn read_files(path: &Path, columns: Columns, max_bytes: u64) -> Result<Table, DataError> {
+fn read_files(path: &Path, columns: Columns, memory: Memory) -> Result<Table, DataError> {
     let files = table_files(path)?;
-    let mut tables = TableReader::new(columns, max_bytes);
+    let mut tables = TableReader::new(columns, memory);
     for file in &files {
         let problem = |problem| DataError::Table { path: file.clone(), problem };
         let content = open(file)?;
         let name = if files.len() > 1 { file.display().to_string() } else { file_name(file) };
-        tables.add(name, Input::of_file(content, max_bytes)).map_err(|error| problem(error.to_string()))?;
+        tables.add(name, Input::of_file(content, memory.bytes)).map_err(|error| problem(error.to_string()))?;
     }
     tables.finish().map_err(|error| DataError::Table { path: path.to_owned(), problem: error.to_string() })
 }
@@ -530,16 +541,17 @@ fn read_files(path: &Path, columns: Columns, max_bytes: u64) -> Result<Table, Da
 /// The most different numbers in a label column that are taken for classes without being asked.
 const MAX_NUMERIC_CLASSES: usize = 20;
 
-/// Stands for no class. A class has a position below [`MAX_CLASSES`](chainrule_core::MAX_CLASSES).
-const NO_CLASS: u16 = u16::MAX;
-
 /// The labels of a table's rows.
 struct Labels {
     /// The classes, in the order of their positions.
     classes: Vec<String>,
-    /// The class position of each row. [`NO_CLASS`] for a row without a label, or with one of
+    /// The class position of each of the table's labels; `None` for a missing label, or one of
     /// another class.
-    of_row: Vec<u16>,
+    positions: Arc<[Option<u16>]>,
+    /// The table's label of each row.
+    codes: Arc<RowCodes>,
+    /// The rows with a class.
+    rows: RowIndices,
 }
 
 impl Labels {
@@ -615,28 +627,29 @@ impl Labels {
 
     fn of_classes(table: &Table, classes: Vec<String>) -> Self {
         let positions: BTreeMap<&str, u16> = classes.iter().map(String::as_str).zip(0..).collect();
-        let position = |label: &String| positions.get(label.as_str()).copied().unwrap_or(NO_CLASS);
-        let of_label: Vec<u16> = table.classes.iter().map(position).collect();
-        let of_row = table.labels.iter().map(|&label| of_label[usize::from(label)]).collect();
-        Self { classes, of_row }
+        let positions: Arc<[Option<u16>]> =
+            table.classes.iter().map(|label| positions.get(label.as_str()).copied()).collect();
+        let codes = Arc::clone(&table.labels);
+        let is_known = |row: &usize| positions[usize::from(codes.get(*row))].is_some();
+        let rows = RowIndices::ascending((0..codes.len()).filter(is_known), codes.len());
+        Self { classes, positions, codes, rows }
+    }
+
+    /// Returns the class position of a row.
+    fn class(&self, row: usize) -> Option<u16> {
+        self.positions[usize::from(self.codes.get(row))]
     }
 
     /// Iterates over the rows with a known class: their index among such rows, and their class.
     fn known(&self) -> impl Iterator<Item = (usize, u16)> + '_ {
-        self.of_row.iter().copied().filter(|&class| class != NO_CLASS).enumerate()
-    }
-
-    /// Iterates over the rows with a known class.
-    fn known_rows(&self) -> impl Iterator<Item = usize> + '_ {
-        (0..self.of_row.len()).filter(|&row| self.of_row[row] != NO_CLASS)
+        self.rows.iter().filter_map(|row| self.class(row)).enumerate()
     }
 
     /// Counts the rows of each other label, and the rows without a label.
     fn left_out(&self, table: &Table, missing: &[String]) -> (BTreeMap<String, usize>, usize) {
         let are_missing = are_missing(table.classes.iter().map(String::as_str), missing, has_plus(table));
         let (mut left_out, mut unlabelled) = (BTreeMap::<String, usize>::new(), 0);
-        for row in (0..self.of_row.len()).filter(|&row| self.of_row[row] == NO_CLASS) {
-            let label = usize::from(table.labels[row]);
+        for label in table.labels.iter().map(usize::from).filter(|&label| self.positions[label].is_none()) {
             if are_missing[label] || table.classes[label].is_empty() {
                 unlabelled += 1;
             } else {
@@ -663,8 +676,7 @@ fn has_plus(table: &Table) -> bool {
 
 /// Returns the first row with a label.
 fn first_row(table: &Table, label: &str) -> usize {
-    let is_label = |&&of_row: &&u16| table.classes[usize::from(of_row)] == label;
-    table.labels.iter().position(|of_row| is_label(&of_row)).unwrap_or_default()
+    table.labels.iter().position(|of_row| table.classes[usize::from(of_row)] == label).unwrap_or_default()
 }
 
 /// Returns the problem if two labels are the same number.
@@ -691,32 +703,37 @@ fn repeated_number(table: &Table, classes: &[String]) -> Option<String> {
 struct SharedTable {
     cells: Arc<Cells>,
     encoder: Arc<Encoder>,
-    /// The class position of each row.
-    labels: Arc<[u16]>,
+    /// The table's label of each row.
+    labels: Arc<RowCodes>,
+    /// The class position of each label.
+    positions: Arc<[Option<u16>]>,
 }
 
 impl SharedTable {
     /// The table must have all columns of the recipe.
-    fn new(cells: Cells, labels: Vec<u16>, recipe: &Recipe) -> Self {
+    fn new(cells: Cells, labels: &Labels, recipe: &Recipe) -> Self {
         let encoder = Encoder::new(&cells, recipe).expect("the columns were read by their names");
-        Self { cells: Arc::new(cells), encoder: Arc::new(encoder), labels: labels.into() }
+        let (codes, positions) = (Arc::clone(&labels.codes), Arc::clone(&labels.positions));
+        Self { cells: Arc::new(cells), encoder: Arc::new(encoder), labels: codes, positions }
     }
 
     /// Returns a part, or what is wrong with a value, with line and column.
-    fn part(&self, rows: Vec<u32>) -> Result<TableSplit, String> {
-        let unseen = self.encoder.check(&self.cells, rows.iter().map(|&row| row as usize))?;
+    fn part(&self, rows: RowIndices) -> Result<TableSplit, String> {
+        let unseen = self.encoder.check(&self.cells, rows.iter())?;
         // Cells that are the features themselves need no encoder, and are read faster.
         let recipe = self.encoder.recipe();
         let are_features = recipe.are_numbers() && recipe.column_names() == self.cells.names;
         let has_gaps = || {
             !recipe.missing.is_empty()
-                || rows.iter().any(|&row| {
-                    self.cells.columns.iter().any(|column| !matches!(column.cell(row as usize), Cell::Number(_)))
+                || self.cells.columns.iter().any(|column| {
+                    let mut cells = column.reader();
+                    rows.iter().any(|row| !matches!(cells.cell(row), Cell::Number(_)))
                 })
         };
         let encoder = (!are_features || has_gaps()).then(|| Arc::clone(&self.encoder));
-        let chosen = (rows.len() < self.labels.len()).then(|| rows.into());
-        let rows = Rows::of_cells(Arc::clone(&self.cells), encoder, chosen, Arc::clone(&self.labels));
+        let positions = Some(Arc::clone(&self.positions));
+        let rows = Rows::of_cells(Arc::clone(&self.cells), encoder, rows, Arc::clone(&self.labels), positions);
+        rows.check_scratch().map_err(|problem| problem.to_string())?;
         Ok(TableSplit { rows, left_out: BTreeMap::new(), unlabelled: 0, unseen })
     }
 }
@@ -752,8 +769,7 @@ impl Table {
     /// # Errors
     /// Returns an error if no column is left, or if a value does not fit the kind of its column.
     pub fn learn_recipe(&self, options: &RecipeOptions) -> Result<Recipe, ContentError> {
-        let rows: Vec<u32> = (0..self.len() as u32).collect();
-        Ok(learn(&self.cells, &rows, &options.with_declared(&self.kinds))?)
+        Ok(learn(&self.cells, &RowIndices::All(0..self.len()), &options.with_declared(&self.kinds))?)
     }
 
     /// Encodes all rows by a recipe, without their labels.
@@ -766,8 +782,11 @@ impl Table {
     pub fn encode(self, recipe: &Recipe) -> Result<InputTable, ContentError> {
         let n = self.len();
         let read_as = self.files.into_iter().next().expect("a table was read from a file").read_as;
-        let shared = SharedTable::new(self.cells, vec![0; n], recipe);
-        let TableSplit { rows, unseen, .. } = shared.part((0..n as u32).collect())?;
+        let encoder = Encoder::new(&self.cells, recipe).expect("the columns were read by their names");
+        let labels = Arc::new(RowCodes::Bytes(vec![0; n]));
+        let positions = Arc::from([Some(0)]);
+        let shared = SharedTable { cells: Arc::new(self.cells), encoder: Arc::new(encoder), labels, positions };
+        let TableSplit { rows, unseen, .. } = shared.part(RowIndices::All(0..n))?;
         Ok(InputTable { rows, unseen, read_as })
     }
 }

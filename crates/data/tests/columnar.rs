@@ -52,6 +52,7 @@ fn request(recipe: RecipeSource) -> TableRequest {
         classes: None,
         holdout: Some(Holdout { fraction: 0.3, seed: 1 }),
         resident_bytes: 1 << 20,
+        scratch: None,
     }
 }
 
@@ -363,7 +364,7 @@ fn dictionaries_of_different_batches_are_joined_by_value() {
     let batches = [batch(&[Some("u"), Some("v"), None]), batch(&[Some("v"), Some("u")]), batch(&[None, Some("w")])];
     for bytes in [parquet(&batches), stream(&batches)] {
         let table = read(&bytes, &[]).unwrap();
-        let labels: Vec<&str> = table.labels.iter().map(|&label| table.classes[usize::from(label)].as_str()).collect();
+        let labels: Vec<&str> = (0..table.len()).filter_map(|row| table.label(row)).collect();
         assert_eq!(labels, ["u", "v", "", "v", "u", "", "w"]);
     }
 }

@@ -542,6 +542,7 @@ fn held_out_rows_have_their_file_and_their_number_in_it() {
             classes: None,
             holdout: Some(Holdout { fraction: 0.5, seed: 1 }),
             resident_bytes: 1 << 20,
+            scratch: None,
         };
         let tables = Tables::read(&path, &request).unwrap();
         let numbers = (0..tables.parts[1].rows.len())

@@ -4,9 +4,9 @@
 
 use std::fmt::Write;
 
-use chainrule_core::{Preprocessing, Recipe, TextOptions};
+use chainrule_core::{ColumnKind, Preprocessing, Recipe, TextOptions};
 use chainrule_data::table::{Columns, Table};
-use chainrule_data::{RecipeOptions, RecipeSource, Rows, TableRequest, Tables};
+use chainrule_data::{FeatureColumns, Holdout, RecipeOptions, RecipeSource, Rows, TableRequest, Tables};
 
 const N: usize = 70_000;
 
@@ -93,6 +93,7 @@ fn rows_for_a_model_are_exact_however_many() {
         classes: None,
         holdout: None,
         resident_bytes: 1 << 30,
+        scratch: None,
     };
     let labelled = Tables::read(file.path(), &request).unwrap();
     for rows in [&table.rows, &labelled.parts[0].rows] {
@@ -136,6 +137,7 @@ fn numbers_beside_texts_have_one_level_each() {
         classes: None,
         holdout: None,
         resident_bytes: 1 << 30,
+        scratch: None,
     };
     // The text may come when many numbers have been rounded.
     for text_at in [3, N - 1] {
@@ -191,4 +193,62 @@ fn tiny_numbers_of_a_long_table_are_exact() {
     for (i, row) in values.chunks_exact(4).enumerate().skip(66_000) {
         assert_eq!(row, powers.map(|power| number(i, power)), "row {i}");
     }
+}
+
+/// Whatever the memory, a table gives the same recipe, features, labels and lines.
+#[test]
+fn a_table_larger_than_memory_is_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("long.csv");
+    std::fs::write(&path, text(0..N)).unwrap();
+    let scratch = tempfile::tempdir().unwrap();
+    let read = |resident_bytes, scratch: Option<&std::path::Path>| {
+        let request = TableRequest {
+            label: Some("y".to_owned()),
+            ignored: Vec::new(),
+            group: None,
+            text: TextOptions::default(),
+            recipe: RecipeSource::Learn(RecipeOptions {
+                kinds: [("mixed".to_owned(), ColumnKind::Category)].into(),
+                ..RecipeOptions::default()
+            }),
+            classes: None,
+            holdout: Some(Holdout { fraction: 0.25, seed: 5 }),
+            resident_bytes,
+            scratch: scratch.map(std::path::Path::to_owned),
+        };
+        Tables::read(&path, &request)
+    };
+    let all = read(1 << 30, None).unwrap();
+    assert!(all.parts.iter().all(|part| part.rows.scratch().is_none()));
+    // The first limit is reached before a column is long enough to be rounded.
+    for resident_bytes in [300_000, 3_000_000] {
+        let limited = read(resident_bytes, Some(scratch.path())).unwrap();
+        assert_eq!(limited.recipe, all.recipe);
+        for (part, expected) in limited.parts.iter().zip(&all.parts) {
+            let (rows, expected) = (&part.rows, &expected.rows);
+            assert!(rows.scratch().is_some_and(|file| file.len() > 1_000_000));
+            assert_eq!(rows.labels(), expected.labels());
+            assert!((0..rows.len()).all(|row| rows.line(row) == expected.line(row)));
+            assert_eq!(rows.moments().unwrap(), expected.moments().unwrap());
+            assert_eq!(rows.sha256().unwrap(), expected.sha256().unwrap());
+            let mut columns = [rows, expected].map(|rows| {
+                let (reader, mut columns) = (rows.feature_reader().unwrap(), FeatureColumns::default());
+                reader.read(1000..4000, &mut columns).unwrap();
+                (columns.numbers, columns.codes)
+            });
+            let [ours, theirs] = &mut columns;
+            assert!(ours == theirs);
+            // As a batch of a shuffled epoch.
+            let chosen: Vec<usize> = (0..500).map(|i| i * 7919 % rows.len()).collect();
+            let [ours, theirs] = [rows, expected].map(|rows| rows.select(&chosen).sha256().unwrap());
+            assert_eq!(ours, theirs);
+        }
+    }
+    // The file has no name.
+    assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0);
+    let few = read(50_000, Some(scratch.path())).unwrap_err().to_string();
+    assert!(few.contains("without their numbers") && few.contains("resident_bytes = 50000"), "{few}");
+    let nowhere = read(300_000, Some(&scratch.path().join("none"))).unwrap_err().to_string();
+    assert!(nowhere.contains("TMPDIR") && nowhere.contains("none") && nowhere.contains("300000"), "{nowhere}");
 }

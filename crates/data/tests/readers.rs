@@ -141,6 +141,7 @@ fn any() -> TableRequest {
         classes: None,
         holdout: None,
         resident_bytes: 1 << 20,
+        scratch: None,
     }
 }
 

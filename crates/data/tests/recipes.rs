@@ -24,6 +24,7 @@ fn request(recipe: RecipeSource) -> TableRequest {
         classes: None,
         holdout: None,
         resident_bytes: 1 << 24,
+        scratch: None,
     }
 }
 

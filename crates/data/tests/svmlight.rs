@@ -41,7 +41,7 @@ fn rows_are_read_as_they_are_written() {
     let check = |text: &str, names: &[&str], labels: &[&str], lines: &[u32], expected: &[f64]| {
         for text in [text.to_owned(), text.replace('\n', "\r\n"), format!("\u{feff}{text}"), format!("{text}\n\n#")] {
             let table = read(&text).unwrap();
-            let of_rows: Vec<&str> = table.labels.iter().map(|&label| &table.classes[usize::from(label)][..]).collect();
+            let of_rows: Vec<&str> = (0..table.len()).filter_map(|row| table.label(row)).collect();
             let (rows, of_features) = rows(&table);
             let of_lines: Vec<u32> = (0..rows.len()).filter_map(|row| rows.line(row)).collect();
             assert_eq!(of_features, names, "{text:?}");
@@ -233,7 +233,7 @@ fn sparse_rows_are_those_of_a_dense_table() {
         let reader = sparse.feature_reader().unwrap();
         assert_eq!((reader.layout().sparse.len(), reader.layout().numbers.len()), (sparse.n_features(), 0));
         let mut columns = FeatureColumns::default();
-        reader.read(0..sparse.len(), &mut columns);
+        reader.read(0..sparse.len(), &mut columns).unwrap();
         let mut read = vec![0.0; sparse.len() * sparse.n_features()];
         for (row, (positions, values)) in read.chunks_exact_mut(sparse.n_features()).zip(columns.sparse.rows()) {
             positions.iter().zip(values).for_each(|(&position, &value)| row[position as usize] += value);

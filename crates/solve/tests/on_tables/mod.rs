@@ -21,6 +21,7 @@ fn request() -> TableRequest {
         classes: None,
         holdout: None,
         resident_bytes: 1 << 30,
+        scratch: None,
     }
 }
 
