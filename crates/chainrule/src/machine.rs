@@ -173,6 +173,10 @@ impl Machine {
                 "{}: {backend} makes plain steps only; take sgd without momentum, or a backend of Burn's (--features ndarray or flex)",
                 config.descent().update_rule_key()
             ),
+            (MissingAbility::File, _) if in_file.is_some_and(|rows| rows.kind() == FeatureKind::Numbers) => format!(
+                "the rows of this table take more than data.resident_bytes = {} in memory, and only the fused kernels of a CPU train on rows in a file; take --gradient fused there, or raise data.resident_bytes",
+                config.data().resident_bytes
+            ),
             (MissingAbility::File, _) => format!(
                 "{}: {} bytes of chosen rows are more than data.resident_bytes = {}, and only the fused kernels train on rows that stay in their file, which they neither standardise nor weigh; take --gradient fused on a CPU, fewer data.train_images or data.validation_images, or allow for more",
                 in_file.and_then(Rows::file).unwrap_or(Path::new("")).display(),
@@ -228,7 +232,7 @@ impl Machine {
         preprocessing: &Preprocessing,
         config: &TrainConfig,
     ) -> Result<Prepared, Error> {
-        let in_file = rows.iter().find(|rows| rows.file().is_some());
+        let in_file = rows.iter().find(|rows| rows.stays_in_file());
         let engine = self.engine(config, rows[0].kind(), in_file)?;
         let [train, validation] = rows;
         Ok(match engine {

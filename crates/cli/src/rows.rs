@@ -60,7 +60,7 @@ impl SelectedRows {
             train.into_memory(resident_bytes)?,
             validation.into_memory(resident_bytes.max(RESIDENT_VALIDATION_BYTES))?,
         ];
-        machine.engine(config, rows[0].kind(), rows.iter().find(|rows| rows.file().is_some()))?;
+        machine.engine(config, rows[0].kind(), rows.iter().find(|rows| rows.stays_in_file()))?;
         check_weights(config, &rows[0], schema.classes.len())?;
         let statistics = TrainingStatistics::of(config, &rows[0], &schema)?;
         let [train, validation] = rows.each_ref().map(Rows::len);
@@ -186,8 +186,13 @@ impl PreparedRows {
             return Some("kernels: the device's own, two launches per step".to_owned());
         }
         let rows = self.rows.fused()?;
+        if self.about.kind == DataKind::Table {
+            let folder = rows.file()?.display();
+            return Some(format!(
+                "the training rows take more than data.resident_bytes; they stay in a file without a name on the disk of {folder}"
+            ));
+        }
         let packed_fraction = match rows.packed() {
-            // Nothing of a table is left out.
             Some(packed) => Some(packed.stored_fraction()?),
             None => None,
         };

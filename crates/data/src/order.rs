@@ -110,6 +110,20 @@ impl Order {
         self.len() == 0
     }
 
+    /// Returns the row at a position of the order.
+    ///
+    /// # Panics
+    /// Panics if the position is past the end.
+    pub fn get(&self, position: usize) -> usize {
+        match &self.0 {
+            RowOrder::OfFile(n) => {
+                assert!(position < *n, "position {position} of {n}");
+                position
+            }
+            RowOrder::Drawn(rows) => rows[position] as usize,
+        }
+    }
+
     /// Returns the rows at these positions of the order.
     ///
     /// # Panics

@@ -190,6 +190,18 @@ impl Rows {
         }
     }
 
+    /// Returns whether the rows stay in a file: images that were not read, or rows of a table that do
+    /// not fit in memory.
+    pub fn stays_in_file(&self) -> bool {
+        match &self.store {
+            Store::Images(images) => images.file().is_some(),
+            Store::Table(cells, _) => cells.scratch.as_ref().is_some_and(|scratch| {
+                let bytes = (self.len() * size_of::<f32>()) as u64 * cells.columns.len() as u64;
+                bytes > scratch.resident_bytes()
+            }),
+        }
+    }
+
     /// Returns the size of the features in bytes, in memory or in their file.
     pub fn bytes(&self) -> u64 {
         let of_feature = match self.kind() {

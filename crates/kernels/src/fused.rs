@@ -8,7 +8,7 @@ use crate::bytes::kernel::byte_kernel;
 use crate::isa::Isa;
 use crate::losses::{LossFunction, PassMode};
 use crate::packed_rows::{PackedRows, Store};
-use crate::row_set::{RowSet, SAMPLED_CHUNK};
+use crate::row_set::{RowSet, sample_size};
 use crate::table::curvature::{Curvature, Problem, curvature};
 use crate::table::kernel::table_kernel;
 
@@ -240,8 +240,8 @@ impl FusedModel {
     /// # Panics
     /// As [`FusedModel::step`], and if there are fewer than 64 rows.
     pub fn sample_gradient(&mut self, rows: &PackedRows, step: usize) -> Gradient {
-        let n_chunks = (rows.len() / SAMPLED_CHUNK).div_ceil(step);
-        self.gradient_of(rows, RowSet::Sampled { start: 0, end: n_chunks * SAMPLED_CHUNK, step })
+        let end = sample_size(rows.len(), step);
+        self.gradient_of(rows, RowSet::Sampled { start: 0, end, step })
     }
 
     /// Returns the mean loss of all rows of a table with its gradient and its Hessian, without the

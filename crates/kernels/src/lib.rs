@@ -14,6 +14,7 @@
 //! The main public items:
 //!
 //! - [`PackedRows`]: labelled rows, of bytes or of a table ([`TableBuilder`])
+//! - [`PackedLayout`]: rows of a table that are kept elsewhere, such as in a file
 //! - [`FusedModel`]: a linear model, with gradient descent steps, gradients and evaluations
 //! - [`LogitMap`]: the logits of rows, for predictions
 //! - [`Isa`]: the instruction set that a kernel is compiled for
@@ -45,7 +46,9 @@ pub use fused::{Evaluation, Float, FusedModel, ThreadPoolError, with_threads};
 pub use isa::Isa;
 pub use logits::{LogitMap, Number};
 pub use packed_rows::PackedRows;
+pub use row_set::{sample_size, sampled_row};
 pub use table::curvature::Curvature;
+pub use table::elsewhere::PackedLayout;
 pub use table::moments::FeatureMoments;
 pub use table::rows::{RowOrder, TableBuilder};
 

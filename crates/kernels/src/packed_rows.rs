@@ -28,7 +28,7 @@ pub(crate) enum Targets {
 }
 
 impl Targets {
-    fn of_classes(labels: Vec<u32>) -> Self {
+    pub(crate) fn of_classes(labels: Vec<u32>) -> Self {
         let n_labels = labels.iter().max().map_or(0, |&label| label as usize + 1);
         Self::Classes(labels, n_labels)
     }

@@ -17,6 +17,21 @@ pub(crate) enum RowSet<'a> {
     Sampled { start: usize, end: usize, step: usize },
 }
 
+/// Returns the size of the sample of n rows that [`sample_gradient`] takes.
+///
+/// [`sample_gradient`]: crate::FusedModel::sample_gradient
+pub fn sample_size(n: usize, step: usize) -> usize {
+    (n / SAMPLED_CHUNK).div_ceil(step) * SAMPLED_CHUNK
+}
+
+/// Returns the row at a position in the sample that [`sample_gradient`] takes.
+///
+/// [`sample_gradient`]: crate::FusedModel::sample_gradient
+#[inline(always)]
+pub fn sampled_row(position: usize, step: usize) -> usize {
+    position / SAMPLED_CHUNK * SAMPLED_CHUNK * step + position % SAMPLED_CHUNK
+}
+
 impl<'a> RowSet<'a> {
     pub(crate) fn len(self) -> usize {
         match self {
@@ -31,10 +46,7 @@ impl<'a> RowSet<'a> {
         match self {
             RowSet::Listed(rows) => rows[i],
             RowSet::Range(start, _) => start + i,
-            RowSet::Sampled { start, step, .. } => {
-                let position = start + i;
-                position / SAMPLED_CHUNK * SAMPLED_CHUNK * step + position % SAMPLED_CHUNK
-            }
+            RowSet::Sampled { start, step, .. } => sampled_row(start + i, step),
         }
     }
 

@@ -69,7 +69,7 @@ pub trait Engine: Send {
 
     /// Returns the mean cross-entropy of about one row out of `step`, without the penalty, and its
     /// gradient at the current parameters. Returns `None` if the engine takes no samples.
-    fn sample_gradient(&mut self, step: usize) -> Option<Gradient> {
+    fn sample_gradient(&mut self, step: usize) -> Option<Result<Gradient, EngineError>> {
         let _ = step;
         None
     }

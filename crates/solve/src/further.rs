@@ -38,7 +38,7 @@ pub fn further_decrease(
     at: &Parameters,
 ) -> Result<FurtherDecrease, DataError> {
     // Plain loops would read every feature of sparse rows, of which most are 0.
-    let sparse = pack_sparse(rows, preprocessing).map(|rows| {
+    let sparse = pack_sparse(rows, preprocessing)?.map(|rows| {
         let model = FusedModel::new(Arc::clone(link), rows.n_features(), Float::F64, 1, Isa::best());
         let model = if let Some(weights) = class_weights { model.with_class_weights(weights) } else { model };
         (rows, model)

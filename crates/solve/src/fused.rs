@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chainrule_core::{Gradient, Link, Parameters, Precision, Step, TargetKind, TrainConfig, UpdateRule};
 use chainrule_data::{DataError, Order};
-use chainrule_kernels::{Curvature, FeatureMoments, Float, FusedModel, Isa, PackedRows};
+use chainrule_kernels::{Curvature, FeatureMoments, Float, FusedModel, Isa, sample_size};
 
 use crate::engine::{Engine, EngineError, EvaluationResult};
 use crate::fused_rows::Batches;
@@ -29,6 +29,8 @@ pub(crate) struct KernelEngine<'a> {
     validation: &'a FusedRows,
     /// The weight of each class's rows, if there are class weights.
     class_weights: Option<Vec<f64>>,
+    /// The mean weight of a training row.
+    mean_weight: f64,
     threads: usize,
     /// The remaining batches of the epoch.
     batches: Batches,
@@ -48,9 +50,19 @@ impl<'a> KernelEngine<'a> {
             return Err(TrainError::UnsupportedOptimizer);
         }
         let class_weights = match link.target_kind() {
-            TargetKind::Classes(k) => class_weights(config, &class_names(config, k), &train.labels())?,
+            TargetKind::Classes(k) if config.objective().class_weights.is_some() => {
+                let mut labels = Vec::with_capacity(train.len());
+                train.each_label(threads, |label| labels.push(label))?;
+                class_weights(config, &class_names(config, k), &labels)?
+            }
             _ => None,
         };
+        let mut mean_weight = 1.0;
+        if let Some(weights) = &class_weights {
+            let mut sum = 0.0;
+            train.each_label(threads, |label| sum += weights[usize::from(label)])?;
+            mean_weight = sum / train.len() as f64;
+        }
         let float = match config.descent().precision {
             Precision::F32 => Float::F32,
             Precision::F64 => Float::F64,
@@ -70,6 +82,7 @@ impl<'a> KernelEngine<'a> {
             validation,
             threads,
             class_weights,
+            mean_weight,
             batches: Batches::none(),
             losses: Vec::new(),
         })
@@ -186,9 +199,7 @@ impl Engine for KernelEngine<'_> {
     }
 
     fn mean_weight(&self) -> f64 {
-        let Some(weights) = &self.class_weights else { return 1.0 };
-        let labels = self.train.labels();
-        labels.iter().map(|&label| weights[usize::from(label)]).sum::<f64>() / labels.len() as f64
+        self.mean_weight
     }
 
     fn full_gradient(&mut self) -> Result<Gradient, EngineError> {
@@ -196,11 +207,11 @@ impl Engine for KernelEngine<'_> {
     }
 
     fn feature_mean(&mut self) -> Option<Vec<f64>> {
-        self.train.packed()?.feature_mean()
+        self.train.feature_mean()
     }
 
     fn feature_moments(&mut self) -> Option<FeatureMoments> {
-        self.train.packed()?.feature_moments()
+        self.train.feature_moments()
     }
 
     fn curvature(&mut self, parameters: &Parameters, centre: &[f64]) -> Option<Result<Curvature, EngineError>> {
@@ -208,15 +219,41 @@ impl Engine for KernelEngine<'_> {
             return None;
         }
         let bias = logits_of(centre, parameters);
-        self.fused.curvature(self.train.packed()?, &parameters.weight, &bias, centre).map(Ok)
+        let (n, mut sum) = (self.train.len() as f64, None::<Curvature>);
+        let read = self.train.for_each_chunk(self.threads, |rows| {
+            let Some(own) = self.fused.curvature(rows, &parameters.weight, &bias, centre) else { return };
+            // With a single chunk the factor is exactly 1.
+            let own = own.scaled_by(rows.len() as f64 / n);
+            match &mut sum {
+                None => sum = Some(own),
+                Some(sum) => sum.add(&own),
+            }
+        });
+        match read {
+            Ok(()) => sum.map(Ok),
+            Err(problem) => Some(Err(problem.into())),
+        }
     }
 
     fn reference_levels(&mut self) -> Vec<usize> {
-        self.train.packed().map_or_else(Vec::new, PackedRows::reference_levels)
+        self.train.reference_levels()
     }
 
-    fn sample_gradient(&mut self, step: usize) -> Option<Gradient> {
-        Some(self.fused.sample_gradient(self.train.packed()?, step))
+    fn sample_gradient(&mut self, step: usize) -> Option<Result<Gradient, EngineError>> {
+        let n = sample_size(self.train.len(), step) as f64;
+        let mut mean: Option<Gradient> = None;
+        let read = self.train.for_each_sampled_chunk(step, self.threads, |rows| {
+            let own = self.fused.full_gradient(rows).scaled_by(rows.len() as f64 / n);
+            match &mut mean {
+                None => mean = Some(own),
+                Some(mean) => mean.add_scaled(&own, 1.0),
+            }
+        });
+        match read {
+            Ok(Some(rows)) => Some(Ok(self.fused.sample_gradient(rows, step))),
+            Ok(None) => mean.map(Ok),
+            Err(problem) => Some(Err(problem.into())),
+        }
     }
 
     fn full_gradient_f64(&mut self, parameters: &Parameters) -> Option<Result<Gradient, EngineError>> {

@@ -542,7 +542,7 @@ impl Objective for SampleSearch<'_> {
         let parameters = self.coordinates.to_parameters(x.clone(), self.columns);
         self.engine.set(&parameters);
         self.gradients += 1;
-        let cost = self.engine.sample_gradient(SAMPLE_STEP).expect("an engine with moments takes samples");
+        let cost = self.engine.sample_gradient(SAMPLE_STEP).expect("an engine with moments takes samples")?;
         let BoundPoint { objective, gradient, .. } = bound_point(&parameters, cost, self.config.objective(), None);
         Ok(Point { x, value: objective, gradient: self.coordinates.gradient(gradient, self.columns) })
     }

@@ -200,7 +200,7 @@ impl<'a> RowsPredictor<'a> {
         };
         for first in rows.clone().step_by(MAX_BLOCK_ROWS) {
             let end = rows.end.min(first + MAX_BLOCK_ROWS);
-            reader.read(first..end, columns);
+            reader.read(first..end, columns)?;
             if !reader.layout().sparse.is_empty() {
                 predictor.append_sparse(map, end - first, &columns.sparse, predictions);
                 continue;

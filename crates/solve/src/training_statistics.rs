@@ -40,7 +40,9 @@ impl TrainingStatistics {
             true => Preprocessing::Standardized(standardization(rows, schema)?),
             false => Preprocessing::unstandardized(schema.kind),
         };
-        Ok(Self { preprocessing, class_weights: class_weights(config, &schema.classes, &rows.labels())? })
+        // A long table has many labels.
+        let labels = if config.objective().class_weights.is_some() { rows.labels() } else { Vec::new() };
+        Ok(Self { preprocessing, class_weights: class_weights(config, &schema.classes, &labels)? })
     }
 
     /// Returns the config with the computed class weights. Without class weights the config is

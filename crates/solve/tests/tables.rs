@@ -8,7 +8,7 @@ use std::num::NonZero;
 use chainrule_core::{ClassWeights, ModelKind, Parameters, Precision, Preprocessing, Solver, TrainConfig};
 use chainrule_data::{RowBuffer, Rows};
 use chainrule_solve::{Ending, FusedRows, Predictions, Predictor, Trained, train_by_loops, train_fused};
-use on_tables::{config, rows_of};
+use on_tables::{config, rows_of, rows_within};
 
 /// Returns irregular numbers from -1 to 1.
 fn noise(i: usize, column: usize) -> f64 {
@@ -17,6 +17,10 @@ fn noise(i: usize, column: usize) -> f64 {
 
 /// A table of n rows with numbers that depend on each other, missing values, and two categories.
 fn table(n: usize, n_classes: usize) -> Rows {
+    rows_of(&text(n, n_classes))
+}
+
+fn text(n: usize, n_classes: usize) -> String {
     let mut text = "a,b,seconds,tiny,huge,c,city,size,y\n".to_owned();
     for i in 0..n {
         let [a, b, c] = [0, 1, 2].map(|column| noise(i, column));
@@ -29,7 +33,7 @@ fn table(n: usize, n_classes: usize) -> Rows {
         writeln!(text, "{a},{b},{seconds},{tiny:e},{huge:e},{c},{city},{size},k{}", y.min(n_classes - 1))
             .expect("a string");
     }
-    rows_of(&text)
+    text
 }
 
 fn by_loops(rows: &Rows, config: &TrainConfig, preprocessing: &Preprocessing, k: usize) -> Trained {
@@ -145,4 +149,51 @@ fn rows_of_a_table_have_the_predictions_of_their_features() {
 fn rows_scale(rows: &Rows, j: usize) -> f64 {
     let mut buffer = RowBuffer::default();
     (0..rows.len()).fold(1e-200, |largest, row| rows.row(row, &mut buffer).expect("a row")[j].abs().max(largest))
+}
+
+/// A table that does not fit in memory gives the same model: the same bits where each step reads its
+/// own rows, and the same minimum where sums over all rows are added chunk by chunk.
+#[test]
+fn rows_in_a_file_give_the_same_model() {
+    for (kind, k) in [(ModelKind::Logistic, 2), (ModelKind::Softmax, 3)] {
+        // Enough rows that L-BFGS searches on a sample first.
+        let text = text(40_005, k);
+        let (in_memory, in_file) = (rows_of(&text), rows_within(&text, 300_000));
+        let standardized = Preprocessing::Standardized(in_memory.moments().expect("moments"));
+        assert_eq!(in_file.moments().expect("moments"), in_memory.moments().expect("moments"));
+        for (solver, precision, l2) in [
+            (Solver::Sgd, Precision::F64, 0.001),
+            (Solver::Sgd, Precision::F32, 0.001),
+            (Solver::Lbfgs, Precision::F64, 0.001),
+            (Solver::Lbfgs, Precision::F32, 0.001),
+            (Solver::Newton, Precision::F64, 1e-5),
+        ] {
+            let config = config(kind, |settings| {
+                settings.objective.l2 = l2;
+                settings.objective.class_weights = (l2 == 0.001).then_some(ClassWeights::Balanced);
+                settings.descent.solver = solver;
+                settings.descent.precision = precision;
+                if precision == Precision::F64 {
+                    settings.optimum.tolerance = 1e-10;
+                }
+            });
+            for threads in [1, 2] {
+                let [ours, theirs] =
+                    [&in_file, &in_memory].map(|rows| by_kernels(rows, &config, &standardized, k, threads));
+                let case = format!("{kind:?}, {solver:?}, {precision:?}, {threads} threads");
+                let distance = max_distance(&ours, &theirs);
+                let [a, b] = [&ours, &theirs].map(|trained| trained.final_metrics);
+                assert_eq!(a.train_accuracy, b.train_accuracy, "{case}");
+                let bound = if precision == Precision::F64 { 1e-6 } else { 1e-3 };
+                assert!((a.train_loss / b.train_loss - 1.0).abs() < bound, "{case}: {a:?} {b:?}");
+                if solver == Solver::Sgd {
+                    assert_eq!(distance, 0.0, "{case}");
+                    continue;
+                }
+                assert_eq!(ours.ending, theirs.ending, "{case}");
+                assert_eq!(ours.ending, Ending::Converged, "{case}");
+                assert!(distance < if precision == Precision::F64 { 1e-4 } else { 1e-2 }, "{case}: {distance}");
+            }
+        }
+    }
 }

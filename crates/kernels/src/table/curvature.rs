@@ -37,6 +37,31 @@ pub struct Curvature {
     pub ranges: Vec<[f64; 2]>,
 }
 
+impl Curvature {
+    /// Returns the curvature with all means multiplied by a factor: the part of these rows among
+    /// more.
+    #[must_use]
+    pub fn scaled_by(mut self, factor: f64) -> Self {
+        self.gradient = self.gradient.scaled_by(factor);
+        self.hessian.iter_mut().for_each(|sum| *sum *= factor);
+        self
+    }
+
+    /// Adds the [scaled](Self::scaled_by) curvature of other rows.
+    ///
+    /// # Panics
+    /// If they have other features or columns.
+    pub fn add(&mut self, other: &Self) {
+        assert_eq!(self.hessian.len(), other.hessian.len(), "entries of the Hessian");
+        self.gradient.add_scaled(&other.gradient, 1.0);
+        self.n_correct += other.n_correct;
+        self.hessian.iter_mut().zip(&other.hessian).for_each(|(sum, other)| *sum += other);
+        for (range, other) in self.ranges.iter_mut().zip(&other.ranges) {
+            *range = [range[0].min(other[0]), range[1].max(other[1])];
+        }
+    }
+}
+
 /// Number of groups per chunk of a pass. The products of a chunk are summed in registers, and its
 /// features stay in the L2 cache.
 const GROUPS_PER_CHUNK: usize = 16;

@@ -1,6 +1,7 @@
 //! Rows of a table: numbers, categories and sparse features side by side.
 
 pub(crate) mod curvature;
+pub(crate) mod elsewhere;
 pub(crate) mod kernel;
 pub(crate) mod moments;
 pub(crate) mod pass;

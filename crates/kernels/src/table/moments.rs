@@ -36,27 +36,38 @@ impl PackedRows {
     pub fn feature_moments(&self) -> Option<FeatureMoments> {
         match &self.store {
             Store::Bytes(_) => None,
-            Store::Table(rows) => Some(moments(rows)),
+            Store::Table(rows) => {
+                let n_numbers = rows.layout().numbers.len();
+                let numbers = |row| (0..n_numbers).map(move |position| rows.number(row, position));
+                Some(moments(rows, &sampled_rows(rows).flat_map(numbers).collect::<Vec<_>>()))
+            }
         }
     }
 }
 
-fn moments(rows: &TableRows) -> FeatureMoments {
+/// Returns the rows whose numbers the covariances need.
+pub(crate) fn sampled_rows(rows: &TableRows) -> impl Iterator<Item = usize> + use<> {
+    let (m, n) = (rows.layout().numbers.len(), rows.len());
+    let n_sampled = (ROWS_PER_NUMBER * m).min(MAX_PRODUCTS / (m * m).max(1)).max(m).clamp(1, n.max(1));
+    (0..n_sampled).map(move |i| i * n / n_sampled)
+}
+
+/// Computes the moments, the covariances from the stored numbers of the sampled rows, row by row.
+pub(crate) fn moments(rows: &TableRows, sample: &[f64]) -> FeatureMoments {
     let (mean, numbers) = (rows.mean(), rows.layout().numbers.clone());
     let m = numbers.len();
-    let n_sampled = (ROWS_PER_NUMBER * m).min(MAX_PRODUCTS / (m * m).max(1)).max(m).clamp(1, rows.len().max(1));
     let mut covariance = vec![0.0; m * m];
     let mut deviations = vec![0.0; m];
-    for i in 0..n_sampled {
-        let row = i * rows.len() / n_sampled;
+    for row in sample.chunks_exact(m.max(1)) {
         for (position, deviation) in deviations.iter_mut().enumerate() {
             let (a, c) = rows.affine_of_number(position);
-            *deviation = a * rows.number(row, position) + c - mean[numbers[position]];
+            *deviation = a * row[position] + c - mean[numbers[position]];
         }
         for (first, sums) in deviations.iter().zip(covariance.chunks_exact_mut(m.max(1))) {
             sums.iter_mut().zip(&deviations).for_each(|(sum, second)| *sum += first * second);
         }
     }
+    let n_sampled = sample.len() / m.max(1);
     covariance.iter_mut().for_each(|sum| *sum /= n_sampled as f64);
     let levels = rows.levels().iter().enumerate();
     let levels = levels.map(|(code, &feature)| (feature, rows.variance_of_level(code)));

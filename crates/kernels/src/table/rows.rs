@@ -1,5 +1,7 @@
 //! Rows of a table, in the layout that the kernel reads.
 
+use std::sync::Arc;
+
 use chainrule_core::{FeatureLayout, NO_LEVEL};
 
 use crate::lanes::{LANES, Lanes};
@@ -15,23 +17,29 @@ use crate::table::sparse::{SparseRows, SparseValues};
 /// offset into the weights. A category takes one code a row, whatever its number of levels.
 #[derive(Clone, Debug)]
 pub(crate) struct TableRows {
-    layout: FeatureLayout,
+    pub(super) shape: Arc<Shape>,
+    pub(super) n: usize,
+    pub(super) numbers: Numbers,
+    pub(super) codes: Vec<u32>,
+    pub(super) sparse: SparseRows,
+    /// The sum of each stored number over all rows.
+    pub(super) number_sums: Vec<f64>,
+    /// The number of rows of each level.
+    pub(super) level_counts: Vec<usize>,
+}
+
+/// What all chunks of a table's rows share.
+#[derive(Debug)]
+pub(super) struct Shape {
+    pub(super) layout: FeatureLayout,
     /// `(a, m)` of each feature `a (x - m)`, `[d]`.
     scaling: Vec<(f64, f64)>,
     /// The centre and the unit of each number.
     storage: Vec<(f64, f64)>,
     /// The feature of each level, over all categories. A code is an index into it; the code after
     /// the last stands for no level.
-    levels: Vec<usize>,
-    order: RowOrder,
-    n: usize,
-    numbers: Numbers,
-    codes: Vec<u32>,
-    sparse: SparseRows,
-    /// The sum of each stored number over all rows.
-    number_sums: Vec<f64>,
-    /// The number of rows of each level.
-    level_counts: Vec<usize>,
+    pub(super) levels: Vec<usize>,
+    pub(super) order: RowOrder,
 }
 
 /// The numbers of all rows, in [`RowOrder`].
@@ -143,7 +151,8 @@ impl<S: Stored> GroupBuffer<S> {
 }
 
 impl RowOrder {
-    fn group_size(self) -> usize {
+    /// Returns the number of rows that are stored together.
+    pub(super) fn group_size(self) -> usize {
         match self {
             Self::Groups => LANES,
             Self::Rows => 1,
@@ -157,19 +166,19 @@ impl TableRows {
     }
 
     pub(crate) fn layout(&self) -> &FeatureLayout {
-        &self.layout
+        &self.shape.layout
     }
 
     /// Returns the feature of each level. See [`TableRows::levels`].
     pub(crate) fn levels(&self) -> &[usize] {
-        &self.levels
+        &self.shape.levels
     }
 
     /// Returns `(a, c)` of a feature `a r + c`, for the stored number r at this position among the
     /// numbers of a row.
     pub(crate) fn affine_of_number(&self, position: usize) -> (f64, f64) {
-        let (a, m) = self.scaling[self.layout.numbers[position]];
-        let (centre, unit) = self.storage[position];
+        let (a, m) = self.shape.scaling[self.shape.layout.numbers[position]];
+        let (centre, unit) = self.shape.storage[position];
         // Centre and m may be large and nearly equal.
         (a * unit, a * (centre - m))
     }
@@ -182,7 +191,7 @@ impl TableRows {
     /// Returns `(a, c)` of a feature: `a + c` in the rows of its level, else c. The feature of a
     /// sparse value x is `a x + c`.
     pub(crate) fn affine_of_level(&self, feature: usize) -> (f64, f64) {
-        let (a, m) = self.scaling[feature];
+        let (a, m) = self.shape.scaling[feature];
         (a, -a * m)
     }
 
@@ -193,16 +202,16 @@ impl TableRows {
 
     /// Returns the mean of each feature over all rows, `[d]`.
     pub(crate) fn mean(&self) -> Vec<f64> {
-        let (n, mut mean) = (self.n as f64, vec![0.0; self.layout.n_features]);
-        for (position, (&feature, sum)) in self.layout.numbers.iter().zip(&self.number_sums).enumerate() {
+        let (n, mut mean) = (self.n as f64, vec![0.0; self.shape.layout.n_features]);
+        for (position, (&feature, sum)) in self.shape.layout.numbers.iter().zip(&self.number_sums).enumerate() {
             let (a, c) = self.affine_of_number(position);
             mean[feature] = a * sum / n + c;
         }
-        for (&feature, &count) in self.levels.iter().zip(&self.level_counts) {
+        for (&feature, &count) in self.shape.levels.iter().zip(&self.level_counts) {
             let (a, c) = self.affine_of_level(feature);
             mean[feature] = a * count as f64 / n + c;
         }
-        for (position, &feature) in self.layout.sparse.iter().enumerate() {
+        for (position, &feature) in self.shape.layout.sparse.iter().enumerate() {
             let (a, c) = self.affine_of_level(feature);
             mean[feature] = a * self.sparse.moments(position).0 + c;
         }
@@ -211,13 +220,13 @@ impl TableRows {
 
     /// Returns the variance of a sparse feature, over all rows.
     pub(crate) fn variance_of_sparse(&self, position: usize) -> f64 {
-        self.affine_of_level(self.layout.sparse[position]).0.powi(2) * self.sparse.moments(position).1
+        self.affine_of_level(self.shape.layout.sparse[position]).0.powi(2) * self.sparse.moments(position).1
     }
 
     /// Returns the variance of a level's feature, over all rows.
     pub(crate) fn variance_of_level(&self, code: usize) -> f64 {
         let fraction = self.level_counts[code] as f64 / self.n as f64;
-        self.affine_of_level(self.levels[code]).0.powi(2) * fraction * (1.0 - fraction)
+        self.affine_of_level(self.shape.levels[code]).0.powi(2) * fraction * (1.0 - fraction)
     }
 
     /// Returns the feature of the most frequent level of each category that has a level in every
@@ -231,12 +240,12 @@ impl TableRows {
             let most_frequent = (0..features.len()).rev().max_by_key(|&level| counts[level]);
             most_frequent.filter(|_| is_complete).map(|level| features[level])
         };
-        self.layout.categories.iter().filter_map(of_category).collect()
+        self.shape.layout.categories.iter().filter_map(of_category).collect()
     }
 
     /// Returns the stored number of a row at this position among its numbers.
     pub(crate) fn number(&self, row: usize, position: usize) -> f64 {
-        let (size, n_numbers) = (self.order.group_size(), self.layout.numbers.len());
+        let (size, n_numbers) = (self.shape.order.group_size(), self.shape.layout.numbers.len());
         let index = row / size * size * n_numbers + row % size + position * size;
         match &self.numbers {
             Numbers::F32(numbers) => numbers[index / LANES].0[index % LANES].into(),
@@ -248,9 +257,9 @@ impl TableRows {
     #[inline(always)]
     pub(crate) fn groups<'a, S: Stored>(&'a self, row_set: RowSet, buffer: &'a mut GroupBuffer<S>) -> Groups<'a, S> {
         let (stored, n_groups) = (S::of(&self.numbers), row_set.len().div_ceil(LANES));
-        let (n_numbers, n_categories) = (self.layout.numbers.len(), self.layout.categories.len());
+        let (n_numbers, n_categories) = (self.shape.layout.numbers.len(), self.shape.layout.categories.len());
         if let RowSet::Range(start, _) = row_set
-            && self.order == RowOrder::Groups
+            && self.shape.order == RowOrder::Groups
             && start.is_multiple_of(LANES)
         {
             let first = start / LANES;
@@ -265,8 +274,8 @@ impl TableRows {
             numbers.resize(n_groups * n_numbers, stored[0]);
         }
         codes.clear();
-        codes.resize(n_groups * n_categories * LANES, self.levels.len() as u32);
-        let size = self.order.group_size();
+        codes.resize(n_groups * n_categories * LANES, self.shape.levels.len() as u32);
+        let size = self.shape.order.group_size();
         for i in 0..row_set.len() {
             let (row, group, lane) = (row_set.row(i), i / LANES, i % LANES);
             let (group_start, place) = (row / size * size, row % size);
@@ -287,13 +296,15 @@ impl TableRows {
 /// Packs the rows of a table.
 #[derive(Clone, Debug)]
 pub struct TableBuilder {
-    rows: TableRows,
+    pub(super) rows: TableRows,
     /// The first code of each category.
     first_codes: Vec<u32>,
+    /// The number of rows that were [taken](Self::take_bytes).
+    pub(super) n_taken: usize,
 }
 
 impl TableBuilder {
-    /// Starts a table of n rows.
+    /// Starts a table of n rows, or of up to n rows at a time.
     ///
     /// - `scaling`: `(a, m)` of each feature `a (x - m)`, for a number x of the table, or 1 for a
     ///   level in its rows and 0 elsewhere, `[d]`
@@ -329,9 +340,9 @@ impl TableBuilder {
         let codes = vec![levels.len() as u32; padded * layout.categories.len()];
         let (number_sums, level_counts) = (vec![0.0; layout.numbers.len()], vec![0; levels.len() + 1]);
         let (n, sparse) = (0, SparseRows::new(layout.sparse.len(), are_f64));
-        let rows =
-            TableRows { layout, scaling, storage, levels, order, n, numbers, codes, sparse, number_sums, level_counts };
-        Self { rows, first_codes }
+        let shape = Arc::new(Shape { layout, scaling, storage, levels, order });
+        let rows = TableRows { shape, n, numbers, codes, sparse, number_sums, level_counts };
+        Self { rows, first_codes, n_taken: 0 }
     }
 
     /// Appends rows.
@@ -345,13 +356,13 @@ impl TableBuilder {
     /// past the levels of its category.
     pub fn push(&mut self, m: usize, numbers: &[&[f64]], codes: &[&[u32]]) {
         let rows = &mut self.rows;
-        let (n_numbers, n_categories) = (rows.layout.numbers.len(), rows.layout.categories.len());
+        let (n_numbers, n_categories) = (rows.shape.layout.numbers.len(), rows.shape.layout.categories.len());
         assert_eq!((numbers.len(), codes.len()), (n_numbers, n_categories), "columns of a table");
-        let (size, first, absent) = (rows.order.group_size(), rows.n, rows.levels.len() as u32);
+        let (size, first, absent) = (rows.shape.order.group_size(), rows.n, rows.shape.levels.len() as u32);
         let place = |row: usize, width: usize, j: usize| row / size * size * width + row % size + j * size;
         for (j, column) in numbers.iter().enumerate() {
             assert_eq!(column.len(), m, "numbers of a column");
-            let (centre, unit) = rows.storage[j];
+            let (centre, unit) = rows.shape.storage[j];
             for (row, &number) in (first..).zip(*column) {
                 let index = place(row, n_numbers, j);
                 let number = (number - centre) / unit;
@@ -371,7 +382,7 @@ impl TableBuilder {
         }
         for (j, column) in codes.iter().enumerate() {
             assert_eq!(column.len(), m, "codes of a column");
-            let n_levels = rows.layout.categories[j].len();
+            let n_levels = rows.shape.layout.categories[j].len();
             for (row, &code) in (first..).zip(*column) {
                 assert!(code == NO_LEVEL || (code as usize) < n_levels, "level {code} of {n_levels}");
                 let code = if code == NO_LEVEL { absent } else { self.first_codes[j] + code };
@@ -398,7 +409,7 @@ impl TableBuilder {
     pub(crate) fn finish(self) -> TableRows {
         let mut rows = self.rows;
         rows.sparse.shrink();
-        if !rows.layout.sparse.is_empty() {
+        if !rows.shape.layout.sparse.is_empty() {
             assert_eq!(rows.sparse.len(), rows.n, "rows with sparse features");
         }
         if let Numbers::F64(numbers) = &rows.numbers {

@@ -5,10 +5,16 @@ use chainrule_data::{RecipeOptions, RecipeSource, Rows, TableRequest, Tables};
 
 /// Reads a table with the label y.
 pub(crate) fn rows_of(text: &str) -> Rows {
+    rows_within(text, 1 << 30)
+}
+
+/// Like [`rows_of`]; rows beyond so many bytes are kept in a file.
+pub(crate) fn rows_within(text: &str, resident_bytes: u64) -> Rows {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("table.csv");
     std::fs::write(&path, text).expect("a file");
-    Tables::read(&path, &request()).expect("a table").parts[0].rows.clone()
+    let request = TableRequest { resident_bytes, ..request() };
+    Tables::read(&path, &request).expect("a table").parts[0].rows.clone()
 }
 
 fn request() -> TableRequest {
@@ -21,7 +27,7 @@ fn request() -> TableRequest {
         classes: None,
         holdout: None,
         resident_bytes: 1 << 30,
-        scratch: None,
+        scratch: Some(std::env::temp_dir()),
     }
 }
 
