@@ -243,7 +243,11 @@ impl Machine {
                 let device = self.device.clone();
                 #[cfg(not(feature = "burn"))]
                 let device = ();
-                Prepared::Kernels(Box::new([pack(train)?, pack(validation)?]), device)
+                // Without held-out rows both are the same.
+                let are_same = train.are_same_as(&validation);
+                let packed = pack(train)?;
+                let validation = if are_same { packed.clone() } else { pack(validation)? };
+                Prepared::Kernels(Box::new([packed, validation]), device)
             }
             EngineKind::Loops => Prepared::Loops(Box::new([train, validation]), preprocessing.clone()),
             #[cfg(feature = "burn")]

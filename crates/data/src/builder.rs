@@ -7,18 +7,18 @@ use std::sync::Arc;
 
 use chainrule_core::{ColumnKind, MAX_ABS_VALUE, MAX_CLASSES, listed, name_problem};
 
+use crate::DataError;
 use crate::cells::{Cell, Cells, Texts, is_marked};
 use crate::column::{Column, ColumnPart};
 use crate::decimal::decimal;
 use crate::header::{is_missing, name};
-use crate::readers::{Batch, Field, Fields, RecordBlock, Row};
 use crate::labels::RowCodes;
+use crate::readers::{Batch, Field, Fields, RecordBlock, Row};
 use crate::row_lines::RowLines;
 use crate::same_number::number_or_text;
-use crate::sparse::SparsePart;
 use crate::scratch::Scratch;
+use crate::sparse::SparsePart;
 use crate::table::Columns;
-use crate::DataError;
 
 /// The indices of the selected columns in a row.
 pub(crate) struct ColumnIndices {

@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use chainrule_core::{ABSENT, MAX_ABS_VALUE};
 
+use crate::DataError;
 use crate::column::Column;
 use crate::row_lines::RowLines;
 use crate::same_number::same_number;
 use crate::scratch::Scratch;
 use crate::sparse::SparseColumn;
-use crate::DataError;
 
 /// A field.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -5,9 +5,9 @@ use std::sync::{Arc, LazyLock};
 
 use chainrule_core::MAX_ABS_VALUE;
 
+use crate::DataError;
 use crate::cells::{Cell, MISSING, TEXTS_FROM, Texts};
 use crate::scratch::Scratch;
-use crate::DataError;
 
 /// The rows of a block.
 pub(crate) const BLOCK: usize = 1 << 10;

@@ -4,10 +4,10 @@ use std::ops::Range;
 
 use chainrule_core::{Encoding, FeatureLayout, NO_LEVEL, SparseIndices};
 
-use crate::{DataError, Rows};
 use crate::cells::Cells;
 use crate::encode::Encoder;
 use crate::sparse::SparseColumn;
+use crate::{DataError, Rows};
 
 /// Reads the rows of a table: its numbers, and one code for each category, however many levels it
 /// has. [`Rows::chunk`] returns the same features, with a number for each level.

@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 
 use chacha20::ChaCha8Rng;
-use rand::{RngExt, SeedableRng};
 use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
 
 /// The largest number of rows that are shuffled.
 const MAX_SHUFFLED: usize = 1 << 24;

@@ -87,6 +87,16 @@ impl RowIndices {
         if mask.n == n { Self::All(0..n) } else { Self::Mask(Arc::new(mask)) }
     }
 
+    /// Returns whether both are surely the same rows in the same order.
+    pub(crate) fn are_same_as(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::All(own), Self::All(other)) => own == other,
+            (Self::Mask(own), Self::Mask(other)) => Arc::ptr_eq(own, other),
+            (Self::Some(own), Self::Some(other)) => Arc::ptr_eq(own, other),
+            _ => false,
+        }
+    }
+
     /// Returns the number of rows.
     pub(crate) fn len(&self) -> usize {
         match self {

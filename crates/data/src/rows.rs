@@ -10,11 +10,11 @@ use crate::checksum::Checksum;
 use crate::column::{BLOCK, Column, Numbers};
 use crate::encode::{Encoder, Unseen};
 use crate::feature_reader::{FeatureColumns, FeatureReader};
+use crate::idx::IdxImages;
 use crate::labels::RowCodes;
+use crate::learn::{RecipeOptions, learn};
 use crate::row_indices::RowIndices;
 use crate::scratch::Scratch;
-use crate::idx::IdxImages;
-use crate::learn::{RecipeOptions, learn};
 use crate::spread::{MIN_SCALE, Spread};
 use crate::{DataError, Images};
 
@@ -140,8 +140,7 @@ impl Rows {
     fn with_known_labels(store: Store, selected: RowIndices, labels: Arc<RowCodes>, positions: &[Option<u16>]) -> Self {
         let mut rows =
             Self { store, selected, columns: None, labels, positions: Some(positions.into()), relabelled: None };
-        let is_known =
-            |row: &usize| positions.get(usize::from(rows.labels.get(*row))).copied().flatten().is_some();
+        let is_known = |row: &usize| positions.get(usize::from(rows.labels.get(*row))).copied().flatten().is_some();
         if !rows.selected.iter().all(|row| is_known(&row)) {
             let kept = rows.selected.iter().filter(is_known).map(|row| row as u32).collect();
             rows.selected = RowIndices::Some(kept);
@@ -188,6 +187,23 @@ impl Rows {
             Store::Images(images) => images.file(),
             Store::Table(..) => None,
         }
+    }
+
+    /// Returns whether these are the same rows of the same store, in the same order.
+    pub fn are_same_as(&self, other: &Self) -> bool {
+        let have_same_store = match (&self.store, &other.store) {
+            (Store::Images(own), Store::Images(other)) => Arc::ptr_eq(own, other),
+            (Store::Table(own, own_encoder), Store::Table(other, other_encoder)) => {
+                Arc::ptr_eq(own, other) && same(own_encoder.as_ref(), other_encoder.as_ref())
+            }
+            _ => false,
+        };
+        have_same_store
+            && self.selected.are_same_as(&other.selected)
+            && Arc::ptr_eq(&self.labels, &other.labels)
+            && self.columns == other.columns
+            && self.positions == other.positions
+            && same(self.relabelled.as_ref(), other.relabelled.as_ref())
     }
 
     /// Returns whether the rows stay in a file: images that were not read, or rows of a table that do
@@ -699,6 +715,15 @@ impl Rows {
             Store::Table(cells, None) => cells.columns.len(),
             Store::Table(_, Some(encoder)) => encoder.recipe().n_features(),
         }
+    }
+}
+
+/// Returns whether both are absent, or shares of the same value.
+fn same<T: ?Sized>(own: Option<&Arc<T>>, other: Option<&Arc<T>>) -> bool {
+    match (own, other) {
+        (None, None) => true,
+        (Some(own), Some(other)) => Arc::ptr_eq(own, other),
+        _ => false,
     }
 }
 

@@ -44,8 +44,11 @@ impl Scratch {
     /// Fails if the folder cannot be written to.
     pub fn new(folder: &Path, resident_bytes: u64) -> Result<Self, DataError> {
         // Unix opens a nameless file, which may be read and written by this program only.
-        let file = tempfile::tempfile_in(folder)
-            .map_err(|problem| DataError::Scratch { folder: folder.to_owned(), resident_bytes, problem })?;
+        let file = tempfile::tempfile_in(folder).map_err(|problem| DataError::Scratch {
+            folder: folder.to_owned(),
+            resident_bytes,
+            problem,
+        })?;
         Ok(Self {
             folder: folder.to_owned(),
             file,

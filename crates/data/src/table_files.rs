@@ -73,7 +73,7 @@ fn copy_of_standard_input() -> io::Result<File> {
     if input.is_terminal() {
         return Err(io::Error::other("it is a terminal; pipe a table into it, as in: cat table.csv | …"));
     }
-    let mut file = tempfile::tempfile()?;
+    let mut file = tempfile::tempfile_in(crate::scratch_folder())?;
     let count = io::copy(&mut input.lock().take(MAX_STANDARD_INPUT + 1), &mut file)?;
     if count > MAX_STANDARD_INPUT {
         return Err(io::Error::other(format!("it has more than {MAX_STANDARD_INPUT} bytes; save it to files")));

@@ -41,6 +41,11 @@ fn selections_compose_in_any_order() {
     let named = other.with_labels(&[7, 3]);
     assert_eq!((named.labels(), named.select(&[1]).labels()), (vec![7, 3], vec![3]));
     assert_eq!(rows.labels(), [0, 1, 2, 0, 1], "what is stored stays");
+    // Equal contents are not the same rows, and neither are the same rows with other columns.
+    assert!(rows.are_same_as(&rows.clone()) && named.are_same_as(&named.clone()));
+    for other in [&table(), &rows.select(&[0, 1, 2, 3, 4]), &rows.clone().with_columns(&[1]), &named] {
+        assert!(!rows.are_same_as(other) && !other.are_same_as(&rows));
+    }
 }
 
 #[test]

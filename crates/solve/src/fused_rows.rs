@@ -26,7 +26,7 @@ type Affine = (f64, f64);
 
 #[derive(Clone, Debug)]
 enum Storage {
-    Packed(PackedRows),
+    Packed(Arc<PackedRows>),
     InFile(Source),
 }
 
@@ -139,7 +139,7 @@ impl Source {
 
 impl From<PackedRows> for FusedRows {
     fn from(rows: PackedRows) -> Self {
-        Self(Storage::Packed(rows))
+        Self(Storage::Packed(Arc::new(rows)))
     }
 }
 

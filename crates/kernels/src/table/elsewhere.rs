@@ -152,7 +152,10 @@ impl PackedLayout {
     ///
     /// # Errors
     /// As `read`.
-    pub fn feature_moments<E>(&self, mut read: impl FnMut(usize) -> Result<PackedRows, E>) -> Result<FeatureMoments, E> {
+    pub fn feature_moments<E>(
+        &self,
+        mut read: impl FnMut(usize) -> Result<PackedRows, E>,
+    ) -> Result<FeatureMoments, E> {
         let mut sample = Vec::new();
         for row in sampled_rows(&self.all) {
             let rows = read(row)?;
