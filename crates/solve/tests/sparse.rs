@@ -44,9 +44,8 @@ fn rows(n: usize, k: usize) -> [Rows; 2] {
     [sparse, dense].map(|text| {
         let columns = Columns { label: Some("label"), ..Columns::default() };
         let table = Table::read(text.as_bytes(), columns, 1 << 26).expect("a table");
-        let order = table.classes.clone();
-        let labels: Vec<u16> =
-            table.labels.iter().map(|&label| order[usize::from(label)].parse().expect("a class")).collect();
+        let labels = (0..table.len()).filter_map(|row| table.label(row));
+        let labels: Vec<u16> = labels.map(|label| label.parse().expect("a class")).collect();
         let recipe = match table.columns() {
             [_] => table.learn_recipe(&RecipeOptions::default()).expect("a recipe"),
             names => Recipe::of_numbers(names),

@@ -45,9 +45,10 @@ pub fn check(bytes: &[u8]) {
 /// features by the recipe of all rows.
 pub(super) fn is_whole(table: Table, columns: Columns) {
     assert!(!table.is_empty());
-    assert_eq!(table.labels.len(), if columns.label.is_some() { table.len() } else { 0 });
-    for class in 0..table.classes.len() {
-        assert!(table.labels.iter().any(|&label| usize::from(label) == class), "{:?}", table.classes);
+    let labels: Vec<&str> = (0..table.len()).filter_map(|row| table.label(row)).collect();
+    assert_eq!(labels.len(), if columns.label.is_some() { table.len() } else { 0 });
+    for class in &table.classes {
+        assert!(labels.contains(&class.as_str()), "{class:?} of {:?}", table.classes);
     }
     let recipe = match table.learn_recipe(&RecipeOptions::default()) {
         Ok(recipe) => recipe,
