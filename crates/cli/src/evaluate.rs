@@ -269,6 +269,8 @@ fn find_table(model: &Model, options: &EvaluateOptions) -> Result<Tables> {
         label,
         ignored: Vec::new(),
         group: model.run_records().filter(|_| data_option.is_none()).and_then(|run| run.config.data().group.clone()),
+        // The scores count each row once.
+        weight: None,
         text: options.text.or(model.text_options()),
         recipe: RecipeSource::Model(model.schema.recipe_of_columns()),
         classes: Some(names(model.classes())),

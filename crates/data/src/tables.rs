@@ -25,6 +25,8 @@ pub struct TableRequest {
     pub ignored: Vec<String>,
     /// The column whose values group the rows. Rows of one group are held out together.
     pub group: Option<String>,
+    /// The column whose numbers weigh the rows.
+    pub weight: Option<String>,
     /// How the text of the files is read.
     pub text: TextOptions,
     /// How the columns become features.
@@ -60,6 +62,11 @@ impl TableRequest {
         }
         if self.label.is_some() && self.label == self.group {
             return Some("data.group and data.label are the same column".to_owned());
+        }
+        if let Some(weight) =
+            self.weight.as_ref().filter(|weight| [&self.label, &self.group].contains(&&Some((*weight).clone())))
+        {
+            return Some(format!("data.weight = {weight:?}: this is the column of the labels or of the groups"));
         }
         if let RecipeSource::Model(recipe) = &self.recipe {
             if recipe.columns.is_empty() {
@@ -434,6 +441,16 @@ impl RawTables {
                 (Arc::new(TableSplit { left_out, unlabelled, ..part }), false)
             }
         };
+        if let Some(weight) = &request.weight {
+            for (part, what) in [(&train, "training"), (&second, "validation")] {
+                part.rows.weights().map_err(|_| {
+                    let problem = format!(
+                        "column {weight:?}: all {what} rows have the weight 0; at least one needs a weight above 0, or leave out data.weight"
+                    );
+                    wrong(&path, problem)
+                })?;
+            }
+        }
         let parts = [train, second];
         let origin = Origin::Folder(path);
         let tables = Tables {
@@ -505,6 +522,7 @@ fn read(path: &Path, request: &TableRequest, recipe: Option<&Recipe>) -> Result<
         label: Some(label),
         // A table for validation needs no groups.
         group: request.group.as_deref().filter(|_| recipe.is_none() && (named.is_none() || request.holdout.is_some())),
+        weight: request.weight.as_deref(),
         texts: &texts,
         text: request.text,
         required: &required,

@@ -7,7 +7,7 @@ use chainrule_core::{Gradient, Link, Parameters, Precision, Step, TargetKind, Tr
 use chainrule_data::{DataError, Order};
 use chainrule_kernels::{Curvature, FeatureMoments, Float, FusedModel, Isa, PackedRows};
 
-use crate::engine::{Engine, EngineError, EvaluationResult};
+use crate::engine::{Engine, EngineError, EvaluationResult, smallest_weight};
 use crate::fused_rows::Batches;
 use crate::host::logits_of;
 use crate::optimizer::restore_state;
@@ -48,7 +48,12 @@ impl<'a> KernelEngine<'a> {
             return Err(TrainError::UnsupportedOptimizer);
         }
         let class_weights = match link.target_kind() {
-            TargetKind::Classes(k) => class_weights(config, &class_names(config, k), &train.labels())?,
+            TargetKind::Classes(k) => {
+                let weights = train.weights();
+                let weight = |row: usize| weights.map_or(1.0, |weights| weights[row]);
+                let rows = train.labels().into_iter().enumerate().map(|(row, label)| (label, weight(row)));
+                class_weights(config, &class_names(config, k), rows)?
+            }
             _ => None,
         };
         let float = match config.descent().precision {
@@ -186,9 +191,22 @@ impl Engine for KernelEngine<'_> {
     }
 
     fn mean_weight(&self) -> f64 {
-        let Some(weights) = &self.class_weights else { return 1.0 };
-        let labels = self.train.labels();
-        labels.iter().map(|&label| weights[usize::from(label)]).sum::<f64>() / labels.len() as f64
+        let n = self.train.len() as f64;
+        match (&self.class_weights, self.train.weights()) {
+            (None, None) => 1.0,
+            (None, Some(of_row)) => of_row.iter().sum::<f64>() / n,
+            (Some(of_class), None) => {
+                self.train.labels().iter().map(|&label| of_class[usize::from(label)]).sum::<f64>() / n
+            }
+            (Some(of_class), Some(of_row)) => {
+                let labels = self.train.labels();
+                labels.iter().zip(of_row).map(|(&label, weight)| of_class[usize::from(label)] * weight).sum::<f64>() / n
+            }
+        }
+    }
+
+    fn smallest_weight(&self) -> Option<f64> {
+        smallest_weight(self.class_weights.as_deref(), self.train.weights().map(|weights| weights.iter().copied()))
     }
 
     fn full_gradient(&mut self) -> Result<Gradient, EngineError> {

@@ -50,7 +50,8 @@ impl FusedRows {
     /// f64, the table is short and f32 does not hold them.
     ///
     /// # Errors
-    /// If the rows are bytes and each feature has its own scale, or if the rows cannot be read.
+    /// If the rows are bytes and each feature has its own scale, if all rows have the weight 0, or
+    /// if the rows cannot be read.
     pub fn for_solver(
         rows: Rows,
         preprocessing: &Preprocessing,
@@ -58,7 +59,7 @@ impl FusedRows {
         solver: Solver,
     ) -> Result<Self, TrainError> {
         if let Some(reader) = rows.feature_reader() {
-            return Ok(pack_table(&rows, &reader, preprocessing, precision, solver).into());
+            return Ok(pack_table(&rows, &reader, preprocessing, precision, solver)?.into());
         }
         let not_supported = |problem| TrainError::UnsupportedByKernels { problem };
         let affine = preprocessing.shared_affine().ok_or(not_supported(MissingAbility::Standardization))?;
@@ -75,6 +76,11 @@ impl FusedRows {
             Storage::Packed(rows) => rows.labels().iter().map(|&label| label as u16).collect(),
             Storage::InFile(rows, _) => rows.labels(),
         }
+    }
+
+    /// The weight of each row, if the rows have weights. Rows in a file have none.
+    pub(crate) fn weights(&self) -> Option<&[f64]> {
+        self.packed()?.weights()
     }
 
     /// The number of rows, n.
@@ -253,9 +259,9 @@ const ROWS_AT_ONCE: usize = 1 << 10;
 
 /// Packs sparse rows for passes in f64 over all of them. Returns `None` if the rows have other
 /// features.
-pub(crate) fn pack_sparse(rows: &Rows, preprocessing: &Preprocessing) -> Option<PackedRows> {
-    let reader = rows.feature_reader().filter(|reader| !reader.layout().sparse.is_empty())?;
-    Some(pack_table(rows, &reader, preprocessing, Precision::F64, Solver::Lbfgs))
+pub(crate) fn pack_sparse(rows: &Rows, preprocessing: &Preprocessing) -> Result<Option<PackedRows>, DataError> {
+    let reader = rows.feature_reader().filter(|reader| !reader.layout().sparse.is_empty());
+    reader.map(|reader| pack_table(rows, &reader, preprocessing, Precision::F64, Solver::Lbfgs)).transpose()
 }
 
 /// Packs the rows of a table.
@@ -265,7 +271,7 @@ fn pack_table(
     preprocessing: &Preprocessing,
     precision: Precision,
     solver: Solver,
-) -> PackedRows {
+) -> Result<PackedRows, DataError> {
     let (n, layout, mut columns) = (rows.len(), reader.layout(), FeatureColumns::default());
     let order = match solver {
         Solver::Lbfgs | Solver::Newton => RowOrder::Groups,
@@ -289,7 +295,11 @@ fn pack_table(
         builder.push(end - first, &numbers, &codes);
         columns.sparse.rows().for_each(|(positions, values)| builder.push_sparse(positions, values));
     }
-    PackedRows::of_table(builder, rows.labels().into_iter().map(u32::from).collect())
+    let packed = PackedRows::of_table(builder, rows.labels().into_iter().map(u32::from).collect());
+    Ok(match rows.weights()? {
+        Some(weights) => packed.with_weights(weights.iter().collect()),
+        None => packed,
+    })
 }
 
 /// Returns the centre and the unit in which each number is stored, computed from the first rows.
