@@ -85,11 +85,22 @@ fn weighted_and_repeated(rows: &Rows, weights: &[usize]) -> [Rows; 2] {
     [rows.clone().with_weights(weights).expect("weights"), rows.select(&repeated)]
 }
 
-fn minimum(rows: &Rows, preprocessing: &Preprocessing, config: &TrainConfig, k: usize) -> Optimum {
+/// Returns the minimum, and the bound at the start.
+fn minimum(rows: &Rows, preprocessing: &Preprocessing, config: &TrainConfig, k: usize) -> (Optimum, f64) {
     let (link, solver) = (config.model().kind.link(k), config.descent().solver);
     let packed = FusedRows::for_solver(rows.clone(), preprocessing, Precision::F64, solver).expect("rows");
-    let two = NonZero::new(2).expect("two");
-    find_optimum(&link, config, &packed, two, &mut |_, _| ControlFlow::Continue(())).expect("a minimum")
+    let (two, mut trace) = (NonZero::new(2).expect("two"), Vec::new());
+    let optimum = find_optimum(&link, config, &packed, two, &mut |iterate, _| {
+        trace.push((iterate.objective, iterate.bound));
+        ControlFlow::Continue(())
+    });
+    let optimum = optimum.expect("a minimum");
+    // The bound holds on the way.
+    let lowest = trace.iter().fold(f64::INFINITY, |lowest, (objective, _)| lowest.min(*objective));
+    for (objective, bound) in &trace {
+        assert!(objective - lowest <= bound + 1e-12, "{solver:?}: {trace:?}");
+    }
+    (optimum, trace[0].1)
 }
 
 /// Returns the largest difference of the models' probabilities of these rows.
@@ -124,7 +135,11 @@ fn a_row_of_weight_w_has_the_minimum_of_w_rows() {
                     settings.optimum.tolerance = 1e-12;
                     settings.objective.class_weights = is_balanced.then_some(ClassWeights::Balanced);
                 });
-                let [own, expected] = [&weighted, &repeated].map(|rows| minimum(rows, &Preprocessing::Raw, &config, k));
+                let [(own, at_start), (expected, expected_at_start)] =
+                    [&weighted, &repeated].map(|rows| minimum(rows, &Preprocessing::Raw, &config, k));
+                // Without a penalty, other levels may be fixed.
+                let is_same = l2 == 0.0 || (at_start / expected_at_start - 1.0).abs() < 1e-11;
+                assert!(is_same, "{case}: {at_start}, not {expected_at_start}");
                 let [proof, other] = [&own, &expected].map(|optimum| optimum.certificate.expect("a certificate"));
                 assert!(proof.holds() && other.holds(), "{case}: {proof:?} {other:?}");
                 assert!((proof.objective - other.objective).abs() < 1e-11, "{case}: {proof:?} {other:?}");
@@ -243,7 +258,7 @@ fn the_minimum_with_weights_is_that_of_scikit_learn() {
                 (settings.optimum.tolerance, settings.data.standardize) = (1e-13, true);
             });
             let preprocessing = Preprocessing::Standardized(rows.moments().expect("moments"));
-            let optimum = minimum(&rows, &preprocessing, &config, k);
+            let (optimum, _) = minimum(&rows, &preprocessing, &config, k);
             assert!(optimum.certificate.is_some_and(|proof| proof.holds()), "{solver:?}, {fit}");
             let expected = matrix(&fit["weight"]).concat();
             for (own, expected) in optimum.parameters.weight.iter().zip(&expected) {
@@ -287,7 +302,7 @@ fn rows_of_weight_0_do_not_hide_separated_classes() {
     for (wrong, expected) in [(0.0, SearchEnd::Separated), (1e-3, SearchEnd::Converged)] {
         let weights = (0..n).map(|i| if i % 8 == 3 { wrong } else { 0.5 + (i % 3) as f64 }).collect();
         let weighted = rows.clone().with_weights(weights).expect("weights");
-        let optimum = minimum(&weighted, &Preprocessing::Raw, &newton, 2);
+        let (optimum, _) = minimum(&weighted, &Preprocessing::Raw, &newton, 2);
         assert_eq!(optimum.ended, expected, "{wrong}: {:?}", optimum.certificate);
     }
 }
