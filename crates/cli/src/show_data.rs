@@ -221,7 +221,7 @@ fn describe_tables(about: &AboutTables, problem: Option<&str>, unused: &UnusedFi
         lines.add(format!("No features: {problem}"));
     }
     if label.is_none() {
-        lines.add("Name the label column with --label COLUMN, here and for train. All other columns become features, except those in data.ignore.");
+        lines.add("Name the label column with --label COLUMN, here and for train. All other columns become features, except those of data.ignore, data.group and data.weight.");
     }
     lines
 }

@@ -152,6 +152,8 @@ pub struct Tables {
     unlabelled_marks: Vec<String>,
     /// Whether a column groups the rows.
     has_groups: bool,
+    /// The column of weights, if there is one.
+    weight: Option<String>,
     /// Whether the validation rows were held out from the file of the training rows.
     pub is_held_out: bool,
     /// The files of the data folder that are not used.
@@ -211,6 +213,16 @@ impl Tables {
         }
         if self.has_groups && !self.is_held_out {
             notes.push("data.group holds no rows out here; it is only left out of the features".to_owned());
+        }
+        if let Some(weight) = &self.weight {
+            let rows = || parts.iter().map(|part| &part.rows);
+            let zeros: usize = rows().map(|rows| (0..rows.len()).filter(|&row| rows.weight(row) == 0.0).count()).sum();
+            if zeros > 0 {
+                let (rows, have) = (pluralize(zeros, "row"), if zeros == 1 { "has" } else { "have" });
+                notes.push(format!("{rows} {have} the weight 0 in {weight:?}, and no effect on the model"));
+            } else if rows().all(|rows| matches!(rows.weights(), Ok(None))) {
+                notes.push(format!("all rows have the same weight in {weight:?}, so data.weight changes nothing"));
+            }
         }
         if !self.is_validated_on_training {
             let of_validation = self.parts[1].unseen.iter().filter_map(Unseen::message);
@@ -462,6 +474,7 @@ impl RawTables {
             is_validated_on_training,
             unlabelled_marks,
             has_groups: request.group.is_some(),
+            weight: request.weight.clone(),
             is_held_out,
             unused,
         };
