@@ -228,6 +228,9 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
         most_confidently_wrong_lines: lines,
     };
     if let Some(RunRecords { summary, config, .. }) = model.run_records() {
+        if let Some(weight) = &config.data().weight {
+            log(&format!("note: the training weighed each row by {weight:?} (data.weight); here each counts once"));
+        }
         warnings(summary, config).iter().for_each(|warning| log(&format!("note: in its training, {warning}")));
     }
     if options.output.json {

@@ -303,19 +303,21 @@ impl Request {
 
 impl Request {
     /// Learns the recipe of the table that the request names from all its rows, or of the training
-    /// table of a folder. `label` is no feature. Returns `None` if the request names no table.
+    /// table of a folder. The columns `label` and `weight` are no features. Returns `None` if the
+    /// request names no table.
     ///
     /// # Errors
     /// As [`RawTables::read`] and [`RawTables::into_tables`].
     pub fn learn_recipe(
         &self,
         label: Option<&str>,
+        weight: Option<&str>,
         text: TextOptions,
         resident_bytes: u64,
     ) -> Result<Option<Recipe>, DataError> {
         let Some(path) = self.table() else { return Ok(None) };
         let path = in_folder(&path, TRAIN).unwrap_or(path);
-        let columns = Columns { label, text, ..Columns::default() };
+        let columns = Columns { label, weight, text, ..Columns::default() };
         let recipe = read_files(&path, columns, resident_bytes)?.learn_recipe(&RecipeOptions::default());
         recipe.map(Some).map_err(|problem| DataError::Table { path, problem: problem.to_string() })
     }
