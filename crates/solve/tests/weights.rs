@@ -319,7 +319,7 @@ fn weights_that_teach_nothing_are_errors() {
         assert!(error.starts_with("row 7: expected a weight"), "{error}");
     }
     // Weights near the smallest number have a mean of 1, too.
-    let tiny = (0..12).map(|i| f64::from_bits(i)).collect();
+    let tiny = (0..12).map(f64::from_bits).collect();
     let tiny = rows.clone().with_weights(tiny).expect("weights");
     let mean = tiny.weights().expect("weights").expect("different weights").iter().sum::<f64>() / 12.0;
     assert!((mean - 1.0).abs() < 1e-15, "{mean}");
