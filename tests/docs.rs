@@ -166,6 +166,8 @@ fn write_files(folder: &Path) {
     write("seven.png", picture(60, 80));
     write("flowers.csv", crate::tables::flowers(0..90, 4).into());
     write("other.csv", crate::tables::flowers(90..120, 4).into());
+    let answer = |i: usize| format!("{},{},{}\n", 20 + i * 7 % 50, 1 + i % 4, ["yes", "no"][i * i % 3 % 2]);
+    write("survey.csv", ("age,people,answer\n".to_owned() + &(0..60).map(answer).collect::<String>()).into());
     write("mine.csv", crate::tables::flowers(0..90, 4).into());
     write("kept-apart.csv", crate::tables::flowers(90..120, 4).into());
     write("new.csv", crate::tables::flowers(90..95, 4).into());

@@ -65,7 +65,7 @@ fn with<M: Classifier>(problem: &Problem, model: M, device: &Device) -> (f64, Ve
     let model = with_parameters(model, &Parameters { n_features: d, columns: k, weight, bias });
     let CostAndGradient { cross_entropy, gradient, .. } =
         closed_form(&model, features.clone(), labels.clone(), L2::NONE);
-    let actual = evaluate(&model, &Examples { features, labels }).unwrap();
+    let actual = evaluate(&model, &Examples { features, labels, weights: None }).unwrap();
     let right = (actual.accuracy * n as f64).round() as usize;
     (values(cross_entropy)[0], values(gradient.weight), values(gradient.bias), right)
 }

@@ -85,6 +85,7 @@ fn examples(device: &Device) -> Examples {
     Examples {
         features: Tensor::from_data(TensorData::new(uniform(1, n * d), [n, d]), device),
         labels: Tensor::<1, Int>::from_data(TensorData::new(labels, [n]), device),
+        weights: None,
     }
 }
 
@@ -132,7 +133,7 @@ fn to_the_minimum(steps: usize, sets: &str) -> f64 {
 /// A user's own loop with a closed form and an optimizer of Burn, as in `examples/own_loop.rs`.
 fn own_loop(steps: usize, into_params: impl Fn(Gradient, &Linear) -> GradientsParams) -> f64 {
     let (device, mut scales) = (device(), MemoryProbe::new(steps));
-    let Examples { features, labels } = examples(&device);
+    let Examples { features, labels, .. } = examples(&device);
     let mut model = model(&device.clone().autodiff());
     let mut optimizer = AdamConfig::new().init();
     for step in 0..steps {

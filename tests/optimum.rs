@@ -255,7 +255,10 @@ fn table(n: usize, [d, k]: [usize; 2], feature: impl Fn(f64, usize) -> f64) -> (
     let y: Vec<i32> = labels.iter().map(|&label| label as i32).collect();
     let labels_on_device = Tensor::<1, Int>::from_data(TensorData::new(y, [n]), &device);
     let x = numbers.chunks(d).map(|row| row.iter().copied().map(f64::from).collect()).collect();
-    (Dense { x, y: labels, k, kind: ModelKind::Softmax }, Examples { features, labels: labels_on_device })
+    (
+        Dense { x, y: labels, k, kind: ModelKind::Softmax },
+        Examples { features, labels: labels_on_device, weights: None },
+    )
 }
 
 /// Trains on such a table by tensor operations.

@@ -131,6 +131,7 @@ fn tables_train_as_well_as_scikit_learn_with_nothing_but_the_label() {
             label: Some(reference.label.clone()),
             ignored: Vec::new(),
             group: None,
+            weight: None,
             text: chainrule_core::TextOptions::default(),
             recipe: RecipeSource::Learn(RecipeOptions::default()),
             classes: None,

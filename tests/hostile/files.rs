@@ -51,6 +51,7 @@ fn read(what: &str, path: &Path) -> Result<(), String> {
                 label: Some("y".to_owned()),
                 ignored: Vec::new(),
                 group: None,
+                weight: None,
                 text: chainrule_core::TextOptions::default(),
                 recipe: RecipeSource::Learn(RecipeOptions::default()),
                 classes: None,

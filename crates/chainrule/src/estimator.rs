@@ -133,7 +133,8 @@ impl Estimator {
     }
 
     /// Weights the classes so that all have the same total weight: `n / (k n_c)` for a class with
-    /// `n_c` of the n rows. [default: each row has weight 1]
+    /// `n_c` of the n rows. Rows with [weights](Samples::with_weights) are counted by their weights.
+    /// [default: each row has weight 1]
     #[must_use]
     #[track_caller]
     pub fn balanced(self) -> Self {
@@ -364,7 +365,7 @@ impl Estimator {
             }
         }
         // An engine needs a validation set: pass one row and discard the result.
-        let rows = [train.rows.clone(), train.rows.select(&[0])];
+        let rows = [train.rows.clone(), train.rows.select(&[0]).without_weights()];
         self.train(train, rows, config, &machine, from, &mut ()).map(Fitted::without_validation)
     }
 
@@ -381,7 +382,7 @@ impl Estimator {
             None => TrainingStatistics::of(&config, &rows[0], &train.schema)?,
             Some(from) => TrainingStatistics {
                 preprocessing: from.predictor().preprocessing().clone(),
-                class_weights: class_weights(&config, &train.schema.classes, &rows[0].labels())?,
+                class_weights: class_weights(&config, &train.schema.classes, rows[0].weighted_labels()?)?,
             },
         };
         check_weights(&config, &rows[0], train.classes().len())?;

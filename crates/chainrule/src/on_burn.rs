@@ -71,19 +71,24 @@ fn check<M: Classifier, L: Label>(
     // Class weights and statistics are those of a fit: computed over all rows.
     let config = config.with_gradient(GradientSource::ClosedForm);
     let statistics = TrainingStatistics::of(&config, &samples.rows, &samples.schema)?;
-    let drawn = samples.rows.select(&draw_balanced_rows(samples, config.descent().shuffle.seed));
+    let drawn_rows = draw_balanced_rows(samples, config.descent().shuffle.seed);
+    let weights = samples.rows.weights()?.map(|weights| drawn_rows.iter().map(|&row| weights.get(row)).collect());
+    // All drawn rows may have the weight 0, which examples refuse.
+    let drawn = samples.rows.select(&drawn_rows).without_weights();
     let examples = Examples::new(drawn, &statistics.preprocessing, precision, device, Expansion::Host);
-    let Examples { features, labels } = examples.map_err(Error::from)?;
-    let targets = match statistics.class_weights {
-        Some(weights) => {
-            let to = (&features.device(), features.dtype());
-            Targets::with_class_weights(
-                labels,
-                Tensor::from_data(TensorData::new(weights, [samples.classes().len()]), to),
-            )
-        }
+    let Examples { features, labels, .. } = examples.map_err(Error::from)?;
+    let to = (&features.device(), features.dtype());
+    let mut targets = match statistics.class_weights {
+        Some(weights) => Targets::with_class_weights(
+            labels,
+            Tensor::from_data(TensorData::new(weights, [samples.classes().len()]), to),
+        ),
         None => labels.into(),
     };
+    if let Some(weights) = weights {
+        let weights: Vec<f64> = weights;
+        targets = targets.with_row_weights(Tensor::from_data(TensorData::new(weights, [drawn_rows.len()]), to));
+    }
     let l2 = L2 { strength: config.objective().l2, penalize_bias: config.objective().penalize_bias };
     let by_hand = closed_form(&model, features.clone(), targets.clone(), l2).gradient.into_params(model.linear());
     let loss = |model: &M| objective(model, features.clone(), targets.clone(), l2);

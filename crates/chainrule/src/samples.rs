@@ -70,6 +70,7 @@ impl Samples {
             label: Some(label.to_owned()),
             ignored: Vec::new(),
             group: None,
+            weight: None,
             text: TextOptions::default(),
             recipe: RecipeSource::Learn(RecipeOptions::default()),
             classes: None,
@@ -309,10 +310,13 @@ impl Samples<()> {
     }
 }
 
+/// The name of rows in memory.
+const IN_MEMORY: &str = "rows in memory";
+
 /// The provenance of rows in memory. The checksum is computed once labels are known, because no
 /// model is fitted without labels.
 fn in_memory(sha256: String) -> Provenance {
-    let file = DataFile { name: "rows in memory".to_owned(), sha256 };
+    let file = DataFile { name: IN_MEMORY.to_owned(), sha256 };
     Provenance { name: file.name.clone(), files: vec![file], unused: UnusedFiles::default() }
 }
 
@@ -335,6 +339,38 @@ impl<L: Label> Samples<L> {
     ) -> Result<Self, Error> {
         let (rows, labels): (Vec<R>, Vec<L>) = pairs.into_iter().unzip();
         Self::from_rows(&rows, &labels)
+    }
+
+    /// Gives each row a weight: a row of weight 2 counts as two rows. Weights are finite numbers from
+    /// 0. They are scaled to a mean of 1 over the rows that a model is fitted to, so that the penalty
+    /// keeps its meaning, and they multiply the class weights. Statistics of the rows, such as those
+    /// of [`standardize`](crate::Estimator::standardize), and scores count each row once.
+    ///
+    /// [`TableRequest::weight`] names a column of a table instead.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), chainrule::Error> {
+    /// # use chainrule::{Estimator, Samples};
+    /// let rows = [[0.0], [1.0], [1.0], [1.0]];
+    /// let labels = ["no", "yes", "no", "no"];
+    /// let samples = Samples::from_rows(&rows, &labels)?.with_weights(vec![1.0, 5.0, 1.0, 1.0])?;
+    /// let fitted = Estimator::logistic().to_the_minimum().l2(0.01).fit(&samples)?;
+    /// assert_eq!(fitted.predict(&Samples::rows(&[[1.0]])?)?, ["yes"]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Returns an error if the number of weights differs from the number of rows, if a weight is
+    /// negative, not finite or beyond 1e30, if all are 0, or if the rows are images.
+    pub fn with_weights(self, weights: Vec<f64>) -> Result<Self, Error> {
+        if weights.len() != self.len() {
+            return Err(SamplesError::Weights { rows: self.len(), weights: weights.len() }.into());
+        }
+        let rows = self.rows.clone().with_weights(weights)?;
+        let is_in_memory = self.source.name == IN_MEMORY;
+        let source = if is_in_memory { in_memory(rows.sha256()?) } else { self.source.clone() };
+        Ok(Self { source, ..self.with_rows(rows) })
     }
 
     /// Splits the rows into a training set and a validation set. The validation set gets this

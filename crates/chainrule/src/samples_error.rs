@@ -33,6 +33,14 @@ pub enum SamplesError {
         /// The number.
         value: f64,
     },
+    /// The number of weights differs from the number of rows.
+    #[error("{} and {}; each row has one", pluralize(*.rows, "row"), pluralize(*.weights, "weight"))]
+    Weights {
+        /// The number of rows.
+        rows: usize,
+        /// The number of weights.
+        weights: usize,
+    },
     /// The number of labels differs from the number of rows.
     #[error("{} and {}; each row has one", pluralize(*.rows, "row"), pluralize(*.labels, "label"))]
     Labels {

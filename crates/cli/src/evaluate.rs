@@ -228,6 +228,9 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
         most_confidently_wrong_lines: lines,
     };
     if let Some(RunRecords { summary, config, .. }) = model.run_records() {
+        if let Some(weight) = &config.data().weight {
+            log(&format!("note: the training weighed each row by {weight:?} (data.weight); here each counts once"));
+        }
         warnings(summary, config).iter().for_each(|warning| log(&format!("note: in its training, {warning}")));
     }
     if options.output.json {
@@ -269,6 +272,8 @@ fn find_table(model: &Model, options: &EvaluateOptions) -> Result<Tables> {
         label,
         ignored: Vec::new(),
         group: model.run_records().filter(|_| data_option.is_none()).and_then(|run| run.config.data().group.clone()),
+        // The scores count each row once.
+        weight: None,
         text: options.text.or(model.text_options()),
         recipe: RecipeSource::Model(model.schema.recipe_of_columns()),
         classes: Some(names(model.classes())),

@@ -254,6 +254,9 @@ pub(crate) struct DataOptions {
     /// The label column of a table, which is no feature.
     #[arg(long, value_name = "COLUMN")]
     pub(crate) label: Option<String>,
+    /// The column of a table with the weight of each row (data.weight), which is no feature.
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) weight: Option<String>,
     #[command(flatten)]
     pub(crate) text: TextArgs,
     /// Download MNIST into burn-dataset's cache folder and verify it, unless it is already there.

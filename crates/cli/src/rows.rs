@@ -67,9 +67,7 @@ impl SelectedRows {
         let Schema { kind, image_size, features, recipe, classes } = schema;
         let features = if recipe.as_ref().is_some_and(Recipe::is_sparse) { Vec::new() } else { features };
         let (unused, sha256, source) = (source.unused.clone(), source.sha256(), source.name.clone());
-        let [train_labels, validation_labels] = rows.each_ref().map(Rows::labels);
-        let weights = statistics.class_weights.as_deref();
-        let constant = constant_model([&train_labels, &validation_labels], classes.len(), weights);
+        let constant = constant_model(rows.each_ref(), classes.len(), statistics.class_weights.as_deref())?;
         let about = DataSummary {
             source,
             kind,

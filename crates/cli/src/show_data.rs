@@ -78,18 +78,19 @@ pub(crate) fn data(options: &DataOptions) -> Result<u8> {
         let tables = inspected.files.into_iter().map(|(file, about)| AboutTableFile { file, about }).collect();
         let UnusedFiles { files, left_out } = inspected.unused.clone();
         // A summary can be made of any table, a recipe only of one that fits into memory.
-        let recipe = request.learn_recipe(options.label.as_deref(), text, resident_bytes);
+        let (label, weight) = (options.label.as_deref(), options.weight.as_deref());
+        let recipe = request.learn_recipe(label, weight, text, resident_bytes);
         let (recipe, problem) = match recipe {
             Ok(recipe) => (recipe, None),
-            // A label that is not there is a mistake of the command line.
-            Err(problem) if options.label.is_some() => return Err(problem.into()),
+            // A column that is not there is a mistake of the command line.
+            Err(problem) if label.is_some() || weight.is_some() => return Err(problem.into()),
             Err(problem) => (None, Some(problem.to_string())),
         };
         let about = AboutTables { tables, recipe, unused: files, unused_left_out: left_out };
         if options.output.json {
             print_json(&about)?;
         } else {
-            describe_tables(&about, problem.as_deref(), &inspected.unused, options.label.as_deref()).print()?;
+            describe_tables(&about, problem.as_deref(), &inspected.unused, label, weight).print()?;
         }
         return Ok(exit::SUCCESS);
     }
@@ -176,7 +177,13 @@ fn describe(about: &About, data: &Data) -> Lines {
     lines
 }
 
-fn describe_tables(about: &AboutTables, problem: Option<&str>, unused: &UnusedFiles, label: Option<&str>) -> Lines {
+fn describe_tables(
+    about: &AboutTables,
+    problem: Option<&str>,
+    unused: &UnusedFiles,
+    label: Option<&str>,
+    weight: Option<&str>,
+) -> Lines {
     let mut lines = Lines::default();
     for AboutTableFile { file, about } in &about.tables {
         lines.add(format!("source  {file}"));
@@ -215,13 +222,14 @@ fn describe_tables(about: &AboutTables, problem: Option<&str>, unused: &UnusedFi
     if let Some(recipe) = &about.recipe {
         lines.empty_line();
         lines.add("Features of a training on all rows:");
-        table_defaults::describe(recipe, None).into_iter().for_each(|line| lines.add(line));
+        let config = DataConfig { weight: weight.map(str::to_owned), ..DataConfig::default() };
+        table_defaults::describe(recipe, Some(&config)).into_iter().for_each(|line| lines.add(line));
     }
     if let Some(problem) = problem {
         lines.add(format!("No features: {problem}"));
     }
     if label.is_none() {
-        lines.add("Name the label column with --label COLUMN, here and for train. All other columns become features, except those in data.ignore.");
+        lines.add("Name the label column with --label COLUMN, here and for train. All other columns become features, except those of data.ignore, data.group and data.weight.");
     }
     lines
 }

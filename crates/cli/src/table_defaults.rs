@@ -208,7 +208,9 @@ pub(crate) fn describe(recipe: &Recipe, data: Option<&DataConfig>) -> Vec<String
     let left_out = recipe.left_out.iter().map(|LeftOut { name, why }| (name.clone(), format!("left out: {why}")));
     let by_config = data.into_iter().flat_map(|data| {
         let ignored = data.ignore.iter().map(|name| (name.clone(), "left out: data.ignore".to_owned()));
-        ignored.chain(data.group.iter().map(|name| (name.clone(), "left out: data.group".to_owned())))
+        let group = data.group.iter().map(|name| (name.clone(), "left out: data.group".to_owned()));
+        let weight = data.weight.iter().map(|name| (name.clone(), "the weight of the row: data.weight".to_owned()));
+        ignored.chain(group).chain(weight)
     });
     // Whatever was left out, or looked odd, is always listed.
     let special: Vec<(String, String)> =

@@ -50,6 +50,10 @@ pub struct DataConfig {
     /// group are held out together. The column is no feature.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
+    /// The column of a table whose numbers weigh the rows: a row of weight 2 counts as two rows.
+    /// The column is no feature.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<String>,
     /// What separates the fields of a table. Recognised if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub separator: Option<Separator>,
@@ -372,6 +376,7 @@ impl Default for DataConfig {
             max_categories: a_thousand(),
             min_rows: one(),
             group: None,
+            weight: None,
             separator: None,
             decimal: None,
             encoding: None,

@@ -226,6 +226,13 @@ fn check(config: &TrainConfig) -> Result<(), (&'static str, String)> {
     ensure("data.columns", !is_ignored, "it names a column that data.ignore leaves out")?;
     let is_group = data.group.as_ref().is_some_and(|group| data.columns.contains_key(group));
     ensure("data.columns", !is_group, "it names the column of data.group, which is no feature")?;
+    if let Some(weight) = &data.weight {
+        let is_feature = data.columns.contains_key(weight);
+        ensure("data.columns", !is_feature, "it names the column of data.weight, which is no feature")?;
+        ensure("data.weight", data.label.as_ref() != Some(weight), "it names the label column; name one of weights")?;
+        let is_group = data.group.as_ref() == Some(weight);
+        ensure("data.weight", !is_group, "it names the column of data.group; name one of weights")?;
+    }
     check_count("data.max_categories", data.max_categories)?;
     check_count("data.min_rows", data.min_rows)?;
     check_count("data.train_images", data.train_images.unwrap_or(1))?;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use chainrule_core::{ColumnKind, MAX_ABS_VALUE, MAX_CLASSES, listed, name_problem};
+use chainrule_core::{ColumnKind, MAX_ABS_VALUE, MAX_CLASSES, listed, name_problem, one_line};
 
 use crate::DataError;
 use crate::cells::{Cell, Cells, Texts, is_marked};
@@ -29,13 +29,14 @@ pub(crate) struct ColumnIndices {
     sparse: Option<usize>,
     label: Option<usize>,
     group: Option<usize>,
-    /// Texts that mark a missing group, besides the usual ones.
+    weight: Option<usize>,
+    /// Texts that mark a missing group or weight, besides the usual ones.
     missing: Vec<String>,
 }
 
 impl ColumnIndices {
     pub(crate) fn new(header: &[String], columns: Columns, kinds: &[(String, ColumnKind)]) -> Result<Self, String> {
-        let Columns { features, ignored, label, group, texts, missing, required, .. } = columns;
+        let Columns { features, ignored, label, group, weight, texts, missing, required, .. } = columns;
         let places: BTreeMap<&str, usize> = header.iter().enumerate().map(|(i, name)| (name.as_str(), i)).collect();
         let place = |name: &str, what: &str| {
             places
@@ -45,10 +46,12 @@ impl ColumnIndices {
         };
         let label = label.map(|label| place(label, " for the label")).transpose()?;
         let group = group.map(|group| place(group, ", by which data.group groups the rows")).transpose()?;
+        let weight = weight.map(|weight| place(weight, ", which data.weight names")).transpose()?;
         ignored.iter().try_for_each(|name| place(name, ", which data.ignore names").map(drop))?;
         let is_sparse = |(_, kind): &&(String, ColumnKind)| *kind == ColumnKind::Sparse;
         let sparse = kinds.iter().find(is_sparse).and_then(|(name, _)| places.get(name.as_str()).copied());
-        if let Some(name) = sparse.filter(|column| [label, group].contains(&Some(*column))).map(|i| &header[i]) {
+        if let Some(name) = sparse.filter(|column| [label, group, weight].contains(&Some(*column))).map(|i| &header[i])
+        {
             return Err(format!(
                 "column {name:?} has the sparse features of the rows; its columns are {}",
                 listed(header)
@@ -57,7 +60,7 @@ impl ColumnIndices {
         let features: Vec<usize> = match features {
             None => {
                 let is_feature = |i: &usize| {
-                    let is_used = Some(*i) == label || Some(*i) == group || ignored.contains(&header[*i]);
+                    let is_used = [label, group, weight].contains(&Some(*i)) || ignored.contains(&header[*i]);
                     !is_used && (sparse.is_none() || sparse == Some(*i))
                 };
                 (0..header.len()).filter(is_feature).collect()
@@ -90,12 +93,12 @@ impl ColumnIndices {
         let features = if sparse.is_some() { Vec::new() } else { features };
         let is_category = |name: &String| kinds.iter().any(|(own, kind)| own == name && *kind == ColumnKind::Category);
         let are_texts = features.iter().map(|&i| texts.contains(&header[i]) || is_category(&header[i])).collect();
-        Ok(Self { features, are_texts, sparse, label, group, missing: missing.to_vec() })
+        Ok(Self { features, are_texts, sparse, label, group, weight, missing: missing.to_vec() })
     }
 
-    /// Returns all selected columns: the features, the label and the group.
+    /// Returns all selected columns: the features, the label, the group and the weight.
     pub(crate) fn used(&self) -> Vec<usize> {
-        self.features.iter().copied().chain(self.label).chain(self.group).collect()
+        self.features.iter().copied().chain(self.label).chain(self.group).chain(self.weight).collect()
     }
 }
 
@@ -133,12 +136,26 @@ impl Positions {
     }
 }
 
+/// Returns the weight in a field, which is this number, if it is one, and this text.
+fn weight(number: Option<f64>, text: &str, marks: &[String]) -> Result<f64, String> {
+    if is_missing(text.as_bytes()) || is_marked(text, marks) {
+        let mark = if text.is_empty() { String::new() } else { format!(" ({text:?})") };
+        return Err(format!("the weight is missing{mark}; leave out the row, or data.weight"));
+    }
+    // Adding 0 removes the sign of -0.
+    let number = number.filter(|number| (0.0..=MAX_ABS_VALUE).contains(number)).map(|number| number + 0.0);
+    number.ok_or_else(|| {
+        format!("expected a weight, a number from 0 to {MAX_ABS_VALUE:e} (data.weight), found {:?}", one_line(text))
+    })
+}
+
 /// The parsed records of a block, or the rows of a batch.
 pub(crate) struct TablePart {
     columns: Vec<ColumnPart>,
     sparse: SparsePart,
     labels: Positions,
     groups: Positions,
+    weights: ColumnPart,
     lines: RowLines,
 }
 
@@ -155,6 +172,7 @@ impl TablePart {
             sparse: SparsePart::default(),
             labels: Positions::default(),
             groups: Positions::default(),
+            weights: ColumnPart::default(),
             lines: RowLines::default(),
         };
         block.each(|row| part.add(&row, header, chosen).map_err(|problem| format!("line {}{problem}", row.line)))?;
@@ -199,9 +217,25 @@ impl TablePart {
                 pushed.map_err(|problem| at(row, column, &problem))?;
             }
         }
+        let mut weights = ColumnPart::default();
+        if let Some(column) = chosen.weight
+            && let Some(fields) = fields.next()
+        {
+            for row in 0..batch.n_rows {
+                let text = fields.text(row).unwrap_or_default();
+                let text = text.trim_ascii();
+                let number = match fields.field(row) {
+                    Field::Missing => None,
+                    Field::Number(number) => Some(number),
+                    Field::Text(text) => decimal(text.as_bytes().trim_ascii()),
+                };
+                let weight = weight(number, text, &chosen.missing).map_err(|problem| at(row, column, &problem))?;
+                weights.push(Cell::Number(weight));
+            }
+        }
         let mut lines = RowLines::default();
         (batch.first_row..=last).for_each(|row| lines.push(row as u32));
-        Ok(Self { columns, sparse: SparsePart::default(), labels, groups, lines })
+        Ok(Self { columns, sparse: SparsePart::default(), labels, groups, weights, lines })
     }
 
     fn add(&mut self, row: &Row, header: &[String], chosen: &ColumnIndices) -> Result<(), String> {
@@ -222,6 +256,11 @@ impl TablePart {
             let group = row.trimmed(column).map_err(|problem| at(column, problem))?;
             let pushed = self.groups.push_group(group, &chosen.missing);
             pushed.map_err(|problem| at(column, &problem))?;
+        }
+        if let Some(column) = chosen.weight {
+            let text = row.trimmed(column).map_err(|problem| at(column, problem))?;
+            let weight = weight(decimal(text.as_bytes()), text, &chosen.missing);
+            self.weights.push(Cell::Number(weight.map_err(|problem| at(column, &problem))?));
         }
         let line = u32::try_from(row.line).map_err(|_| ": lines after line 4294967295 cannot be read")?;
         self.lines.push(line);
@@ -298,8 +337,9 @@ impl TableBuilder {
         let names = chosen.features.iter().chain(&chosen.sparse).map(|&column| header[column].clone()).collect();
         let columns = chosen.features.iter().map(|_| Column::new(is_exact)).collect();
         let sparse = chosen.sparse.map(|_| Box::default());
+        let weights = chosen.weight.map(|_| Box::new(Column::new(true)));
         Self {
-            cells: Cells { names, columns, sparse, ..Cells::default() },
+            cells: Cells { names, columns, sparse, weights, ..Cells::default() },
             labels: RowCodes::default(),
             classes: Texts::default(),
             groups: Vec::new(),
@@ -313,9 +353,10 @@ impl TableBuilder {
     /// # Errors
     /// Fails if there are too many classes, or if the rows take too much memory and cannot be moved.
     pub(crate) fn append(&mut self, part: TablePart, memory: &Memory) -> Result<(), String> {
-        let TablePart { columns, sparse, labels, groups, lines } = part;
+        let TablePart { columns, sparse, labels, groups, weights, lines } = part;
         self.cells.columns.iter_mut().zip(columns).for_each(|(column, part)| column.append(part));
         self.cells.sparse.iter_mut().zip([sparse]).for_each(|(column, part)| column.append(part));
+        self.cells.weights.iter_mut().zip([weights]).for_each(|(column, part)| column.append(part));
         let mut positions = Vec::with_capacity(labels.texts.len());
         for (own, label) in (0..).zip(labels.texts.iter()) {
             if self.classes.len() == MAX_CLASSES && !self.classes.has(label) {
@@ -366,7 +407,8 @@ impl TableBuilder {
     fn bytes(&self) -> u64 {
         let columns = self.cells.columns.iter().map(Column::bytes).sum::<u64>();
         let sparse = self.cells.sparse.as_ref().map_or(0, |column| column.bytes());
+        let weights = self.cells.weights.as_ref().map_or(0, |column| column.bytes());
         let rows = self.labels.bytes() + size_of_val(&self.groups[..]) as u64;
-        columns + sparse + rows + self.classes.bytes() + self.of_group.bytes()
+        columns + sparse + weights + rows + self.classes.bytes() + self.of_group.bytes()
     }
 }

@@ -118,6 +118,8 @@ pub(crate) struct Cells {
     pub(crate) columns: Vec<Column>,
     /// The sparse column, if the table has one. It is then the only one with a name here.
     pub(crate) sparse: Option<Box<SparseColumn>>,
+    /// The weight of each row, if a column has them. It is at least 0.
+    pub(crate) weights: Option<Box<Column>>,
     /// The line of each row in its file, from 2, or its number, from 1. Rows from memory have none.
     pub(crate) lines: RowLines,
     /// The files of the rows, in their order. Rows from memory have none.
@@ -167,7 +169,7 @@ impl Cells {
         self.scratch.as_ref().map_or(Ok(()), |scratch| scratch.check())
     }
 
-    /// Frees a block of rows. They must not be read again.
+    /// Frees the features of a block of rows. They must not be read again.
     pub(crate) fn free(&mut self, block: usize) {
         self.columns.iter_mut().for_each(|column| column.free(block));
     }

@@ -432,6 +432,14 @@ impl Column {
         if unit > 0.0 && centre.is_finite() { centre } else { mean }
     }
 
+    /// Returns the stored cell of a row.
+    ///
+    /// # Panics
+    /// Panics if `row` is past the end.
+    pub(crate) fn get(&self, row: usize) -> f64 {
+        self.reader().get(row)
+    }
+
     /// Returns a reader of the cells.
     pub(crate) fn reader(&self) -> CellReader<'_> {
         CellReader { column: self, loaded: None }

@@ -53,6 +53,9 @@ impl Dataset {
         let requested = config.data();
         let data = match find_tables(request, &table_request(config))? {
             Some(tables) => Self::Tables(tables),
+            None if requested.weight.is_some() => {
+                return Err(DataError::WeightOfImages { data: requested.source.clone() });
+            }
             None => {
                 let (size, holdout) = (requested.image_size, holdout(config));
                 let pictures = PictureRequest { size, mode: PictureMode::AsWhole, holdout };
@@ -240,6 +243,7 @@ pub fn table_request(config: &TrainConfig) -> TableRequest {
         label: requested.label.clone(),
         ignored: requested.ignore.clone(),
         group: requested.group.clone(),
+        weight: requested.weight.clone(),
         text: requested.text(),
         recipe: RecipeSource::Learn(options),
         classes: config.classes_by_label().map(|classes| names(&classes)),

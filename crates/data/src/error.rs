@@ -56,6 +56,26 @@ pub enum DataError {
         /// The accepted names.
         names: String,
     },
+    /// All rows have the weight 0.
+    #[error("all {n} rows have the weight 0; at least one needs a weight above 0")]
+    ZeroWeights {
+        /// The number of rows.
+        n: usize,
+    },
+    /// A weight is not a finite number from 0.
+    #[error("row {row}: expected a weight, a finite number from 0, found {weight}")]
+    Weight {
+        /// The row, from 0.
+        row: usize,
+        /// The weight.
+        weight: f64,
+    },
+    /// Rows of images have no weights.
+    #[error("{data}: images have no weights; data.weight names a column of a table")]
+    WeightOfImages {
+        /// The data as the config names it.
+        data: String,
+    },
     /// Images are required, but the path names tables.
     #[error("{}: expected images, found a table", .path.display())]
     IsTable {

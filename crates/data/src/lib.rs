@@ -83,7 +83,7 @@ pub use order::{BatchOrder, Order, Shuffle};
 pub use prefetcher::Prefetcher;
 pub use provenance::{Provenance, schema_of_images, schema_of_tables, unused_message};
 pub use read_as::{Fact, ReadAs, Skipped};
-pub use rows::{RowBuffer, Rows, pixel_value};
+pub use rows::{RowBuffer, RowWeights, Rows, pixel_value};
 pub use scratch::{Scratch, scratch_folder};
 pub use source::{
     Counts, Data, Origin, Pictures, Request, Split, find, find_tables, find_with, find_within, inspect_source,

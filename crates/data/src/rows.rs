@@ -3,7 +3,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use chainrule_core::{ContentError, FeatureKind, Features, Preprocessing, Recipe, Standardization};
+use chainrule_core::{ContentError, FeatureKind, Features, MAX_ABS_VALUE, Preprocessing, Recipe, Standardization};
 
 use crate::cells::Cells;
 use crate::checksum::Checksum;
@@ -37,6 +37,8 @@ pub struct Rows {
     positions: Option<Arc<[Option<u16>]>>,
     /// The class position of each chosen row, if the rows were given other labels.
     relabelled: Option<Arc<[u16]>>,
+    /// The weight of each chosen row, if the rows were given other weights.
+    reweighted: Option<Arc<[f64]>>,
 }
 
 #[derive(Clone, Debug)]
@@ -133,13 +135,16 @@ impl Rows {
         positions: Option<Arc<[Option<u16>]>>,
     ) -> Self {
         let store = Store::Table(cells, encoder);
-        Self { store, selected, columns: None, labels, positions, relabelled: None }
+        Self { positions, ..Self::of_store(store, selected, labels) }
+    }
+
+    fn of_store(store: Store, selected: RowIndices, labels: Arc<RowCodes>) -> Self {
+        Self { store, selected, columns: None, labels, positions: None, relabelled: None, reweighted: None }
     }
 
     /// Keeps the chosen rows with a label of one of the classes.
     fn with_known_labels(store: Store, selected: RowIndices, labels: Arc<RowCodes>, positions: &[Option<u16>]) -> Self {
-        let mut rows =
-            Self { store, selected, columns: None, labels, positions: Some(positions.into()), relabelled: None };
+        let mut rows = Self { positions: Some(positions.into()), ..Self::of_store(store, selected, labels) };
         let is_known = |row: &usize| positions.get(usize::from(rows.labels.get(*row))).copied().flatten().is_some();
         if !rows.selected.iter().all(|row| is_known(&row)) {
             let kept = rows.selected.iter().filter(is_known).map(|row| row as u32).collect();
@@ -204,6 +209,7 @@ impl Rows {
             && self.columns == other.columns
             && self.positions == other.positions
             && same(self.relabelled.as_ref(), other.relabelled.as_ref())
+            && same(self.reweighted.as_ref(), other.reweighted.as_ref())
     }
 
     /// Returns whether the rows stay in a file: images that were not read, or rows of a table that do
@@ -244,7 +250,22 @@ impl Rows {
 
     /// Returns the class position of each row.
     pub fn labels(&self) -> Vec<u16> {
-        (0..self.len()).map(|row| self.label(row)).collect()
+        self.each_label().collect()
+    }
+
+    /// Iterates over the class position of each row.
+    fn each_label(&self) -> Box<dyn Iterator<Item = u16> + '_> {
+        if let Some(labels) = &self.relabelled {
+            return Box::new(labels.iter().copied());
+        }
+        let labels = self.selected.iter().map(|row| self.labels.get(row));
+        match &self.positions {
+            None => Box::new(labels),
+            Some(positions) => {
+                let position = |label| positions[usize::from(label)].expect("rows of other classes are not chosen");
+                Box::new(labels.map(position))
+            }
+        }
     }
 
     /// Fails if rows in a file could not be read or written.
@@ -261,6 +282,47 @@ impl Rows {
             Store::Images(_) => None,
             Store::Table(cells, _) => cells.scratch.as_ref(),
         }
+    }
+
+    /// Returns the weight of a row as it was read or set. Without weights, it is 1.
+    ///
+    /// # Panics
+    /// Panics if `row` is past the end.
+    pub fn weight(&self, row: usize) -> f64 {
+        match (&self.reweighted, &self.store) {
+            (Some(weights), _) => weights[row],
+            (None, Store::Table(cells, _)) => {
+                cells.weights.as_ref().map_or(1.0, |weights| weights.get(self.stored_index(row)))
+            }
+            (None, Store::Images(_)) => 1.0,
+        }
+    }
+
+    fn have_weights(&self) -> bool {
+        self.reweighted.is_some() || matches!(&self.store, Store::Table(cells, _) if cells.weights.is_some())
+    }
+
+    /// Returns the weights of the rows, scaled to a mean of 1. Returns `None` if all weights are
+    /// equal: they change nothing.
+    ///
+    /// # Errors
+    /// Fails if all weights are 0.
+    pub fn weights(&self) -> Result<Option<RowWeights<'_>>, DataError> {
+        if !self.have_weights() || self.is_empty() {
+            return Ok(None);
+        }
+        RowWeights::of(self)
+    }
+
+    /// Iterates over the class position of each row and its [weight](Self::weights), which is 1
+    /// without weights.
+    ///
+    /// # Errors
+    /// Fails if all weights are 0.
+    pub fn weighted_labels(&self) -> Result<impl Iterator<Item = (u16, f64)>, DataError> {
+        let weights = self.weights()?;
+        let weight = move |row| weights.map_or(1.0, |weights| weights.get(row));
+        Ok(self.each_label().enumerate().map(move |(row, label)| (label, weight(row))))
     }
 
     /// Returns the position of the first class without rows, of n classes.
@@ -537,7 +599,8 @@ impl Rows {
         Ok(largest)
     }
 
-    /// Returns the SHA-256 of the features (bytes or little-endian f64), followed by the labels.
+    /// Returns the SHA-256 of the features (bytes or little-endian f64), followed by the labels and
+    /// by the weights, if there are any.
     ///
     /// # Errors
     /// See [`chunk`](Self::chunk).
@@ -556,6 +619,9 @@ impl Rows {
                 Ok(byte) => checksum.update([byte]),
                 Err(_) => checksum.update(label.to_le_bytes()),
             }
+        }
+        if self.have_weights() {
+            (0..self.len()).for_each(|row| checksum.update(self.weight(row).to_le_bytes()));
         }
         Ok(checksum.finish())
     }
@@ -624,7 +690,7 @@ impl Rows {
         read(images, n, ContiguousRanges((0..n).map(|row| self.stored_index(row)).peekable()), &mut pixels)?;
         let images = Images::new(IdxImages { height: self.size()[0], width: self.size()[1], pixels }, vec![0; n]);
         let labels: RowCodes = self.labels().into_iter().collect();
-        Ok(Self { relabelled: None, positions: None, labels: labels.into(), ..Self::from(images) })
+        Ok(Self { labels: labels.into(), positions: None, ..Self::from(images) })
     }
 
     /// Selects these rows, in this order.
@@ -635,14 +701,15 @@ impl Rows {
     pub fn select(&self, rows: &[usize]) -> Self {
         let selected = rows.iter().map(|&row| self.stored_index(row) as u32).collect();
         let relabelled = self.relabelled.as_ref().map(|labels| rows.iter().map(|&row| labels[row]).collect());
-        Self { selected: RowIndices::Some(selected), relabelled, ..self.clone() }
+        let reweighted = self.reweighted.as_ref().map(|weights| rows.iter().map(|&row| weights[row]).collect());
+        Self { selected: RowIndices::Some(selected), relabelled, reweighted, ..self.clone() }
     }
 
     /// Keeps the rows whose class has a position in `positions`, and gives them that position.
     #[must_use]
     pub fn with_classes(&self, positions: &[Option<u16>]) -> Self {
         let position = |own: u16| positions.get(usize::from(own)).copied().flatten();
-        if self.relabelled.is_some() {
+        if self.relabelled.is_some() || self.reweighted.is_some() {
             let known: Vec<usize> = (0..self.len()).filter(|&row| position(self.label(row)).is_some()).collect();
             let labels: Vec<u16> = known.iter().filter_map(|&row| position(self.label(row))).collect();
             return self.select(&known).with_labels(&labels);
@@ -664,6 +731,36 @@ impl Rows {
     pub fn with_labels(self, labels: &[u16]) -> Self {
         assert_eq!(labels.len(), self.len(), "one label per row");
         Self { relabelled: Some(labels.into()), ..self }
+    }
+
+    /// Replaces the weights.
+    ///
+    /// # Errors
+    /// Fails if a weight is negative or not finite, if all are 0, or if the rows are images.
+    ///
+    /// # Panics
+    /// Panics if the numbers of rows and weights differ.
+    pub fn with_weights(self, weights: Vec<f64>) -> Result<Self, DataError> {
+        assert_eq!(weights.len(), self.len(), "one weight per row");
+        if self.kind() == FeatureKind::Bytes {
+            return Err(DataError::WeightOfImages { data: "these rows".to_owned() });
+        }
+        let is_valid = |weight: f64| (0.0..=MAX_ABS_VALUE).contains(&weight);
+        if let Some((row, &weight)) = weights.iter().enumerate().find(|(_, weight)| !is_valid(**weight)) {
+            return Err(DataError::Weight { row, weight });
+        }
+        let rows = Self { reweighted: Some(weights.into()), ..self };
+        rows.weights()?;
+        Ok(rows)
+    }
+
+    /// Gives all rows the same weight.
+    #[must_use]
+    pub fn without_weights(self) -> Self {
+        match self.have_weights() {
+            true => Self { reweighted: Some(vec![1.0; self.len()].into()), ..self },
+            false => self,
+        }
     }
 
     /// Selects columns of a table, in this order.
@@ -724,6 +821,60 @@ fn same<T: ?Sized>(own: Option<&Arc<T>>, other: Option<&Arc<T>>) -> bool {
         (None, None) => true,
         (Some(own), Some(other)) => Arc::ptr_eq(own, other),
         _ => false,
+    }
+}
+
+/// The weights of rows, scaled to a mean of 1, so that a penalty means the same with all weights.
+#[derive(Clone, Copy, Debug)]
+pub struct RowWeights<'a> {
+    rows: &'a Rows,
+    /// The largest weight. Weights are divided by it first, so that no sum underflows.
+    largest: f64,
+    /// The number of rows, divided by the sum of the weights in units of the largest.
+    scale: f64,
+    /// The smallest weight above 0.
+    smallest: f64,
+}
+
+impl<'a> RowWeights<'a> {
+    fn of(rows: &'a Rows) -> Result<Option<Self>, DataError> {
+        let (n, first) = (rows.len(), rows.weight(0));
+        let (mut largest, mut smallest, mut are_equal) = (0.0, f64::INFINITY, true);
+        for weight in (0..n).map(|row| rows.weight(row)) {
+            largest = weight.max(largest);
+            smallest = if weight > 0.0 { weight.min(smallest) } else { smallest };
+            are_equal &= weight == first;
+        }
+        if largest == 0.0 {
+            return Err(DataError::ZeroWeights { n });
+        }
+        if are_equal {
+            return Ok(None);
+        }
+        let sum: f64 = (0..n).map(|row| rows.weight(row) / largest).sum();
+        Ok(Some(Self { rows, largest, scale: n as f64 / sum, smallest }))
+    }
+
+    /// Returns the weight of a row.
+    ///
+    /// # Panics
+    /// Panics if `row` is past the end.
+    pub fn get(&self, row: usize) -> f64 {
+        self.scaled(self.rows.weight(row))
+    }
+
+    /// Returns the weight of each row.
+    pub fn iter(&self) -> impl Iterator<Item = f64> {
+        (0..self.rows.len()).map(|row| self.get(row))
+    }
+
+    /// Returns the smallest weight above 0.
+    pub fn smallest(&self) -> f64 {
+        self.scaled(self.smallest)
+    }
+
+    fn scaled(&self, weight: f64) -> f64 {
+        weight / self.largest * self.scale
     }
 }
 

@@ -42,6 +42,8 @@ pub struct Columns<'a> {
     pub label: Option<&'a str>,
     /// The column whose values group the rows, if any. It is no feature.
     pub group: Option<&'a str>,
+    /// The column whose numbers weigh the rows, if any. It is no feature.
+    pub weight: Option<&'a str>,
     /// Feature columns whose fields are all read as texts, even if they look like numbers.
     pub texts: &'a [String],
     /// How the text of the file is read.

@@ -28,6 +28,8 @@ pub struct TableRequest {
     pub ignored: Vec<String>,
     /// The column whose values group the rows. Rows of one group are held out together.
     pub group: Option<String>,
+    /// The column whose numbers weigh the rows.
+    pub weight: Option<String>,
     /// How the text of the files is read.
     pub text: TextOptions,
     /// How the columns become features.
@@ -66,6 +68,11 @@ impl TableRequest {
         }
         if self.label.is_some() && self.label == self.group {
             return Some("data.group and data.label are the same column".to_owned());
+        }
+        if let Some(weight) =
+            self.weight.as_ref().filter(|weight| [&self.label, &self.group].contains(&&Some((*weight).clone())))
+        {
+            return Some(format!("data.weight = {weight:?}: this is the column of the labels or of the groups"));
         }
         if let RecipeSource::Model(recipe) = &self.recipe {
             if recipe.columns.is_empty() {
@@ -151,6 +158,8 @@ pub struct Tables {
     unlabelled_marks: Vec<String>,
     /// Whether a column groups the rows.
     has_groups: bool,
+    /// The column of weights, if there is one.
+    weight: Option<String>,
     /// Whether the validation rows were held out from the file of the training rows.
     pub is_held_out: bool,
     /// The files of the data folder that are not used.
@@ -210,6 +219,16 @@ impl Tables {
         }
         if self.has_groups && !self.is_held_out {
             notes.push("data.group holds no rows out here; it is only left out of the features".to_owned());
+        }
+        if let Some(weight) = &self.weight {
+            let rows = || parts.iter().map(|part| &part.rows);
+            let zeros: usize = rows().map(|rows| (0..rows.len()).filter(|&row| rows.weight(row) == 0.0).count()).sum();
+            if zeros > 0 {
+                let (rows, have) = (pluralize(zeros, "row"), if zeros == 1 { "has" } else { "have" });
+                notes.push(format!("{rows} {have} the weight 0 in {weight:?}, and no effect on the model"));
+            } else if rows().all(|rows| matches!(rows.weights(), Ok(None))) {
+                notes.push(format!("all rows have the same weight in {weight:?}, so data.weight changes nothing"));
+            }
         }
         if !self.is_validated_on_training {
             let of_validation = self.parts[1].unseen.iter().filter_map(Unseen::message);
@@ -290,19 +309,21 @@ impl Request {
 
 impl Request {
     /// Learns the recipe of the table that the request names from all its rows, or of the training
-    /// table of a folder. `label` is no feature. Returns `None` if the request names no table.
+    /// table of a folder. The columns `label` and `weight` are no features. Returns `None` if the
+    /// request names no table.
     ///
     /// # Errors
     /// As [`RawTables::read`] and [`RawTables::into_tables`].
     pub fn learn_recipe(
         &self,
         label: Option<&str>,
+        weight: Option<&str>,
         text: TextOptions,
         resident_bytes: u64,
     ) -> Result<Option<Recipe>, DataError> {
         let Some(path) = self.table() else { return Ok(None) };
         let path = in_folder(&path, TRAIN).unwrap_or(path);
-        let columns = Columns { label, text, ..Columns::default() };
+        let columns = Columns { label, weight, text, ..Columns::default() };
         let folder = scratch_folder();
         let memory = Memory { bytes: resident_bytes, folder: Some(&folder) };
         let recipe = read_files(&path, columns, memory)?.learn_recipe(&RecipeOptions::default());
@@ -445,6 +466,16 @@ impl RawTables {
                 (Arc::new(TableSplit { left_out, unlabelled, ..part }), false)
             }
         };
+        if let Some(weight) = &request.weight {
+            for (part, what) in [(&train, "training"), (&second, "validation")] {
+                part.rows.weights().map_err(|_| {
+                    let problem = format!(
+                        "column {weight:?}: all {what} rows have the weight 0; at least one needs a weight above 0, or leave out data.weight"
+                    );
+                    wrong(&path, problem)
+                })?;
+            }
+        }
         let parts = [train, second];
         let origin = Origin::Folder(path);
         let tables = Tables {
@@ -456,6 +487,7 @@ impl RawTables {
             is_validated_on_training,
             unlabelled_marks,
             has_groups: request.group.is_some(),
+            weight: request.weight.clone(),
             is_held_out,
             unused,
         };
@@ -516,6 +548,7 @@ fn read(path: &Path, request: &TableRequest, recipe: Option<&Recipe>) -> Result<
         label: Some(label),
         // A table for validation needs no groups.
         group: request.group.as_deref().filter(|_| recipe.is_none() && (named.is_none() || request.holdout.is_some())),
+        weight: request.weight.as_deref(),
         texts: &texts,
         text: request.text,
         required: &required,

@@ -48,6 +48,7 @@ fn request(recipe: RecipeSource) -> TableRequest {
         text: TextOptions::default(),
         ignored: Vec::new(),
         group: Some("code".to_owned()),
+        weight: None,
         recipe,
         classes: None,
         holdout: Some(Holdout { fraction: 0.3, seed: 1 }),

@@ -537,6 +537,7 @@ fn held_out_rows_have_their_file_and_their_number_in_it() {
             label: Some("y".to_owned()),
             ignored: Vec::new(),
             group: None,
+            weight: None,
             text,
             recipe: RecipeSource::Model(Recipe::of_numbers(&["a".to_owned()])),
             classes: None,

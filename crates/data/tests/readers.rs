@@ -136,6 +136,7 @@ fn any() -> TableRequest {
         label: None,
         ignored: Vec::new(),
         group: None,
+        weight: None,
         text: TextOptions::default(),
         recipe: RecipeSource::Learn(RecipeOptions::default()),
         classes: None,

@@ -19,6 +19,7 @@ fn request(recipe: RecipeSource) -> TableRequest {
         label: Some("y".to_owned()),
         ignored: Vec::new(),
         group: None,
+        weight: None,
         text: TextOptions::default(),
         recipe,
         classes: None,
@@ -485,6 +486,7 @@ fn rows_of_a_group_stay_together() {
     for seed in 0..10 {
         let request = TableRequest {
             group: Some("person".to_owned()),
+            weight: None,
             holdout: Some(Holdout { fraction: 0.2, seed }),
             ..request(RecipeSource::Learn(options()))
         };
@@ -500,6 +502,7 @@ fn rows_of_a_group_stay_together() {
     let content = "x,person,y\n1,p,u\n2,p,u\n3,q,v\n4,r,v\n";
     let request = TableRequest {
         group: Some("person".to_owned()),
+        weight: None,
         holdout: Some(Holdout { fraction: 0.2, seed: 0 }),
         ..request(RecipeSource::Learn(options()))
     };

@@ -188,6 +188,7 @@ fn request(label: Option<&str>, resident_bytes: u64) -> TableRequest {
         label: label.map(str::to_owned),
         ignored: Vec::new(),
         group: None,
+        weight: None,
         text: TextOptions::default(),
         recipe: RecipeSource::Learn(RecipeOptions::default()),
         classes: None,

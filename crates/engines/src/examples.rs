@@ -9,6 +9,8 @@ pub struct Examples {
     pub features: Tensor<2>,
     /// Class indices, `[n]`.
     pub labels: Tensor<1, Int>,
+    /// The weights of the rows, `[n]`, with a mean of 1. `None` if all are equal.
+    pub weights: Option<Tensor<1>>,
 }
 
 /// The place where bytes are converted to features.
@@ -26,7 +28,7 @@ impl Examples {
     /// can be expanded on the device; other rows are expanded on the host.
     ///
     /// # Errors
-    /// If the rows are in a file that can no longer be read.
+    /// If the rows are in a file that can no longer be read, or if all have the weight 0.
     pub fn new(
         rows: Rows,
         preprocessing: &Preprocessing,
@@ -42,13 +44,17 @@ impl Examples {
         if (expansion, preprocessing) == (Expansion::Device, &Preprocessing::Pixels)
             && let Features::Bytes(pixels) = rows.chunk(0..rows.len(), &mut RowBuffer::default())?
         {
-            return Ok(Self { features: expand(pixels, device, dtype).reshape(shape), labels });
+            return Ok(Self { features: expand(pixels, device, dtype).reshape(shape), labels, weights: None });
         }
+        let weights = rows.weights()?.map(|weights| {
+            let weights: Vec<f64> = weights.iter().collect();
+            Tensor::from_data(TensorData::new(weights, [shape[0]]), (device, dtype))
+        });
         let data = match precision {
             Precision::F32 => TensorData::new(rows.into_features(preprocessing, |x| x as f32)?, shape),
             Precision::F64 => TensorData::new(rows.into_features(preprocessing, |x| x)?, shape),
         };
-        Ok(Self { features: Tensor::from_data(data, (device, dtype)), labels })
+        Ok(Self { features: Tensor::from_data(data, (device, dtype)), labels, weights })
     }
 
     /// The number of rows, n.
@@ -71,6 +77,7 @@ impl Examples {
         Examples {
             features: self.features.clone().narrow(0, first, n),
             labels: self.labels.clone().narrow(0, first, n),
+            weights: self.weights.clone().map(|weights| weights.narrow(0, first, n)),
         }
     }
 
@@ -91,7 +98,8 @@ impl Examples {
         let rows = Tensor::from_data(TensorData::new(indices, [rows.len()]), &self.labels.device());
         Examples {
             features: self.features.clone().select(0, rows.clone()),
-            labels: self.labels.clone().select(0, rows),
+            labels: self.labels.clone().select(0, rows.clone()),
+            weights: self.weights.clone().map(|weights| weights.select(0, rows)),
         }
     }
 }

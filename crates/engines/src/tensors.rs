@@ -35,6 +35,9 @@ pub(crate) struct TensorEngine<'a, M> {
     examples: &'a Examples,
     validation: &'a Examples,
     class_weights: Option<ClassWeights>,
+    /// The weight of each training row, and of each validation row, multiplied by that of its
+    /// class. `None` if there are no weights.
+    row_weights: [Option<Vec<f64>>; 2],
     /// The losses of the rows, one tensor per step.
     losses_on_device: Vec<Tensor<1>>,
     /// The number of these losses.
@@ -49,31 +52,44 @@ struct ClassWeights {
     per_class: Vec<f64>,
     /// The same on the device.
     on_device: Tensor<1>,
-    /// The weight of each training row, and of each validation row.
-    per_row: [Vec<f64>; 2],
 }
 
 impl ClassWeights {
     /// Returns the class weights if the config has any. The host waits for the device.
-    fn new<M: Classifier>(model: &M, splits: [&Examples; 2], config: &TrainConfig) -> Result<Option<Self>, TrainError> {
+    fn new<M: Classifier>(model: &M, train: &Examples, config: &TrainConfig) -> Result<Option<Self>, TrainError> {
         if config.objective().class_weights.is_none() {
             return Ok(None);
         }
         let [_, columns] = model.linear().weight.dims();
         let k = if config.model().kind == ModelKind::Logistic { 2 } else { columns };
-        let read = |examples: &Examples| {
-            let labels = examples.labels.clone().try_into_vec_as::<u16>();
-            labels.map_err(|error| device_error(error).into_train_error(History::default(), None))
-        };
-        let labels = [read(splits[0])?, read(splits[1])?];
         let names = class_names(config, k);
-        let Some(per_class) = class_weights(config, &names, &labels[0])? else { return Ok(None) };
-        let features = &splits[0].features;
+        let labels = train.labels.clone().try_into_vec_as::<u16>().map_err(train_error)?;
+        let weights = train.weights.clone().map(Tensor::try_into_vec_as::<f64>).transpose().map_err(train_error)?;
+        let weight = |row: usize| weights.as_ref().map_or(1.0, |weights| weights[row]);
+        let rows = labels.into_iter().enumerate().map(|(row, label)| (label, weight(row)));
+        let Some(per_class) = class_weights(config, &names, rows)? else { return Ok(None) };
+        let features = &train.features;
         let data = TensorData::new(per_class.clone(), [k]);
         let on_device = Tensor::from_data(data, (&features.device(), features.dtype()));
-        let per_row = labels.map(|labels| labels.into_iter().map(|label| per_class[usize::from(label)]).collect());
-        Ok(Some(Self { per_class, on_device, per_row }))
+        Ok(Some(Self { per_class, on_device }))
     }
+}
+
+/// Returns the weight of each row, multiplied by that of its class. `None` if there are no weights.
+fn row_weights(examples: &Examples, of_classes: Option<&ClassWeights>) -> Result<Option<Vec<f64>>, TensorReadError> {
+    let of_rows = examples.weights.clone().map(Tensor::try_into_vec_as::<f64>).transpose()?;
+    let Some(of_classes) = of_classes else { return Ok(of_rows) };
+    let labels = examples.labels.clone().try_into_vec_as::<u16>()?;
+    let weights = labels.into_iter().map(|label| of_classes.per_class[usize::from(label)]);
+    Ok(Some(match of_rows {
+        None => weights.collect(),
+        Some(of_rows) => weights.zip(of_rows).map(|(of_class, of_row)| of_class * of_row).collect(),
+    }))
+}
+
+/// Returns the error of a training before its first step.
+fn train_error(error: TensorReadError) -> TrainError {
+    device_error(error).into_train_error(History::default(), None)
 }
 
 impl<'a, M: Classifier> TensorEngine<'a, M> {
@@ -84,9 +100,13 @@ impl<'a, M: Classifier> TensorEngine<'a, M> {
         config: &TrainConfig,
     ) -> Result<Self, TrainError> {
         let [_, columns] = model.linear().weight.dims();
+        let class_weights = ClassWeights::new(&model, examples, config)?;
+        let [of_training, of_validation] =
+            [examples, validation].map(|rows| row_weights(rows, class_weights.as_ref()).map_err(train_error));
         Ok(Self {
             link: config.model().kind.link(columns),
-            class_weights: ClassWeights::new(&model, [examples, validation], config)?,
+            class_weights,
+            row_weights: [of_training?, of_validation?],
             // For a closed form, no parameter may require a gradient: Burn would keep a graph, and
             // only a backward pass clears it (docs/burn-gradients.md).
             model: if config.descent().gradient == GradientSource::Autodiff { model.train() } else { model.valid() },
@@ -101,11 +121,14 @@ impl<'a, M: Classifier> TensorEngine<'a, M> {
         })
     }
 
-    fn gradient(&self, Examples { features, labels }: Examples, l2: L2) -> CostAndGradient {
-        let targets = match &self.class_weights {
+    fn gradient(&self, Examples { features, labels, weights }: Examples, l2: L2) -> CostAndGradient {
+        let mut targets = match &self.class_weights {
             None => labels.into(),
             Some(weights) => Targets::with_class_weights(labels, weights.on_device.clone()),
         };
+        if let Some(weights) = weights {
+            targets = targets.with_row_weights(weights);
+        }
         match self.gradient {
             GradientSource::Autodiff => autodiff(&self.model, features, targets, l2),
             GradientSource::Auto | GradientSource::ClosedForm | GradientSource::Fused => {
@@ -116,17 +139,20 @@ impl<'a, M: Classifier> TensorEngine<'a, M> {
 
     /// Returns the weight of each training row (split 0) or validation row (split 1).
     fn row_weights(&self, split: usize) -> Option<&[f64]> {
-        self.class_weights.as_ref().map(|weights| &weights.per_row[split][..])
+        self.row_weights[split].as_deref()
     }
 
     /// Computes the full gradient in f64 on the host, because a device may have no f64.
     fn host_gradient_f64(&self, parameters: &Parameters) -> Result<Gradient, TensorReadError> {
         let mut sums = GradientSums::new(&*self.link, parameters);
-        for Examples { features, labels } in self.examples.chunks(ROWS_PER_CHUNK) {
+        let mut first = 0;
+        for Examples { features, labels, .. } in self.examples.chunks(ROWS_PER_CHUNK) {
             let rows = features.flatten::<1>(0, 1).try_into_vec_as::<f64>()?;
             let labels = labels.try_into_vec_as::<u16>()?;
-            let weight = |label: usize| self.class_weights.as_ref().map_or(1.0, |weights| weights.per_class[label]);
-            sums.add(&rows, labels.into_iter().map(|label| (f64::from(label), weight(label.into()))));
+            let n = labels.len();
+            let weight = |row: usize| self.row_weights(0).map_or(1.0, |weights| weights[row]);
+            sums.add(&rows, (first..).zip(labels).map(|(row, label)| (f64::from(label), weight(row))));
+            first += n;
         }
         Ok(sums.mean())
     }
@@ -170,6 +196,11 @@ impl<M: Classifier> Engine for TensorEngine<'_, M> {
 
     fn mean_weight(&self) -> f64 {
         self.row_weights(0).map_or(1.0, |weights| weights.iter().sum::<f64>() / weights.len() as f64)
+    }
+
+    fn smallest_weight(&self) -> Option<f64> {
+        let weights = self.row_weights(0)?.iter().copied().filter(|&weight| weight > 0.0);
+        Some(weights.fold(f64::INFINITY, f64::min))
     }
 
     fn full_gradient(&mut self) -> Result<Gradient, EngineError> {

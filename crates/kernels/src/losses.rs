@@ -71,8 +71,10 @@ impl LossFunction {
     ) {
         curvature.fill(Lanes::ZERO);
         for lane in 0..n {
-            let label = targets.labels().get(row(lane)).map_or(0, |&label| label as usize);
-            let weight = self.class_weights.as_ref().map_or(1.0, |weights| weights[label]);
+            let row = row(lane);
+            let label = targets.labels().get(row).map_or(0, |&label| label as usize);
+            let weight = self.class_weights.as_ref().map_or(1.0, |weights| weights[label])
+                * targets.weights().map_or(1.0, |weights| weights[row]);
             if weight == 0.0 {
                 continue;
             }
@@ -163,13 +165,17 @@ impl LossStats {
         mode: PassMode,
     ) {
         let mut labels = [0; LANES];
-        let mut weights = None;
-        if let Targets::Classes(classes, _) = targets {
+        let classes = targets.labels();
+        if !classes.is_empty() {
             for (lane, label) in labels.iter_mut().enumerate().take(n) {
                 *label = classes[row(lane)];
             }
-            if let Some(class_weights) = &function.class_weights {
-                weights = Some(labels.map(|label| class_weights[label as usize]));
+        }
+        let mut weights = function.class_weights.as_ref().map(|of_class| labels.map(|label| of_class[label as usize]));
+        if let Some(of_row) = targets.weights() {
+            let weights = weights.get_or_insert([1.0; LANES]);
+            for (lane, weight) in weights.iter_mut().enumerate().take(n) {
+                *weight *= of_row[row(lane)];
             }
         }
         match &function.kind {

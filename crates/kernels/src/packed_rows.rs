@@ -19,9 +19,16 @@ pub(crate) enum Store {
     Table(Box<TableRows>),
 }
 
-/// The targets of the rows.
+/// The targets of the rows, and the weights of their losses.
 #[derive(Clone, Debug)]
-pub(crate) enum Targets {
+pub(crate) struct Targets {
+    values: TargetValues,
+    /// The weight of each row. Without weights, it is 1.
+    weights: Option<Vec<f64>>,
+}
+
+#[derive(Clone, Debug)]
+enum TargetValues {
     /// The class of each row, and the highest class plus one.
     Classes(Vec<u32>, usize),
     Numbers(Vec<f64>),
@@ -30,30 +37,35 @@ pub(crate) enum Targets {
 impl Targets {
     pub(crate) fn of_classes(labels: Vec<u32>) -> Self {
         let n_labels = labels.iter().max().map_or(0, |&label| label as usize + 1);
-        Self::Classes(labels, n_labels)
+        Self { values: TargetValues::Classes(labels, n_labels), weights: None }
     }
 
     fn len(&self) -> usize {
-        match self {
-            Self::Classes(labels, _) => labels.len(),
-            Self::Numbers(targets) => targets.len(),
+        match &self.values {
+            TargetValues::Classes(labels, _) => labels.len(),
+            TargetValues::Numbers(targets) => targets.len(),
         }
     }
 
     /// Returns the class of each row. It is empty if the targets are numbers.
     pub(crate) fn labels(&self) -> &[u32] {
-        match self {
-            Self::Classes(labels, _) => labels,
-            Self::Numbers(_) => &[],
+        match &self.values {
+            TargetValues::Classes(labels, _) => labels,
+            TargetValues::Numbers(_) => &[],
         }
     }
 
     /// Returns the target of a row: its number, or its class as a number.
     pub(crate) fn target(&self, row: usize) -> f64 {
-        match self {
-            Self::Classes(labels, _) => labels[row].into(),
-            Self::Numbers(targets) => targets[row],
+        match &self.values {
+            TargetValues::Classes(labels, _) => labels[row].into(),
+            TargetValues::Numbers(targets) => targets[row],
         }
+    }
+
+    /// Returns the weight of each row, if the rows have weights.
+    pub(crate) fn weights(&self) -> Option<&[f64]> {
+        self.weights.as_deref()
     }
 }
 
@@ -92,7 +104,8 @@ impl PackedRows {
     /// As [`PackedRows::new`].
     pub fn with_numeric_targets(bytes: &[u8], size: [usize; 2], targets: Vec<f64>, scale: f64, offset: f64) -> Self {
         let rows = ByteRows::pack(bytes, size, targets.len(), scale, offset);
-        Self { targets: Targets::Numbers(targets), store: Store::Bytes(rows) }
+        let targets = Targets { values: TargetValues::Numbers(targets), weights: None };
+        Self { targets, store: Store::Bytes(rows) }
     }
 
     /// Packs the rows of a table. Each label is a class.
@@ -103,6 +116,24 @@ impl PackedRows {
         let rows = Box::new(table.finish());
         assert_eq!(rows.len(), labels.len(), "rows and labels of a table");
         Self { targets: Targets::of_classes(labels), store: Store::Table(rows) }
+    }
+
+    /// Sets the weight of each row. It multiplies the row's loss, its gradient and its part of the
+    /// Hessian, besides the weight of its class. Means are over the number of rows.
+    ///
+    /// # Panics
+    /// If there is not one weight for each row, or if a weight is negative or not finite.
+    #[must_use]
+    pub fn with_weights(mut self, weights: Vec<f64>) -> Self {
+        assert_eq!(weights.len(), self.len(), "weights and rows");
+        assert!(weights.iter().all(|&weight| weight >= 0.0 && weight.is_finite()), "weights of 0 or more");
+        self.targets.weights = Some(weights);
+        self
+    }
+
+    /// Returns the weight of each row, if the rows have weights.
+    pub fn weights(&self) -> Option<&[f64]> {
+        self.targets.weights()
     }
 
     /// Number of rows, n.
@@ -130,9 +161,9 @@ impl PackedRows {
 
     /// Returns the highest label plus one, or `None` if the targets are numbers.
     pub(crate) fn n_labels(&self) -> Option<usize> {
-        match &self.targets {
-            Targets::Classes(_, n_labels) => Some(*n_labels),
-            Targets::Numbers(_) => None,
+        match &self.targets.values {
+            TargetValues::Classes(_, n_labels) => Some(*n_labels),
+            TargetValues::Numbers(_) => None,
         }
     }
 

@@ -62,18 +62,21 @@ fn every_code_path_agrees_with_plain_loops() {
         let labels: Vec<u32> = (0..n).map(|row| (row * row % k.max(2)) as u32).collect();
         let (w, b) = (random_numbers(2, d * k), random_numbers(3, k));
         let x: Vec<f64> = bytes.iter().map(|&byte| f64::from(byte) / 127.5 - 1.0).collect();
-        let (loss, dw, db, n_correct) = plain_loops(&x, &labels, &w, &b);
+        // Every second shape has weights.
+        let weights = Weights::new(&labels, k);
+        let weights = if n % 2 == 0 { Weights::default() } else { weights };
+        let (loss, dw, db, n_correct) = weighted_plain_loops(&x, &labels, &w, &b, &weights);
         let update = |w: &[f64], dw: &[f64]| w.iter().zip(dw).map(|(w, dw)| w - 0.3 * (dw + 0.05 * w)).collect();
         let (w_after, b_after): (Vec<f64>, Vec<f64>) = (update(&w, &dw), update(&b, &db));
-        let (loss_after, ..) = plain_loops(&x, &labels, &w_after, &b_after);
-        let rows = PackedRows::new(&bytes, [height, width], labels, 1.0 / 127.5, -1.0);
+        let (loss_after, ..) = weighted_plain_loops(&x, &labels, &w_after, &b_after, &weights);
+        let rows = weights.of_rows(PackedRows::new(&bytes, [height, width], labels, 1.0 / 127.5, -1.0));
         let link = if k == 1 { LinkKind::Logistic } else { LinkKind::Softmax }.link(k);
         for isa in Isa::available() {
             for (float, bound) in [(Float::F32, 3e-5), (Float::F64, 1e-12)] {
                 for threads in [1, 3] {
                     let case =
                         format!("{n} rows of {height} x {width}, {k} columns, {isa}, {float:?}, {threads} threads");
-                    let mut fused = FusedModel::new(link.clone(), d, float, threads, isa);
+                    let mut fused = weights.of_classes(FusedModel::new(link.clone(), d, float, threads, isa));
                     fused.set(&w, &b);
                     let gradient = with_threads(threads, || fused.full_gradient(&rows)).expect("threads");
                     assert_near(&[gradient.loss], &[loss], bound, &case);
@@ -238,11 +241,10 @@ fn every_code_path_of_tables_agrees_with_plain_loops() {
     ] {
         let table = Table::new(n, n_numbers, levels, n_sparse, k);
         let d = table.layout.n_features;
-        let class_weights: Vec<f64> = (0..k.max(2)).map(|class| 0.5 + class as f64).collect();
         let (w, b) = (random_numbers(2, d * k), random_numbers(3, k));
         let link = if k == 1 { LinkKind::Logistic } else { LinkKind::Softmax }.link(k);
-        for weights in [None, Some(&class_weights[..])] {
-            let (loss, dw, db, n_correct) = weighted_plain_loops(&table.x, &table.labels, &w, &b, weights);
+        for weights in Weights::new(&table.labels, k).subsets() {
+            let (loss, dw, db, n_correct) = weighted_plain_loops(&table.x, &table.labels, &w, &b, &weights);
             let update = |w: &[f64], dw: &[f64], l2: f64| -> Vec<f64> {
                 w.iter().zip(dw).map(|(w, dw)| w - 0.3 * (dw + l2 * w)).collect()
             };
@@ -257,13 +259,11 @@ fn every_code_path_of_tables_agrees_with_plain_loops() {
             });
             for (isa, (float, are_f64, bound), order, threads) in cases {
                 let case = format!(
-                    "{n} rows of {n_numbers} numbers, {levels:?} levels and {n_sparse} sparse features, {k} columns, {isa}, {float:?}, {are_f64}, {order:?}, {threads} threads, {weights:?}"
+                    "{n} rows of {n_numbers} numbers, {levels:?} levels and {n_sparse} sparse features, {k} columns, {isa}, {float:?}, {are_f64}, {order:?}, {threads} threads, {}",
+                    weights.name()
                 );
-                let rows = table.pack(are_f64, order);
-                let mut fused = FusedModel::new(link.clone(), d, float, threads, isa);
-                if let Some(weights) = weights {
-                    fused = fused.with_class_weights(weights);
-                }
+                let rows = weights.of_rows(table.pack(are_f64, order));
+                let mut fused = weights.of_classes(FusedModel::new(link.clone(), d, float, threads, isa));
                 fused.set(&w, &b);
                 let gradient = with_threads(threads, || fused.full_gradient(&rows)).expect("threads");
                 assert_near(&[gradient.loss], &[loss], bound, &case);
@@ -283,18 +283,70 @@ fn every_code_path_of_tables_agrees_with_plain_loops() {
     }
 }
 
-/// As [`plain_loops`], with the weight of each class's rows.
+/// The weights of a test's classes and of its rows.
+#[derive(Clone, Debug, Default)]
+struct Weights {
+    of_class: Option<Vec<f64>>,
+    of_row: Option<Vec<f64>>,
+}
+
+impl Weights {
+    /// A class and some rows have the weight 0.
+    fn new(labels: &[u32], k: usize) -> Self {
+        let of_class = (0..k.max(2)).map(|class| [0.5, 1.5, 0.0, 2.0][class % 4]).collect();
+        let of_row = (0..labels.len()).map(|row| ((row * 5 + 3) % 7) as f64 / 3.0).collect();
+        Self { of_class: Some(of_class), of_row: Some(of_row) }
+    }
+
+    /// No weights, those of classes, those of rows, and both.
+    fn subsets(self) -> [Self; 4] {
+        let of_classes = Self { of_row: None, ..self.clone() };
+        let of_rows = Self { of_class: None, ..self.clone() };
+        [Self::default(), of_classes, of_rows, self]
+    }
+
+    fn name(&self) -> &'static str {
+        match (&self.of_class, &self.of_row) {
+            (None, None) => "no weights",
+            (Some(_), None) => "weights of classes",
+            (None, Some(_)) => "weights of rows",
+            (Some(_), Some(_)) => "weights of classes and rows",
+        }
+    }
+
+    /// The weight of a row.
+    fn get(&self, row: usize, label: u32) -> f64 {
+        self.of_class.as_ref().map_or(1.0, |weights| weights[label as usize])
+            * self.of_row.as_ref().map_or(1.0, |weights| weights[row])
+    }
+
+    fn of_rows(&self, rows: PackedRows) -> PackedRows {
+        match &self.of_row {
+            Some(weights) => rows.with_weights(weights.clone()),
+            None => rows,
+        }
+    }
+
+    fn of_classes(&self, model: FusedModel) -> FusedModel {
+        match &self.of_class {
+            Some(weights) => model.with_class_weights(weights),
+            None => model,
+        }
+    }
+}
+
+/// As [`plain_loops`], with weights.
 fn weighted_plain_loops(
     x: &[f64],
     labels: &[u32],
     w: &[f64],
     b: &[f64],
-    weights: Option<&[f64]>,
+    weights: &Weights,
 ) -> (f64, Vec<f64>, Vec<f64>, usize) {
     let (n, d) = (labels.len(), w.len() / b.len());
     let (mut loss, mut dw, mut db, mut n_correct) = (0.0, vec![0.0; w.len()], vec![0.0; b.len()], 0);
-    for (x, label) in x.chunks_exact(d).zip(labels) {
-        let weight = weights.map_or(1.0, |weights| weights[*label as usize]) / n as f64;
+    for (row, (x, label)) in x.chunks_exact(d).zip(labels).enumerate() {
+        let weight = weights.get(row, *label) / n as f64;
         let (row_loss, row_dw, row_db, row_correct) = plain_loops(x, &[*label], w, b);
         loss += weight * row_loss;
         dw.iter_mut().zip(row_dw).for_each(|(sum, g)| *sum += weight * g);
@@ -305,20 +357,13 @@ fn weighted_plain_loops(
 }
 
 /// Returns the Hessian of the mean loss by plain loops, in the order of W row by row, then b.
-fn plain_hessian(
-    x: &[f64],
-    labels: &[u32],
-    w: &[f64],
-    b: &[f64],
-    link: &dyn Link,
-    weights: Option<&[f64]>,
-) -> Vec<f64> {
+fn plain_hessian(x: &[f64], labels: &[u32], w: &[f64], b: &[f64], link: &dyn Link, weights: &Weights) -> Vec<f64> {
     let (n, k, d) = (labels.len(), b.len(), w.len() / b.len());
     let size = (d + 1) * k;
     let mut hessian = vec![0.0; size * size];
-    for (x, &label) in x.chunks_exact(d).zip(labels) {
+    for (row, (x, &label)) in x.chunks_exact(d).zip(labels).enumerate() {
         let z: Vec<f64> = (0..k).map(|c| b[c] + (0..d).map(|j| x[j] * w[j * k + c]).sum::<f64>()).collect();
-        let weight = weights.map_or(1.0, |weights| weights[label as usize]) / n as f64;
+        let weight = weights.get(row, label) / n as f64;
         let x = [x, &[1.0]].concat();
         for l in 0..k {
             let mut direction = vec![0.0; k];
@@ -367,7 +412,6 @@ fn every_code_path_of_the_hessian_agrees_with_plain_loops() {
     ] {
         let table = Table::new(n, n_numbers, levels, 0, k);
         let d = table.layout.n_features;
-        let class_weights: Vec<f64> = (0..k.max(2)).map(|class| [0.5, 0.0, 2.0, 1.5][class]).collect();
         // Small logits: a row whose class is certain has no curvature.
         let w: Vec<f64> = random_numbers(2, d * k).iter().map(|w| w / (d as f64).sqrt()).collect();
         let b = random_numbers(3, k);
@@ -388,7 +432,8 @@ fn every_code_path_of_the_hessian_agrees_with_plain_loops() {
             is_number.then_some(extremes)
         };
         let ranges: Vec<_> = (0..d).map(range).collect();
-        for (link, weights) in links.iter().flat_map(|link| [(link, None), (link, Some(&class_weights[..]))]) {
+        let subsets = Weights::new(&table.labels, k).subsets();
+        for (link, weights) in links.iter().flat_map(|link| subsets.iter().map(move |weights| (link, weights))) {
             let hessian = plain_hessian(&centred, &table.labels, &w, &b, link, weights);
             let cases = Isa::available().into_iter().flat_map(|isa| {
                 [(false, RowOrder::Groups), (true, RowOrder::Groups), (false, RowOrder::Rows), (true, RowOrder::Rows)]
@@ -397,13 +442,11 @@ fn every_code_path_of_the_hessian_agrees_with_plain_loops() {
             });
             for (isa, (are_f64, order), threads) in cases {
                 let case = format!(
-                    "{n} rows of {n_numbers} numbers and {levels:?} levels, {link:?}, {isa}, {are_f64}, {order:?}, {threads} threads, {weights:?}"
+                    "{n} rows of {n_numbers} numbers and {levels:?} levels, {link:?}, {isa}, {are_f64}, {order:?}, {threads} threads, {}",
+                    weights.name()
                 );
-                let rows = table.pack(are_f64, order);
-                let mut fused = FusedModel::new(Arc::clone(link), d, Float::F64, threads, isa);
-                if let Some(weights) = weights {
-                    fused = fused.with_class_weights(weights);
-                }
+                let rows = weights.of_rows(table.pack(are_f64, order));
+                let mut fused = weights.of_classes(FusedModel::new(Arc::clone(link), d, Float::F64, threads, isa));
                 let logits_of_zero: Vec<f64> =
                     (0..k).map(|c| b[c] - (0..d).map(|j| centre[j] * w[j * k + c]).sum::<f64>()).collect();
                 fused.set(&w, &logits_of_zero);

@@ -42,6 +42,19 @@ impl Targets {
         Self { labels, weights: Some(weights) }
     }
 
+    /// Multiplies the weight of each row by another one.
+    ///
+    /// # Shapes
+    /// - weights `[n]`
+    #[must_use]
+    pub fn with_row_weights(self, weights: Tensor<1>) -> Self {
+        let weights = match self.weights {
+            None => weights,
+            Some(own) => own * weights,
+        };
+        Self { weights: Some(weights), ..self }
+    }
+
     /// Returns `w_i l_i` for the losses l, `[n]`. Their mean is Eq. (33).
     pub(crate) fn losses(&self, losses: Tensor<1>) -> Tensor<1> {
         match &self.weights {

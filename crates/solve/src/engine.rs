@@ -41,9 +41,15 @@ pub trait Engine: Send {
         None
     }
 
-    /// The mean weight of a training row.
+    /// The mean weight of a training row: that of its class, multiplied by its own.
     fn mean_weight(&self) -> f64 {
         1.0
+    }
+
+    /// A lower bound on the weights of the training rows, except weights of 0. `None` if neither
+    /// classes nor rows have weights.
+    fn smallest_weight(&self) -> Option<f64> {
+        smallest_weight(self.class_weights().as_deref(), None::<std::iter::Empty<f64>>)
     }
 
     /// Returns the mean cross-entropy of all training rows, without the penalty, and its gradient
@@ -113,6 +119,21 @@ pub trait Engine: Send {
     /// If the state does not fit the optimizer. The message says why.
     fn restore_optimizer_state(&mut self, state: Option<&OptimizerState>) -> Result<(), String> {
         state.map_or(Ok(()), |_| Err(OPTIMIZER_MISMATCH.to_owned()))
+    }
+}
+
+/// Returns a lower bound on the products of the weights of classes and of rows, except those of 0.
+/// `None` if there are no weights.
+pub(crate) fn smallest_weight(
+    of_classes: Option<&[f64]>,
+    of_rows: Option<impl IntoIterator<Item = f64>>,
+) -> Option<f64> {
+    let smallest = |weights: &mut dyn Iterator<Item = f64>| weights.filter(|&weight| weight > 0.0).fold(1.0, f64::min);
+    let of_classes = of_classes.map(|weights| smallest(&mut weights.iter().copied()));
+    let of_rows = of_rows.map(|weights| smallest(&mut weights.into_iter()));
+    match (of_classes, of_rows) {
+        (None, None) => None,
+        (of_classes, of_rows) => Some(of_classes.unwrap_or(1.0) * of_rows.unwrap_or(1.0)),
     }
 }
 

@@ -2,7 +2,7 @@ use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use chainrule_core::{Gradient, Link, Parameters, Precision, Preprocessing, TrainConfig};
-use chainrule_data::{DataError, RowBuffer, Rows};
+use chainrule_data::{DataError, RowBuffer, RowWeights, Rows};
 use chainrule_kernels::{Float, FusedModel, Isa, PackedRows};
 
 use crate::fused_rows::pack_sparse;
@@ -44,7 +44,9 @@ pub fn further_decrease(
         (rows, model)
     });
     let (scale, lowest) = (Vec::new(), None);
-    let mut search = Search { link: &**link, config, rows, preprocessing, class_weights, sparse, at, scale, lowest };
+    let weights = rows.weights()?;
+    let mut search =
+        Search { link: &**link, config, rows, weights, preprocessing, class_weights, sparse, at, scale, lowest };
     search.scale = search.root_mean_squares()?;
     // In units of a feature's own size, so that one large feature does not hide all others.
     let k = at.columns;
@@ -61,6 +63,7 @@ struct Search<'a> {
     link: &'a dyn Link,
     config: &'a TrainConfig,
     rows: &'a Rows,
+    weights: Option<RowWeights<'a>>,
     preprocessing: &'a Preprocessing,
     class_weights: Option<&'a [f64]>,
     /// Sparse rows, and the kernels that read them.
@@ -110,10 +113,11 @@ impl Search<'_> {
             return Ok(model.full_gradient(rows));
         }
         let mut sums = GradientSums::new(self.link, at);
-        let weight = |class: usize| self.class_weights.map_or(1.0, |weights| weights[class]);
         let target = |row: usize| {
             let class = usize::from(self.rows.label(row));
-            (class as f64, weight(class))
+            let weight = self.class_weights.map_or(1.0, |weights| weights[class])
+                * self.weights.map_or(1.0, |weights| weights.get(row));
+            (class as f64, weight)
         };
         self.each_block(|features, block| sums.add(features, block.map(target)))?;
         Ok(sums.mean())

@@ -7,7 +7,7 @@ use chainrule_core::{Gradient, Link, Parameters, Precision, Step, TargetKind, Tr
 use chainrule_data::{DataError, Order};
 use chainrule_kernels::{Curvature, FeatureMoments, Float, FusedModel, Isa, sample_size};
 
-use crate::engine::{Engine, EngineError, EvaluationResult};
+use crate::engine::{Engine, EngineError, EvaluationResult, smallest_weight};
 use crate::fused_rows::Batches;
 use crate::host::logits_of;
 use crate::optimizer::restore_state;
@@ -31,6 +31,8 @@ pub(crate) struct KernelEngine<'a> {
     class_weights: Option<Vec<f64>>,
     /// The mean weight of a training row.
     mean_weight: f64,
+    /// The smallest weight of a training row above 0, if rows have weights.
+    smallest_row_weight: Option<f64>,
     threads: usize,
     /// The remaining batches of the epoch.
     batches: Batches,
@@ -51,17 +53,21 @@ impl<'a> KernelEngine<'a> {
         }
         let class_weights = match link.target_kind() {
             TargetKind::Classes(k) if config.objective().class_weights.is_some() => {
-                let mut labels = Vec::with_capacity(train.len());
-                train.each_label(threads, |label| labels.push(label))?;
-                class_weights(config, &class_names(config, k), &labels)?
+                let mut rows = Vec::with_capacity(train.len());
+                train.each_target(threads, |label, weight| rows.push((label, weight)))?;
+                class_weights(config, &class_names(config, k), rows)?
             }
             _ => None,
         };
-        let mut mean_weight = 1.0;
-        if let Some(weights) = &class_weights {
-            let mut sum = 0.0;
-            train.each_label(threads, |label| sum += weights[usize::from(label)])?;
+        let (mut mean_weight, mut smallest_row_weight) = (1.0, None);
+        if class_weights.is_some() || train.have_weights() {
+            let (mut sum, mut smallest) = (0.0, f64::INFINITY);
+            train.each_target(threads, |label, weight| {
+                sum += class_weights.as_ref().map_or(1.0, |weights| weights[usize::from(label)]) * weight;
+                smallest = if weight > 0.0 { weight.min(smallest) } else { smallest };
+            })?;
             mean_weight = sum / train.len() as f64;
+            smallest_row_weight = train.have_weights().then_some(smallest);
         }
         let float = match config.descent().precision {
             Precision::F32 => Float::F32,
@@ -83,6 +89,7 @@ impl<'a> KernelEngine<'a> {
             threads,
             class_weights,
             mean_weight,
+            smallest_row_weight,
             batches: Batches::none(),
             losses: Vec::new(),
         })
@@ -200,6 +207,11 @@ impl Engine for KernelEngine<'_> {
 
     fn mean_weight(&self) -> f64 {
         self.mean_weight
+    }
+
+    fn smallest_weight(&self) -> Option<f64> {
+        let of_rows = self.smallest_row_weight.map(std::iter::once);
+        smallest_weight(self.class_weights.as_deref(), of_rows)
     }
 
     fn full_gradient(&mut self) -> Result<Gradient, EngineError> {

@@ -160,8 +160,8 @@ impl FusedRows {
     /// f64, the table is short and f32 does not hold them.
     ///
     /// # Errors
-    /// If the rows are bytes and each feature has its own scale, or if the rows cannot be read, or
-    /// written to a file.
+    /// If the rows are bytes and each feature has its own scale, if all rows have the weight 0, or if
+    /// the rows cannot be read, or written to a file.
     pub fn for_solver(
         rows: Rows,
         preprocessing: &Preprocessing,
@@ -184,16 +184,29 @@ impl FusedRows {
         packed.map(Self::from).ok_or(not_supported(MissingAbility::Features(rows.kind())))
     }
 
-    /// Calls `visit` with the class of each row.
+    /// Calls `visit` with the class of each row and its weight, which is 1 without weights.
     ///
     /// # Errors
     /// Fails if the rows can no longer be read.
-    pub(crate) fn each_label(&self, threads: usize, mut visit: impl FnMut(u16)) -> Result<(), DataError> {
+    pub(crate) fn each_target(&self, threads: usize, mut visit: impl FnMut(u16, f64)) -> Result<(), DataError> {
         if let Storage::InFile(Source::Images(rows, _)) = &self.0 {
-            rows.labels().into_iter().for_each(visit);
+            rows.labels().into_iter().for_each(|label| visit(label, 1.0));
             return Ok(());
         }
-        self.for_each_chunk(threads, |rows| rows.labels().iter().for_each(|&label| visit(label as u16)))
+        self.for_each_chunk(threads, |rows| {
+            for (row, &label) in rows.labels().iter().enumerate() {
+                visit(label as u16, rows.weights().map_or(1.0, |weights| weights[row]));
+            }
+        })
+    }
+
+    /// Whether the rows have weights.
+    pub(crate) fn have_weights(&self) -> bool {
+        match &self.0 {
+            Storage::Packed(rows) => rows.weights().is_some(),
+            Storage::InFile(Source::Images(..)) => false,
+            Storage::InFile(Source::Table(file)) => file.layout.have_weights(),
+        }
     }
 
     /// The number of rows, n.
@@ -471,17 +484,23 @@ impl<'a> Packing<'a> {
     fn in_memory(self) -> Result<PackedRows, DataError> {
         let (mut builder, mut columns) = (self.builder(self.rows.len()), FeatureColumns::default());
         self.ranges().try_for_each(|rows| self.push(rows, &mut columns, &mut builder))?;
-        Ok(PackedRows::of_table(builder, self.rows.labels().into_iter().map(u32::from).collect()))
+        let packed = PackedRows::of_table(builder, self.rows.labels().into_iter().map(u32::from).collect());
+        Ok(match self.rows.weights()? {
+            Some(weights) => packed.with_weights(weights.iter().collect()),
+            None => packed,
+        })
     }
 
     fn into_file(self, scratch: &Arc<Scratch>) -> Result<PackedFile, DataError> {
         let (mut builder, mut columns) = (self.builder(ROWS_AT_ONCE), FeatureColumns::default());
         let (mut bytes, mut start) = (Vec::new(), None);
+        let all_weights = self.rows.weights()?;
         for rows in self.ranges() {
             self.push(rows.clone(), &mut columns, &mut builder)?;
-            let labels: Vec<u32> = rows.map(|row| self.rows.label(row).into()).collect();
+            let labels: Vec<u32> = rows.clone().map(|row| self.rows.label(row).into()).collect();
+            let weights: Option<Vec<f64>> = all_weights.map(|weights| rows.map(|row| weights.get(row)).collect());
             bytes.clear();
-            builder.take_bytes(&labels, &mut bytes);
+            builder.take_bytes(&labels, weights.as_deref(), &mut bytes);
             let place = scratch.append(&bytes)?;
             start.get_or_insert(place);
         }

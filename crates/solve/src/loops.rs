@@ -5,9 +5,9 @@ use std::sync::Arc;
 use chainrule_core::{
     EngineKind, Gradient, Link, MissingAbility, Parameters, Precision, Preprocessing, TargetKind, TrainConfig,
 };
-use chainrule_data::{DataError, RowBuffer, Rows};
+use chainrule_data::{DataError, RowBuffer, RowWeights, Rows};
 
-use crate::engine::{Engine, EngineError, EvaluationResult};
+use crate::engine::{Engine, EngineError, EvaluationResult, smallest_weight};
 use crate::host::{GradientSums, for_each_loss};
 use crate::{Metrics, Observer, TrainError, Trained, class_names, class_weights, train};
 
@@ -18,7 +18,7 @@ use crate::{Metrics, Observer, TrainError, Trained, class_names, class_weights, 
 /// # Errors
 /// - As [`train()`].
 /// - If the config has an optimizer other than plain SGD.
-/// - If the class weights do not match the classes.
+/// - If the class weights do not match the classes, or if all rows have the weight 0.
 pub fn train_by_loops(
     link: &Arc<dyn Link>,
     train_rows: &Rows,
@@ -32,14 +32,15 @@ pub fn train_by_loops(
     }
     let precision = config.descent().precision;
     let [train_rows, validation_rows] =
-        [train_rows, validation_rows].map(|rows| FeatureRows { rows, preprocessing, precision });
-    train(&mut LoopEngine::new(Arc::clone(link), train_rows, validation_rows, config)?, config, observer)
+        [train_rows, validation_rows].map(|rows| FeatureRows::new(rows, preprocessing, precision));
+    train(&mut LoopEngine::new(Arc::clone(link), train_rows?, validation_rows?, config)?, config, observer)
 }
 
 /// Rows, and the preprocessing that computes their features.
 #[derive(Clone, Copy)]
 struct FeatureRows<'a> {
     rows: &'a Rows,
+    weights: Option<RowWeights<'a>>,
     preprocessing: &'a Preprocessing,
     precision: Precision,
 }
@@ -54,9 +55,13 @@ struct RowBuffers {
 /// The number of rows whose features are computed together.
 const ROWS_PER_BLOCK: usize = 64;
 
-impl FeatureRows<'_> {
+impl<'a> FeatureRows<'a> {
+    fn new(rows: &'a Rows, preprocessing: &'a Preprocessing, precision: Precision) -> Result<Self, DataError> {
+        Ok(Self { rows, weights: rows.weights()?, preprocessing, precision })
+    }
+
     /// Computes the features `[n, d]` of these rows.
-    fn features<'a>(&self, rows: &[usize], buffer: &'a mut RowBuffers) -> Result<&'a [f64], DataError> {
+    fn features<'b>(&self, rows: &[usize], buffer: &'b mut RowBuffers) -> Result<&'b [f64], DataError> {
         let RowBuffers { raw, features } = buffer;
         features.clear();
         for &row in rows {
@@ -109,7 +114,7 @@ impl<'a> LoopEngine<'a> {
     ) -> Result<Self, TrainError> {
         let (d, columns) = (train.rows.n_features(), link.columns());
         let class_weights = match link.target_kind() {
-            TargetKind::Classes(k) => class_weights(config, &class_names(config, k), &train.rows.labels())?,
+            TargetKind::Classes(k) => class_weights(config, &class_names(config, k), train.rows.weighted_labels()?)?,
             _ => None,
         };
         Ok(Self {
@@ -125,17 +130,18 @@ impl<'a> LoopEngine<'a> {
         })
     }
 
-    /// The weight of a class's rows; 1 without class weights.
-    fn weight_of(&self, class: usize) -> f64 {
-        self.class_weights.as_ref().map_or(1.0, |weights| weights[class])
+    /// The weight of a row: that of its class, multiplied by its own. Both are 1 without weights.
+    fn weight_of(&self, row: usize, data: &FeatureRows) -> f64 {
+        self.class_weights.as_ref().map_or(1.0, |weights| weights[data.class(row)])
+            * data.weights.as_ref().map_or(1.0, |weights| weights.get(row))
     }
 
     /// Returns the mean gradient over these rows, without the penalty.
     fn gradient(&self, rows: impl Iterator<Item = usize>, at: &Parameters) -> Result<Gradient, DataError> {
         let (mut sums, mut buffer) = (GradientSums::new(&*self.link, at), RowBuffers::default());
         in_blocks(rows, |rows| {
-            let classes = rows.iter().map(|&row| self.train.class(row));
-            let targets = classes.map(|class| (class as f64, self.weight_of(class)));
+            let target = |&row: &usize| (self.train.class(row) as f64, self.weight_of(row, &self.train));
+            let targets = rows.iter().map(target);
             sums.add(self.train.features(rows, &mut buffer)?, targets);
             Ok(())
         })?;
@@ -145,11 +151,11 @@ impl<'a> LoopEngine<'a> {
     fn metrics_on(&self, data: FeatureRows<'_>) -> Result<Metrics, DataError> {
         let (mut loss, mut n_correct, mut buffer, mut logits) = (0.0, 0usize, RowBuffers::default(), Vec::new());
         in_blocks(0..data.rows.len(), |rows| {
-            let mut classes = rows.iter().map(|&row| data.class(row));
-            let targets = classes.clone().map(|class| class as f64);
+            let mut weights = rows.iter().map(|&row| self.weight_of(row, &data));
+            let targets = rows.iter().map(|&row| data.class(row) as f64);
             let features = data.features(rows, &mut buffer)?;
             for_each_loss(&*self.link, &self.parameters, features, targets, &mut logits, |row_loss, is_correct| {
-                loss += classes.next().map_or(1.0, |class| self.weight_of(class)) * row_loss;
+                loss += weights.next().unwrap_or(1.0) * row_loss;
                 n_correct += usize::from(is_correct);
             });
             Ok(())
@@ -197,8 +203,13 @@ impl Engine for LoopEngine<'_> {
     }
 
     fn mean_weight(&self) -> f64 {
-        let rows = self.train.rows;
-        (0..rows.len()).map(|row| self.weight_of(rows.label(row).into())).sum::<f64>() / rows.len() as f64
+        let n = self.rows();
+        (0..n).map(|row| self.weight_of(row, &self.train)).sum::<f64>() / n as f64
+    }
+
+    fn smallest_weight(&self) -> Option<f64> {
+        let of_rows = self.train.weights.as_ref().map(|weights| [weights.smallest()]);
+        smallest_weight(self.class_weights.as_deref(), of_rows)
     }
 
     fn full_gradient(&mut self) -> Result<Gradient, EngineError> {

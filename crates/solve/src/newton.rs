@@ -331,8 +331,9 @@ impl Newton<'_> {
         let k = at.parameters.columns;
         let is_complete = at.n_correct == self.engine.rows();
         let is_clean = at.step.decrement <= CLEAN * self.engine.mean_weight();
-        // Each row has a probability above 1/2, so these parameters separate the classes.
-        let least = self.engine.class_weights().into_iter().flatten().fold(1.0, f64::min);
+        // Each row with a weight has a probability above 1/2, so these parameters separate the
+        // classes.
+        let least = self.engine.smallest_weight().unwrap_or(1.0);
         let is_proven = at.cross_entropy * (self.engine.rows() as f64) < least * std::f64::consts::LN_2
             && self.engine.link().kind().is_some();
         if self.identification.is_none() || at.step.largest_logit < 0.5 || !(is_complete || is_clean) {

@@ -564,7 +564,7 @@ fn known_mean(engine: &mut dyn Engine) -> Option<Vec<f64>> {
         Some(LinkKind::Softmax) => link.columns() > 1,
         _ => false,
     };
-    if !is_known || engine.class_weights().is_some() {
+    if !is_known || engine.smallest_weight().is_some() {
         return None;
     }
     engine.feature_mean()

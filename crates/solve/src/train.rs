@@ -101,6 +101,14 @@ pub enum TrainError {
         /// The name of the class.
         class: String,
     },
+    /// All rows of a class have the weight 0.
+    #[error(
+        "all training rows of class {class} have the weight 0, so nothing could be learnt about it; leave the class out of data.classes, or give a row of it a weight above 0"
+    )]
+    WeightlessClass {
+        /// The name of the class.
+        class: String,
+    },
     /// The training cannot resume from this checkpoint.
     #[error("the checkpoint of step {steps} belongs to another training: {problem}")]
     Checkpoint {
@@ -329,7 +337,9 @@ const MAX_WEIGHT_BYTES: u64 = 8 << 30;
 ///
 /// With `objective.class_weights`, each row's cross-entropy is multiplied by its class weight. This
 /// affects the gradients, the history and the final metrics. Balanced weights are computed from the
-/// training rows: see [`class_weights`](crate::class_weights()).
+/// training rows: see [`class_weights`](crate::class_weights()). Weights of the rows have the same
+/// effect, and they multiply the class weights. They are scaled to a mean of 1 over the training
+/// rows, and over the validation rows.
 ///
 /// # Errors
 /// - If incomplete batches are dropped and no batch is complete.

@@ -30,19 +30,33 @@ fn standardization(rows: &Rows, schema: &Schema) -> Result<Standardization, Trai
     Ok(Standardization { mean, scale })
 }
 
+/// Fails if all rows of a class have the weight 0. Nothing could be learnt about it.
+fn check_row_weights(rows: &Rows, schema: &Schema) -> Result<(), TrainError> {
+    if rows.weights()?.is_none() {
+        return Ok(());
+    }
+    let mut has_weight = vec![false; schema.classes.len()];
+    rows.weighted_labels()?.for_each(|(label, weight)| has_weight[usize::from(label)] |= weight > 0.0);
+    match has_weight.iter().position(|has_weight| !has_weight) {
+        Some(class) => Err(TrainError::WeightlessClass { class: schema.classes[class].to_string() }),
+        None => Ok(()),
+    }
+}
+
 impl TrainingStatistics {
-    /// Computes the statistics of the training rows.
+    /// Computes the statistics of the training rows. The preprocessing does not depend on the
+    /// weights of the rows.
     ///
     /// # Errors
-    /// As [`class_weights()`], and if the rows can no longer be read.
+    /// As [`class_weights()`], if all rows of a class have the weight 0, and if the rows can no
+    /// longer be read.
     pub fn of(config: &TrainConfig, rows: &Rows, schema: &Schema) -> Result<Self, TrainError> {
         let preprocessing = match config.data().standardize {
             true => Preprocessing::Standardized(standardization(rows, schema)?),
             false => Preprocessing::unstandardized(schema.kind),
         };
-        // A long table has many labels.
-        let labels = if config.objective().class_weights.is_some() { rows.labels() } else { Vec::new() };
-        Ok(Self { preprocessing, class_weights: class_weights(config, &schema.classes, &labels)? })
+        check_row_weights(rows, schema)?;
+        Ok(Self { preprocessing, class_weights: class_weights(config, &schema.classes, rows.weighted_labels()?)? })
     }
 
     /// Returns the config with the computed class weights. Without class weights the config is

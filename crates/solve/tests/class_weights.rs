@@ -17,14 +17,15 @@ fn parse(sets: &[&str]) -> TrainConfig {
 
 #[test]
 fn class_weights_that_do_not_fit_the_data_are_errors() {
+    let one = |label| (label, 1.0);
     let config = parse(&["objective.class_weights=[1, 2]"]);
-    let error = class_weights(&config, &["a", "b", "c"], &[0, 1, 2]).unwrap_err().to_string();
+    let error = class_weights(&config, &["a", "b", "c"], [0, 1, 2].map(one)).unwrap_err().to_string();
     assert!(error.contains("2 numbers, and the data has 3 classes") && error.contains("a, b, c"), "{error}");
     let config = parse(&["objective.class_weights={yes = 25}"]);
-    let error = class_weights(&config, &["no", "Yes"], &[0, 1]).unwrap_err().to_string();
+    let error = class_weights(&config, &["no", "Yes"], [0, 1].map(one)).unwrap_err().to_string();
     assert!(error.contains("there is no class yes; the data has no, Yes"), "{error}");
     let config = parse(&["objective.class_weights=balanced"]);
-    let error = class_weights(&config, &["a", "b", "c"], &[0, 2, 2]).unwrap_err().to_string();
+    let error = class_weights(&config, &["a", "b", "c"], [0, 2, 2].map(one)).unwrap_err().to_string();
     assert!(error.contains("no training row is of class b"), "{error}");
 }
 

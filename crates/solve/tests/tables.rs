@@ -161,6 +161,7 @@ fn rows_in_a_file_give_the_same_model() {
         let (in_memory, in_file) = (rows_of(&text), rows_within(&text, 300_000));
         let standardized = Preprocessing::Standardized(in_memory.moments().expect("moments"));
         assert_eq!(in_file.moments().expect("moments"), in_memory.moments().expect("moments"));
+        let weights: Vec<f64> = (0..in_file.len()).map(|row| (row * 5 % 7) as f64).collect();
         for (solver, precision, l2) in [
             (Solver::Sgd, Precision::F64, 0.001),
             (Solver::Sgd, Precision::F32, 0.001),
@@ -178,8 +179,11 @@ fn rows_in_a_file_give_the_same_model() {
                 }
             });
             for threads in [1, 2] {
-                let [ours, theirs] =
-                    [&in_file, &in_memory].map(|rows| by_kernels(rows, &config, &standardized, k, threads));
+                let have_weights = precision == Precision::F64 && l2 > 0.0;
+                let [ours, theirs] = [&in_file, &in_memory].map(|rows| {
+                    let weighted = have_weights.then(|| rows.clone().with_weights(weights.clone()).expect("weights"));
+                    by_kernels(&weighted.unwrap_or(rows.clone()), &config, &standardized, k, threads)
+                });
                 let case = format!("{kind:?}, {solver:?}, {precision:?}, {threads} threads");
                 let distance = max_distance(&ours, &theirs);
                 let [a, b] = [&ours, &theirs].map(|trained| trained.final_metrics);

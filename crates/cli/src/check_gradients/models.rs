@@ -46,12 +46,17 @@ const OBJECTIVES: [Objective; 4] = [
     Objective { what: "no penalty", l2: L2::NONE, is_weighted: false },
     Objective { what: "L2, bias free", l2: BIAS_FREE, is_weighted: false },
     Objective { what: "L2, bias penalised", l2: BIAS_PENALISED, is_weighted: false },
-    Objective { what: "class weights, L2, bias free", l2: BIAS_FREE, is_weighted: true },
+    Objective { what: "row and class weights, L2, bias free", l2: BIAS_FREE, is_weighted: true },
 ];
 
 /// The weight of a class. It is at most 1, so that residuals stay below 1.
 fn class_weight(class: u32) -> f64 {
     f64::from(1 + 3 * class % 4) / 4.0
+}
+
+/// The weight of a row, besides that of its class. It is at most 1, too.
+fn row_weight(row: usize) -> f64 {
+    (1 + row % 3) as f64 / 3.0
 }
 
 /// A model with weights and a batch.
@@ -81,7 +86,8 @@ impl<M: Classifier> Problem<M> {
     fn targets(&self, is_weighted: bool) -> Targets {
         let to = (&self.features.device(), self.features.dtype());
         let weights = || {
-            let weights: Vec<f64> = self.classes.iter().map(|&class| class_weight(class)).collect();
+            let weight = |(row, &class): (usize, &u32)| class_weight(class) * row_weight(row);
+            let weights: Vec<f64> = self.classes.iter().enumerate().map(weight).collect();
             let rows = weights.len();
             Tensor::from_data(TensorData::new(weights, [rows]), to)
         };
@@ -160,10 +166,11 @@ impl<M: Classifier> Problem<M> {
         let column = |j: usize| self.bytes.iter().skip(j).step_by(d).map(|&byte| f64::from(byte)).collect();
         let columns: Vec<Vec<f64>> = (0..d).map(column).collect();
         table.push(n, &columns.iter().map(Vec::as_slice).collect::<Vec<_>>(), &[]);
-        let rows = PackedRows::of_table(table, self.classes.clone());
+        let mut rows = PackedRows::of_table(table, self.classes.clone());
 
         let mut kernel = self.new_kernel(Float::F64);
         if variant.is_weighted {
+            rows = rows.with_weights((0..n).map(row_weight).collect());
             let classes = 0..k.max(2) as u32;
             kernel = kernel.with_class_weights(&classes.map(class_weight).collect::<Vec<_>>());
         }
@@ -250,7 +257,7 @@ fn check_model<M: Classifier>(
                 let targets = problem.targets(variant.is_weighted);
                 let by_hand = closed_form(&problem.model, problem.features.clone(), targets, l2);
                 let mut sources = vec![("closed-form", by_hand.gradient.into_params(linear))];
-                // These two sources have no row weights.
+                // These two sources are compared without weights.
                 if machine.has_kernels() && !variant.is_weighted {
                     sources.push(("fused", problem.fused(l2).into_params(linear)));
                 }
@@ -268,7 +275,8 @@ fn check_model<M: Classifier>(
         }
     }
     if has_f64 {
-        for (what, is_weighted) in [("Hessian-vector product", false), ("Hessian-vector product, class weights", true)]
+        for (what, is_weighted) in
+            [("Hessian-vector product", false), ("Hessian-vector product, row and class weights", true)]
         {
             let variant = Objective { what, l2: BIAS_PENALISED, is_weighted };
             let line = row(name, FloatDType::F64, what);

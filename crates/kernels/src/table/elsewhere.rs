@@ -18,19 +18,23 @@ use crate::table::sparse::SparseRows;
 pub struct PackedLayout {
     /// The rows' number and statistics, without the rows.
     all: TableRows,
+    /// Whether each row has a weight, of eight bytes.
+    have_weights: bool,
 }
 
 impl TableBuilder {
-    /// Moves the rows that were pushed since the last call to `bytes`, with their labels. Only the
-    /// last call may have a number of rows that is no multiple of
+    /// Moves the rows that were pushed since the last call to `bytes`, with their labels and weights.
+    /// Either all rows have a weight, or none. Only the last call may have a number of rows that is no multiple of
     /// [`unit_rows`](PackedLayout::unit_rows).
     ///
     /// # Panics
-    /// If the numbers of rows and labels differ, if the features are sparse, or if rows follow an
+    /// If the numbers of rows, labels or weights differ, if some rows have weights, if the features are sparse, or if rows follow an
     /// incomplete unit.
-    pub fn take_bytes(&mut self, labels: &[u32], bytes: &mut Vec<u8>) {
+    pub fn take_bytes(&mut self, labels: &[u32], weights: Option<&[f64]>, bytes: &mut Vec<u8>) {
         let rows = &mut self.rows;
         assert_eq!(rows.n, labels.len(), "rows and labels of a table");
+        assert!(weights.is_none_or(|weights| weights.len() == rows.n), "rows and weights of a table");
+        assert_eq!(*self.have_weights.get_or_insert(weights.is_some()), weights.is_some(), "weights of all rows");
         assert!(rows.shape.layout.sparse.is_empty(), "sparse rows stay in memory");
         let (size, n) = (rows.shape.order.group_size(), std::mem::take(&mut rows.n));
         assert!(self.n_taken.is_multiple_of(size), "rows after an incomplete unit");
@@ -52,6 +56,10 @@ impl TableBuilder {
             codes.fill(absent);
             let label = |row: usize| labels.get(row).copied().unwrap_or_default();
             bytes.extend((unit * size..(unit + 1) * size).flat_map(|row| label(row).to_le_bytes()));
+            if let Some(weights) = weights {
+                let weight = |row: usize| weights.get(row).copied().unwrap_or_default();
+                bytes.extend((unit * size..(unit + 1) * size).flat_map(|row| weight(row).to_le_bytes()));
+            }
         }
         self.n_taken += n;
     }
@@ -61,7 +69,7 @@ impl TableBuilder {
     /// # Panics
     /// If rows are left.
     pub fn into_layout(self) -> PackedLayout {
-        let mut all = self.rows;
+        let (mut all, have_weights) = (self.rows, self.have_weights == Some(true));
         assert_eq!(all.n, 0, "rows that were not taken");
         all.n = self.n_taken;
         match &mut all.numbers {
@@ -69,7 +77,7 @@ impl TableBuilder {
             Numbers::F64(lanes) => *lanes = Vec::new(),
         }
         all.codes = Vec::new();
-        PackedLayout { all }
+        PackedLayout { all, have_weights }
     }
 }
 
@@ -82,6 +90,11 @@ impl PackedLayout {
     /// Returns whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.all.n == 0
+    }
+
+    /// Returns whether each row has a weight.
+    pub fn have_weights(&self) -> bool {
+        self.have_weights
     }
 
     /// Returns the number of features, d.
@@ -98,7 +111,8 @@ impl PackedLayout {
     pub fn unit_bytes(&self) -> usize {
         let layout = self.all.layout();
         let of_number = if self.all.are_f64() { size_of::<f64>() } else { size_of::<f32>() };
-        let of_row = layout.numbers.len() * of_number + (layout.categories.len() + 1) * size_of::<u32>();
+        let of_weight = if self.have_weights { size_of::<f64>() } else { 0 };
+        let of_row = layout.numbers.len() * of_number + (layout.categories.len() + 1) * size_of::<u32>() + of_weight;
         self.unit_rows() * of_row
     }
 
@@ -114,6 +128,7 @@ impl PackedLayout {
         let (n_numbers, n_categories) = (size * layout.numbers.len(), size * layout.categories.len());
         let mut codes = Vec::with_capacity(n_units * n_categories);
         let mut labels = Vec::with_capacity(n_units * size);
+        let mut weights = Vec::new();
         let mut numbers = match &self.all.numbers {
             Numbers::F32(_) => Numbers::F32(vec![Lanes([0.0; LANES]); (n_units * n_numbers).div_ceil(LANES)]),
             Numbers::F64(_) => Numbers::F64(vec![Lanes([0.0; LANES]); (n_units * n_numbers).div_ceil(LANES)]),
@@ -124,11 +139,14 @@ impl PackedLayout {
                 Numbers::F32(lanes) => copy(&mut bytes, lanes, first, n_numbers, f32::from_le_bytes),
                 Numbers::F64(lanes) => copy(&mut bytes, lanes, first, n_numbers, f64::from_le_bytes),
             }
-            let (of_codes, of_labels) = bytes.split_at(n_categories * size_of::<u32>());
+            let (of_codes, bytes) = bytes.split_at(n_categories * size_of::<u32>());
+            let (of_labels, of_weights) = bytes.split_at(size * size_of::<u32>());
             codes.extend(of_codes.as_chunks().0.iter().map(|&bytes| u32::from_le_bytes(bytes)));
             labels.extend(of_labels.as_chunks().0.iter().map(|&bytes| u32::from_le_bytes(bytes)));
+            weights.extend(of_weights.as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes)));
         }
         labels.truncate(n);
+        weights.truncate(n);
         let rows = TableRows {
             shape: self.all.shape.clone(),
             n,
@@ -139,7 +157,8 @@ impl PackedLayout {
             number_sums: Vec::new(),
             level_counts: Vec::new(),
         };
-        PackedRows { targets: Targets::of_classes(labels), store: Store::Table(Box::new(rows)) }
+        let packed = PackedRows { targets: Targets::of_classes(labels), store: Store::Table(Box::new(rows)) };
+        if self.have_weights { packed.with_weights(weights) } else { packed }
     }
 
     /// Returns the mean of each feature, `[d]`.

@@ -301,6 +301,8 @@ pub struct TableBuilder {
     first_codes: Vec<u32>,
     /// The number of rows that were [taken](Self::take_bytes).
     pub(super) n_taken: usize,
+    /// Whether the rows that were taken have weights.
+    pub(super) have_weights: Option<bool>,
 }
 
 impl TableBuilder {
@@ -342,7 +344,7 @@ impl TableBuilder {
         let (n, sparse) = (0, SparseRows::new(layout.sparse.len(), are_f64));
         let shape = Arc::new(Shape { layout, scaling, storage, levels, order });
         let rows = TableRows { shape, n, numbers, codes, sparse, number_sums, level_counts };
-        Self { rows, first_codes, n_taken: 0 }
+        Self { rows, first_codes, n_taken: 0, have_weights: None }
     }
 
     /// Appends rows.

@@ -6,7 +6,7 @@ use toml::{Table, Value};
 use crate::{CLASS_WEIGHTS, ConfigError};
 
 /// Every key, in the order of a config file.
-pub(crate) const KEYS: [&str; 55] = [
+pub(crate) const KEYS: [&str; 56] = [
     "data.source",
     "data.train_images",
     "data.validation_images",
@@ -17,6 +17,7 @@ pub(crate) const KEYS: [&str; 55] = [
     "data.max_categories",
     "data.min_rows",
     "data.group",
+    "data.weight",
     "data.separator",
     "data.decimal",
     "data.encoding",
@@ -65,7 +66,7 @@ pub(crate) const KEYS: [&str; 55] = [
 ];
 
 /// The keys with text values: `data.label=2024` names a column and is not a number.
-const TEXT_KEYS: [&str; 4] = ["data.source", "data.label", "data.group", "experiment"];
+const TEXT_KEYS: [&str; 5] = ["data.source", "data.label", "data.group", "data.weight", "experiment"];
 
 /// The optional keys. The value `none` on the command line removes a setting of the file.
 pub(crate) const OPTIONAL: [&str; 20] = [
@@ -127,7 +128,7 @@ fn unknown(file: String, key: &str) -> ConfigError {
 }
 
 /// The names of keys in other programs, with `_` between words.
-const ALIASES: [(&str, &[&str]); 19] = [
+const ALIASES: [(&str, &[&str]); 20] = [
     ("descent.learning_rate", &["lr", "eta", "eta0", "rate", "step_size"]),
     ("descent.batch_size", &["batch", "minibatch", "batch_rows"]),
     ("descent.epochs", &["n_epochs", "num_epochs", "n_iter"]),
@@ -139,6 +140,7 @@ const ALIASES: [(&str, &[&str]); 19] = [
     ("data.source", &["path", "file", "folder", "dataset"]),
     ("data.missing", &["na_values", "na", "missing_values"]),
     ("data.group", &["groups", "by"]),
+    ("data.weight", &["weights", "sample_weight", "row_weight", "case_weights", "importance"]),
     ("data.separator", &["sep", "delimiter", "delim"]),
     ("data.decimal", &["dec", "decimal_mark"]),
     ("data.encoding", &["charset", "file_encoding"]),
@@ -415,7 +417,7 @@ mod tests {
 
     #[test]
     fn the_key_list_matches_a_full_config() {
-        let text = "[model]\nkind = 'softmax'\n[data]\ntrain_images = 2\nvalidation_images = 2\nlabel = 'a'\nignore = ['b']\ncolumns = { c = 'date' }\nmissing = ['x']\nmax_categories = 9\nmin_rows = 2\ngroup = 'g'\nseparator = 'tab'\ndecimal = 'comma'\nencoding = 'latin-1'\nheader = false\nbad_rows = 'skip'\nclasses = [0, 1]\n[objective]\nclass_weights = 'balanced'\n[early_stopping]\npatience = 1";
+        let text = "[model]\nkind = 'softmax'\n[data]\ntrain_images = 2\nvalidation_images = 2\nlabel = 'a'\nignore = ['b']\ncolumns = { c = 'date' }\nmissing = ['x']\nmax_categories = 9\nmin_rows = 2\nweight = 'w'\ngroup = 'g'\nseparator = 'tab'\ndecimal = 'comma'\nencoding = 'latin-1'\nheader = false\nbad_rows = 'skip'\nclasses = [0, 1]\n[objective]\nclass_weights = 'balanced'\n[early_stopping]\npatience = 1";
         // No single optimizer or schedule has every key.
         let descents = ["sgd\nmomentum=0.5", "adamw\nschedule=linear", "rmsprop\nschedule=step"];
         let mut written = Vec::new();

@@ -22,6 +22,7 @@ fn request() -> TableRequest {
         label: Some("y".to_owned()),
         ignored: Vec::new(),
         group: None,
+        weight: None,
         text: TextOptions::default(),
         recipe: RecipeSource::Learn(RecipeOptions::default()),
         classes: None,
