@@ -251,6 +251,32 @@ fn errors_of_settings_name_the_key() {
 }
 
 #[test]
+fn a_row_of_weight_w_counts_as_w_rows() {
+    let rows: Vec<[f64; 2]> = (0..40).map(|i| [(i * 7 % 13) as f64 / 6.0, (i * 5 % 11) as f64 / 5.0]).collect();
+    let labels: Vec<&str> = (0..40).map(|i| ["a", "b", "c"][(i * i + i / 3) % 3]).collect();
+    // The first row has the weight 0.
+    let weights: Vec<usize> = (0..40).map(|i| i * 3 % 4).collect();
+    let samples = Samples::from_rows(&rows, &labels).unwrap();
+    let weighted = samples.clone().with_weights(weights.iter().map(|&w| w as f64).collect()).unwrap();
+    let of_rows = |i: usize| std::iter::repeat_n((rows[i], labels[i]), weights[i]);
+    let repeated = Samples::from_pairs((0..40).flat_map(of_rows)).unwrap();
+    let estimator = softmax().l2(0.01).to_the_minimum();
+    let loss = |train: &Samples<&str>| estimator.fit(train).unwrap().evaluate(&repeated).unwrap().loss;
+    assert!((loss(&weighted) - loss(&repeated)).abs() < 1e-4 && (loss(&samples) - loss(&repeated)).abs() > 1e-3);
+    // Selections keep the weights, and steps on a batch use them.
+    let [train, validation] = weighted.split(0.25, 1).unwrap();
+    let [plain, _] = samples.split(0.25, 1).unwrap();
+    let by_steps = [&train, &plain].map(|train| softmax().fit_validated(train, &validation).unwrap());
+    assert_ne!(by_steps[0].parameters(), by_steps[1].parameters());
+    let more = [&weighted, &samples].map(|more| softmax().partial_fit(&by_steps[1], more).unwrap());
+    assert_ne!(more[0].parameters(), more[1].parameters());
+    assert_error(samples.clone().with_weights(vec![1.0]), &["40 rows and 1 weight; each row has one"]);
+    assert_error(samples.clone().with_weights(vec![0.0; 40]), &["all 40 rows have the weight 0"]);
+    assert_error(samples.with_weights(vec![-1.0; 40]), &["row 0: expected a weight", "found -1"]);
+    assert_error(Samples::digits(3, 0).with_weights(vec![1.0; 3]), &["images have no weights"]);
+}
+
+#[test]
 fn a_table_respects_its_memory_limit() {
     let folder = tempfile::tempdir().unwrap();
     table(folder.path(), "flowers.csv", &COLUMNS);
@@ -258,6 +284,7 @@ fn a_table_respects_its_memory_limit() {
         label: Some("species".to_owned()),
         ignored: Vec::new(),
         group: None,
+        weight: None,
         text: TextOptions::default(),
         recipe: RecipeSource::Learn(RecipeOptions::default()),
         classes: None,
