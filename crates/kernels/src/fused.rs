@@ -7,6 +7,7 @@ use chainrule_core::{Gradient, Link, Step, TargetKind};
 use crate::bytes::kernel::byte_kernel;
 use crate::isa::Isa;
 use crate::losses::{LossFunction, PassMode};
+use crate::margins::Margins;
 use crate::packed_rows::{PackedRows, Store};
 use crate::row_set::{RowSet, SAMPLED_CHUNK};
 use crate::table::curvature::{Curvature, Problem, curvature};
@@ -62,6 +63,9 @@ pub(crate) trait Kernel: Send {
     /// Runs one pass over the rows. Returns the sum of the losses and the number of correctly
     /// classified rows. In mode `Gradient`, it stores the sums of the gradient in the accumulators.
     fn pass(&mut self, isa: Isa, rows: &PackedRows, row_set: RowSet, mode: PassMode) -> (f64, usize);
+
+    /// Returns the margins of the rows of the last pass, in mode `Margins`, in their order.
+    fn take_margins(&mut self) -> Vec<f32>;
 
     /// Updates the parameters with the gradient of the last pass, over n of these rows.
     fn update(&mut self, isa: Isa, rows: &PackedRows, n: f64, step: Step);
@@ -191,6 +195,24 @@ impl FusedModel {
     /// As [`FusedModel::step`].
     pub fn n_correct(&mut self, rows: &PackedRows) -> usize {
         self.pass_over_all(rows, PassMode::Accuracy).1
+    }
+
+    /// As [`n_correct`](Self::n_correct). It computes only the logits of rows whose class may have
+    /// changed since the last call with these margins, which must have had the same rows. So it is
+    /// faster where the parameters moved little. If the rows are of a table, it computes all.
+    ///
+    /// # Panics
+    /// As [`FusedModel::step`], and if the last call had another number of rows.
+    pub fn n_correct_again(&mut self, rows: &PackedRows, margins: &mut Margins) -> usize {
+        self.assert_compatible(rows, rows.len());
+        self.adapt_to(rows);
+        let (weight, bias) = self.kernel.parameters();
+        let Some(stale) = margins.advance(rows, weight, bias) else { return self.n_correct(rows) };
+        if !stale.is_empty() {
+            self.kernel.pass(self.isa, rows, RowSet::Listed(stale), PassMode::Margins);
+        }
+        let computed = self.kernel.take_margins();
+        margins.set(rows, &computed)
     }
 
     /// Asserts that the rows match the model, and that a pass has `n > 0` rows.

@@ -15,6 +15,7 @@
 //!
 //! - [`PackedRows`]: labelled rows, of bytes or of a table ([`TableBuilder`])
 //! - [`FusedModel`]: a linear model, with gradient descent steps, gradients and evaluations
+//! - [`Margins`]: which rows' classes are known from before, for frequent evaluations
 //! - [`LogitMap`]: the logits of rows, for predictions
 //! - [`Isa`]: the instruction set that a kernel is compiled for
 //! - [`limits`]: measured speed limits of the processor
@@ -33,6 +34,7 @@ mod lanes;
 pub mod limits;
 mod logits;
 mod losses;
+mod margins;
 mod packed_rows;
 mod parts;
 mod real;
@@ -44,6 +46,7 @@ mod tests;
 pub use fused::{Evaluation, Float, FusedModel, ThreadPoolError, with_threads};
 pub use isa::Isa;
 pub use logits::{LogitMap, Number};
+pub use margins::Margins;
 pub use packed_rows::PackedRows;
 pub use table::curvature::Curvature;
 pub use table::moments::FeatureMoments;

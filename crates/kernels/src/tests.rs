@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use chainrule_core::{FeatureLayout, Link, LinkKind, Logistic, NO_LEVEL, OneVsRest, Softmax, Step, TargetKind};
 
-use crate::{Float, FusedModel, Isa, LogitMap, PackedRows, RowOrder, TableBuilder, with_threads};
+use crate::{Float, FusedModel, Isa, LogitMap, Margins, PackedRows, RowOrder, TableBuilder, with_threads};
 
 /// Returns irregular numbers from -1 to 1.
 fn random_numbers(seed: usize, n: usize) -> Vec<f64> {
@@ -113,6 +113,42 @@ fn setting_parameters_gives_the_same_bits_as_reaching_them_by_steps() {
                 let mut set = fresh();
                 set.set(&w, &b);
                 assert_eq!(set.evaluate(&rows).loss, stepped.evaluate(&rows).loss, "{isa} {float:?}, step {i}");
+            }
+        }
+    }
+}
+
+#[test]
+fn margins_keep_the_number_of_correct_rows() {
+    let (n, height, width) = (700, 6, 9);
+    let d = height * width;
+    let bytes: Vec<u8> = random_numbers(1, n * d).iter().map(|x| (255.0 * x).max(0.0) as u8).collect();
+    let all: Vec<usize> = (0..n).collect();
+    for (kind, k) in [(LinkKind::Logistic, 1), (LinkKind::Softmax, 2), (LinkKind::Softmax, 5), (LinkKind::OneVsRest, 3)]
+    {
+        let n_classes = k.max(2);
+        let labels: Vec<u32> = (0..n).map(|row| (row * row % 7 % n_classes) as u32).collect();
+        // With this offset, the bias and the common part of the features change the logits most.
+        for offset in [-1.0, 3.0] {
+            let rows = PackedRows::new(&bytes, [height, width], labels.clone(), 1.0 / 127.5, offset);
+            for isa in Isa::available() {
+                for (float, threads) in [(Float::F32, 1), (Float::F64, 3)] {
+                    let case = format!("{kind:?}, {k} columns, offset {offset}, {isa}, {float:?}");
+                    let mut fused = FusedModel::new(kind.link(k), d, float, threads, isa);
+                    let (mut margins, mut n_computed) = (Margins::default(), 0);
+                    for i in 0..60 {
+                        // Steps that move more rows across the boundary, and fewer and fewer.
+                        let step = Step { learning_rate: 0.1 / f64::from(1 + i), l2: 0.0, penalize_bias: false };
+                        fused.step(&rows, &all[i as usize * 7..][..200], step);
+                        let n_correct = fused.n_correct_again(&rows, &mut margins);
+                        assert_eq!(n_correct, fused.n_correct(&rows), "{case}, call {i}");
+                        n_computed += margins.n_computed();
+                    }
+                    assert_eq!(n_computed < 60 * n, kind != LinkKind::OneVsRest, "{case}: {n_computed} computed");
+                    // Parameters that are not a number are not compared.
+                    fused.set(&vec![f64::NAN; d * k], &vec![0.0; k]);
+                    assert_eq!(fused.n_correct_again(&rows, &mut margins), 0, "{case}");
+                }
             }
         }
     }
