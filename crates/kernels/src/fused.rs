@@ -267,8 +267,7 @@ impl FusedModel {
     }
 
     /// Returns the mean loss of all rows of a table with its gradient and its Hessian, without the
-    /// penalty, in f64, of the model `z = (x - centre) W + b`. Returns `None` if the rows are bytes
-    /// or sparse.
+    /// penalty, in f64, of the model `z = (x - centre) W + b`. Returns `None` if the rows are bytes.
     ///
     /// # Shapes
     /// - weight `[d, k]`, bias `[k]`, centre `[d]`
@@ -280,9 +279,6 @@ impl FusedModel {
         let (d, k) = (self.n_features, self.columns());
         assert_eq!((weight.len(), bias.len(), centre.len()), (d * k, k, d), "lengths of weight, bias and centre");
         let Store::Table(table) = &rows.store else { return None };
-        if !table.layout().sparse.is_empty() {
-            return None;
-        }
         let (loss_function, targets) = (&self.loss_function, &rows.targets);
         let problem = Problem { loss_function, rows: table, targets, weight, bias, centre };
         Some(curvature(problem, self.threads, self.isa))

@@ -110,8 +110,7 @@ impl Margins {
         for weight in weight.chunks_exact(k) {
             squares.iter_mut().zip(weight).for_each(|(sum, w)| *sum += w * w);
         }
-        // Unlike `max`, this keeps NaN.
-        let largest = squares.iter().fold(0.0, |a: f64, &b| if b <= a { a } else { b }).sqrt();
+        let largest = squares.into_iter().fold(0.0, max_or_nan).sqrt();
         let n_terms = weight.len() / k + 16;
         2.0 * n_terms as f64 * f64::from(f32::EPSILON) * (self.max_norm + 2.0 * offset_norm) * largest
     }
@@ -121,28 +120,42 @@ impl Margins {
 /// its logit is compared with 0.
 fn largest_changes(new: [&[f64]; 2], old: [&[f64]; 2]) -> Vec<f64> {
     let k = new[1].len();
-    let mut squares = vec![0.0; k * k];
-    let mut change = vec![0.0; k];
-    for (new, old) in new.into_iter().zip(old) {
-        for (new, old) in new.chunks_exact(k).zip(old.chunks_exact(k)) {
-            for (change, (new, old)) in change.iter_mut().zip(new.iter().zip(old)) {
-                *change = new - old;
-            }
-            if k == 1 {
-                squares[0] += change[0] * change[0];
-                continue;
-            }
-            for (squares, own) in squares.chunks_exact_mut(k).zip(&change) {
-                for (square, other) in squares.iter_mut().zip(&change) {
-                    let difference = other - own;
-                    *square += difference * difference;
-                }
+    let changes = || new.into_iter().flatten().zip(old.into_iter().flatten()).map(|(new, old)| new - old);
+    if k == 1 {
+        return vec![changes().map(|change| change * change).sum::<f64>().sqrt(); 2];
+    }
+    // Column by column.
+    let len = (new[0].len() / k + 1).next_multiple_of(8);
+    let mut columns = vec![0.0; k * len];
+    for (i, change) in changes().enumerate() {
+        columns[i % k * len + i / k] = change;
+    }
+    let columns: Vec<&[f64]> = columns.chunks_exact(len).collect();
+    let mut largest = vec![0.0; k];
+    for j in 0..k {
+        for l in j + 1..k {
+            let distance = distance(columns[j], columns[l]);
+            for class in [j, l] {
+                largest[class] = max_or_nan(largest[class], distance);
             }
         }
     }
-    if k == 1 {
-        return vec![squares[0].sqrt(); 2];
+    largest
+}
+
+/// Returns the larger number, or NaN if one is.
+fn max_or_nan(a: f64, b: f64) -> f64 {
+    if a.is_nan() || b <= a { a } else { b }
+}
+
+/// Returns the distance of two vectors, in eight partial sums.
+fn distance(a: &[f64], b: &[f64]) -> f64 {
+    let mut sums = [0.0; 8];
+    for (a, b) in a.as_chunks::<8>().0.iter().zip(b.as_chunks::<8>().0) {
+        for lane in 0..8 {
+            let difference = a[lane] - b[lane];
+            sums[lane] += difference * difference;
+        }
     }
-    let largest = |squares: &[f64]| squares.iter().fold(0.0, |a: f64, &b| if b <= a { a } else { b });
-    squares.chunks_exact(k).map(|squares| largest(squares).sqrt()).collect()
+    sums.iter().sum::<f64>().sqrt()
 }

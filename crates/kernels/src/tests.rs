@@ -145,9 +145,11 @@ fn margins_keep_the_number_of_correct_rows() {
                         n_computed += margins.n_computed();
                     }
                     assert_eq!(n_computed < 60 * n, kind != LinkKind::OneVsRest, "{case}: {n_computed} computed");
-                    // Parameters that are not a number are not compared.
-                    fused.set(&vec![f64::NAN; d * k], &vec![0.0; k]);
-                    assert_eq!(fused.n_correct_again(&rows, &mut margins), 0, "{case}");
+                    // A parameter that is not a number.
+                    let mut weight = random_numbers(2, d * k);
+                    weight[d * k / 2] = f64::NAN;
+                    fused.set(&weight, &vec![0.0; k]);
+                    assert_eq!(fused.n_correct_again(&rows, &mut margins), fused.n_correct(&rows), "{case}");
                 }
             }
         }
@@ -393,15 +395,19 @@ impl Link for OwnLink {
 
 #[test]
 fn every_code_path_of_the_hessian_agrees_with_plain_loops() {
-    for (n, n_numbers, levels, k) in [
-        (1, 1, &[][..], 1),
-        (1, 0, &[2][..], 2),
-        (77, 5, &[3, 1][..], 3),
-        (500, 28, &[][..], 1),
-        (331, 2, &[40, 5, 2][..], 1),
-        (4001, 4, &[3][..], 4),
+    for (n, n_numbers, levels, n_sparse, k) in [
+        (1, 1, &[][..], 0, 1),
+        (1, 0, &[2][..], 0, 2),
+        (1, 0, &[][..], 1, 1),
+        (77, 5, &[3, 1][..], 0, 3),
+        (500, 28, &[][..], 0, 1),
+        (331, 2, &[40, 5, 2][..], 0, 1),
+        (4001, 4, &[3][..], 0, 4),
+        (90, 3, &[4, 2][..], 5, 3),
+        (410, 0, &[][..], 23, 1),
+        (3001, 0, &[][..], 12, 2),
     ] {
-        let table = Table::new(n, n_numbers, levels, 0, k);
+        let table = Table::new(n, n_numbers, levels, n_sparse, k);
         let d = table.layout.n_features;
         let class_weights: Vec<f64> = (0..k.max(2)).map(|class| [0.5, 0.0, 2.0, 1.5][class]).collect();
         // Small logits: a row whose class is certain has no curvature.
@@ -420,8 +426,8 @@ fn every_code_path_of_the_hessian_agrees_with_plain_loops() {
             let column = centred.iter().skip(j).step_by(d);
             let extremes = column.fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], &x| [low.min(x), high.max(x)]);
             // The range of a level does not depend on the rows.
-            let is_number = table.layout.numbers.contains(&j);
-            is_number.then_some(extremes)
+            let is_level = table.layout.categories.iter().any(|features| features.contains(&j));
+            (!is_level).then_some(extremes)
         };
         let ranges: Vec<_> = (0..d).map(range).collect();
         for (link, weights) in links.iter().flat_map(|link| [(link, None), (link, Some(&class_weights[..]))]) {
@@ -433,7 +439,7 @@ fn every_code_path_of_the_hessian_agrees_with_plain_loops() {
             });
             for (isa, (are_f64, order), threads) in cases {
                 let case = format!(
-                    "{n} rows of {n_numbers} numbers and {levels:?} levels, {link:?}, {isa}, {are_f64}, {order:?}, {threads} threads, {weights:?}"
+                    "{n} rows of {n_numbers} numbers, {levels:?} levels and {n_sparse} sparse features, {link:?}, {isa}, {are_f64}, {order:?}, {threads} threads, {weights:?}"
                 );
                 let rows = table.pack(are_f64, order);
                 let mut fused = FusedModel::new(Arc::clone(link), d, Float::F64, threads, isa);
