@@ -209,6 +209,13 @@ fn describe_tables(
         ));
         for (column, [smallest, largest]) in about.columns.iter().zip(&range) {
             let ColumnSummary { name, numbers, missing, texts, different, .. } = column;
+            if let Some(entries) = column.entries {
+                let noun = if entries == 1 { "entry" } else { "entries" };
+                let values =
+                    if entries == 0 { String::new() } else { format!(", values from {smallest} to {largest}") };
+                lines.add(format!("{} {entries} {noun} INDEX:VALUE{values}", align_left(name, first)));
+                continue;
+            }
             let different = different.map_or_else(|| "over 256".to_owned(), |count| count.to_string());
             let name = align_left(name, first);
             lines.add(format!(

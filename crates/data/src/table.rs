@@ -30,6 +30,7 @@ use crate::read_as::ReadAs;
 use crate::readers::{
     Batches, Field, Fields, Input, Limits, OpenTable, Record, RecordBlock, Records, Required, TableContent,
 };
+use crate::sparse::each_entry;
 
 /// The selection of columns.
 #[derive(Clone, Copy, Debug, Default)]
@@ -162,8 +163,12 @@ pub struct ColumnSummary {
     pub smallest: Option<f64>,
     /// The largest number.
     pub largest: Option<f64>,
-    /// The number of distinct fields; `None` if there are more than 256.
+    /// The number of distinct fields; `None` if there are more than 256, or for sparse features.
     pub different: Option<usize>,
+    /// The number of `INDEX:VALUE` entries, if the fields are sparse features. Each field is a text
+    /// then, or missing, and the smallest and the largest number are values of entries.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entries: Option<u64>,
 }
 
 /// A summary of a table, whether or not it can be used for training.
@@ -203,6 +208,10 @@ impl TableSummary {
         let mut table = OpenTable::new(input, options, Limits::of_summary(memory))?;
         let Names { names: header, notes } = header(&mut table.content)?;
         let mut columns: Vec<ColumnCounts> = header.iter().map(|name| ColumnCounts::new(name)).collect();
+        for (name, _) in table.content.kinds().iter().filter(|(_, kind)| *kind == ColumnKind::Sparse) {
+            let sparse = columns.iter_mut().filter(|column| column.summary.name == *name);
+            sparse.for_each(|column| column.summary.entries = Some(0));
+        }
         let rows = match &mut table.content {
             TableContent::Records(records) => count_records(&mut **records, &mut columns)?,
             TableContent::Batches(batches) => count_batches(&mut **batches, &mut columns)?,
@@ -211,6 +220,9 @@ impl TableSummary {
             summary.different = seen.0.map(|hashes| hashes.len());
             if table.content.unsupported(j).is_some() {
                 (summary.texts, summary.different) = (rows, None);
+            }
+            if summary.entries.is_some() {
+                summary.different = None;
             }
             summary
         });
@@ -313,6 +325,10 @@ impl ColumnCounts {
     }
 
     fn add(&mut self, field: &[u8]) {
+        if self.summary.entries.is_some() {
+            self.summary.add_entries(field);
+            return;
+        }
         self.summary.add(field);
         self.seen.add(field);
     }
@@ -336,11 +352,29 @@ impl ColumnCounts {
 impl ColumnSummary {
     fn new(name: &str) -> Self {
         let name = name.to_owned();
-        Self { name, numbers: 0, missing: 0, texts: 0, smallest: None, largest: None, different: None }
+        Self { name, numbers: 0, missing: 0, texts: 0, smallest: None, largest: None, different: None, entries: None }
     }
 
     fn add_number(&mut self, number: f64) {
         self.numbers += 1;
+        self.extend_range(number);
+    }
+
+    /// Adds a field of sparse features. Training reports what is wrong with an entry.
+    fn add_entries(&mut self, field: &[u8]) {
+        let mut count = 0;
+        let _ = each_entry(field, |_, value| {
+            count += 1;
+            self.extend_range(value);
+        });
+        *self.entries.get_or_insert(0) += count;
+        match field {
+            [] => self.missing += 1,
+            _ => self.texts += 1,
+        }
+    }
+
+    fn extend_range(&mut self, number: f64) {
         self.smallest = Some(self.smallest.map_or(number, |smallest| smallest.min(number)));
         self.largest = Some(self.largest.map_or(number, |largest| largest.max(number)));
     }

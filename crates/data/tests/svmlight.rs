@@ -306,3 +306,12 @@ fn sparse_rows_are_not_expanded_beyond_a_bound() {
     let problem = too_sparse(rows.into_features(&Preprocessing::Raw, |x| x).unwrap_err());
     assert!(problem.starts_with("6000 sparse rows with all 1000000 features would take 48.0 GB"), "{problem}");
 }
+
+#[test]
+fn a_summary_counts_the_entries_of_sparse_features() {
+    let about = TableSummary::read(&b"1 1:0.5 7:-2\n0 2:1\n1\n0 1:1 2:3\n"[..]).unwrap();
+    let [label, features] = &about.columns[..] else { panic!("{about:?}") };
+    assert_eq!((label.name.as_str(), label.numbers, label.entries), ("label", 4, None));
+    assert_eq!((features.entries, features.missing, features.texts, features.different), (Some(5), 1, 3, None));
+    assert_eq!((features.smallest, features.largest), (Some(-2.0), Some(3.0)));
+}

@@ -18,6 +18,7 @@ fn request() -> TableRequest {
         classes: None,
         holdout: None,
         resident_bytes: 1 << 24,
+        scratch: None,
     }
 }
 

@@ -7,6 +7,7 @@ use chainrule_core::{Gradient, Link, Step, TargetKind};
 use crate::bytes::kernel::byte_kernel;
 use crate::isa::Isa;
 use crate::losses::{LossFunction, PassMode};
+use crate::margins::Margins;
 use crate::packed_rows::{PackedRows, Store};
 use crate::row_set::{RowSet, sample_size};
 use crate::table::curvature::{Curvature, Problem, curvature};
@@ -62,6 +63,9 @@ pub(crate) trait Kernel: Send {
     /// Runs one pass over the rows. Returns the sum of the losses and the number of correctly
     /// classified rows. In mode `Gradient`, it stores the sums of the gradient in the accumulators.
     fn pass(&mut self, isa: Isa, rows: &PackedRows, row_set: RowSet, mode: PassMode) -> (f64, usize);
+
+    /// Returns the margins of the rows of the last pass, in mode `Margins`, in their order.
+    fn take_margins(&mut self) -> Vec<f32>;
 
     /// Updates the parameters with the gradient of the last pass, over n of these rows.
     fn update(&mut self, isa: Isa, rows: &PackedRows, n: f64, step: Step);
@@ -193,6 +197,24 @@ impl FusedModel {
         self.pass_over_all(rows, PassMode::Accuracy).1
     }
 
+    /// As [`n_correct`](Self::n_correct). It computes only the logits of rows whose class may have
+    /// changed since the last call with these margins, which must have had the same rows. So it is
+    /// faster where the parameters moved little. If the rows are of a table, it computes all.
+    ///
+    /// # Panics
+    /// As [`FusedModel::step`], and if the last call had another number of rows.
+    pub fn n_correct_again(&mut self, rows: &PackedRows, margins: &mut Margins) -> usize {
+        self.assert_compatible(rows, rows.len());
+        self.adapt_to(rows);
+        let (weight, bias) = self.kernel.parameters();
+        let Some(stale) = margins.advance(rows, weight, bias) else { return self.n_correct(rows) };
+        if !stale.is_empty() {
+            self.kernel.pass(self.isa, rows, RowSet::Listed(stale), PassMode::Margins);
+        }
+        let computed = self.kernel.take_margins();
+        margins.set(rows, &computed)
+    }
+
     /// Asserts that the rows match the model, and that a pass has `n > 0` rows.
     fn assert_compatible(&self, rows: &PackedRows, n: usize) {
         assert!(n > 0, "expected at least one row");
@@ -245,8 +267,7 @@ impl FusedModel {
     }
 
     /// Returns the mean loss of all rows of a table with its gradient and its Hessian, without the
-    /// penalty, in f64, of the model `z = (x - centre) W + b`. Returns `None` if the rows are bytes
-    /// or sparse.
+    /// penalty, in f64, of the model `z = (x - centre) W + b`. Returns `None` if the rows are bytes.
     ///
     /// # Shapes
     /// - weight `[d, k]`, bias `[k]`, centre `[d]`
@@ -258,9 +279,6 @@ impl FusedModel {
         let (d, k) = (self.n_features, self.columns());
         assert_eq!((weight.len(), bias.len(), centre.len()), (d * k, k, d), "lengths of weight, bias and centre");
         let Store::Table(table) = &rows.store else { return None };
-        if !table.layout().sparse.is_empty() {
-            return None;
-        }
         let (loss_function, targets) = (&self.loss_function, &rows.targets);
         let problem = Problem { loss_function, rows: table, targets, weight, bias, centre };
         Some(curvature(problem, self.threads, self.isa))

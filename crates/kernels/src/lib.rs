@@ -16,6 +16,7 @@
 //! - [`PackedRows`]: labelled rows, of bytes or of a table ([`TableBuilder`])
 //! - [`PackedLayout`]: rows of a table that are kept elsewhere, such as in a file
 //! - [`FusedModel`]: a linear model, with gradient descent steps, gradients and evaluations
+//! - [`Margins`]: which rows' classes are known from before, for frequent evaluations
 //! - [`LogitMap`]: the logits of rows, for predictions
 //! - [`Isa`]: the instruction set that a kernel is compiled for
 //! - [`limits`]: measured speed limits of the processor
@@ -34,6 +35,7 @@ mod lanes;
 pub mod limits;
 mod logits;
 mod losses;
+mod margins;
 mod packed_rows;
 mod parts;
 mod real;
@@ -45,6 +47,7 @@ mod tests;
 pub use fused::{Evaluation, Float, FusedModel, ThreadPoolError, with_threads};
 pub use isa::Isa;
 pub use logits::{LogitMap, Number};
+pub use margins::Margins;
 pub use packed_rows::PackedRows;
 pub use row_set::{sample_size, sampled_row};
 pub use table::curvature::Curvature;

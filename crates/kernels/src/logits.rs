@@ -4,10 +4,15 @@ use chainrule_core::{FeatureLayout, NO_LEVEL};
 
 use crate::isa::{Isa, IsaTask};
 
-/// Four partial sums, or four numbers that are added to them.
-type Quad = [f64; 4];
+/// The eight partial sums of a dot product, or eight numbers that are added to them.
+type Oct = [f64; 8];
 
-const ZERO: Quad = [0.0; 4];
+const ZERO: Oct = [0.0; 8];
+
+/// An [`Oct`] in one cache line. Loads that cross a line take twice as long.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
+struct Line(Oct);
 
 /// A linear map from rows to logits, in f64:
 ///
@@ -39,9 +44,9 @@ pub struct LogitMap {
     /// The first code of each category, and the number of all codes.
     first_codes: Vec<usize>,
     /// The m of each number, padded with 0.
-    centre: Vec<Quad>,
+    centre: Vec<Line>,
     /// Indexed `[column * centre.len() + i]`, padded with 0.
-    numbers: Vec<Quad>,
+    numbers: Vec<Line>,
     /// Indexed `[code * k + column]`. The last code stands for no level; its weights are 0.
     levels: Vec<f64>,
     /// The weights of the sparse features, indexed `[position * k + column]`.
@@ -89,13 +94,13 @@ impl LogitMap {
         let (d, k, n_numbers) = (layout.n_features, bias.len(), layout.numbers.len());
         assert!(k > 0, "expected at least one column");
         assert_eq!((weight.len(), mean.len()), (d * k, d), "weights and means of {d} features and {k} columns");
-        let n_quads = n_numbers.div_ceil(4);
-        let (mut centre, mut numbers) = (vec![ZERO; n_quads], vec![ZERO; n_quads * k]);
+        let n_octs = n_numbers.div_ceil(8);
+        let (mut centre, mut numbers) = (vec![Line(ZERO); n_octs], vec![Line(ZERO); n_octs * k]);
         for (position, &feature) in layout.numbers.iter().enumerate() {
-            let (quad, lane) = (position / 4, position % 4);
-            centre[quad][lane] = mean[feature];
+            let (oct, lane) = (position / 8, position % 8);
+            centre[oct].0[lane] = mean[feature];
             for (column, &weight) in weight[feature * k..][..k].iter().enumerate() {
-                numbers[column * n_quads + quad][lane] = weight;
+                numbers[column * n_octs + oct].0[lane] = weight;
             }
         }
         let mut base = bias.to_vec();
@@ -150,9 +155,11 @@ impl LogitMap {
     #[inline]
     pub fn row<T: Copy + Into<f64>>(&self, numbers: &[T], codes: &[u32], logits: &mut [f64]) -> f64 {
         self.assert_lengths(1, [numbers.len(), codes.len(), logits.len()]);
-        let mut sizes = [ZERO; 2];
-        self.compute(numbers, codes, logits, &mut sizes);
-        total(&sizes)
+        let add_base = |column: usize, sums: &Oct| logits[column] = self.base[column] + total(quad(sums));
+        let mut sizes = ZERO;
+        self.partial_sums::<T, 1, true>(numbers, &mut sizes, add_base);
+        self.add_levels(codes, logits);
+        total(quad(&sizes))
     }
 
     /// Computes the logits of rows. Returns the sum of the absolute values of all numbers. It is
@@ -183,76 +190,93 @@ impl LogitMap {
         );
     }
 
-    /// Computes the logits of a row, and adds the absolute values of its numbers to `sizes`.
+    /// Computes the partial sums of the dot products of R rows, `[R, k]`, and adds the absolute
+    /// values of their numbers to `sizes`. `numbers` may have further rows, and has them if not
+    /// `IS_END`.
     #[inline(always)]
-    fn compute<T: Copy + Into<f64>>(&self, numbers: &[T], codes: &[u32], logits: &mut [f64], sizes: &mut [Quad; 2]) {
-        let (pairs, rest) = numbers.as_chunks::<8>();
-        for pair in pairs {
-            add_abs(&mut sizes[0], quad::<T, 0>(pair));
-            add_abs(&mut sizes[1], quad::<T, 4>(pair));
+    fn partial_sums<T: Copy + Into<f64>, const R: usize, const IS_END: bool>(
+        &self,
+        numbers: &[T],
+        sizes: &mut Oct,
+        mut write: impl FnMut(usize, &Oct),
+    ) {
+        let (m, k) = (self.n_numbers, self.columns);
+        let (mut rows, mut last) = ([&[][..]; R], [ZERO; R]);
+        for r in 0..R {
+            let (octs, rest) = numbers[r * m..][..m].as_chunks::<8>();
+            rows[r] = octs;
+            last[r] = if IS_END || rest.is_empty() {
+                last_oct(rest)
+            } else {
+                // A whole oct is loaded at once.
+                let oct = numbers[r * m + m / 8 * 8..].first_chunk().expect("the numbers of the next row");
+                first_of_oct(to_f64(oct), rest.len())
+            };
+            let mut sizes_of_row = last[r].map(f64::abs);
+            for oct in octs {
+                add_abs(&mut sizes_of_row, to_f64(oct));
+            }
+            add_abs(sizes, sizes_of_row);
         }
-        let [first, second] = last_quads(rest);
-        add_abs(&mut sizes[0], first);
-        add_abs(&mut sizes[1], second);
         let mut column = 0;
-        while column < self.columns {
-            column += match self.columns - column {
-                4.. => self.tile::<T, 4>(pairs, [first, second], column, logits),
-                2 | 3 => self.tile::<T, 2>(pairs, [first, second], column, logits),
-                _ => self.tile::<T, 1>(pairs, [first, second], column, logits),
+        while column < k {
+            column += match k - column {
+                4.. => self.tile::<T, R, 4>(&rows, &last, column, &mut write),
+                3 => self.tile::<T, R, 3>(&rows, &last, column, &mut write),
+                2 => self.tile::<T, R, 2>(&rows, &last, column, &mut write),
+                _ => self.tile::<T, R, 1>(&rows, &last, column, &mut write),
             };
         }
-        self.add_levels(codes, logits);
     }
 
-    /// Computes the logits of C columns, without levels. A number is loaded once for all of them.
-    /// Returns C.
+    /// Computes the partial sums of R rows and C columns. A number is loaded once for all of the
+    /// columns, and a weight once for all of the rows. Returns C.
     #[inline(always)]
-    fn tile<T: Copy + Into<f64>, const C: usize>(
+    fn tile<T: Copy + Into<f64>, const R: usize, const C: usize>(
         &self,
-        pairs: &[[T; 8]],
-        last: [Quad; 2],
+        rows: &[&[[T; 8]]; R],
+        last: &[Oct; R],
         column: usize,
-        logits: &mut [f64],
+        write: &mut impl FnMut(usize, &Oct),
     ) -> usize {
-        let n_quads = self.centre.len();
+        let (n_octs, n_full) = (self.centre.len(), self.n_numbers / 8);
         let mut weights = [&self.numbers[..0]; C];
         for c in 0..C {
-            weights[c] = &self.numbers[(column + c) * n_quads..][..n_quads];
+            weights[c] = &self.numbers[(column + c) * n_octs..][..n_octs];
         }
-        let mut sums = [[ZERO; 2]; C];
-        for (i, pair) in pairs.iter().enumerate() {
-            self.add_products(&mut sums, 0, quad::<T, 0>(pair), 2 * i, &weights);
-            self.add_products(&mut sums, 1, quad::<T, 4>(pair), 2 * i + 1, &weights);
+        let mut octs = [&rows[0][..0]; R];
+        for r in 0..R {
+            octs[r] = &rows[r][..n_full];
         }
-        for sum in 0..2 {
-            if 2 * pairs.len() + sum < n_quads {
-                self.add_products(&mut sums, sum, last[sum], 2 * pairs.len() + sum, &weights);
+        let mut sums = [[ZERO; C]; R];
+        for i in 0..n_full {
+            for r in 0..R {
+                self.add_products(&mut sums[r], to_f64(&octs[r][i]), i, &weights);
             }
         }
-        for c in 0..C {
-            logits[column + c] = self.base[column + c] + total(&sums[c]);
+        if n_full < n_octs {
+            for r in 0..R {
+                self.add_products(&mut sums[r], last[r], n_full, &weights);
+            }
+        }
+        for r in 0..R {
+            for c in 0..C {
+                write(r * self.columns + column + c, &sums[r][c]);
+            }
         }
         C
     }
 
-    /// Adds the products of the numbers of quad i to one of the two sums of each column.
+    /// Adds the products of oct i of a row's numbers to the partial sums of each column.
     #[inline(always)]
-    fn add_products<const C: usize>(
-        &self,
-        sums: &mut [[Quad; 2]; C],
-        sum: usize,
-        numbers: Quad,
-        i: usize,
-        weights: &[&[Quad]; C],
-    ) {
+    fn add_products<const C: usize>(&self, sums: &mut [Oct; C], numbers: Oct, i: usize, weights: &[&[Line]; C]) {
         let mut differences = ZERO;
-        for lane in 0..4 {
-            differences[lane] = numbers[lane] - self.centre[i][lane];
+        for lane in 0..8 {
+            differences[lane] = numbers[lane] - self.centre[i].0[lane];
         }
         for c in 0..C {
-            for lane in 0..4 {
-                sums[c][sum][lane] += differences[lane] * weights[c][i][lane];
+            for lane in 0..8 {
+                sums[c][lane] += differences[lane] * weights[c][i].0[lane];
             }
         }
     }
@@ -271,46 +295,62 @@ impl LogitMap {
     }
 }
 
-/// Returns four numbers of a pair of quads.
 #[inline(always)]
-fn quad<T: Copy + Into<f64>, const FIRST: usize>(pair: &[T; 8]) -> Quad {
-    let mut quad = ZERO;
-    for lane in 0..4 {
-        quad[lane] = pair[FIRST + lane].into();
+fn to_f64<T: Copy + Into<f64>>(numbers: &[T; 8]) -> Oct {
+    let mut oct = ZERO;
+    for lane in 0..8 {
+        oct[lane] = numbers[lane].into();
     }
-    quad
+    oct
 }
 
 /// Returns the last numbers of a row, fewer than eight, padded with 0.
 #[inline(always)]
-fn last_quads<T: Copy + Into<f64>>(rest: &[T]) -> [Quad; 2] {
+fn last_oct<T: Copy + Into<f64>>(rest: &[T]) -> Oct {
     match *rest {
-        [] => [ZERO, ZERO],
-        [a] => [[a.into(), 0.0, 0.0, 0.0], ZERO],
-        [a, b] => [[a.into(), b.into(), 0.0, 0.0], ZERO],
-        [a, b, c] => [[a.into(), b.into(), c.into(), 0.0], ZERO],
-        [a, b, c, d] => [[a.into(), b.into(), c.into(), d.into()], ZERO],
-        [a, b, c, d, e] => [[a.into(), b.into(), c.into(), d.into()], [e.into(), 0.0, 0.0, 0.0]],
-        [a, b, c, d, e, f] => [[a.into(), b.into(), c.into(), d.into()], [e.into(), f.into(), 0.0, 0.0]],
-        [a, b, c, d, e, f, g, ..] => [[a.into(), b.into(), c.into(), d.into()], [e.into(), f.into(), g.into(), 0.0]],
+        [] => ZERO,
+        [a] => [a.into(), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0],
+        [a, b] => [a.into(), b.into(), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0],
+        [a, b, c] => [a.into(), b.into(), c.into(), 0.0, 0.0, 0.0, 0.0, 0.0],
+        [a, b, c, d] => [a.into(), b.into(), c.into(), d.into(), 0.0, 0.0, 0.0, 0.0],
+        [a, b, c, d, e] => [a.into(), b.into(), c.into(), d.into(), e.into(), 0.0, 0.0, 0.0],
+        [a, b, c, d, e, f] => [a.into(), b.into(), c.into(), d.into(), e.into(), f.into(), 0.0, 0.0],
+        [a, b, c, d, e, f, g, ..] => [a.into(), b.into(), c.into(), d.into(), e.into(), f.into(), g.into(), 0.0],
     }
 }
 
 #[inline(always)]
-fn add_abs(sums: &mut Quad, numbers: Quad) {
-    for lane in 0..4 {
+fn add_abs(sums: &mut Oct, numbers: Oct) {
+    for lane in 0..8 {
         sums[lane] += numbers[lane].abs();
     }
 }
 
+/// Returns the first numbers of an oct, and then 0.
 #[inline(always)]
-fn total([first, second]: &[Quad; 2]) -> f64 {
-    let mut sums = ZERO;
-    for lane in 0..4 {
-        sums[lane] = first[lane] + second[lane];
+fn first_of_oct(mut oct: Oct, n: usize) -> Oct {
+    for lane in 0..8 {
+        oct[lane] = if lane < n { oct[lane] } else { 0.0 };
     }
-    (sums[0] + sums[2]) + (sums[1] + sums[3])
+    oct
 }
+
+#[inline(always)]
+fn quad(sums: &Oct) -> [f64; 4] {
+    let mut quad = [0.0; 4];
+    for lane in 0..4 {
+        quad[lane] = sums[lane] + sums[lane + 4];
+    }
+    quad
+}
+
+#[inline(always)]
+fn total(quad: [f64; 4]) -> f64 {
+    (quad[0] + quad[2]) + (quad[1] + quad[3])
+}
+
+/// The number of rows whose sums are in registers at once, so that a weight is loaded once for all.
+const ROWS_AT_ONCE: usize = 3;
 
 /// See [`LogitMap::rows`].
 pub struct AllRows<'a, T> {
@@ -326,11 +366,33 @@ impl<T: Copy + Into<f64>> IsaTask for AllRows<'_, T> {
     #[inline(always)]
     fn run<const FMA: bool>(self) -> f64 {
         let Self { map, numbers, codes, logits } = self;
-        let (m, n_categories) = (map.n_numbers, map.first_codes.len() - 1);
-        let mut sizes = [ZERO; 2];
-        for (i, logits) in logits.chunks_exact_mut(map.columns).enumerate() {
-            map.compute(&numbers[i * m..][..m], &codes[i * n_categories..][..n_categories], logits, &mut sizes);
+        let (m, k, n_categories) = (map.n_numbers, map.columns, map.first_codes.len() - 1);
+        let mut sizes = ZERO;
+        // Written first, so that the compiler adds up the sums of several columns at once.
+        let mut quads = vec![[0.0; 4]; ROWS_AT_ONCE * k];
+        for (i, logits) in logits.chunks_mut(ROWS_AT_ONCE * k).enumerate() {
+            let numbers = &numbers[ROWS_AT_ONCE * i * m..];
+            // Other processors have too few registers.
+            if FMA && cfg!(target_arch = "x86_64") && numbers.len() >= (ROWS_AT_ONCE - 1) * m + 8 * map.centre.len() {
+                let write = |place: usize, sums: &Oct| quads[place] = quad(sums);
+                map.partial_sums::<T, ROWS_AT_ONCE, false>(numbers, &mut sizes, write);
+            } else {
+                for (r, quads) in quads.chunks_exact_mut(k).enumerate().take(logits.len() / k) {
+                    let write = |place: usize, sums: &Oct| quads[place] = quad(sums);
+                    map.partial_sums::<T, 1, true>(&numbers[r * m..][..m], &mut sizes, write);
+                }
+            }
+            for (logits, quads) in logits.chunks_exact_mut(k).zip(quads.chunks_exact(k)) {
+                for ((logit, quad), base) in logits.iter_mut().zip(quads).zip(&map.base) {
+                    *logit = base + total(*quad);
+                }
+            }
         }
-        total(&sizes)
+        if n_categories > 0 {
+            for (codes, logits) in codes.chunks_exact(n_categories).zip(logits.chunks_exact_mut(k)) {
+                map.add_levels(codes, logits);
+            }
+        }
+        total(quad(&sizes))
     }
 }

@@ -118,11 +118,13 @@ pub(crate) fn column_pairs(k: usize) -> impl Iterator<Item = [usize; 2]> {
     (0..k).flat_map(move |j| (j..k).map(move |l| [j, l]))
 }
 
-/// The results that a pass computes. Each mode includes the results of the modes above it.
+/// The results that a pass computes. `Gradient` includes the loss, and every mode the accuracy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PassMode {
     /// The number of correctly classified rows.
     Accuracy,
+    /// The margin of each row.
+    Margins,
     /// The sum of the losses.
     Loss,
     /// The sums of the gradient.
@@ -140,13 +142,37 @@ pub(crate) struct LossStats {
     row_logits: Vec<f64>,
     /// Number of correctly classified rows.
     n_correct: usize,
+    /// The margin of each row, in mode `Margins`: see [`Self::add_margin`].
+    margins: Vec<f32>,
+}
+
+impl PassMode {
+    /// Whether the pass computes losses.
+    fn has_loss(self) -> bool {
+        matches!(self, Self::Loss | Self::Gradient)
+    }
 }
 
 impl LossStats {
     /// Returns the sum of the losses and the number of correctly classified rows, and resets both.
     pub(crate) fn take(&mut self) -> (f64, usize) {
-        let Self { loss_without_logs, log_sum, n_correct, row_logits: _ } = std::mem::take(self);
+        let margins = std::mem::take(&mut self.margins);
+        let Self { loss_without_logs, log_sum, n_correct, .. } =
+            std::mem::replace(self, Self { margins, ..Self::default() });
         (loss_without_logs + log_sum.total(), n_correct)
+    }
+
+    /// Returns the margins of the rows, and removes them.
+    pub(crate) fn take_margins(&mut self) -> Vec<f32> {
+        std::mem::take(&mut self.margins)
+    }
+
+    /// Adds the distance of the logit of a row's class from the highest other logit. It is negative
+    /// if the row is not classified correctly.
+    #[inline(always)]
+    fn add_margin<T: Real>(&mut self, distance: T, is_correct: bool) {
+        let size = (distance.to_f64() as f32).abs();
+        self.margins.push(if is_correct { size } else { -size });
     }
 
     /// Adds a group of `n` rows to the totals. Lane i is the row `row(i)`. `logits` has one vector
@@ -228,7 +254,20 @@ impl LossStats {
         for is_correct in &is_correct[..n] {
             self.n_correct += usize::from(*is_correct);
         }
-        if mode == PassMode::Accuracy {
+        if mode == PassMode::Margins {
+            let mut max_other = [T::NEG_INFINITY; LANES];
+            for (class, logits) in logits.iter().enumerate() {
+                for lane in 0..LANES {
+                    let is_label = class as u32 == labels[lane];
+                    let logit = if is_label { T::NEG_INFINITY } else { logits.0[lane] };
+                    max_other[lane] = if logit <= max_other[lane] { max_other[lane] } else { logit };
+                }
+            }
+            for lane in 0..n {
+                self.add_margin(label_logit[lane] - max_other[lane], is_correct[lane]);
+            }
+        }
+        if !mode.has_loss() {
             return;
         }
         let mut exp_sum = [T::ZERO; LANES];
@@ -279,7 +318,12 @@ impl LossStats {
         for is_correct in &is_correct[..n] {
             self.n_correct += usize::from(*is_correct);
         }
-        if mode == PassMode::Accuracy {
+        if mode == PassMode::Margins {
+            for lane in 0..n {
+                self.add_margin(z[lane], is_correct[lane]);
+            }
+        }
+        if !mode.has_loss() {
             return;
         }
         let [mut abs_z, mut exp_neg_abs] = [[T::ZERO; LANES]; 2];
@@ -301,7 +345,7 @@ impl LossStats {
     }
 
     /// Any other link, row by row in f64: see [`Self::add_group`]. The residuals replace the
-    /// logits, except in mode `Accuracy`.
+    /// logits in the modes with a loss.
     #[inline(always)]
     fn other_link<T: Real>(
         &mut self,
@@ -316,8 +360,13 @@ impl LossStats {
             self.row_logits.clear();
             self.row_logits.extend(logits.iter().map(|logits| logits.0[lane].to_f64()));
             let target = target(lane);
-            self.n_correct += usize::from(link.is_correct(&self.row_logits, target));
-            if mode == PassMode::Accuracy {
+            let is_correct = link.is_correct(&self.row_logits, target);
+            self.n_correct += usize::from(is_correct);
+            if mode == PassMode::Margins {
+                // Nothing is known of the link.
+                self.add_margin(T::ZERO, is_correct);
+            }
+            if !mode.has_loss() {
                 continue;
             }
             let loss = link.loss_and_residual(&mut self.row_logits, target);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use chainrule_core::{FeatureLayout, Link, LinkKind, Logistic, NO_LEVEL, OneVsRest, Softmax, Step, TargetKind};
 
-use crate::{Float, FusedModel, Isa, LogitMap, PackedRows, RowOrder, TableBuilder, with_threads};
+use crate::{Float, FusedModel, Isa, LogitMap, Margins, PackedRows, RowOrder, TableBuilder, with_threads};
 
 /// Returns irregular numbers from -1 to 1.
 fn random_numbers(seed: usize, n: usize) -> Vec<f64> {
@@ -116,6 +116,44 @@ fn setting_parameters_gives_the_same_bits_as_reaching_them_by_steps() {
                 let mut set = fresh();
                 set.set(&w, &b);
                 assert_eq!(set.evaluate(&rows).loss, stepped.evaluate(&rows).loss, "{isa} {float:?}, step {i}");
+            }
+        }
+    }
+}
+
+#[test]
+fn margins_keep_the_number_of_correct_rows() {
+    let (n, height, width) = (700, 6, 9);
+    let d = height * width;
+    let bytes: Vec<u8> = random_numbers(1, n * d).iter().map(|x| (255.0 * x).max(0.0) as u8).collect();
+    let all: Vec<usize> = (0..n).collect();
+    for (kind, k) in [(LinkKind::Logistic, 1), (LinkKind::Softmax, 2), (LinkKind::Softmax, 5), (LinkKind::OneVsRest, 3)]
+    {
+        let n_classes = k.max(2);
+        let labels: Vec<u32> = (0..n).map(|row| (row * row % 7 % n_classes) as u32).collect();
+        // With this offset, the bias and the common part of the features change the logits most.
+        for offset in [-1.0, 3.0] {
+            let rows = PackedRows::new(&bytes, [height, width], labels.clone(), 1.0 / 127.5, offset);
+            for isa in Isa::available() {
+                for (float, threads) in [(Float::F32, 1), (Float::F64, 3)] {
+                    let case = format!("{kind:?}, {k} columns, offset {offset}, {isa}, {float:?}");
+                    let mut fused = FusedModel::new(kind.link(k), d, float, threads, isa);
+                    let (mut margins, mut n_computed) = (Margins::default(), 0);
+                    for i in 0..60 {
+                        // Steps that move more rows across the boundary, and fewer and fewer.
+                        let step = Step { learning_rate: 0.1 / f64::from(1 + i), l2: 0.0, penalize_bias: false };
+                        fused.step(&rows, &all[i as usize * 7..][..200], step);
+                        let n_correct = fused.n_correct_again(&rows, &mut margins);
+                        assert_eq!(n_correct, fused.n_correct(&rows), "{case}, call {i}");
+                        n_computed += margins.n_computed();
+                    }
+                    assert_eq!(n_computed < 60 * n, kind != LinkKind::OneVsRest, "{case}: {n_computed} computed");
+                    // A parameter that is not a number.
+                    let mut weight = random_numbers(2, d * k);
+                    weight[d * k / 2] = f64::NAN;
+                    fused.set(&weight, &vec![0.0; k]);
+                    assert_eq!(fused.n_correct_again(&rows, &mut margins), fused.n_correct(&rows), "{case}");
+                }
             }
         }
     }
@@ -402,15 +440,19 @@ impl Link for OwnLink {
 
 #[test]
 fn every_code_path_of_the_hessian_agrees_with_plain_loops() {
-    for (n, n_numbers, levels, k) in [
-        (1, 1, &[][..], 1),
-        (1, 0, &[2][..], 2),
-        (77, 5, &[3, 1][..], 3),
-        (500, 28, &[][..], 1),
-        (331, 2, &[40, 5, 2][..], 1),
-        (4001, 4, &[3][..], 4),
+    for (n, n_numbers, levels, n_sparse, k) in [
+        (1, 1, &[][..], 0, 1),
+        (1, 0, &[2][..], 0, 2),
+        (1, 0, &[][..], 1, 1),
+        (77, 5, &[3, 1][..], 0, 3),
+        (500, 28, &[][..], 0, 1),
+        (331, 2, &[40, 5, 2][..], 0, 1),
+        (4001, 4, &[3][..], 0, 4),
+        (90, 3, &[4, 2][..], 5, 3),
+        (410, 0, &[][..], 23, 1),
+        (3001, 0, &[][..], 12, 2),
     ] {
-        let table = Table::new(n, n_numbers, levels, 0, k);
+        let table = Table::new(n, n_numbers, levels, n_sparse, k);
         let d = table.layout.n_features;
         // Small logits: a row whose class is certain has no curvature.
         let w: Vec<f64> = random_numbers(2, d * k).iter().map(|w| w / (d as f64).sqrt()).collect();
@@ -428,8 +470,8 @@ fn every_code_path_of_the_hessian_agrees_with_plain_loops() {
             let column = centred.iter().skip(j).step_by(d);
             let extremes = column.fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], &x| [low.min(x), high.max(x)]);
             // The range of a level does not depend on the rows.
-            let is_number = table.layout.numbers.contains(&j);
-            is_number.then_some(extremes)
+            let is_level = table.layout.categories.iter().any(|features| features.contains(&j));
+            (!is_level).then_some(extremes)
         };
         let ranges: Vec<_> = (0..d).map(range).collect();
         let subsets = Weights::new(&table.labels, k).subsets();
@@ -442,7 +484,7 @@ fn every_code_path_of_the_hessian_agrees_with_plain_loops() {
             });
             for (isa, (are_f64, order), threads) in cases {
                 let case = format!(
-                    "{n} rows of {n_numbers} numbers and {levels:?} levels, {link:?}, {isa}, {are_f64}, {order:?}, {threads} threads, {}",
+                    "{n} rows of {n_numbers} numbers, {levels:?} levels and {n_sparse} sparse features, {link:?}, {isa}, {are_f64}, {order:?}, {threads} threads, {}",
                     weights.name()
                 );
                 let rows = weights.of_rows(table.pack(are_f64, order));

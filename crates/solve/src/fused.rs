@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chainrule_core::{Gradient, Link, Parameters, Precision, Step, TargetKind, TrainConfig, UpdateRule};
 use chainrule_data::{DataError, Order};
-use chainrule_kernels::{Curvature, FeatureMoments, Float, FusedModel, Isa, sample_size};
+use chainrule_kernels::{Curvature, FeatureMoments, Float, FusedModel, Isa, Margins, sample_size};
 
 use crate::engine::{Engine, EngineError, EvaluationResult, smallest_weight};
 use crate::fused_rows::Batches;
@@ -34,6 +34,8 @@ pub(crate) struct KernelEngine<'a> {
     /// The smallest weight of a training row above 0, if rows have weights.
     smallest_row_weight: Option<f64>,
     threads: usize,
+    /// What the last evaluation knows of the training rows, if they are in memory.
+    margins: Margins,
     /// The remaining batches of the epoch.
     batches: Batches,
     losses: Vec<f64>,
@@ -87,6 +89,7 @@ impl<'a> KernelEngine<'a> {
             train,
             validation,
             threads,
+            margins: Margins::default(),
             class_weights,
             mean_weight,
             smallest_row_weight,
@@ -107,8 +110,12 @@ impl<'a> KernelEngine<'a> {
         Ok(Metrics { loss, accuracy: n_correct as f64 / n })
     }
 
-    fn accuracy_on(&mut self, rows: &FusedRows) -> Result<f64, DataError> {
-        let mut n_correct = 0;
+    /// Returns the fraction of training rows classified correctly.
+    fn train_accuracy(&mut self) -> Result<f64, DataError> {
+        let (rows, mut n_correct) = (self.train, 0);
+        if let Some(rows) = rows.packed() {
+            return Ok(self.fused.n_correct_again(rows, &mut self.margins) as f64 / rows.len() as f64);
+        }
         rows.for_each_chunk(self.threads, |rows| n_correct += self.fused.n_correct(rows))?;
         Ok(n_correct as f64 / rows.len() as f64)
     }
@@ -282,7 +289,7 @@ impl Engine for KernelEngine<'_> {
     fn evaluate(&mut self) -> Result<EvaluationResult, EngineError> {
         Ok(EvaluationResult {
             validation: self.metrics_on(self.validation)?,
-            train_accuracy: self.accuracy_on(self.train)?,
+            train_accuracy: self.train_accuracy()?,
             parameters: self.parameters()?,
         })
     }

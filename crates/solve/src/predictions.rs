@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use chainrule_core::{Features, Link};
+use chainrule_core::{Features, Link, LinkKind};
 use chainrule_data::{DataError, FeatureColumns, FeatureReader, RowBuffer, Rows};
 use chainrule_kernels::LogitMap;
 
@@ -103,6 +103,11 @@ impl Predictions {
     /// Appends the rows of this z, `[n, columns]`.
     pub(crate) fn append_z(&mut self, link: &dyn Link) {
         let (k, start) = (self.n_classes, self.logits.len());
+        if link.kind() == Some(LinkKind::Softmax) {
+            self.logits.extend_from_slice(&self.z);
+            self.classes.extend(self.z.chunks_exact(k).map(|z| predicted_class(z, z)));
+            return;
+        }
         let z = self.z.chunks_exact(link.columns());
         self.logits.resize(start + z.len() * k, 0.0);
         self.classes.extend(z.zip(self.logits[start..].chunks_exact_mut(k)).map(|(z, logits)| {

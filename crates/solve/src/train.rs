@@ -64,7 +64,7 @@ pub enum TrainError {
     },
     /// The engine computes no Hessian, which Newton's method needs.
     #[error(
-        "descent.solver = \"newton\": there is no Hessian of this model; it needs a table on the CPU, of rows that are not sparse, with at most {MAX_NEWTON_PARAMETERS} weights and biases; use descent.solver = \"lbfgs\" with an objective.l2 above 0"
+        "descent.solver = \"newton\": there is no Hessian of this model; it needs a table on the CPU, with at most {MAX_NEWTON_PARAMETERS} weights and biases; use descent.solver = \"lbfgs\" with an objective.l2 above 0"
     )]
     NoHessian,
     /// The config has an optimizer other than plain SGD, and there is none, because optimizers are
@@ -294,16 +294,16 @@ pub fn check_kernel_support(config: &TrainConfig) -> Result<(), TrainError> {
 }
 
 /// Checks that the weights of a model of these rows fit in memory, with what the solver keeps for
-/// each of them. Newton's method has a Hessian of at most [`MAX_NEWTON_PARAMETERS`] weights and
-/// biases, and no sparse features.
+/// each of them. Newton's method has a Hessian of the rows of a table, with at most
+/// [`MAX_NEWTON_PARAMETERS`] weights and biases.
 ///
 /// # Errors
 /// If they do not, or if there is no Hessian.
 pub fn check_weights(config: &TrainConfig, rows: &Rows, n_classes: usize) -> Result<(), TrainError> {
     let columns = config.model().kind.link(n_classes).columns();
     let weights = (rows.n_features() + 1).saturating_mul(columns);
-    let is_dense = || rows.feature_reader().is_some_and(|reader| reader.layout().sparse.is_empty());
-    if config.descent().solver == Solver::Newton && !(weights <= MAX_NEWTON_PARAMETERS && is_dense()) {
+    let has_hessian = weights <= MAX_NEWTON_PARAMETERS && rows.feature_reader().is_some();
+    if config.descent().solver == Solver::Newton && !has_hessian {
         return Err(TrainError::NoHessian);
     }
     // The weights, their gradient, its sums, the best so far, and steps with changes of gradients.

@@ -20,6 +20,11 @@ const D: usize = 60;
 /// Returns n rows of k classes as they are read from svmlight and from CSV. Some features are
 /// frequent and some rare, and some rows have none.
 fn rows(n: usize, k: usize) -> [Rows; 2] {
+    noisy_rows(n, k, 1.0)
+}
+
+/// As [`rows`]. With more noise, the classes overlap in each feature.
+fn noisy_rows(n: usize, k: usize, amplitude: f64) -> [Rows; 2] {
     let names: Vec<String> = (1..=D).map(|j| format!("f{j}")).collect();
     let (mut sparse, mut dense) = (String::new(), format!("{},label\n", names.join(",")));
     for i in 0..n {
@@ -28,7 +33,7 @@ fn rows(n: usize, k: usize) -> [Rows; 2] {
             let is_listed = i == j || (i * 31 + j * j * 17 + i * j).is_multiple_of(j + 2) && i % 50 != 3;
             if is_listed { [1.0, 0.25, 30.0][j % 3] * (1.0 + noise(j).abs()) } else { 0.0 }
         };
-        let score = (1..=D).map(|j| value(j).min(2.0) * (j as f64).sin()).sum::<f64>() + noise(0);
+        let score = (1..=D).map(|j| value(j).min(2.0) * (j as f64).sin()).sum::<f64>() + amplitude * noise(0);
         let label = ((score + 2.0) * k as f64 / 4.0).clamp(0.0, k as f64 - 1.0) as usize;
         write!(sparse, "{label}").expect("a string");
         for j in 1..=D {
@@ -75,7 +80,8 @@ fn minimum(
     threads: usize,
 ) -> (Optimum, f64) {
     let link = config.model().kind.link(k);
-    let packed = FusedRows::for_solver(rows.clone(), preprocessing, config.descent().precision, Solver::Lbfgs);
+    let packed =
+        FusedRows::for_solver(rows.clone(), preprocessing, config.descent().precision, config.descent().solver);
     let (threads, mut objective) = (NonZero::new(threads).expect("a thread"), f64::INFINITY);
     let optimum = find_optimum(&link, config, &packed.expect("rows"), threads, &mut |iterate, _| {
         objective = objective.min(iterate.objective);
@@ -197,14 +203,31 @@ fn predictions_of_sparse_rows_are_those_of_dense_rows() {
 }
 
 #[test]
-fn newtons_method_needs_rows_that_are_not_sparse() {
-    let [sparse, _] = rows(50, 2);
-    let config = config(ModelKind::Logistic, |settings| settings.descent.solver = Solver::Newton);
-    let link = ModelKind::Logistic.link(2);
-    let rows = FusedRows::for_solver(sparse, &Preprocessing::Raw, Precision::F64, Solver::Newton).expect("rows");
-    let trained = train_fused(&link, &rows, &rows, &config, NonZero::<usize>::MIN, &mut ());
-    let problem = trained.map(|_| link.columns()).expect_err("no Hessian");
-    assert!(matches!(problem, TrainError::NoHessian) && problem.to_string().contains("not sparse"), "{problem}");
+fn newtons_method_finds_the_minimum_of_the_same_dense_rows() {
+    for (kind, n, k) in [(ModelKind::Logistic, 1500, 2), (ModelKind::Softmax, 2500, 3)] {
+        let [sparse, dense] = noisy_rows(n, k, 4.0);
+        for (l2, standardize) in [(0.0, false), (0.0, true), (0.01, false)] {
+            let preprocessing = if standardize {
+                let [mean, scale] = [0.1, 2.0].map(|x| (0..D).map(|j| x * (1 + j % 4) as f64).collect());
+                Preprocessing::Standardized(Standardization { mean, scale })
+            } else {
+                Preprocessing::Raw
+            };
+            let config = config(kind, |settings| {
+                settings.objective.l2 = l2;
+                settings.descent.solver = Solver::Newton;
+            });
+            let (expected, objective) = minimum(&dense, &preprocessing, &config, k, 1);
+            for threads in [1, 2] {
+                let (optimum, own) = minimum(&sparse, &preprocessing, &config, k, threads);
+                let case = format!("{kind:?}, l2 {l2}, {preprocessing:?}, {threads} threads");
+                assert!(optimum.certificate.is_some_and(|proof| proof.holds()), "{case}: {:?}", optimum.certificate);
+                assert!((own - objective).abs() < 1e-12, "{case}: {own}, not {objective}");
+                let [own, other] = [&optimum, &expected].map(|optimum| &optimum.parameters.weight);
+                assert!(largest_difference(own, other) < 1e-4, "{case}: {}", largest_difference(own, other));
+            }
+        }
+    }
 }
 
 #[test]

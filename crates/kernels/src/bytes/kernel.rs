@@ -141,6 +141,10 @@ impl<T: Real, const C: usize> Kernel for ByteKernel<T, C> {
         run_in_parts(row_set.len(), 1, &mut self.accumulators[..self.n_used], work)
     }
 
+    fn take_margins(&mut self) -> Vec<f32> {
+        self.accumulators[..self.n_used].iter_mut().flat_map(|accumulator| accumulator.stats.take_margins()).collect()
+    }
+
     fn update(&mut self, isa: Isa, rows: &PackedRows, n: f64, step: Step) {
         let rows = bytes(rows);
         let scalars = UpdateScalars {

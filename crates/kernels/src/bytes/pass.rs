@@ -82,6 +82,11 @@ impl<T: Real, const C: usize> IsaTask for RecomputeZeroLogits<'_, T, C> {
 /// [`Accumulator::row_masks`] has one bit per row.
 const ROWS_PER_CHUNK: usize = 64;
 
+/// How many rows before its own product a row is prefetched. Rows of a shuffled batch are in the L3
+/// cache at best, and a processor waits for few of their cache lines at a time. So their prefetches
+/// are spread over the products of other rows.
+const PREFETCH_DISTANCE: usize = 16;
+
 /// The sums and buffers of one thread. The alignment keeps the accumulators of two threads on
 /// separate cache lines.
 #[derive(Clone, Debug)]
@@ -152,6 +157,9 @@ impl<T: Real, const C: usize> IsaTask for Pass<'_, T, C> {
         if self.mode == PassMode::Gradient {
             self.accumulator.residual_sums.fill(Lanes::ZERO);
         }
+        for position in 0..PREFETCH_DISTANCE {
+            self.prefetch(all_rows, position);
+        }
         for chunk_start in (0..n).step_by(ROWS_PER_CHUNK) {
             self.row_set = all_rows.slice(chunk_start..(chunk_start + ROWS_PER_CHUNK).min(n));
             self.forward::<FMA>(all_rows, chunk_start);
@@ -175,17 +183,10 @@ impl<T: Real, const C: usize> Pass<'_, T, C> {
         for (tile, zero_logits) in self.parameters.zero_logits.chunks_exact(C).enumerate() {
             let weight = &self.parameters.weight[tile * n_blocks..][..n_blocks];
             for group in 0..n.div_ceil(LANES) {
-                // Prefetch the rows of the next group, if they are not contiguous in memory.
-                if let RowSet::Listed(rows) = all_rows
-                    && tile == 0
-                {
-                    let next = chunk_start + (group + 1) * LANES;
-                    let rows = &rows[next.min(rows.len())..(next + LANES).min(rows.len())];
-                    if rows.windows(2).any(|pair| pair[1] != pair[0] + 1) {
-                        rows.iter().for_each(|&row| self.rows.prefetch(row));
-                    }
-                }
                 for lane in 0..LANES.min(n - group * LANES) {
+                    if tile == 0 {
+                        self.prefetch(all_rows, chunk_start + group * LANES + lane + PREFETCH_DISTANCE);
+                    }
                     let (block_indices, blocks) = self.rows.blocks_of_row(self.row_set.row(group * LANES + lane));
                     let product = row_product::<T, C, FMA>(block_indices, blocks, weight);
                     for c in 0..C {
@@ -199,6 +200,18 @@ impl<T: Real, const C: usize> Pass<'_, T, C> {
                     logits[c].add_scaled::<FMA>(&sums, scale);
                 }
             }
+        }
+    }
+
+    /// Prefetches a row, if there is one at this position and it does not follow the row before it
+    /// in memory.
+    #[inline(always)]
+    fn prefetch(&self, all_rows: RowSet, position: usize) {
+        if let RowSet::Listed(rows) = all_rows
+            && position < rows.len()
+            && (position == 0 || rows[position] != rows[position - 1] + 1)
+        {
+            self.rows.prefetch(rows[position]);
         }
     }
 

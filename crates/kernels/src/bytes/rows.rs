@@ -55,6 +55,22 @@ impl ByteRows {
         self.blocks.len() as f64 / (n * self.layout.n_blocks()).max(1) as f64
     }
 
+    /// Returns the Euclidean norm of a row's features `a p + c`.
+    pub(crate) fn norm(&self, row: usize) -> f64 {
+        let (mut sum, mut squares) = (0, 0);
+        for &byte in self.blocks_of_row(row).1.as_flattened() {
+            sum += u64::from(byte);
+            squares += u64::from(byte).pow(2);
+        }
+        let (a, c, d) = (self.scale, self.offset, self.layout.n_features() as f64);
+        (a * a * squares as f64 + 2.0 * a * c * sum as f64 + c * c * d).max(0.0).sqrt()
+    }
+
+    /// Returns the norm of the features of a row of zeros.
+    pub(crate) fn offset_norm(&self) -> f64 {
+        self.offset.abs() * (self.layout.n_features() as f64).sqrt()
+    }
+
     /// Returns the stored blocks of a row: their indices in the layout, and their bytes.
     #[inline(always)]
     pub(crate) fn blocks_of_row(&self, row: usize) -> (&[u32], &[[u8; LANES]]) {

@@ -90,7 +90,8 @@ impl Problem<'_> {
         (a, c - self.centre[self.rows.layout().numbers[position]])
     }
 
-    /// Returns `(a, c)` of a centred feature: `a + c` in the rows of its level, else c.
+    /// Returns `(a, c)` of a centred feature: `a + c` in the rows of its level, else c. The feature
+    /// of a sparse value x is `a x + c`.
     fn affine_of_level(&self, feature: usize) -> (f64, f64) {
         let (a, c) = self.rows.affine_of_level(feature);
         (a, c - self.centre[feature])
@@ -121,22 +122,22 @@ pub(crate) fn curvature(problem: Problem, threads: usize, isa: Isa) -> Curvature
     sums.finish(&problem)
 }
 
-/// The sums of one thread. The numbers of a row and a last 1 are its m + 1 dense features, and q is
-/// the number of levels over all categories.
+/// The sums of one thread. The numbers of a row and a last 1 are its m + 1 dense features. A row
+/// lists its levels, with the value 1, and its sparse features. q is the number of listed features:
+/// the levels of all categories, then the sparse features.
 struct Sums {
     /// For each pair of columns: the products of two dense features, `[m + 1, m + 1]`. Only those
     /// above the diagonal.
     dense: Vec<f64>,
-    /// For each pair of columns: the sum of the dense features over each level's rows,
-    /// `[q, m + 1]`.
-    levels: Vec<f64>,
-    /// For each pair of columns: the sums over the rows that have two levels, of different
-    /// categories, `[q, q]`. Only those above the diagonal.
-    level_pairs: Vec<f64>,
+    /// For each pair of columns: the products of the listed and the dense features, `[q, m + 1]`.
+    listed: Vec<f64>,
+    /// For each pair of columns: the products of two listed features, `[q, q]`. Only those above the
+    /// diagonal, and on it those of sparse features. A level's square is in `listed`.
+    listed_pairs: Vec<f64>,
     /// For each column: the products of the dense features and the residuals, `[m + 1]`.
     dense_gradient: Vec<f64>,
-    /// For each column: the sums of the residuals over each level's rows, `[q]`.
-    level_gradient: Vec<f64>,
+    /// For each column: the products of the listed features and the residuals, `[q]`.
+    listed_gradient: Vec<f64>,
     /// The smallest and the largest value of each number.
     ranges: Vec<[f64; 2]>,
     loss: f64,
@@ -145,13 +146,14 @@ struct Sums {
 
 impl Sums {
     fn new(rows: &TableRows, k: usize) -> Self {
-        let (dense, q, pairs) = (rows.layout().numbers.len() + 1, rows.levels().len(), k * (k + 1) / 2);
+        let (dense, pairs) = (rows.layout().numbers.len() + 1, k * (k + 1) / 2);
+        let q = rows.levels().len() + rows.layout().sparse.len();
         Self {
             dense: vec![0.0; pairs * dense * dense],
-            levels: vec![0.0; pairs * q * dense],
-            level_pairs: vec![0.0; pairs * q * q],
+            listed: vec![0.0; pairs * q * dense],
+            listed_pairs: vec![0.0; pairs * q * q],
             dense_gradient: vec![0.0; k * dense],
-            level_gradient: vec![0.0; k * q],
+            listed_gradient: vec![0.0; k * q],
             ranges: vec![[f64::INFINITY, f64::NEG_INFINITY]; dense - 1],
             loss: 0.0,
             n_correct: 0,
@@ -161,10 +163,10 @@ impl Sums {
     fn add(&mut self, other: &Self) {
         let pairs = [
             (&mut self.dense, &other.dense),
-            (&mut self.levels, &other.levels),
-            (&mut self.level_pairs, &other.level_pairs),
+            (&mut self.listed, &other.listed),
+            (&mut self.listed_pairs, &other.listed_pairs),
             (&mut self.dense_gradient, &other.dense_gradient),
-            (&mut self.level_gradient, &other.level_gradient),
+            (&mut self.listed_gradient, &other.listed_gradient),
         ];
         for (sums, others) in pairs {
             sums.iter_mut().zip(others).for_each(|(sum, other)| *sum += other);
@@ -180,10 +182,11 @@ impl Sums {
     fn finish(self, problem: &Problem) -> Curvature {
         let (rows, k) = (problem.rows, problem.bias.len());
         let (n, d) = (rows.len() as f64, rows.layout().n_features);
-        let (numbers, levels) = (&rows.layout().numbers, rows.levels());
-        let (m, q) = (numbers.len(), levels.len());
+        let (numbers, n_levels) = (&rows.layout().numbers, rows.levels().len());
+        let listed: Vec<usize> = rows.levels().iter().chain(&rows.layout().sparse).copied().collect();
+        let (m, q) = (numbers.len(), listed.len());
         let (dense, size) = (m + 1, (d + 1) * k);
-        let affine: Vec<(f64, f64)> = levels.iter().map(|&feature| problem.affine_of_level(feature)).collect();
+        let affine: Vec<(f64, f64)> = listed.iter().map(|&feature| problem.affine_of_level(feature)).collect();
         // The feature of each dense feature, and the row of the Hessian for d is that of the bias.
         let feature_of = |i: usize| if i == m { d } else { numbers[i] };
 
@@ -196,23 +199,24 @@ impl Sums {
         };
         for (pair, columns) in column_pairs(k).enumerate() {
             let products = &self.dense[pair * dense * dense..][..dense * dense];
-            let of_levels = &self.levels[pair * q * dense..][..q * dense];
-            let of_pairs = &self.level_pairs[pair * q * q..][..q * q];
+            let of_listed = &self.listed[pair * q * dense..][..q * dense];
+            let of_pairs = &self.listed_pairs[pair * q * q..][..q * q];
             for i in 0..dense {
                 (i..dense).for_each(|j| write(columns, [feature_of(i), feature_of(j)], products[i * dense + j]));
             }
             for (first, &(a, c)) in affine.iter().enumerate() {
-                let own = &of_levels[first * dense..][..dense];
+                let own = &of_listed[first * dense..][..dense];
                 for (i, sum) in own.iter().enumerate() {
-                    write(columns, [levels[first], feature_of(i)], a * sum + c * products[i * dense + m]);
+                    write(columns, [listed[first], feature_of(i)], a * sum + c * products[i * dense + m]);
                 }
                 for (second, &(a_second, c_second)) in affine.iter().enumerate().skip(first) {
-                    let both = if first == second { own[m] } else { of_pairs[first * q + second] };
+                    let is_square_of_level = first == second && first < n_levels;
+                    let both = if is_square_of_level { own[m] } else { of_pairs[first * q + second] };
                     let sum = a * a_second * both
                         + a * c_second * own[m]
-                        + c * a_second * of_levels[second * dense + m]
+                        + c * a_second * of_listed[second * dense + m]
                         + c * c_second * products[m * dense + m];
-                    write(columns, [levels[first], levels[second]], sum);
+                    write(columns, [listed[first], listed[second]], sum);
                 }
             }
         }
@@ -222,14 +226,18 @@ impl Sums {
             let own = &self.dense_gradient[column * dense..][..dense];
             numbers.iter().zip(own).for_each(|(&feature, sum)| weight[feature * k + column] = sum / n);
             bias[column] = own[m] / n;
-            for ((&feature, (a, c)), sum) in levels.iter().zip(&affine).zip(&self.level_gradient[column * q..]) {
+            for ((&feature, (a, c)), sum) in listed.iter().zip(&affine).zip(&self.listed_gradient[column * q..]) {
                 weight[feature * k + column] = (a * sum + c * own[m]) / n;
             }
         }
 
         let mut ranges = vec![[0.0; 2]; d];
         numbers.iter().zip(&self.ranges).for_each(|(&feature, &range)| ranges[feature] = range);
-        levels.iter().zip(&affine).for_each(|(&feature, &(a, c))| ranges[feature] = [c.min(a + c), c.max(a + c)]);
+        let of_listed = std::iter::repeat_n([0.0, 1.0], n_levels).chain(rows.sparse().ranges());
+        for ((&feature, (a, c)), range) in listed.iter().zip(&affine).zip(of_listed) {
+            let [low, high] = range.map(|x| a * x + c);
+            ranges[feature] = [low.min(high), low.max(high)];
+        }
         let gradient = Gradient { loss: self.loss / n, weight, bias };
         Curvature { gradient, n_correct: self.n_correct, hessian, ranges }
     }
@@ -250,12 +258,18 @@ impl<S: Stored> IsaTask for Pass<'_, S> {
     fn run<const FMA: bool>(self) {
         let Self { problem, range, sums, stored: _ } = self;
         let Problem { loss_function, rows, targets, weight, bias, centre: _ } = problem;
-        let (k, m, q) = (bias.len(), rows.layout().numbers.len(), rows.levels().len());
+        let (k, m, n_levels) = (bias.len(), rows.layout().numbers.len(), rows.levels().len());
         let (dense, n_pairs, n_categories) = (m + 1, k * (k + 1) / 2, rows.layout().categories.len());
-        // Levels: the offset is in the base, so that a row's own level adds `a w`.
+        let (sparse, n_sparse) = (rows.sparse(), rows.layout().sparse.len());
+        let q = n_levels + n_sparse;
+        // The offsets of listed features are in the base, so that a row's own level adds `a w`, and
+        // a sparse value x adds `a w x`.
         let mut base = bias.to_vec();
-        let mut level_weights = vec![0.0; (q + 1) * k];
-        for (&feature, own) in rows.levels().iter().zip(level_weights.chunks_exact_mut(k)) {
+        let mut level_weights = vec![0.0; (n_levels + 1) * k];
+        let mut sparse_weights = vec![0.0; n_sparse * k];
+        let of_levels = rows.levels().iter().zip(level_weights.chunks_exact_mut(k));
+        let of_sparse = rows.layout().sparse.iter().zip(sparse_weights.chunks_exact_mut(k));
+        for (&feature, own) in of_levels.chain(of_sparse) {
             let (a, c) = problem.affine_of_level(feature);
             for ((own, w), base) in own.iter_mut().zip(&weight[feature * k..]).zip(&mut base) {
                 *own = a * w;
@@ -305,8 +319,16 @@ impl<S: Stored> IsaTask for Pass<'_, S> {
                     }
                     logits[column] = sum;
                 }
-                before.copy_from_slice(&logits);
                 let row = |lane: usize| start + group * LANES + lane;
+                if n_sparse > 0 {
+                    for lane in 0..n_rows {
+                        for (position, value) in sparse.entries_of_row(row(lane)) {
+                            let weights = &sparse_weights[position * k..][..k];
+                            logits.iter_mut().zip(weights).for_each(|(sum, w)| sum.0[lane] += value * w);
+                        }
+                    }
+                }
+                before.copy_from_slice(&logits);
                 stats.add_group::<f64, FMA>(loss_function, &mut logits, targets, row, n_rows, PassMode::Gradient);
                 let own = &mut curvatures[group * n_pairs..][..n_pairs];
                 loss_function.curvature(&before, &logits, targets, row, n_rows, own);
@@ -324,9 +346,18 @@ impl<S: Stored> IsaTask for Pass<'_, S> {
                 for group in 0..n_groups {
                     for category in 0..n_categories {
                         for (residual, &code) in own(group).0.iter().zip(codes(group, category)) {
-                            if (code as usize) < q {
-                                sums.level_gradient[column * q + code as usize] += residual;
+                            if (code as usize) < n_levels {
+                                sums.listed_gradient[column * q + code as usize] += residual;
                             }
+                        }
+                    }
+                }
+                if n_sparse > 0 {
+                    let own_sums = &mut sums.listed_gradient[column * q + n_levels..][..n_sparse];
+                    for i in 0..n {
+                        let residual = own(i / LANES).0[i % LANES];
+                        for (position, value) in sparse.entries_of_row(start + i) {
+                            own_sums[position] += value * residual;
                         }
                     }
                 }
@@ -346,25 +377,48 @@ impl<S: Stored> IsaTask for Pass<'_, S> {
                 if q == 0 {
                     continue;
                 }
-                let of_levels = &mut sums.levels[pair * q * dense..][..q * dense];
-                let of_pairs = &mut sums.level_pairs[pair * q * q..][..q * q];
+                let of_listed = &mut sums.listed[pair * q * dense..][..q * dense];
+                let of_pairs = &mut sums.listed_pairs[pair * q * q..][..q * q];
                 for group in 0..n_groups {
                     for category in 0..n_categories {
                         for lane in 0..LANES {
                             let code = codes(group, category)[lane] as usize;
-                            if code == q {
+                            if code == n_levels {
                                 continue;
                             }
-                            for (i, sum) in of_levels[code * dense..][..dense].iter_mut().enumerate() {
+                            for (i, sum) in of_listed[code * dense..][..dense].iter_mut().enumerate() {
                                 *sum += scaled[i * GROUPS_PER_CHUNK + group].0[lane];
                             }
                             // The codes of later categories are higher.
                             for later in category + 1..n_categories {
                                 let second = codes(group, later)[lane] as usize;
-                                if second < q {
+                                if second < n_levels {
                                     of_pairs[code * q + second] += own(group).0[lane];
                                 }
                             }
+                        }
+                    }
+                }
+                if n_sparse == 0 {
+                    continue;
+                }
+                for i in 0..n {
+                    let (group, lane) = (i / LANES, i % LANES);
+                    let curvature = own(group).0[lane];
+                    for (index, (position, value)) in sparse.entries_of_row(start + i).enumerate() {
+                        let (feature, scaled_value) = (n_levels + position, value * curvature);
+                        for (i, sum) in of_listed[feature * dense..][..dense].iter_mut().enumerate() {
+                            *sum += value * scaled[i * GROUPS_PER_CHUNK + group].0[lane];
+                        }
+                        for category in 0..n_categories {
+                            let code = codes(group, category)[lane] as usize;
+                            if code < n_levels {
+                                of_pairs[code * q + feature] += scaled_value;
+                            }
+                        }
+                        for (other, other_value) in sparse.entries_of_row(start + i).skip(index) {
+                            let other = n_levels + other;
+                            of_pairs[feature.min(other) * q + feature.max(other)] += scaled_value * other_value;
                         }
                     }
                 }

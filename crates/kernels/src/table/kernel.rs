@@ -145,6 +145,10 @@ impl<T: Real, S: Stored, const C: usize> Kernel for TableKernel<T, S, C> {
         run_in_parts(row_set.len(), ROWS_PER_CHUNK, &mut self.accumulators[..self.n_used], work)
     }
 
+    fn take_margins(&mut self) -> Vec<f32> {
+        self.accumulators[..self.n_used].iter_mut().flat_map(|accumulator| accumulator.stats.take_margins()).collect()
+    }
+
     fn update(&mut self, _: Isa, rows: &PackedRows, n: f64, step: Step) {
         let gradient = self.gradient(rows, n);
         let bias_l2 = if step.penalize_bias { step.l2 } else { 0.0 };

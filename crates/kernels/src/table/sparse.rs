@@ -112,6 +112,34 @@ impl SparseRows {
         self.starts[row]..self.starts[row + 1]
     }
 
+    /// Returns the position and the value of each entry of a row.
+    #[inline(always)]
+    pub(crate) fn entries_of_row(&self, row: usize) -> impl Iterator<Item = (usize, f64)> {
+        let entries = self.entries(row);
+        self.positions[entries.clone()].iter().zip(entries).map(|(&position, entry)| {
+            let value = match &self.values {
+                SparseValues::Ones => 1.0,
+                SparseValues::F32(values) => values[entry].into(),
+                SparseValues::F64(values) => values[entry],
+            };
+            (position as usize, value)
+        })
+    }
+
+    /// Returns the smallest and the largest value of each feature over all rows.
+    pub(crate) fn ranges(&self) -> Vec<[f64; 2]> {
+        let mut ranges = vec![(0, [f64::INFINITY, f64::NEG_INFINITY]); self.sums.len()];
+        for (position, value) in (0..self.len()).flat_map(|row| self.entries_of_row(row)) {
+            let (n_rows, [low, high]) = &mut ranges[position];
+            (*n_rows, *low, *high) = (*n_rows + 1, low.min(value), high.max(value));
+        }
+        // The value is 0 in the rows without an entry.
+        let range = |(n_rows, [low, high]): (usize, [f64; 2])| {
+            if n_rows < self.len() { [low.min(0.0), high.max(0.0)] } else { [low, high] }
+        };
+        ranges.into_iter().map(range).collect()
+    }
+
     /// Adds the products of the rows' values and weights to the logits, of `padded_columns` in each
     /// group. `weights` are indexed `[position * columns + column]`.
     #[inline(always)]
