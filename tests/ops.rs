@@ -1,9 +1,12 @@
 //! The loss as one differentiable operation on every backend of the build, and whole GPU steps.
 //! Both are compared with tensor operations and the closed forms.
 
-use burn::tensor::{DType, Device, FloatDType, Int, Tensor};
+use std::num::NonZero;
+
+use burn::tensor::{Device, FloatDType, Int, Tensor};
 use chainrule::backend::Backend;
-use chainrule_core::{LinkKind, Preprocessing, Step};
+use chainrule::machine::Machine;
+use chainrule_core::{FeatureKind, GradientSource, LinkKind, Preprocessing, Step};
 use chainrule_data::{BatchOrder, Rows, Shuffle};
 use chainrule_engines::with_parameters;
 use chainrule_gradcheck::f64_works;
@@ -19,7 +22,7 @@ use chainrule_solve::{Ending, FusedRows, train_by_loops};
 use chainrule_tests_macros::test;
 use serde_json::Value;
 
-use crate::command::{call, code, folder, is_refused, text};
+use crate::command::{call, code, folder, text};
 use crate::reference_tables::tables_folder;
 use crate::support::{
     assert_close, device, devices, devices_and_precisions, digits, experiment, fit, fit_rows, into_fit, labels, matrix,
@@ -518,7 +521,7 @@ fn an_invalid_row_is_refused_by_a_device() {
     for device in devices_with_steps() {
         let step = Step { learning_rate: 0.1, l2: 0.0, penalize_bias: false };
         let message = panic_of(|| {
-            drop(Problem::new([7, 3, 3], Stored::Numbers).on(&device, FloatDType::F32).step(&[0, 7], step))
+            drop(Problem::new([7, 3, 3], Stored::Numbers).on(&device, FloatDType::F32).step(&[0, 7], step));
         });
         assert!(message.contains("rows of a batch: expected 0..7, found 7"), "{message}");
     }
@@ -552,27 +555,46 @@ fn a_gpu_trains_a_table_by_its_own_kernels_by_default() {
     }
     let table = tables_folder().join("palmerpenguins-penguins.csv");
     let folder = folder();
-    let train = |more: &[&str]| {
-        let settings = ["train", "--data", &table.to_string_lossy(), "--label", "species", "--set"];
-        let small = ["descent.solver=sgd", "--set", "descent.epochs=5", "--backend", "wgpu", "--json"];
-        let output = call(folder.path(), &[&settings[..], &small, more].concat());
+    let train = |backend: &str| {
+        let settings = ["train", "--data", &table.to_string_lossy(), "--label", "species", "--backend", backend];
+        let small = ["--set", "descent.solver=sgd", "--set", "descent.epochs=5", "--json", "--out", backend];
+        let output = call(folder.path(), &[settings, small].concat());
         assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
-        (serde_json::from_slice::<Value>(&output.stdout).unwrap(), text(&output.stderr))
+        let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(summary["gradient"], "fused");
+        (summary["final"]["validation_loss"].as_f64().unwrap(), text(&output.stderr))
     };
-    let loss = |summary: &Value| summary["final"]["validation_loss"].as_f64().unwrap();
-    let (fused, stderr) = train(&[]);
-    assert_eq!(fused["gradient"], "fused");
+    let (loss, stderr) = train("wgpu");
     assert!(stderr.contains("kernels: the device's own, two launches per step"), "{stderr}");
-    let (tensors, stderr) = train(&["--gradient", "closed-form"]);
-    assert_eq!(tensors["gradient"], "closed-form");
-    assert!(!stderr.contains("kernels"), "{stderr}");
-    assert!((loss(&fused) / loss(&tensors) - 1.0).abs() < 1e-4, "{fused} {tensors}");
-    // What the device's kernels do not support.
-    for more in [["--set", "descent.momentum=0.9"], ["--set", "objective.class_weights=balanced"]] {
-        assert_eq!(train(&more).0["gradient"], "closed-form", "{more:?}");
-        let settings = ["train", "--data", &table.to_string_lossy(), "--label", "species", "--backend", "wgpu"];
-        let fused = ["--set", "descent.solver=sgd", "--gradient", "fused"];
-        is_refused(folder.path(), &[&settings[..], &fused, &more].concat(), &["they "]);
+    let (expected, _) = train("cpu");
+    assert!((loss / expected - 1.0).abs() < 1e-4, "{loss} {expected}");
+}
+
+/// What a GPU's kernels do not support is trained by tensors, unless they are asked for.
+#[test]
+fn a_gpu_trains_by_tensors_what_its_kernels_do_not_support() {
+    if !Backend::Wgpu.is_built() {
+        skip("wgpu is not in this build");
+    }
+    let machine = Machine::new(Some(&Backend::Wgpu), NonZero::<usize>::MIN).unwrap();
+    let standardize = "data.standardize=true";
+    for (setting, kind, reason) in [
+        (standardize, FeatureKind::Numbers, None),
+        (standardize, FeatureKind::Bytes, Some("data.standardize")),
+        ("descent.momentum=0.9", FeatureKind::Numbers, Some("no optimizer except sgd without momentum")),
+        ("objective.class_weights=balanced", FeatureKind::Numbers, Some("objective.class_weights")),
+    ] {
+        let config = |gradient: &str| experiment("softmax.toml", &[setting, &format!("descent.gradient={gradient}")]);
+        let selected = machine.resolve_defaults_for(config("auto"), kind).unwrap().descent().gradient;
+        let asked = machine.resolve_defaults_for(config("fused"), kind).map_err(|error| error.to_string());
+        match reason {
+            None => assert_eq!((selected, asked.is_ok()), (GradientSource::Fused, true), "{setting}"),
+            Some(reason) => {
+                assert_eq!(selected, GradientSource::ClosedForm, "{setting}");
+                let error = asked.expect_err(setting);
+                assert!(error.contains("the fused kernels cannot train this: ") && error.contains(reason), "{error}");
+            }
+        }
     }
 }
 

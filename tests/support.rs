@@ -182,7 +182,9 @@ pub(crate) fn fit_rows(
     let trained = if is_fused && chainrule_ops::supports_device_steps(device) {
         train_on_device(link.columns(), train, validation, preprocessing, config, device, observer)
     } else if is_fused {
-        let packed = rows.clone().map(|rows| FusedRows::new(rows, preprocessing).unwrap());
+        let (precision, solver) = (config.descent().precision, config.descent().solver);
+        let pack = |rows| FusedRows::for_solver(rows, preprocessing, precision, solver).unwrap();
+        let packed = rows.clone().map(pack);
         chainrule_engines::train_fused(&link, packed.each_ref(), config, NonZero::<usize>::MIN, device, observer)
     } else {
         let precision = config.descent().precision;

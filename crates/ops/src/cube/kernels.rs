@@ -26,8 +26,8 @@ pub(super) enum ForwardMode {
 /// Returns what a word stores for its feature `index`, from 0 to 3. This function is the only code
 /// that depends on the storage.
 #[cube]
-fn stored<F: Float, E: Numeric, N: Size>(
-    word: Vector<E, N>,
+fn stored<F: Float, E: Numeric, S: Size>(
+    word: Vector<E, S>,
     #[comptime] index: usize,
     #[comptime] storage: Storage,
 ) -> F {
@@ -48,8 +48,8 @@ fn stored<F: Float, E: Numeric, N: Size>(
 /// With several tiles, the softmax is computed tile by tile, and `residual` stores the logits until
 /// the residuals replace them.
 #[cube(launch)]
-pub(super) fn forward<F: Float, E: Numeric, N: Size>(
-    words: &[Vector<E, N>],
+pub(super) fn forward<F: Float, E: Numeric, S: Size>(
+    words: &[Vector<E, S>],
     labels: &[u32],
     order: &[u32],
     parameters: &[Vector<F, Const<4>>],
@@ -139,7 +139,7 @@ pub(super) fn forward<F: Float, E: Numeric, N: Size>(
                 let word = words[word_starts[r] + w];
                 #[unroll]
                 for b in 0..4usize {
-                    let x = fma(stored::<F, E, N>(word, b, storage), scale, offset);
+                    let x = fma(stored::<F, E, S>(word, b, storage), scale, offset);
                     #[unroll]
                     for c in 0..tile_width {
                         acc[r * tile_width + c] = fma(x, weights[b * tile_width + c], acc[r * tile_width + c]);
@@ -285,8 +285,8 @@ pub(super) fn forward<F: Float, E: Numeric, N: Size>(
 /// shared memory. The bias is the weight of a feature that is 1. This feature is in an extra word
 /// after the last word of a row.
 #[cube(launch)]
-pub(super) fn backward<F: Float, E: Numeric, N: Size>(
-    words: &[Vector<E, N>],
+pub(super) fn backward<F: Float, E: Numeric, S: Size>(
+    words: &[Vector<E, S>],
     order: &[u32],
     residual: &[Vector<F, Const<4>>],
     parameters: &mut [F],
@@ -356,7 +356,7 @@ pub(super) fn backward<F: Float, E: Numeric, N: Size>(
             #[unroll]
             for b in 0..4usize {
                 let x = fma(
-                    stored::<F, E, N>(word, b, storage),
+                    stored::<F, E, S>(word, b, storage),
                     scales[v],
                     offsets[2 * v + comptime!(if b == 0 { 0usize } else { 1usize })],
                 );
