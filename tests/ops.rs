@@ -1,27 +1,32 @@
 //! The loss as one differentiable operation on every backend of the build, and whole GPU steps.
 //! Both are compared with tensor operations and the closed forms.
 
-use burn::tensor::{DType, Device, FloatDType, Int, Tensor};
+use std::num::NonZero;
+
+use burn::tensor::{Device, FloatDType, Int, Tensor};
 use chainrule::backend::Backend;
-use chainrule_core::{LinkKind, Step};
-use chainrule_data::{BatchOrder, Shuffle};
+use chainrule::machine::Machine;
+use chainrule_core::{FeatureKind, GradientSource, LinkKind, Preprocessing, Step};
+use chainrule_data::{BatchOrder, Rows, Shuffle};
 use chainrule_engines::with_parameters;
+use chainrule_gradcheck::f64_works;
 use chainrule_kernels::{Float, FusedModel, Isa, PackedRows};
 use chainrule_models::{
     Classifier, L2, LogisticRegressionConfig, SoftmaxRegressionConfig, autodiff, closed_form, to_precision,
 };
 use chainrule_ops::{
-    DeviceSteps, Images, Loss, StepProblem, Unsupported, device_steps, linear_loss, logistic_regression,
-    softmax_regression, supports_device_steps, supports_linear_loss,
+    DeviceSteps, Loss, StepFeatures, StepProblem, StepRows, Unsupported, device_steps, linear_loss,
+    logistic_regression, softmax_regression, supports_device_steps, supports_linear_loss,
 };
-use chainrule_solve::Ending;
+use chainrule_solve::{Ending, FusedRows, train_by_loops};
 use chainrule_tests_macros::test;
 use serde_json::Value;
 
-use crate::command::{call, code, folder, text};
+use crate::command::{call, code, folder, is_refused, text};
+use crate::reference_tables::tables_folder;
 use crate::support::{
-    assert_close, device, devices, devices_and_precisions, digits, experiment, fit, labels, matrix, skip, tolerance,
-    uniform, values, vector,
+    assert_close, device, devices, devices_and_precisions, digits, experiment, fit, fit_rows, into_fit, labels, matrix,
+    skip, table, tolerance, uniform, values, vector,
 };
 
 /// Rows, features, columns: sizes of one, sizes around those of a word, a vector, a tile and a
@@ -261,39 +266,54 @@ fn devices_with_steps() -> Vec<Device> {
 const SCALE: f64 = 2.0 / 255.0;
 const OFFSET: f64 = -1.0;
 
-/// Pseudorandom bytes, labels and parameters.
+/// How the rows of a problem are stored.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Stored {
+    Bytes,
+    Numbers,
+}
+
+const EACH_STORED: [Stored; 2] = [Stored::Bytes, Stored::Numbers];
+
+/// Pseudorandom rows, labels and parameters.
 struct Problem {
     shape: [usize; 3],
+    stored: Stored,
     bytes: Vec<u8>,
+    numbers: Vec<f64>,
     labels: Vec<u32>,
     weight: Vec<f64>,
     bias: Vec<f64>,
 }
 
 impl Problem {
-    fn new([n, d, k]: [usize; 3]) -> Self {
+    fn new([n, d, k]: [usize; 3], stored: Stored) -> Self {
         let classes = k.max(2) as u32;
+        let numbers = uniform(1, n * d);
         Self {
             shape: [n, d, k],
-            bytes: uniform(1, n * d).iter().map(|x| (255.0 * x).max(0.0) as u8).collect(),
+            stored,
+            bytes: numbers.iter().map(|x| (255.0 * x).max(0.0) as u8).collect(),
+            // Numbers that f32 holds, so that all engines have the same rows.
+            numbers: numbers.iter().map(|&x| f64::from(x as f32)).collect(),
             labels: uniform(3, n).iter().map(|x| ((x + 1.0) * 1e6) as u32 % classes).collect(),
             weight: uniform(5, d * k),
             bias: uniform(7, k),
         }
     }
 
-    fn on(&self, device: &Device) -> Box<dyn DeviceSteps> {
+    fn on(&self, device: &Device, dtype: FloatDType) -> Box<dyn DeviceSteps> {
         let [_, d, k] = self.shape;
-        let problem = StepProblem {
-            loss: loss_of(k),
-            n_features: d,
-            n_columns: k,
-            scale: SCALE,
-            offset: OFFSET,
-            dtype: DType::F32,
+        let in_f32: Vec<f32> = self.numbers.iter().map(|&x| x as f32).collect();
+        let ((scale, offset), features) = match (self.stored, dtype) {
+            (Stored::Bytes, _) => ((SCALE, OFFSET), StepFeatures::Bytes(&self.bytes)),
+            (Stored::Numbers, FloatDType::F64) => ((1.0, 0.0), StepFeatures::F64(&self.numbers)),
+            (Stored::Numbers, _) => ((1.0, 0.0), StepFeatures::F32(&in_f32)),
         };
-        let images = Images { pixels: &self.bytes, labels: &self.labels };
-        let mut steps = device_steps(device, problem, [images, images]).unwrap();
+        let (n_features, n_columns) = (d, k);
+        let problem = StepProblem { loss: loss_of(k), n_features, n_columns, scale, offset, dtype: dtype.into() };
+        let rows = StepRows { features, labels: &self.labels };
+        let mut steps = device_steps(device, problem, [rows, rows]).unwrap();
         steps.set(&self.weight, &self.bias);
         steps
     }
@@ -304,36 +324,56 @@ impl Problem {
         let model = if k == 1 { LinkKind::Logistic } else { LinkKind::Softmax }.link(k);
         let mut fused = FusedModel::new(model, d, Float::F64, 1, Isa::best());
         fused.set(&self.weight, &self.bias);
-        (fused, PackedRows::new(&self.bytes, [1, d], self.labels.clone(), SCALE, OFFSET))
+        let rows = match self.stored {
+            Stored::Bytes => PackedRows::new(&self.bytes, [1, d], self.labels.clone(), SCALE, OFFSET),
+            Stored::Numbers => {
+                let labels = self.labels.iter().map(|&label| label as u16).collect();
+                let rows = Rows::of_values(d, &self.numbers, labels);
+                FusedRows::new(rows, &Preprocessing::Raw).unwrap().packed().unwrap().clone()
+            }
+        };
+        (fused, rows)
     }
 }
 
-/// The bound for rounding in sums of f32.
-const BOUND: f64 = 2e-5;
+/// Returns the devices with whole steps, each with its float types, and each type of rows.
+fn devices_types_and_rows() -> Vec<(Device, FloatDType, Stored)> {
+    let with_f64 = devices_with_steps().into_iter().filter(f64_works).map(|device| (device, FloatDType::F64));
+    let all = devices_with_steps().into_iter().map(|device| (device, FloatDType::F32)).chain(with_f64);
+    all.flat_map(|(device, dtype)| EACH_STORED.map(|stored| (device.clone(), dtype, stored))).collect()
+}
+
+/// The bound for rounding in sums.
+fn bound(dtype: FloatDType) -> f64 {
+    if dtype == FloatDType::F64 { 1e-12 } else { 2e-5 }
+}
 
 #[test]
 fn a_devices_gradient_matches_the_closed_form() {
-    for device in devices_with_steps() {
-        for shape in SHAPES {
-            let problem = Problem::new(shape);
+    // More rows than the device sums in its own float type.
+    let shapes = SHAPES.into_iter().chain([[4100, 6, 3]]);
+    for (device, dtype, stored) in devices_types_and_rows() {
+        for shape in shapes.clone() {
+            let problem = Problem::new(shape, stored);
             let (mut fused, rows) = problem.by_kernels();
-            let mut steps = problem.on(&device);
+            let mut steps = problem.on(&device, dtype);
             let all: Vec<usize> = (0..shape[0]).collect();
             let some: Vec<usize> = all.iter().rev().copied().step_by(3).collect();
+            let case = format!("{device:?} {dtype:?} {stored:?} {shape:?}");
             for batch in [&all, &some] {
                 let (actual, expected) = (steps.gradient(batch).unwrap(), fused.gradient(&rows, batch));
-                let case = format!("{device:?} {shape:?} {} rows", batch.len());
-                assert_close(&[actual.loss], &[expected.loss], BOUND, &case);
-                assert_close(&actual.weight, &expected.weight, BOUND, &case);
-                assert_close(&actual.bias, &expected.bias, BOUND, &case);
+                let case = format!("{case} {} rows", batch.len());
+                assert_close(&[actual.loss], &[expected.loss], bound(dtype), &case);
+                assert_close(&actual.weight, &expected.weight, bound(dtype), &case);
+                assert_close(&actual.bias, &expected.bias, bound(dtype), &case);
             }
             let (weight, bias) = steps.parameters().unwrap();
             assert_close(&weight, &problem.weight, 1e-7, "a gradient changes no weight");
             assert_close(&bias, &problem.bias, 1e-7, "nor a bias");
             let (actual, expected) = (steps.evaluate().unwrap(), fused.evaluate(&rows));
             for actual in actual {
-                assert_close(&[actual.loss], &[expected.loss], BOUND, &format!("{shape:?}"));
-                assert_eq!(actual.n_correct, expected.n_correct, "{shape:?}");
+                assert_close(&[actual.loss], &[expected.loss], bound(dtype), &case);
+                assert_eq!(actual.n_correct, expected.n_correct, "{case}");
             }
         }
     }
@@ -341,26 +381,25 @@ fn a_devices_gradient_matches_the_closed_form() {
 
 #[test]
 fn a_devices_step_matches_the_kernels_step() {
-    for device in devices_with_steps() {
+    for (device, dtype, stored) in devices_types_and_rows() {
         for shape in [[130, 65, 10], [130, 65, 1], [65, 30, 33]] {
-            let problem = Problem::new(shape);
+            let problem = Problem::new(shape, stored);
             let order = BatchOrder::new(Shuffle::ChaCha { seed: 5 }).next_epoch(shape[0]);
             for penalize_bias in [true, false] {
                 let (mut fused, rows) = problem.by_kernels();
-                let mut steps = problem.on(&device);
+                let mut steps = problem.on(&device, dtype);
                 let step = Step { learning_rate: 0.1, l2: 0.07, penalize_bias };
-                let of_kernels = Step { learning_rate: 0.1, l2: 0.07, penalize_bias };
                 let mut expected = Vec::new();
                 for batch in order.chunks(37) {
                     steps.step(batch, step).unwrap();
-                    expected.push(fused.step(&rows, batch, of_kernels));
+                    expected.push(fused.step(&rows, batch, step));
                 }
-                let case = format!("{device:?} {shape:?}");
-                assert_close(&steps.losses().unwrap(), &expected, BOUND, &case);
+                let case = format!("{device:?} {dtype:?} {stored:?} {shape:?}");
+                assert_close(&steps.losses().unwrap(), &expected, bound(dtype), &case);
                 assert_eq!(steps.losses().unwrap(), [] as [f64; 0], "losses are told once");
                 let ((weight, bias), expected) = (steps.parameters().unwrap(), fused.parameters());
-                assert_close(&weight, &expected.0, BOUND, &case);
-                assert_close(&bias, &expected.1, BOUND, &case);
+                assert_close(&weight, &expected.0, bound(dtype), &case);
+                assert_close(&bias, &expected.1, bound(dtype), &case);
             }
         }
     }
@@ -369,8 +408,8 @@ fn a_devices_step_matches_the_kernels_step() {
 #[test]
 fn a_device_reports_more_losses_than_its_queue_holds() {
     for device in devices_with_steps() {
-        let problem = Problem::new([700, 4, 3]);
-        let mut steps = problem.on(&device);
+        let problem = Problem::new([700, 4, 3], Stored::Bytes);
+        let mut steps = problem.on(&device, FloatDType::F32);
         let all: Vec<usize> = (0..700).collect();
         let step = Step { learning_rate: 0.01, l2: 0.0, penalize_bias: false };
         for _ in 0..200 {
@@ -411,16 +450,64 @@ fn device_training_matches_the_closed_form() {
     }
 }
 
+/// Trains on standardised numbers: by mini-batches with an incomplete last one, with a penalty, and
+/// by L-BFGS on more rows than the device sums in its own float type.
+#[test]
+fn device_training_on_numbers_matches_tensors_and_plain_loops() {
+    let steps = ["descent.batch_size=25", "descent.drop_last=false", "descent.shuffle.generator=chacha"];
+    let few = ["descent.epochs=4", "descent.learning_rate=0.3", "early_stopping.patience=1000"];
+    let sgd = [&steps[..], &few].concat();
+    let lbfgs = ["objective.l2=0.01", "optimum.tolerance=1e-6"];
+    let cases: [(&str, usize, [usize; 2], Vec<&str>); 4] = [
+        ("softmax.toml", 3, [310, 100], sgd.clone()),
+        ("softmax.toml", 13, [310, 100], [&sgd[..], &["objective.l2=0.1", "objective.penalize_bias=true"]].concat()),
+        ("logistic.toml", 2, [310, 100], [&sgd[..], &["objective.l2=0.1"]].concat()),
+        ("softmax-optimum.toml", 3, [4200, 100], lbfgs.to_vec()),
+    ];
+    for device in devices_with_steps() {
+        for (name, k, n, settings) in &cases {
+            let (rows, preprocessing) = table(*n, *k);
+            let [fused, closed_form] = ["fused", "closed-form"].map(|gradient| {
+                let gradient = format!("descent.gradient={gradient}");
+                experiment(name, &[&settings[..], &[&gradient, "descent.precision=f32"]].concat())
+            });
+            let actual = fit_rows(&fused, &rows, *k, &preprocessing, &device, &mut ());
+            let tensors = fit_rows(&closed_form, &rows, *k, &preprocessing, &device, &mut ());
+            let link = fused.model().kind.link(*k);
+            let loops = train_by_loops(&link, &rows[0], &rows[1], &preprocessing, &closed_form, &mut ());
+            for (expected, of) in [(tensors, "tensors"), (into_fit(loops.unwrap()), "loops")] {
+                let case = format!("{device:?} {name} {k} {of}");
+                if let [Some(actual), Some(expected)] = [actual.certificate, expected.certificate] {
+                    assert!(actual.holds(), "{case}: {actual:?}");
+                    assert!((actual.objective - expected.objective).abs() < 2e-6, "{case}: {actual:?} {expected:?}");
+                    continue;
+                }
+                assert_eq!((actual.steps, actual.ending), (expected.steps, expected.ending), "{case}");
+                assert_close(&actual.history.train_loss, &expected.history.train_loss, 1e-4, &case);
+                assert_close(&actual.weight, &expected.weight, 1e-4, &case);
+                assert_close(&actual.bias, &expected.bias, 1e-4, &case);
+                let [actual, expected] = [&actual, &expected].map(|fit| fit.history.evaluations.last().unwrap());
+                assert!((actual.validation_loss / expected.validation_loss - 1.0).abs() < 1e-4, "{case}");
+                // Rounding may change the class of a row with nearly equal logits.
+                assert!((actual.train_accuracy - expected.train_accuracy).abs() <= 2.0 / 310.0, "{case}");
+                assert!((actual.validation_accuracy - expected.validation_accuracy).abs() <= 0.02, "{case}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_devices_loss_propagates_nan() {
-    for device in devices_with_steps() {
+    for (device, dtype, stored) in devices_types_and_rows() {
         for k in [1, 3, 40] {
-            let mut problem = Problem::new([7, 3, k]);
+            let mut problem = Problem::new([7, 3, k], stored);
             problem.labels.fill(0);
             problem.bias[0] = f64::NAN;
-            let actual = problem.on(&device).evaluate().unwrap()[0];
-            assert!(actual.loss.is_nan() && actual.n_correct == 0, "{device:?} {k} columns: {actual:?}");
+            let actual = problem.on(&device, dtype).evaluate().unwrap()[0];
+            assert!(actual.loss.is_nan() && actual.n_correct == 0, "{device:?} {stored:?} {k} columns: {actual:?}");
         }
+    }
+    for device in devices_with_steps() {
         let settings = ["descent.gradient=fused", "descent.learning_rate=1000", "objective.l2=1"];
         let small = ["early_stopping.patience=1000", "data.train_images=600", "data.validation_images=300"];
         let actual = fit(&experiment("softmax.toml", &[settings, small].concat()), &digits(600, 300), &device, &mut ());
@@ -433,7 +520,9 @@ fn a_devices_loss_propagates_nan() {
 fn an_invalid_row_is_refused_by_a_device() {
     for device in devices_with_steps() {
         let step = Step { learning_rate: 0.1, l2: 0.0, penalize_bias: false };
-        let message = panic_of(|| drop(Problem::new([7, 3, 3]).on(&device).step(&[0, 7], step)));
+        let message = panic_of(|| {
+            drop(Problem::new([7, 3, 3], Stored::Numbers).on(&device, FloatDType::F32).step(&[0, 7], step));
+        });
         assert!(message.contains("rows of a batch: expected 0..7, found 7"), "{message}");
     }
 }
@@ -456,6 +545,64 @@ fn a_gpu_trains_by_its_own_kernels_by_default() {
     let (summary, stderr) = train(&["--gradient", "closed-form"]);
     assert_eq!(summary["gradient"], "closed-form");
     assert!(!stderr.contains("kernels"), "{stderr}");
+}
+
+/// A real table, of numbers and categories with missing values.
+#[test]
+fn a_gpu_trains_a_table_by_its_own_kernels_by_default() {
+    if !Backend::Wgpu.is_built() {
+        skip("wgpu is not in this build");
+    }
+    let table = tables_folder().join("palmerpenguins-penguins.csv");
+    let folder = folder();
+    let train = |backend: &str| {
+        let settings = ["train", "--data", &table.to_string_lossy(), "--label", "species", "--backend", backend];
+        let small = ["--set", "descent.solver=sgd", "--set", "descent.epochs=5", "--json", "--out", backend];
+        let output = call(folder.path(), &[settings, small].concat());
+        assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
+        let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(summary["gradient"], "fused");
+        (summary["final"]["validation_loss"].as_f64().unwrap(), text(&output.stderr))
+    };
+    let (loss, stderr) = train("wgpu");
+    assert!(stderr.contains("kernels: the device's own, two launches per step"), "{stderr}");
+    let (expected, _) = train("cpu");
+    assert!((loss / expected - 1.0).abs() < 1e-4, "{loss} {expected}");
+}
+
+/// What a GPU's kernels do not support is trained by tensors, unless they are asked for.
+#[test]
+fn a_gpu_trains_by_tensors_what_its_kernels_do_not_support() {
+    if !Backend::Wgpu.is_built() {
+        skip("wgpu is not in this build");
+    }
+    let machine = Machine::new(Some(&Backend::Wgpu), NonZero::<usize>::MIN).unwrap();
+    let standardize = "data.standardize=true";
+    for (setting, kind, reason) in [
+        (standardize, FeatureKind::Numbers, None),
+        (standardize, FeatureKind::Bytes, Some("data.standardize")),
+        ("descent.momentum=0.9", FeatureKind::Numbers, Some("no optimizer except sgd without momentum")),
+        ("objective.class_weights=balanced", FeatureKind::Numbers, Some("objective.class_weights")),
+    ] {
+        let config = |gradient: &str| experiment("softmax.toml", &[setting, &format!("descent.gradient={gradient}")]);
+        let selected = machine.resolve_defaults_for(config("auto"), kind).unwrap().descent().gradient;
+        let asked = machine.resolve_defaults_for(config("fused"), kind).map_err(|error| error.to_string());
+        match reason {
+            None => assert_eq!((selected, asked.is_ok()), (GradientSource::Fused, true), "{setting}"),
+            Some(reason) => {
+                assert_eq!(selected, GradientSource::ClosedForm, "{setting}");
+                let error = asked.expect_err(setting);
+                assert!(error.contains("the fused kernels cannot train this: ") && error.contains(reason), "{error}");
+            }
+        }
+    }
+    // Sparse rows are expanded, unless they are too many. The refusal leaves no folder.
+    let folder = folder();
+    let rows = (1..=30_000).map(|row| format!("{} {row}:1\n", row % 2)).collect::<String>();
+    std::fs::write(folder.path().join("words.svm"), rows).unwrap();
+    let arguments = ["train", "--data", "words.svm", "--label", "label", "--backend", "wgpu", "--quiet"];
+    let more = ["--precision", "f32", "--set", "data.standardize=false"];
+    is_refused(folder.path(), &[&arguments[..], &more].concat(), &["sparse rows", "the fused kernels of a CPU"]);
 }
 
 #[test]

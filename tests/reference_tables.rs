@@ -30,7 +30,7 @@ struct Reference {
     validation_rows: BTreeSet<usize>,
 }
 
-fn tables_folder() -> PathBuf {
+pub(crate) fn tables_folder() -> PathBuf {
     let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data/tables"));
     if folder.join("reference.json").is_file() { folder } else { skip("no tables") }
 }

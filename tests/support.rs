@@ -8,13 +8,12 @@ use burn::nn::Linear;
 use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
 use chainrule::backend::Backend;
 use chainrule_core::{
-    Certificate, Features, FinalMetrics, GradientSource, History, ModelKind, Precision, Preprocessing, Schema,
-    TrainConfig,
+    Certificate, Features, FinalMetrics, GradientSource, History, Precision, Preprocessing, Schema, TrainConfig,
 };
 use chainrule_data::{BatchOrder, Data, Dataset, RowBuffer, Rows, Shuffle};
-use chainrule_engines::{Examples, Expansion, train_by_tensors, train_on_device};
+use chainrule_engines::{Examples, Expansion, train_model_by_tensors, train_on_device};
 use chainrule_gradcheck::f64_works;
-use chainrule_models::{Classifier, Gradient, LogisticRegressionConfig, SoftmaxRegressionConfig, to_precision};
+use chainrule_models::Gradient;
 use chainrule_records::ConfigFile;
 use chainrule_solve::{Ending, FusedRows, Observer, Trained};
 
@@ -165,42 +164,58 @@ pub(crate) struct Fit {
 /// Trains as the program does, without its files and its console.
 pub(crate) fn fit(config: &TrainConfig, data: &Data, device: &Device, observer: &mut dyn Observer) -> Fit {
     let (splits, Schema { classes, .. }) = Dataset::Images(data.clone()).into_rows(config).unwrap();
-    let dtype = match config.descent().precision {
-        Precision::F32 => FloatDType::F32,
-        Precision::F64 => FloatDType::F64,
-    };
-    let n_features = splits[0].n_features();
-    match config.model().kind {
-        ModelKind::Logistic => {
-            let model = to_precision(LogisticRegressionConfig::new(n_features).init(device), dtype);
-            into_fit(fit_model(model, splits, config, device, observer))
-        }
-        ModelKind::Softmax => {
-            let model = to_precision(SoftmaxRegressionConfig::new(n_features, classes.len()).init(device), dtype);
-            into_fit(fit_model(model, splits, config, device, observer))
-        }
-    }
+    fit_rows(config, &splits, classes.len(), &Preprocessing::Pixels, device, observer)
 }
 
-fn fit_model<M: Classifier>(
-    model: M,
-    rows: [Rows; 2],
+/// As [`fit`], on any training rows and validation rows.
+pub(crate) fn fit_rows(
     config: &TrainConfig,
+    rows: &[Rows; 2],
+    n_classes: usize,
+    preprocessing: &Preprocessing,
     device: &Device,
     observer: &mut dyn Observer,
-) -> Trained {
-    let [_, columns] = model.linear().weight.dims();
-    if config.descent().gradient == GradientSource::Fused && chainrule_ops::supports_device_steps(device) {
-        return train_on_device(columns, &rows[0], &rows[1], &Preprocessing::Pixels, config, device, observer).unwrap();
-    }
-    if config.descent().gradient == GradientSource::Fused {
-        let [examples, validation] = rows.map(|rows| FusedRows::new(rows, &Preprocessing::Pixels).unwrap());
-        let link = config.model().kind.link(columns);
-        let (rows, one) = ([&examples, &validation], NonZero::<usize>::MIN);
-        return chainrule_engines::train_fused(&link, rows, config, one, device, observer).unwrap();
-    }
-    let [examples, validation] = rows.map(|rows| examples(&rows, config.descent().precision, device));
-    train_by_tensors(model, &examples, &validation, config, observer).unwrap()
+) -> Fit {
+    let link = config.model().kind.link(n_classes);
+    let is_fused = config.descent().gradient == GradientSource::Fused;
+    let [train, validation] = rows;
+    let trained = if is_fused && chainrule_ops::supports_device_steps(device) {
+        train_on_device(link.columns(), train, validation, preprocessing, config, device, observer)
+    } else if is_fused {
+        let (precision, solver) = (config.descent().precision, config.descent().solver);
+        let pack = |rows| FusedRows::for_solver(rows, preprocessing, precision, solver).unwrap();
+        let packed = rows.clone().map(pack);
+        chainrule_engines::train_fused(&link, packed.each_ref(), config, NonZero::<usize>::MIN, device, observer)
+    } else {
+        let precision = config.descent().precision;
+        let [train, validation] =
+            rows.clone().map(|rows| Examples::new(rows, preprocessing, precision, device, Expansion::Host).unwrap());
+        train_model_by_tensors(link.columns(), &train, &validation, config, observer)
+    };
+    into_fit(trained.unwrap())
+}
+
+/// Returns pseudorandom training rows and validation rows of a table of 7 features in k classes,
+/// with their standardisation. The numbers of the columns differ in size, and the last column is a
+/// level of a category. The classes overlap.
+pub(crate) fn table(n: [usize; 2], k: usize) -> ([Rows; 2], Preprocessing) {
+    const D: usize = 7;
+    let all = n[0] + n[1];
+    let (features, noise) = (uniform(11, all * D), uniform(12, all));
+    let number = |(i, &x): (usize, &f64)| match i % D {
+        6 => f64::from(u8::from(x > 0.3)),
+        j => 10f64.powi(j as i32 - 2) * (x + 2.0),
+    };
+    let numbers: Vec<f64> = features.iter().enumerate().map(number).collect();
+    let score = |(row, noise): (&[f64], &f64)| row[1] - row[4] + row[6] + noise;
+    let class = |score: f64| ((score / 2.0 + 0.5).clamp(0.0, 0.999) * k as f64) as u16;
+    let labels: Vec<u16> = features.chunks_exact(D).zip(&noise).map(|both| class(score(both))).collect();
+    let part = |rows: std::ops::Range<usize>| {
+        Rows::of_values(D, &numbers[rows.start * D..rows.end * D], labels[rows].to_vec())
+    };
+    let train = part(0..n[0]);
+    let standardized = Preprocessing::Standardized(train.moments().unwrap());
+    ([train, part(n[0]..all)], standardized)
 }
 
 /// Returns images on a device.
@@ -221,7 +236,7 @@ pub(crate) fn features(rows: &Rows) -> Vec<f64> {
     rows.clone().into_features(&Preprocessing::Pixels, |x| x).unwrap()
 }
 
-fn into_fit(trained: Trained) -> Fit {
+pub(crate) fn into_fit(trained: Trained) -> Fit {
     Fit {
         weight: trained.parameters.weight,
         bias: trained.parameters.bias,

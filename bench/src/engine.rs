@@ -26,6 +26,7 @@ impl Engine {
         config: &TrainConfig,
         train: &Rows,
         n_classes: usize,
+        preprocessing: &Preprocessing,
         backend: &Backend,
         threads: usize,
     ) -> Result<Self> {
@@ -41,8 +42,13 @@ impl Engine {
         let (n_rows, batch) = (train.len(), config.descent().batch_size.min(train.len()));
         let validation = train.select(&(0..batch).collect::<Vec<_>>());
         let machine = Machine::new(Some(backend), NonZero::new(threads).context("at least one thread is needed")?)?;
-        let rows = machine.prepare([train.clone(), validation], &Preprocessing::Pixels, &config)?;
+        let rows = machine.prepare([train.clone(), validation], preprocessing, &config)?;
         Ok(Self { config, rows, n_rows, n_classes, threads: machine.threads() })
+    }
+
+    /// Whether the rows are for the fused kernels of a device.
+    pub(crate) fn uses_device_kernels(&self) -> bool {
+        self.rows.uses_device_kernels()
     }
 
     /// Trains for `n` epochs. Returns the milliseconds of each epoch and the loss of the last

@@ -4,7 +4,7 @@
 use anyhow::{Context, Result};
 use chacha20::ChaCha8Rng;
 use chainrule::backend::Backend;
-use chainrule_core::GradientSource;
+use chainrule_core::{GradientSource, Preprocessing};
 use chainrule_data::Rows;
 use chainrule_report::{Axis, Chart, Color, Content, Corner, Figure, Format, Mark, Scale, Series};
 use rand::{RngExt, SeedableRng};
@@ -174,7 +174,7 @@ pub(crate) fn measure(bench: &Bench) -> Result<Vec<Growth>> {
             let config = with(&bench.softmax, &[format!("descent.batch_size={}", size.batch)])?;
             for ((_, gradient, threads, _), curve) in engines.iter().zip(&mut curves) {
                 let config = config.clone().with_gradient(*gradient);
-                let engine = Engine::new(&config, &rows, size.classes, &backend, *threads)?;
+                let engine = Engine::new(&config, &rows, size.classes, &Preprocessing::Pixels, &backend, *threads)?;
                 let (milliseconds, _) = engine.epochs(EPOCHS + 1)?;
                 curve.points.push((value as f64, median(milliseconds[1..].to_vec())));
             }

@@ -4,6 +4,7 @@
 
 #![expect(clippy::print_stdout, reason = "this is a program")]
 
+mod device;
 mod engine;
 mod epoch;
 mod growth;
@@ -84,6 +85,10 @@ struct Options {
     /// Largest number of rows of a table, for --tables.
     #[arg(long, value_name = "N", requires = "tables", default_value_t = 500_000, value_parser = clap::value_parser!(u32).range(1000..))]
     tables_rows: u32,
+    /// Measure only the steps of GPUs, on images and on tables of numbers: by two launches each, and
+    /// by tensor operations. It needs --features wgpu or cuda.
+    #[arg(long, conflicts_with_all = ["scale", "only", "write", "reading", "tables"])]
+    device: bool,
     /// Run one training of `--scale` in a separate process. Used internally.
     #[arg(long, hide = true, num_args = 3)]
     one_scale: Option<Vec<String>>,
@@ -235,6 +240,10 @@ fn bench(options: &Options) -> Result<()> {
     let limits = threads.iter().map(|&threads| Limit::measure(threads));
     let mut bench = Bench { data, softmax, logistic, limits: limits.collect(), threads };
 
+    if options.device {
+        println!("\n{}", device::measure(&bench, options.rounds.into(), options.epochs.into())?);
+        return Ok(());
+    }
     let folder = tempfile::tempdir()?;
     let is_selected = |part: Part| options.only.is_none_or(|only| only == part);
     let (rounds, epochs_a_turn) = (options.rounds.into(), options.epochs.into());

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use chainrule::backend::Backend;
-use chainrule_core::{GradientSource, TrainConfig};
+use chainrule_core::{GradientSource, Preprocessing, TrainConfig};
 use chainrule_data::Rows;
 use chainrule_records::ConfigFile;
 use serde::de::DeserializeOwned;
@@ -155,7 +155,7 @@ pub(crate) fn answer() -> Result<()> {
         Some(name) => name.parse::<Backend>().map_err(anyhow::Error::msg)?,
         None => Backend::built()?.pop().context("this build has no backend")?,
     };
-    let engine = Engine::new(&config, &rows, job.classes, &backend, job.threads)?;
+    let engine = Engine::new(&config, &rows, job.classes, &Preprocessing::Pixels, &backend, job.threads)?;
     send(&Version { version: String::new() })?;
     for line in lines {
         let (milliseconds, loss) = engine.epochs(line?.trim().parse()?)?;

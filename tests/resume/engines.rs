@@ -9,7 +9,7 @@ use chainrule_records::ConfigFile;
 use chainrule_solve::{Checkpoint, FusedRows, Observer, train_fused};
 use chainrule_tests_macros::test;
 
-use crate::support::{Fit, devices, digits, experiment, f64_devices, fit};
+use crate::support::{Fit, devices, digits, experiment, f64_devices, fit, fit_rows, table};
 
 /// Collects every checkpoint of a training, or resumes from one.
 #[derive(Default)]
@@ -112,6 +112,21 @@ fn every_optimizer_resumes_from_any_checkpoint_bit_for_bit() {
 }
 
 #[test]
+fn a_table_resumes_bit_for_bit() {
+    let common = ["descent.gradient=fused", "descent.epochs=4", "descent.batch_size=25", "descent.drop_last=false"];
+    let (rows, preprocessing) = table([310, 100], 3);
+    for (name, settings) in [
+        ("softmax.toml", ["descent.shuffle.generator=chacha", "early_stopping.restore_best=true"]),
+        ("softmax-optimum.toml", ["objective.l2=0.01", "optimum.evaluate_every=3"]),
+    ] {
+        let config = experiment(name, &[&common[..], &settings].concat());
+        for device in devices() {
+            resumes(&config, |observer| fit_rows(&config, &rows, 3, &preprocessing, &device, observer));
+        }
+    }
+}
+
+#[test]
 fn class_weights_resume_bit_for_bit() {
     let data = digits(300, 100);
     let common = ["data.train_images=300", "data.validation_images=100", "descent.epochs=3", "descent.batch_size=50"];
@@ -187,11 +202,16 @@ fn a_checkpoint_of_another_training_is_refused() {
     refused(serde_json::from_value(state).unwrap(), "its history has 10 steps");
 }
 
+/// Resumes a training of images on a device: see [`resumes`].
+fn goes_on(config: &TrainConfig, data: &Data, device: &Device) {
+    resumes(config, |observer| fit(config, data, device, observer));
+}
+
 /// Resumes from the first checkpoint, the last and two between. Each checkpoint passes through the
 /// file format.
-fn goes_on(config: &TrainConfig, data: &Data, device: &Device) {
+fn resumes(config: &TrainConfig, train: impl Fn(&mut dyn Observer) -> Fit) {
     let mut recorder = CheckpointRecorder::default();
-    let whole = fit(config, data, device, &mut recorder);
+    let whole = train(&mut recorder);
     let kept = recorder.kept;
     assert!(kept.len() > 2, "{} checkpoints of {} steps", kept.len(), whole.steps);
     for i in [0, kept.len() / 3, kept.len() / 2, kept.len() - 1] {
@@ -199,7 +219,7 @@ fn goes_on(config: &TrainConfig, data: &Data, device: &Device) {
         assert_eq!(from, kept[i]);
         let what = format!("from step {} of {}", from.steps(), config.to_toml());
         let mut recorder = CheckpointRecorder { from: Some(from), kept: Vec::new() };
-        let resumed = fit(config, data, device, &mut recorder);
+        let resumed = train(&mut recorder);
         assert_same(&resumed, &whole, &what);
         assert_eq!(recorder.kept, kept[i + 1..], "{what}");
     }

@@ -254,6 +254,9 @@ impl Machine {
             EngineKind::Tensors | EngineKind::DeviceKernels => {
                 let device = self.device.clone().ok_or_else(|| Error::Backend(self.backend.missing()))?;
                 if engine == EngineKind::DeviceKernels {
+                    // The training converts them. An error must precede it.
+                    train.check_features()?;
+                    validation.check_features()?;
                     return Ok(Prepared::DeviceKernels(Box::new([train, validation]), preprocessing.clone(), device));
                 }
                 use chainrule_engines::{Examples, Expansion};

@@ -113,11 +113,11 @@ impl EngineKind {
                 hessian: &[FeatureKind::Numbers],
             },
             Self::DeviceKernels => Abilities {
-                features: &[FeatureKind::Bytes],
+                features: both,
                 out_of_core: false,
                 gradients: &[GradientSource::Fused],
                 optimizers: false,
-                standardization: &[],
+                standardization: &[FeatureKind::Numbers],
                 class_weights: false,
                 hessian: &[],
             },

@@ -140,7 +140,7 @@ pub enum DataError {
     },
     /// Sparse rows do not fit in memory with all features that are 0.
     #[error(
-        "{n} sparse rows with all {d} features would take {:.1} GB, though most are 0; train by the fused kernels, which read only the others (descent.gradient = \"fused\"), or use smaller batches",
+        "{n} sparse rows with all {d} features would take {:.1} GB, though most are 0; train by the fused kernels of a CPU, which read only the others (descent.gradient = \"fused\"), or use smaller batches",
         8e-9 * *.n as f64 * *.d as f64
     )]
     TooSparse {

@@ -470,6 +470,14 @@ impl Rows {
         Some(largest)
     }
 
+    /// Checks that [`into_features`](Self::into_features) can convert the rows.
+    ///
+    /// # Errors
+    /// If the rows are sparse and would take too much memory with the features that are 0.
+    pub fn check_features(&self) -> Result<(), DataError> {
+        self.check_expanded(self.len(), self.n_features(), MAX_EXPANDED)
+    }
+
     /// Returns an error if sparse rows would take too much memory with the features that are 0.
     fn check_expanded(&self, n: usize, d: usize, most: usize) -> Result<(), DataError> {
         let is_sparse = matches!(&self.store, Store::Table(cells, _) if cells.sparse.is_some());
@@ -637,7 +645,7 @@ impl Rows {
         round: impl Fn(f64) -> T,
     ) -> Result<Vec<T>, DataError> {
         let (n, d) = (self.len(), self.n_features());
-        self.check_expanded(n, d, MAX_EXPANDED)?;
+        self.check_features()?;
         let mut features = Vec::with_capacity(n * d);
         let are_all = matches!(&self.selected, RowIndices::All(range) if *range == (0..self.labels.len()));
         // Without standardisation all features share one scale, so a table of 256 values serves all

@@ -1,14 +1,16 @@
-//! The engine that uses a device's own fused kernels. It trains on the bytes of the rows.
+//! The engine that uses a device's own fused kernels. It trains on the bytes of images or on the
+//! numbers of tables.
 
 use std::sync::Arc;
 
 use burn::tensor::{DType, Device};
 use chainrule_core::{
-    Features, Gradient, Link, MissingAbility, ModelKind, Parameters, Precision, Preprocessing, Step, TrainConfig,
+    FeatureKind, Features, Gradient, Link, MissingAbility, ModelKind, Parameters, Precision, Preprocessing, Step,
+    TrainConfig,
 };
 use chainrule_data::{RowBuffer, Rows};
 use chainrule_kernels::{Float, FusedModel, Isa};
-use chainrule_ops::{DeviceSteps, Images, Loss, StepProblem, device_steps};
+use chainrule_ops::{DeviceSteps, Loss, StepFeatures, StepProblem, StepRows, device_steps};
 use chainrule_solve::{Engine, EngineError, EvaluationResult, FusedRows, Metrics, TrainError};
 
 use crate::device_error;
@@ -31,8 +33,8 @@ impl<'a> DeviceKernelEngine<'a> {
     /// Copies the rows to the device.
     ///
     /// # Errors
-    /// If the device has no fused kernels, if they do not support the storage type or the scales of
-    /// the features, or if the rows cannot be read.
+    /// If the device has no fused kernels, if the rows are bytes and each feature has its own scale,
+    /// or if the rows cannot be read.
     pub(crate) fn new(
         columns: usize,
         rows: [&'a Rows; 2],
@@ -40,9 +42,13 @@ impl<'a> DeviceKernelEngine<'a> {
         config: &TrainConfig,
         device: &Device,
     ) -> Result<Self, TrainError> {
-        let (scale, offset) = preprocessing
-            .shared_affine()
-            .ok_or(TrainError::UnsupportedByKernels { problem: MissingAbility::Standardization })?;
+        let (scale, offset) = match rows[0].kind() {
+            FeatureKind::Bytes => preprocessing
+                .shared_affine()
+                .ok_or(TrainError::UnsupportedByKernels { problem: MissingAbility::Standardization })?,
+            // The stored numbers are the features.
+            FeatureKind::Numbers => (1.0, 0.0),
+        };
         let problem = StepProblem {
             loss: match config.model().kind {
                 ModelKind::Logistic => Loss::Logistic,
@@ -57,13 +63,16 @@ impl<'a> DeviceKernelEngine<'a> {
                 Precision::F64 => DType::F64,
             },
         };
-        let mut buffers = [RowBuffer::default(), RowBuffer::default()];
+        let precision = config.descent().precision;
         let labels = rows.map(|rows| rows.labels().into_iter().map(u32::from).collect::<Vec<_>>());
-        let [train_buffer, validation_buffer] = &mut buffers;
-        let images =
-            [row_bytes(rows[0], train_buffer, &labels[0])?, row_bytes(rows[1], validation_buffer, &labels[1])?];
+        let [mut of_train, mut of_validation] = [RowBuffer::default(), RowBuffer::default()];
+        let stored = [
+            StoredRows::new(rows[0], preprocessing, precision, &mut of_train)?,
+            StoredRows::new(rows[1], preprocessing, precision, &mut of_validation)?,
+        ];
+        let [train, validation] = [0, 1].map(|i| StepRows { features: stored[i].features(), labels: &labels[i] });
         Ok(Self {
-            steps: device_steps(device, problem, images)
+            steps: device_steps(device, problem, [train, validation])
                 .ok_or_else(|| TrainError::NoKernels { device: format!("{device:?}") })?,
             step: Step {
                 learning_rate: config.descent().learning_rate,
@@ -71,7 +80,7 @@ impl<'a> DeviceKernelEngine<'a> {
                 penalize_bias: config.objective().penalize_bias,
             },
             link: config.model().kind.link(columns),
-            precision: config.descent().precision,
+            precision,
             rows,
             preprocessing,
             host_f64: None,
@@ -79,12 +88,38 @@ impl<'a> DeviceKernelEngine<'a> {
     }
 }
 
-/// Returns the rows as bytes and labels for the device.
-fn row_bytes<'a>(rows: &'a Rows, buffer: &'a mut RowBuffer, labels: &'a [u32]) -> Result<Images<'a>, TrainError> {
-    match rows.chunk(0..rows.len(), buffer)? {
-        Features::Bytes(pixels) => Ok(Images { pixels, labels }),
-        Features::Numbers(_) => {
-            Err(TrainError::UnsupportedByKernels { problem: MissingAbility::Features(rows.kind()) })
+/// Rows as the device stores them. Bytes are stored as they are. Numbers are stored as features,
+/// each rounded to the precision, the same as those of [`Examples`](crate::Examples).
+enum StoredRows<'a> {
+    Bytes(&'a [u8]),
+    F32(Vec<f32>),
+    F64(Vec<f64>),
+}
+
+impl<'a> StoredRows<'a> {
+    fn new(
+        rows: &'a Rows,
+        preprocessing: &Preprocessing,
+        precision: Precision,
+        buffer: &'a mut RowBuffer,
+    ) -> Result<Self, TrainError> {
+        if rows.kind() == FeatureKind::Bytes
+            && let Features::Bytes(bytes) = rows.chunk(0..rows.len(), buffer)?
+        {
+            return Ok(Self::Bytes(bytes));
+        }
+        let rows = rows.clone();
+        Ok(match precision {
+            Precision::F32 => Self::F32(rows.into_features(preprocessing, |x| x as f32)?),
+            Precision::F64 => Self::F64(rows.into_features(preprocessing, |x| x)?),
+        })
+    }
+
+    fn features(&self) -> StepFeatures<'_> {
+        match self {
+            Self::Bytes(bytes) => StepFeatures::Bytes(bytes),
+            Self::F32(numbers) => StepFeatures::F32(numbers),
+            Self::F64(numbers) => StepFeatures::F64(numbers),
         }
     }
 }

@@ -103,8 +103,8 @@ pub fn float_type(precision: Precision) -> FloatDType {
 }
 
 /// Runs [`chainrule_solve::train()`] with the fused kernels of a device. The parameters start at
-/// zero. The training and validation rows are copied to the device once, as bytes. A step is two
-/// launches.
+/// zero. The training and validation rows are copied to the device once: images as bytes, and
+/// tables as features in the float type of the config. A step is two launches.
 ///
 /// `columns` is the number of weight columns: 1, or one per class.
 ///

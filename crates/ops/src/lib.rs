@@ -33,8 +33,8 @@
 //! - [`softmax_regression`], [`logistic_regression`]: the operation, on Burn's backends NdArray,
 //!   Flex, and (with CubeCL) wgpu and CUDA
 //! - [`supports_linear_loss`], [`supports_device_steps`]: whether this build supports a device
-//! - [`device_steps`]: whole training steps and evaluations on the bytes of images, on a CubeCL
-//!   device
+//! - [`device_steps`]: whole training steps and evaluations on the bytes of images or on rows of
+//!   numbers, on a CubeCL device
 
 #![cfg_attr(
     not(any(feature = "ndarray", feature = "flex", feature = "cube")),
@@ -59,4 +59,6 @@ mod steps;
 
 pub use loss::Loss;
 pub use operation::{Unsupported, linear_loss, logistic_regression, softmax_regression, supports_linear_loss};
-pub use steps::{DeviceEvaluation, DeviceSteps, Images, StepProblem, device_steps, supports_device_steps};
+pub use steps::{
+    DeviceEvaluation, DeviceSteps, StepFeatures, StepProblem, StepRows, device_steps, supports_device_steps,
+};

@@ -5,13 +5,35 @@ use chainrule_core::{Gradient, Step};
 
 use crate::Loss;
 
-/// Rows of bytes, with their labels. A feature is `scale * byte + offset`.
+/// Rows with their labels. A feature is `scale * stored + offset`.
 #[derive(Clone, Copy, Debug)]
-pub struct Images<'a> {
-    /// `[n * d]`, row by row.
-    pub pixels: &'a [u8],
+pub struct StepRows<'a> {
+    /// What the device stores of each feature.
+    pub features: StepFeatures<'a>,
     /// `[n]`, each less than the number of classes.
     pub labels: &'a [u32],
+}
+
+/// The stored features of rows, `[n * d]`, row by row.
+#[derive(Clone, Copy, Debug)]
+pub enum StepFeatures<'a> {
+    /// Bytes, such as the pixels of images. Four bytes take one word of the device.
+    Bytes(&'a [u8]),
+    /// Numbers, such as a table's.
+    F32(&'a [f32]),
+    /// Numbers in f64.
+    F64(&'a [f64]),
+}
+
+impl StepFeatures<'_> {
+    /// The number of stored features, n * d.
+    fn len(&self) -> usize {
+        match self {
+            StepFeatures::Bytes(bytes) => bytes.len(),
+            StepFeatures::F32(numbers) => numbers.len(),
+            StepFeatures::F64(numbers) => numbers.len(),
+        }
+    }
 }
 
 /// The results of an evaluation.
@@ -26,7 +48,7 @@ pub struct DeviceEvaluation {
 /// Training steps on a device, which holds the parameters and the rows. A step is two launches: the
 /// forward kernel, and the backward kernel, which also updates the parameters.
 pub trait DeviceSteps: Send {
-    /// Queues one step on the rows `batch` of the training images, in this order. The host waits
+    /// Queues one step on the rows `batch` of the training rows, in this order. The host waits
     /// for the device only if the buffer of losses is full.
     ///
     /// # Errors
@@ -43,14 +65,14 @@ pub trait DeviceSteps: Send {
     /// If reading from the device fails.
     fn losses(&mut self) -> Result<Vec<f64>, TensorReadError>;
 
-    /// Evaluates the parameters on the training images and on the validation images.
+    /// Evaluates the parameters on the training rows and on the validation rows.
     ///
     /// # Errors
     /// If reading from the device fails.
     fn evaluate(&mut self) -> Result<[DeviceEvaluation; 2], TensorReadError>;
 
-    /// Returns the gradient and the mean cross-entropy of the rows `batch` of the training images,
-    /// without the penalty.
+    /// Returns the gradient and the mean cross-entropy of the rows `batch` of the training rows,
+    /// without the penalty. Sums over many rows are added in f64.
     ///
     /// # Errors
     /// If reading from the device fails.
@@ -81,9 +103,9 @@ pub struct StepProblem {
     pub n_features: usize,
     /// Number of columns of W, k: the classes for softmax, 1 for logistic regression.
     pub n_columns: usize,
-    /// Scale of a feature, `scale * byte + offset`.
+    /// Scale of a feature, `scale * stored + offset`.
     pub scale: f64,
-    /// Offset of a feature, `scale * byte + offset`.
+    /// Offset of a feature, `scale * stored + offset`.
     pub offset: f64,
     /// Float type of the parameters and the arithmetic, f32 or f64.
     pub dtype: DType,
@@ -100,13 +122,14 @@ pub fn supports_device_steps(device: &Device) -> bool {
     }
 }
 
-/// Creates training steps with zero parameters, and copies the training images and the validation
-/// images to the device. Returns `None` if this build does not support the device.
+/// Creates training steps with zero parameters, and copies the training rows and the validation
+/// rows to the device. Returns `None` if this build does not support the device.
 ///
 /// # Panics
-/// If pixels, labels, features and columns do not match, if there is no row, feature or column, or
-/// if the float type is not f32 or f64.
-pub fn device_steps(device: &Device, problem: StepProblem, images: [Images<'_>; 2]) -> Option<Box<dyn DeviceSteps>> {
+/// If features, labels and columns do not match, if there is no row, feature or column, if the two
+/// sets of rows are stored in different types, if the float type is not f32 or f64, or if it is f32
+/// and the features are f64.
+pub fn device_steps(device: &Device, problem: StepProblem, rows: [StepRows<'_>; 2]) -> Option<Box<dyn DeviceSteps>> {
     let StepProblem { loss, n_features: d, n_columns: k, .. } = problem;
     assert!(d > 0 && k > 0 && (loss == Loss::Softmax || k == 1), "{loss:?} with {d} features and {k} columns");
     assert!(
@@ -114,14 +137,20 @@ pub fn device_steps(device: &Device, problem: StepProblem, images: [Images<'_>; 
         "the float type of steps is f32 or f64, found {:?}",
         problem.dtype
     );
-    for Images { pixels, labels } in &images {
+    let [train, validation] = rows.map(|rows| std::mem::discriminant(&rows.features));
+    assert!(train == validation, "training rows and validation rows are stored in one type");
+    for StepRows { features, labels } in &rows {
+        assert!(
+            problem.dtype == DType::F64 || !matches!(features, StepFeatures::F64(_)),
+            "features in f64 need steps in f64"
+        );
         assert!(!labels.is_empty(), "expected at least one row");
-        assert_eq!(pixels.len(), labels.len() * d, "bytes of {} rows of {d} features", labels.len());
+        assert_eq!(features.len(), labels.len() * d, "features of {} rows of {d} features", labels.len());
         let label = labels.iter().max().copied().unwrap_or_default();
         assert!((label as usize) < loss.n_classes(k), "labels: expected 0..{}, found {label}", loss.n_classes(k));
     }
     #[cfg(feature = "cube")]
-    return crate::cube::device(device).map(|device| crate::cube::steps(device, problem, images));
+    return crate::cube::device(device).map(|device| crate::cube::steps(device, problem, rows));
     #[cfg(not(feature = "cube"))]
     {
         let _ = device;

@@ -117,8 +117,9 @@ impl<M: Classifier> Problem<M> {
         let [n_features, n_columns] = weight.dims();
         let (loss, dtype) = (self.kind(), weight.dtype());
         let problem = chainrule_ops::StepProblem { loss, n_features, n_columns, scale: SCALE, offset: OFFSET, dtype };
-        let images = chainrule_ops::Images { pixels: &self.bytes, labels: &self.classes };
-        let mut steps = chainrule_ops::device_steps(&weight.device(), problem, [images, images])?;
+        let features = chainrule_ops::StepFeatures::Bytes(&self.bytes);
+        let rows = chainrule_ops::StepRows { features, labels: &self.classes };
+        let mut steps = chainrule_ops::device_steps(&weight.device(), problem, [rows, rows])?;
         let (weight, bias) = self.parameters();
         steps.set(&weight, &bias);
         let gradient = steps.gradient(&(0..self.classes.len()).collect::<Vec<_>>()).expect(READ_BACK);

@@ -2,7 +2,8 @@
 //! launches the forward kernel only.
 //!
 //! # Layout
-//! - words `[rows, words_per_row]`: four bytes per word; a feature is `scale * byte + offset`
+//! - words `[rows, words_per_row]`: four features per word, as [`Storage`] describes; a feature is
+//!   `scale * stored + offset`
 //! - parameters: see [`TilePlan::parameter_index`]
 //! - residual `[n, n_tiles, padded_tile_width]`
 
@@ -10,7 +11,7 @@ use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::ir::ElemType;
 use burn_cubecl::cubecl::prelude::*;
 
-use super::plan::TilePlan;
+use super::plan::{Storage, TilePlan};
 use crate::Loss;
 
 /// The mode of the forward kernel.
@@ -20,6 +21,21 @@ pub(super) enum ForwardMode {
     Train,
     /// Writes the loss of each row, and a flag: 1 if the row is correctly classified, else 0.
     Evaluate,
+}
+
+/// Returns what a word stores for its feature `index`, from 0 to 3. This function is the only code
+/// that depends on the storage.
+#[cube]
+fn stored<F: Float, E: Numeric, S: Size>(
+    word: Vector<E, S>,
+    #[comptime] index: usize,
+    #[comptime] storage: Storage,
+) -> F {
+    if comptime!(storage == Storage::Bytes) {
+        F::cast_from((u32::cast_from(word.extract(0usize)) >> comptime!(8 * index as u32)) & 255u32)
+    } else {
+        F::cast_from(word.extract(index))
+    }
 }
 
 /// Computes logits and losses, and then residuals (training) or flags (evaluation). `output` gets
@@ -32,8 +48,8 @@ pub(super) enum ForwardMode {
 /// With several tiles, the softmax is computed tile by tile, and `residual` stores the logits until
 /// the residuals replace them.
 #[cube(launch)]
-pub(super) fn forward<F: Float>(
-    words: &[u32],
+pub(super) fn forward<F: Float, E: Numeric, S: Size>(
+    words: &[Vector<E, S>],
     labels: &[u32],
     order: &[u32],
     parameters: &[Vector<F, Const<4>>],
@@ -47,7 +63,7 @@ pub(super) fn forward<F: Float>(
     one_over_n: InputScalar,
     #[comptime] plan: TilePlan,
     #[comptime] mode: ForwardMode,
-    #[define(F)] _float: ElemType,
+    #[define(F, E)] _types: [ElemType; 2],
 ) {
     let n_rows = comptime!(plan.rows_per_cube);
     let tile_width = comptime!(plan.tile_width);
@@ -60,6 +76,7 @@ pub(super) fn forward<F: Float>(
     let padded_tile_width = comptime!(plan.padded_tile_width());
     let is_training = comptime!(mode == ForwardMode::Train);
     let is_softmax = comptime!(plan.loss == Loss::Softmax);
+    let storage = comptime!(plan.storage);
 
     let unit = UNIT_POS as usize;
     let n = n as usize;
@@ -122,8 +139,7 @@ pub(super) fn forward<F: Float>(
                 let word = words[word_starts[r] + w];
                 #[unroll]
                 for b in 0..4usize {
-                    let byte = (word >> comptime!(8 * b as u32)) & 255u32;
-                    let x = fma(F::cast_from(byte), scale, offset);
+                    let x = fma(stored::<F, E, S>(word, b, storage), scale, offset);
                     #[unroll]
                     for c in 0..tile_width {
                         acc[r * tile_width + c] = fma(x, weights[b * tile_width + c], acc[r * tile_width + c]);
@@ -261,24 +277,28 @@ pub(super) fn forward<F: Float>(
 
 /// Updates the parameters: `W -= rate (X^T D + l2 W)`, and b likewise with `bias_l2`.
 ///
+/// With several cubes along z, each computes the gradient of `rows_per_part` rows, and updates
+/// parameters of its own.
+///
 /// A unit computes the gradient for `plan.words_per_unit` words of features and one tile of
 /// classes, on every `plan.batch_parts`-th row of the batch. The parts of the batch are added in
 /// shared memory. The bias is the weight of a feature that is 1. This feature is in an extra word
 /// after the last word of a row.
 #[cube(launch)]
-pub(super) fn backward<F: Float>(
-    words: &[u32],
+pub(super) fn backward<F: Float, E: Numeric, S: Size>(
+    words: &[Vector<E, S>],
     order: &[u32],
     residual: &[Vector<F, Const<4>>],
     parameters: &mut [F],
     n: u32,
+    rows_per_part: u32,
     scale: InputScalar,
     offset: InputScalar,
     rate: InputScalar,
     l2: InputScalar,
     bias_l2: InputScalar,
     #[comptime] plan: TilePlan,
-    #[define(F)] _float: ElemType,
+    #[define(F, E)] _types: [ElemType; 2],
 ) {
     let tile_width = comptime!(plan.tile_width);
     let n_tiles = comptime!(plan.n_tiles);
@@ -288,6 +308,7 @@ pub(super) fn backward<F: Float>(
     let sums = comptime!(4 * plan.tile_width);
     let vectors = comptime!(plan.padded_tile_width() / 4);
     let words_per_row = comptime!(plan.words_per_row);
+    let storage = comptime!(plan.storage);
 
     let unit = UNIT_POS as usize;
     let x_in_cube = unit % units_across;
@@ -315,8 +336,10 @@ pub(super) fn backward<F: Float>(
     for i in 0..words_per_unit * sums {
         acc[i] = F::new(0.0);
     }
-    let mut r = y_in_cube;
-    while r < n as usize {
+    let part = CUBE_POS_Z as usize;
+    let mut r = part * rows_per_part as usize + y_in_cube;
+    let end = min((part + 1) * rows_per_part as usize, n as usize);
+    while r < end {
         let row = order[r] as usize * words_per_row;
         let mut d = Array::<F>::new(vectors * 4);
         #[unroll]
@@ -332,9 +355,8 @@ pub(super) fn backward<F: Float>(
             let word = words[row + word_positions[v]];
             #[unroll]
             for b in 0..4usize {
-                let byte = (word >> comptime!(8 * b as u32)) & 255u32;
                 let x = fma(
-                    F::cast_from(byte),
+                    stored::<F, E, S>(word, b, storage),
                     scales[v],
                     offsets[2 * v + comptime!(if b == 0 { 0usize } else { 1usize })],
                 );
@@ -368,10 +390,11 @@ pub(super) fn backward<F: Float>(
         if (feature < comptime!(plan.n_features) || is_bias) && class < comptime!(plan.n_columns) {
             let mut gradient = F::new(0.0);
             for y in 0..batch_parts {
-                let part = (y * words_per_unit + word / units_across) * sums + i;
-                gradient += partial[part * units_across + word % units_across];
+                let position = (y * words_per_unit + word / units_across) * sums + i;
+                gradient += partial[position * units_across + word % units_across];
             }
-            let index = (tile * comptime!(plan.words_per_row + 1) + first_word) * sums + sum_index;
+            let in_part = (tile * comptime!(plan.words_per_row + 1) + first_word) * sums + sum_index;
+            let index = part * comptime!(plan.n_parameters()) + in_part;
             let w = parameters[index];
             let l2 = select(is_bias, bias_l2.get::<F>(), l2.get::<F>());
             parameters[index] = w - rate * (gradient + l2 * w);

@@ -1,13 +1,46 @@
-use crate::Loss;
+use burn::tensor::DType;
+
+use crate::{Loss, StepProblem};
+
+/// How the device stores the features of rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Storage {
+    /// A word is a `u32` of four bytes.
+    Bytes,
+    /// A word is a vector of four f32.
+    F32,
+    /// A word is a vector of four f64.
+    F64,
+}
+
+impl Storage {
+    /// Returns the type of an element of a word.
+    pub(super) fn dtype(self) -> DType {
+        match self {
+            Storage::Bytes => DType::U32,
+            Storage::F32 => DType::F32,
+            Storage::F64 => DType::F64,
+        }
+    }
+
+    /// Returns the number of elements of a word.
+    pub(super) fn elements_per_word(self) -> usize {
+        match self {
+            Storage::Bytes => 1,
+            Storage::F32 | Storage::F64 => 4,
+        }
+    }
+}
 
 /// The division of a problem into cubes and units. It is a compile-time constant of the kernels.
 ///
-/// A row consists of bytes, four per word. The columns of W are divided into tiles of equal width.
+/// A row consists of words of four features. The columns of W are divided into tiles of equal width.
 /// The sums of a tile fit the registers of a unit. The last tile may be padded with columns past
 /// the last class. The weights of the padding stay 0, and its probabilities are not used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct TilePlan {
     pub(super) loss: Loss,
+    pub(super) storage: Storage,
     /// Number of features, d.
     pub(super) n_features: usize,
     /// Number of words per row.
@@ -41,13 +74,15 @@ impl TilePlan {
     /// Creates the plan for a device. `plane_size` is the number of units that the device runs in
     /// lockstep. It affects the speed. It also sets the order of summation, so another value may
     /// change the rounding.
-    pub(super) fn new(loss: Loss, n_features: usize, n_columns: usize, plane_size: usize) -> Self {
+    pub(super) fn new(problem: &StepProblem, storage: Storage, plane_size: usize) -> Self {
+        let &StepProblem { loss, n_features, n_columns, .. } = problem;
         let n_tiles = n_columns.div_ceil(MAX_TILE_WIDTH);
         // A CPU that emulates a GPU has vectors of 4 to 16 numbers. If a cube has more units than
         // that, each barrier costs a stack switch.
         let plane_size = plane_size.clamp(8, 32).next_power_of_two();
         Self {
             loss,
+            storage,
             n_features,
             words_per_row: n_features.div_ceil(4),
             n_columns,

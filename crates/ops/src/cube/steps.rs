@@ -1,35 +1,40 @@
 use burn::backend::Cube;
-use burn::tensor::{DType, Tensor, TensorReadError};
+use burn::tensor::{Bytes, DType, Tensor, TensorReadError};
 use burn_cubecl::CubeDevice;
 use burn_cubecl::cubecl::client::Client;
+use burn_cubecl::cubecl::ir::{ElemType, UIntKind};
 use burn_cubecl::cubecl::prelude::{CubeCount, CubeDim, InputScalar};
 use burn_cubecl::tensor::CubeTensor;
 
 use super::kernels::{ForwardMode, backward, forward};
-use super::plan::TilePlan;
+use super::plan::{Storage, TilePlan};
 use super::{buffer, buffer_arg, cube_count, elem_type};
 use chainrule_core::{Gradient, Step};
 
-use crate::steps::{DeviceEvaluation, DeviceSteps, Images, StepProblem};
+use crate::steps::{DeviceEvaluation, DeviceSteps, StepFeatures, StepProblem, StepRows};
 
 /// Minimum capacity, in rows, of the buffer of losses on the device. A small buffer must be read
 /// often, and each read waits for the device.
 const MIN_LOSS_CAPACITY: usize = 1 << 16;
 
+/// Number of rows whose gradient the device sums in its own float type. The sums of several parts
+/// are added in f64, and the parts are computed at the same time.
+const ROWS_PER_PART: usize = 1 << 12;
+
 /// Creates the training steps of a CubeCL device.
-pub(crate) fn steps(device: CubeDevice, problem: StepProblem, images: [Images<'_>; 2]) -> Box<dyn DeviceSteps> {
-    Box::new(CubeSteps::new(device, problem, images))
+pub(crate) fn steps(device: CubeDevice, problem: StepProblem, rows: [StepRows<'_>; 2]) -> Box<dyn DeviceSteps> {
+    Box::new(CubeSteps::new(device, problem, rows))
 }
 
-/// Training steps on a device, which holds the parameters and the images.
+/// Training steps on a device, which holds the parameters and the rows.
 struct CubeSteps {
     client: Client,
     device: CubeDevice,
     problem: StepProblem,
     plan: TilePlan,
     parameters: CubeTensor,
-    /// The training images and the validation images.
-    images: [DeviceRows; 2],
+    /// The training rows and the validation rows.
+    rows: [DeviceRows; 2],
     /// Buffer for the residuals of a batch. It fits the largest batch so far.
     residual: CubeTensor,
     pending_losses: PendingLosses,
@@ -39,11 +44,11 @@ struct CubeSteps {
 
 /// Rows on a device.
 struct DeviceRows {
-    /// The bytes of the rows, four per word.
+    /// The features of the rows, four per word.
     words: CubeTensor,
     labels: CubeTensor,
     /// Number of rows.
-    rows: usize,
+    len: usize,
 }
 
 /// The losses of steps that have not been read from the device yet.
@@ -57,18 +62,23 @@ struct PendingLosses {
 }
 
 impl CubeSteps {
-    fn new(device: CubeDevice, problem: StepProblem, images: [Images<'_>; 2]) -> Self {
+    fn new(device: CubeDevice, problem: StepProblem, rows: [StepRows<'_>; 2]) -> Self {
         let client = device.client();
         let plane_size = client.properties().hardware.plane_size_max as usize;
-        let plan = TilePlan::new(problem.loss, problem.n_features, problem.n_columns, plane_size);
-        let images = images.map(|images| upload(&client, &device, &images, plan));
+        let storage = match rows[0].features {
+            StepFeatures::Bytes(_) => Storage::Bytes,
+            StepFeatures::F32(_) => Storage::F32,
+            StepFeatures::F64(_) => Storage::F64,
+        };
+        let plan = TilePlan::new(&problem, storage, plane_size);
+        let rows = rows.map(|rows| upload(&client, &device, &rows, plan));
         let zeros = floats(&client, &device, problem.dtype, &vec![0.0; plan.n_parameters()]);
         let placeholder = floats(&client, &device, problem.dtype, &[0.0; 4]);
         Self {
             problem,
             plan,
             parameters: zeros,
-            images,
+            rows,
             residual: placeholder.clone(),
             pending_losses: PendingLosses { buffer: placeholder, capacity: 0, batch_sizes: Vec::new() },
             losses: Vec::new(),
@@ -82,17 +92,26 @@ impl CubeSteps {
         InputScalar::new(value, elem_type(self.problem.dtype))
     }
 
+    /// Returns the element types of the kernels: of the arithmetic and of the stored features.
+    fn types(&self) -> [ElemType; 2] {
+        let stored = match self.plan.storage.dtype() {
+            DType::U32 => ElemType::UInt(UIntKind::U32),
+            float => elem_type(float),
+        };
+        [elem_type(self.problem.dtype), stored]
+    }
+
     /// Creates a buffer of `length` floats, without setting them.
     fn empty(&self, length: usize) -> CubeTensor {
         let handle = self.client.empty(length * self.problem.dtype.size());
         buffer(&self.client, &self.device, handle, length, self.problem.dtype)
     }
 
-    /// Launches the forward kernel on rows of the training images. Returns the row indices, on the
+    /// Launches the forward kernel on some of the training rows. Returns the row indices, on the
     /// device.
     fn launch_forward(&mut self, batch: &[usize]) -> Result<CubeTensor, TensorReadError> {
         let n = batch.len();
-        let rows = self.images[0].rows;
+        let rows = self.rows[0].len;
         let last = batch.iter().copied().max().expect("expected at least one row in the batch");
         assert!(last < rows, "rows of a batch: expected 0..{rows}, found {last}");
         let order: Vec<u32> = batch.iter().map(|&row| row as u32).collect();
@@ -110,13 +129,14 @@ impl CubeSteps {
             self.pending_losses.capacity = MIN_LOSS_CAPACITY.max(n);
             self.pending_losses.buffer = self.empty(self.pending_losses.capacity);
         }
-        let (plan, images) = (self.plan, &self.images[0]);
+        let (plan, rows) = (self.plan, &self.rows[0]);
         forward::launch(
             &self.client,
             cube_count(n.div_ceil(plan.rows_per_cube)),
             CubeDim::new_1d(plan.units_per_cube as u32),
-            buffer_arg(&images.words),
-            buffer_arg(&images.labels),
+            plan.storage.elements_per_word(),
+            buffer_arg(&rows.words),
+            buffer_arg(&rows.labels),
             buffer_arg(&order),
             buffer_arg(&self.parameters),
             buffer_arg(&self.residual),
@@ -129,37 +149,39 @@ impl CubeSteps {
             self.scalar(1.0 / n as f64),
             plan,
             ForwardMode::Train,
-            elem_type(self.problem.dtype),
+            self.types(),
         );
         self.pending_losses.batch_sizes.push(n);
         Ok(order)
     }
 
     /// Launches the backward kernel, which updates `parameters` with the residuals of the forward
-    /// kernel.
-    fn launch_backward(&self, order: &CubeTensor, n: usize, parameters: &CubeTensor, step: Step) {
+    /// kernel. The rows are divided into parts of `rows_per_part`, each with parameters of its own.
+    fn launch_backward(&self, order: &CubeTensor, [n, rows_per_part]: [usize; 2], parameters: &CubeTensor, step: Step) {
         let plan = self.plan;
         let cube_count = CubeCount::Static(
             (plan.words_per_row + 1).div_ceil(plan.units_across * plan.words_per_unit) as u32,
             plan.n_tiles as u32,
-            1,
+            n.div_ceil(rows_per_part) as u32,
         );
         backward::launch(
             &self.client,
             cube_count,
             CubeDim::new_1d((plan.units_across * plan.batch_parts) as u32),
-            buffer_arg(&self.images[0].words),
+            plan.storage.elements_per_word(),
+            buffer_arg(&self.rows[0].words),
             buffer_arg(order),
             buffer_arg(&self.residual),
             buffer_arg(parameters),
             n as u32,
+            rows_per_part as u32,
             self.scalar(self.problem.scale),
             self.scalar(self.problem.offset),
             self.scalar(step.learning_rate),
             self.scalar(step.l2),
             self.scalar(if step.penalize_bias { step.l2 } else { 0.0 }),
             plan,
-            elem_type(self.problem.dtype),
+            self.types(),
         );
     }
 
@@ -192,7 +214,7 @@ impl CubeSteps {
 impl DeviceSteps for CubeSteps {
     fn step(&mut self, batch: &[usize], step: Step) -> Result<(), TensorReadError> {
         let order = self.launch_forward(batch)?;
-        self.launch_backward(&order, batch.len(), &self.parameters, step);
+        self.launch_backward(&order, [batch.len(); 2], &self.parameters, step);
         Ok(())
     }
 
@@ -202,24 +224,25 @@ impl DeviceSteps for CubeSteps {
     }
 
     fn evaluate(&mut self) -> Result<[DeviceEvaluation; 2], TensorReadError> {
-        let [train, validation] = [self.images[0].rows, self.images[1].rows];
+        let [train, validation] = [self.rows[0].len, self.rows[1].len];
         let all = train + validation;
         // The losses of all rows, then the flags of all rows.
         let results = self.empty(2 * all);
         let plan = self.plan;
-        for (images, first) in self.images.iter().zip([0, train]) {
+        for (rows, first) in self.rows.iter().zip([0, train]) {
             forward::launch(
                 &self.client,
-                cube_count(images.rows.div_ceil(plan.rows_per_cube)),
+                cube_count(rows.len.div_ceil(plan.rows_per_cube)),
                 CubeDim::new_1d(plan.units_per_cube as u32),
-                buffer_arg(&images.words),
-                buffer_arg(&images.labels),
+                plan.storage.elements_per_word(),
+                buffer_arg(&rows.words),
+                buffer_arg(&rows.labels),
                 // In this mode, the kernel does not use `order` and `residual`.
-                buffer_arg(&images.labels),
+                buffer_arg(&rows.labels),
                 buffer_arg(&self.parameters),
                 buffer_arg(&self.residual),
                 buffer_arg(&results),
-                images.rows as u32,
+                rows.len as u32,
                 first as u32,
                 (all + first) as u32,
                 self.scalar(self.problem.scale),
@@ -227,7 +250,7 @@ impl DeviceSteps for CubeSteps {
                 self.scalar(0.0),
                 plan,
                 ForwardMode::Evaluate,
-                elem_type(self.problem.dtype),
+                self.types(),
             );
         }
         let results = read(&results, 2 * all)?;
@@ -244,12 +267,18 @@ impl DeviceSteps for CubeSteps {
         self.read_losses()?;
         let order = self.launch_forward(batch)?;
         // A step with learning rate -1 from zero parameters is the gradient.
-        let gradient = floats(&self.client, &self.device, self.problem.dtype, &vec![0.0; self.plan.n_parameters()]);
+        let (n, n_parameters) = (batch.len(), self.plan.n_parameters());
+        let length = n.div_ceil(ROWS_PER_PART) * n_parameters;
+        let parts = floats(&self.client, &self.device, self.problem.dtype, &vec![0.0; length]);
         let ascent = Step { learning_rate: -1.0, l2: 0.0, penalize_bias: false };
-        self.launch_backward(&order, batch.len(), &gradient, ascent);
+        self.launch_backward(&order, [n, ROWS_PER_PART], &parts, ascent);
         self.read_losses()?;
         let loss = self.losses.pop().expect("the loss of this batch was read last");
-        let (weight, bias) = self.unpack(&read(&gradient, self.plan.n_parameters())?);
+        let mut sums = vec![0.0; n_parameters];
+        for part in read(&parts, length)?.chunks_exact(n_parameters) {
+            sums.iter_mut().zip(part).for_each(|(sum, x)| *sum += x);
+        }
+        let (weight, bias) = self.unpack(&sums);
         Ok(Gradient { loss, weight, bias })
     }
 
@@ -274,19 +303,33 @@ impl DeviceSteps for CubeSteps {
     }
 }
 
-/// Copies rows to the device, four bytes per word. Each row is padded with zeros to whole words.
-fn upload(client: &Client, device: &CubeDevice, images: &Images<'_>, plan: TilePlan) -> DeviceRows {
-    let pack = |bytes: &[u8]| {
-        let mut four = [0; 4];
-        four[..bytes.len()].copy_from_slice(bytes);
-        u32::from_le_bytes(four)
+/// Copies rows to the device, four features per word. Each row is padded with zeros to whole words.
+fn upload(client: &Client, device: &CubeDevice, rows: &StepRows<'_>, plan: TilePlan) -> DeviceRows {
+    let bytes = match rows.features {
+        // The first byte is the lowest of a word, as on the device.
+        StepFeatures::Bytes(bytes) => padded(bytes, plan, |byte| [byte]),
+        StepFeatures::F32(numbers) => padded(numbers, plan, f32::to_ne_bytes),
+        StepFeatures::F64(numbers) => padded(numbers, plan, f64::to_ne_bytes),
     };
-    let words: Vec<u32> = images.pixels.chunks_exact(plan.n_features).flat_map(|row| row.chunks(4).map(pack)).collect();
+    let (n, dtype) = (rows.labels.len(), plan.storage.dtype());
+    let length = n * plan.words_per_row * plan.storage.elements_per_word();
     DeviceRows {
-        words: integers(client, device, &words),
-        labels: integers(client, device, images.labels),
-        rows: images.labels.len(),
+        words: buffer(client, device, client.create(Bytes::from_bytes_vec(bytes)), length, dtype),
+        labels: integers(client, device, rows.labels),
+        len: n,
     }
+}
+
+/// Returns the bytes of the rows, each padded with zeros to whole words.
+fn padded<T: Copy, const N: usize>(features: &[T], plan: TilePlan, to_bytes: fn(T) -> [u8; N]) -> Vec<u8> {
+    let bytes_per_row = 4 * N * plan.words_per_row;
+    let mut bytes = Vec::with_capacity(features.len() / plan.n_features * bytes_per_row);
+    for row in features.chunks_exact(plan.n_features) {
+        let end = bytes.len() + bytes_per_row;
+        bytes.extend(row.iter().flat_map(|&feature| to_bytes(feature)));
+        bytes.resize(end, 0);
+    }
+    bytes
 }
 
 fn integers(client: &Client, device: &CubeDevice, values: &[u32]) -> CubeTensor {
