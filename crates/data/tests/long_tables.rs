@@ -209,6 +209,7 @@ fn a_table_larger_than_memory_is_the_same() {
             label: Some("y".to_owned()),
             ignored: Vec::new(),
             group: None,
+            weight: None,
             text: TextOptions::default(),
             recipe: RecipeSource::Learn(RecipeOptions {
                 kinds: [("mixed".to_owned(), ColumnKind::Category)].into(),
