@@ -436,7 +436,7 @@ fn the_page_has_the_table_of_engines() {
             gradients.join(", "),
             yes(can.optimizers),
             list(can.standardization),
-            yes(can.class_weights),
+            yes(can.weights),
         ];
         let line = page.lines().find(|line| line.starts_with(&format!("| {engine} |")));
         let line = line.unwrap_or_else(|| panic!("docs/backends.md has no line of {engine}"));

@@ -493,7 +493,8 @@ impl Estimator {
 
     /// Returns the checked settings, with the defaults that depend on the machine.
     fn resolved<L: Label>(&self, train: &Samples<L>, machine: &Machine) -> Result<TrainConfig, Error> {
-        machine.resolve_defaults_for(self.config(train)?, train.rows.kind())
+        let have_weights = train.rows.weights()?.is_some();
+        machine.resolve_defaults_for(self.config(train)?, train.rows.kind(), have_weights)
     }
 
     fn machine(&self) -> Result<Machine, Error> {

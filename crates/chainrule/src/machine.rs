@@ -105,17 +105,28 @@ impl Machine {
     /// As [`resolve_defaults_for`](Self::resolve_defaults_for).
     pub fn resolve_defaults(&self, config: TrainConfig) -> Result<TrainConfig, Error> {
         let is_table = Request::from(config.data().source.as_str()).is_table();
-        self.resolve_defaults_for(config, if is_table { FeatureKind::Numbers } else { FeatureKind::Bytes })
+        let have_weights = config.data().weight.is_some();
+        self.resolve_defaults_for(
+            config,
+            if is_table { FeatureKind::Numbers } else { FeatureKind::Bytes },
+            have_weights,
+        )
     }
 
-    /// Like [`resolve_defaults`](Self::resolve_defaults), for a known storage type of the features.
+    /// Like [`resolve_defaults`](Self::resolve_defaults), for a known storage type of the features, and
+    /// for rows that may have weights.
     ///
     /// # Errors
     /// Returns an error if the precision, the gradient source or the optimizer is not available
     /// here.
-    pub fn resolve_defaults_for(&self, config: TrainConfig, features: FeatureKind) -> Result<TrainConfig, Error> {
+    pub fn resolve_defaults_for(
+        &self,
+        config: TrainConfig,
+        features: FeatureKind,
+        have_weights: bool,
+    ) -> Result<TrainConfig, Error> {
         self.has_precision(&config)?;
-        let engine = self.engine(&config, features, None)?;
+        let engine = self.engine(&config, features, None, have_weights)?;
         match config.descent().gradient {
             GradientSource::Auto => Ok(config.with_gradient(engine.default_gradient())),
             _ => Ok(config),
@@ -134,7 +145,7 @@ impl Machine {
     }
 
     /// Returns the engine for a config, given the storage type of the features. `in_file` holds the
-    /// rows that stay in their file, if any.
+    /// rows that stay in their file, if any. `have_weights` says whether rows have weights.
     ///
     /// # Errors
     /// Returns an error if no engine here supports the config.
@@ -143,11 +154,12 @@ impl Machine {
         config: &TrainConfig,
         features: FeatureKind,
         in_file: Option<&Rows>,
+        have_weights: bool,
     ) -> Result<EngineKind, Error> {
         let mut missing_ability = MissingAbility::Gradient;
         for engine in self.engines() {
             let has_optimizer = self.backend != Backend::Cpu || config.descent().update_rule() == UpdateRule::Plain;
-            match engine.missing_ability_for(config, features, in_file.is_some()) {
+            match engine.missing_ability_for(config, features, in_file.is_some(), have_weights) {
                 None if !has_optimizer => missing_ability = MissingAbility::Optimizer,
                 None => return Ok(engine),
                 // An engine without the requested gradient source is not the intended one. The last
@@ -233,7 +245,8 @@ impl Machine {
         config: &TrainConfig,
     ) -> Result<Prepared, Error> {
         let in_file = rows.iter().find(|rows| rows.stays_in_file());
-        let engine = self.engine(config, rows[0].kind(), in_file)?;
+        let have_weights = rows[0].weights()?.is_some();
+        let engine = self.engine(config, rows[0].kind(), in_file, have_weights)?;
         let [train, validation] = rows;
         Ok(match engine {
             EngineKind::Kernels => {

@@ -60,7 +60,8 @@ impl SelectedRows {
             train.into_memory(resident_bytes)?,
             validation.into_memory(resident_bytes.max(RESIDENT_VALIDATION_BYTES))?,
         ];
-        machine.engine(config, rows[0].kind(), rows.iter().find(|rows| rows.stays_in_file()))?;
+        let have_weights = config.data().weight.is_some();
+        machine.engine(config, rows[0].kind(), rows.iter().find(|rows| rows.stays_in_file()), have_weights)?;
         check_weights(config, &rows[0], schema.classes.len())?;
         let statistics = TrainingStatistics::of(config, &rows[0], &schema)?;
         let [train, validation] = rows.each_ref().map(Rows::len);

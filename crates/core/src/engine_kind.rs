@@ -31,8 +31,8 @@ pub struct Abilities {
     pub optimizers: bool,
     /// The storage types of features that it can standardise.
     pub standardization: &'static [FeatureKind],
-    /// Whether it supports class weights.
-    pub class_weights: bool,
+    /// Whether it supports weights of classes and of rows.
+    pub weights: bool,
     /// The storage types of features whose Hessian it computes, for Newton's method.
     pub hessian: &'static [FeatureKind],
 }
@@ -58,8 +58,8 @@ pub enum MissingAbility {
     Optimizer,
     /// Standardisation.
     Standardization,
-    /// Class weights.
-    ClassWeights,
+    /// Weights of classes or of rows.
+    Weights,
     /// The Hessian, for Newton's method.
     Hessian,
     /// Features of this storage type.
@@ -77,7 +77,7 @@ impl Display for MissingAbility {
             Self::Standardization => {
                 "they use one scale for all pixels, but data.standardize scales each pixel separately"
             }
-            Self::ClassWeights => "they do not support objective.class_weights",
+            Self::Weights => "they support neither objective.class_weights nor data.weight",
             Self::Hessian => "they do not compute the Hessian that Newton's method needs",
             Self::Features(FeatureKind::Bytes) => "they read numbers, but these features are bytes",
             Self::Features(FeatureKind::Numbers) => "they read the bytes of images, but these are rows of a table",
@@ -99,7 +99,7 @@ impl EngineKind {
             gradients: &[GradientSource::ClosedForm],
             optimizers: false,
             standardization: both,
-            class_weights: true,
+            weights: true,
             hessian: &[],
         };
         match self {
@@ -109,7 +109,7 @@ impl EngineKind {
                 gradients: &[GradientSource::Fused],
                 optimizers: true,
                 standardization: &[FeatureKind::Numbers],
-                class_weights: true,
+                weights: true,
                 hessian: &[FeatureKind::Numbers],
             },
             Self::DeviceKernels => Abilities {
@@ -118,7 +118,7 @@ impl EngineKind {
                 gradients: &[GradientSource::Fused],
                 optimizers: false,
                 standardization: &[FeatureKind::Numbers],
-                class_weights: false,
+                weights: false,
                 hessian: &[],
             },
             Self::Loops => closed_form,
@@ -137,18 +137,22 @@ impl EngineKind {
         first_missing([
             (MissingAbility::Optimizer, abilities.optimizers || config.descent().update_rule() == UpdateRule::Plain),
             (MissingAbility::Standardization, !abilities.standardization.is_empty() || !config.data().standardize),
-            (MissingAbility::ClassWeights, abilities.class_weights || config.objective().class_weights.is_none()),
+            (
+                MissingAbility::Weights,
+                abilities.weights || config.objective().class_weights.is_none() && config.data().weight.is_none(),
+            ),
             (MissingAbility::Hessian, !abilities.hessian.is_empty() || config.descent().solver != Solver::Newton),
         ])
     }
 
     /// Like [`EngineKind::missing_ability`], but also checks the gradient source, the storage type
-    /// of the features, and whether the rows stay in their file.
+    /// of the features, whether the rows stay in their file, and whether they have weights.
     pub fn missing_ability_for(
         self,
         config: &TrainConfig,
         features: FeatureKind,
         stay_in_file: bool,
+        have_weights: bool,
     ) -> Option<MissingAbility> {
         let (abilities, gradient) = (self.abilities(), config.descent().gradient);
         first_missing([(
@@ -164,6 +168,7 @@ impl EngineKind {
                     abilities.standardization.contains(&features) || !config.data().standardize,
                 ),
                 (MissingAbility::File, abilities.out_of_core || !stay_in_file),
+                (MissingAbility::Weights, abilities.weights || !have_weights),
                 (
                     MissingAbility::Hessian,
                     abilities.hessian.contains(&features) || config.descent().solver != Solver::Newton,

@@ -17,7 +17,7 @@ use burn::tensor::{Device, FloatDType, TensorReadError};
 use std::num::NonZero;
 use std::sync::Arc;
 
-use chainrule_core::{EngineKind, Link, ModelKind, Precision, Preprocessing, TrainConfig, UpdateRule};
+use chainrule_core::{EngineKind, Link, MissingAbility, ModelKind, Precision, Preprocessing, TrainConfig, UpdateRule};
 use chainrule_data::Rows;
 use chainrule_models::{Classifier, LogisticRegressionConfig, SoftmaxRegressionConfig, to_precision};
 use chainrule_solve::{EngineError, FusedRows, Observer, TrainError, Trained, train, train_fused_with};
@@ -120,7 +120,9 @@ pub fn train_on_device(
     device: &Device,
     observer: &mut dyn Observer,
 ) -> Result<Trained, TrainError> {
-    if let Some(problem) = EngineKind::DeviceKernels.missing_ability(config) {
+    let have_weights = examples.weights()?.is_some() || validation.weights()?.is_some();
+    let missing = EngineKind::DeviceKernels.missing_ability(config);
+    if let Some(problem) = missing.or(have_weights.then_some(MissingAbility::Weights)) {
         return Err(TrainError::UnsupportedByKernels { problem });
     }
     let mut engine = DeviceKernelEngine::new(columns, [examples, validation], preprocessing, config, device)?;

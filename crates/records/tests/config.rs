@@ -4,7 +4,9 @@
 
 use std::path::Path;
 
-use chainrule_core::{EngineKind, Generator, GradientSource, MissingAbility, Precision, Solver, TrainConfig};
+use chainrule_core::{
+    EngineKind, FeatureKind, Generator, GradientSource, MissingAbility, Precision, Solver, TrainConfig,
+};
 use chainrule_records::{ConfigFile, GridKey, check_override};
 
 const SMALLEST: &str = "[model]\nkind = 'softmax'\n";
@@ -191,14 +193,23 @@ fn an_invalid_config_is_refused() {
 }
 
 #[test]
-fn fused_kernels_of_a_device_refuse_other_optimizers() {
+fn fused_kernels_of_a_device_refuse_other_optimizers_and_weights() {
     for optimizer in ["descent.optimizer=adam", "descent.momentum=0.5"] {
         let config = parse(SMALLEST, &[optimizer, "descent.gradient=fused"]).unwrap();
         assert_eq!(EngineKind::Kernels.missing_ability(&config), None);
         assert_eq!(EngineKind::DeviceKernels.missing_ability(&config), Some(MissingAbility::Optimizer));
     }
+    for weights in ["data.weight=people", "objective.class_weights=balanced"] {
+        let config = parse(SMALLEST, &[weights, "descent.gradient=fused"]).unwrap();
+        assert_eq!(EngineKind::Kernels.missing_ability(&config), None);
+        assert_eq!(EngineKind::DeviceKernels.missing_ability(&config), Some(MissingAbility::Weights));
+    }
     let plain = parse(SMALLEST, &["descent.momentum=0"]).unwrap();
     assert_eq!(EngineKind::DeviceKernels.missing_ability(&plain), None);
+    // Weights may be set without a config.
+    let missing = |engine: EngineKind| engine.missing_ability_for(&plain, FeatureKind::Numbers, false, true);
+    assert_eq!(missing(EngineKind::Kernels), None);
+    assert_eq!(missing(EngineKind::DeviceKernels), Some(MissingAbility::Weights));
 }
 
 #[test]
