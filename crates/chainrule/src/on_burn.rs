@@ -3,6 +3,7 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use chacha20::ChaCha8Rng;
 use chainrule_core::{GradientSource, ModelKind, Parameters, Precision, TrainConfig, WeightNorms};
+use chainrule_data::RowWeights;
 use chainrule_engines::{Examples, Expansion, float_type, with_parameters};
 use chainrule_gradcheck::{DifferencePrecision, Options, Report, compare, f64_works};
 use chainrule_models::{
@@ -72,7 +73,8 @@ fn check<M: Classifier, L: Label>(
     let config = config.with_gradient(GradientSource::ClosedForm);
     let statistics = TrainingStatistics::of(&config, &samples.rows, &samples.schema)?;
     let drawn_rows = draw_balanced_rows(samples, config.descent().shuffle.seed);
-    let weights = samples.rows.weights()?.map(|weights| drawn_rows.iter().map(|&row| weights.get(row)).collect());
+    let of_drawn = |weights: RowWeights<'_>| drawn_rows.iter().map(|&row| weights.get(row)).collect();
+    let weights: Option<Vec<f64>> = samples.rows.weights()?.map(of_drawn);
     // All drawn rows may have the weight 0, which examples refuse.
     let drawn = samples.rows.select(&drawn_rows).without_weights();
     let examples = Examples::new(drawn, &statistics.preprocessing, precision, device, Expansion::Host);
@@ -86,7 +88,6 @@ fn check<M: Classifier, L: Label>(
         None => labels.into(),
     };
     if let Some(weights) = weights {
-        let weights: Vec<f64> = weights;
         targets = targets.with_row_weights(Tensor::from_data(TensorData::new(weights, [drawn_rows.len()]), to));
     }
     let l2 = L2 { strength: config.objective().l2, penalize_bias: config.objective().penalize_bias };

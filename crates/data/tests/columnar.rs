@@ -105,6 +105,27 @@ fn a_table_has_the_same_recipe_and_rows_in_each_format() {
 }
 
 #[test]
+fn a_row_has_the_same_weight_in_each_format() {
+    let read = |name: &str, weight: &str| {
+        let recipe = RecipeSource::Learn(RecipeOptions::default());
+        let request = TableRequest { weight: Some(weight.to_owned()), ..request(recipe) };
+        Tables::read(&fixture(name), &request).map_err(|problem| problem.to_string())
+    };
+    let weights = |tables: Tables| {
+        assert!(!tables.recipe.column_names().contains(&"unsigned".to_owned()));
+        tables.parts.map(|part| (0..part.rows.len()).map(|row| part.rows.weight(row)).collect::<Vec<_>>())
+    };
+    let of_csv = weights(read("table.csv", "unsigned").unwrap());
+    for name in FILES {
+        assert_eq!(weights(read(name, "unsigned").unwrap()), of_csv, "{name}");
+        for (column, expected) in [("gaps", "the weight is missing"), ("small", "expected a weight, a number from 0")] {
+            let problem = read(name, column).unwrap_err();
+            assert!(problem.contains(&format!(", column {column:?}: {expected}")), "{problem}");
+        }
+    }
+}
+
+#[test]
 fn a_summary_counts_what_that_of_the_csv_file_counts() {
     let csv = TableSummary::read(File::open(fixture("table.csv")).unwrap()).unwrap();
     for name in FILES {

@@ -43,6 +43,18 @@ impl LossFunction {
         Self { class_weights: Some(class_weights), ..self }
     }
 
+    /// Whether the classes or these rows have weights.
+    #[inline(always)]
+    fn is_weighted(&self, targets: &Targets) -> bool {
+        self.class_weights.is_some() || targets.weights().is_some()
+    }
+
+    /// Returns the weight of a row, multiplied by that of its class.
+    fn weight(&self, targets: &Targets, row: usize, label: usize) -> f64 {
+        self.class_weights.as_ref().map_or(1.0, |weights| weights[label])
+            * targets.weights().map_or(1.0, |weights| weights[row])
+    }
+
     /// Number of columns of W.
     pub(crate) fn columns(&self) -> usize {
         match &self.kind {
@@ -70,11 +82,10 @@ impl LossFunction {
         curvature: &mut [Lanes<f64>],
     ) {
         curvature.fill(Lanes::ZERO);
+        let is_weighted = self.is_weighted(targets);
         for lane in 0..n {
-            let row = row(lane);
-            let label = targets.labels().get(row).map_or(0, |&label| label as usize);
-            let weight = self.class_weights.as_ref().map_or(1.0, |weights| weights[label])
-                * targets.weights().map_or(1.0, |weights| weights[row]);
+            let label = targets.labels().get(row(lane)).map_or(0, |&label| label as usize);
+            let weight = if is_weighted { self.weight(targets, row(lane), label) } else { 1.0 };
             if weight == 0.0 {
                 continue;
             }
@@ -197,11 +208,11 @@ impl LossStats {
                 *label = classes[row(lane)];
             }
         }
-        let mut weights = function.class_weights.as_ref().map(|of_class| labels.map(|label| of_class[label as usize]));
-        if let Some(of_row) = targets.weights() {
-            let weights = weights.get_or_insert([1.0; LANES]);
+        let mut weights = None;
+        if function.is_weighted(targets) {
+            let weights = weights.insert([1.0; LANES]);
             for (lane, weight) in weights.iter_mut().enumerate().take(n) {
-                *weight *= of_row[row(lane)];
+                *weight = function.weight(targets, row(lane), labels[lane] as usize);
             }
         }
         match &function.kind {
