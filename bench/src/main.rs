@@ -85,8 +85,8 @@ struct Options {
     /// Largest number of rows of a table, for --tables.
     #[arg(long, value_name = "N", requires = "tables", default_value_t = 500_000, value_parser = clap::value_parser!(u32).range(1000..))]
     tables_rows: u32,
-    /// Measure only the steps of GPUs, on images and on tables of numbers: by two launches each, and
-    /// by tensor operations. It needs --features wgpu or cuda.
+    /// Measure only the steps of GPUs, on images and on tables of numbers: by two launches each,
+    /// and by tensor operations. It needs --features wgpu or cuda.
     #[arg(long, conflicts_with_all = ["scale", "only", "write", "reading", "tables"])]
     device: bool,
     /// Run one training of `--scale` in a separate process. Used internally.

@@ -33,8 +33,8 @@ impl<'a> DeviceKernelEngine<'a> {
     /// Copies the rows to the device.
     ///
     /// # Errors
-    /// If the device has no fused kernels, if the rows are bytes and each feature has its own scale,
-    /// or if the rows cannot be read.
+    /// If the device has no fused kernels, if the rows are bytes and each feature has its own
+    /// scale, or if the rows cannot be read.
     pub(crate) fn new(
         columns: usize,
         rows: [&'a Rows; 2],

@@ -34,9 +34,9 @@ impl Storage {
 
 /// The division of a problem into cubes and units. It is a compile-time constant of the kernels.
 ///
-/// A row consists of words of four features. The columns of W are divided into tiles of equal width.
-/// The sums of a tile fit the registers of a unit. The last tile may be padded with columns past
-/// the last class. The weights of the padding stay 0, and its probabilities are not used.
+/// A row consists of words of four features. The columns of W are divided into tiles of equal
+/// width. The sums of a tile fit the registers of a unit. The last tile may be padded with columns
+/// past the last class. The weights of the padding stay 0, and its probabilities are not used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct TilePlan {
     pub(super) loss: Loss,
