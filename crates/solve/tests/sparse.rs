@@ -20,12 +20,12 @@ const D: usize = 60;
 /// Returns n rows of k classes as they are read from svmlight and from CSV. Some features are
 /// frequent and some rare, and some rows have none.
 fn rows(n: usize, k: usize) -> [Rows; 2] {
-    noisy_rows(n, k, 1.0)
+    rows_of(D, n, k, 1.0)
 }
 
-/// As [`rows`]. With more noise, the classes overlap in each feature.
-fn noisy_rows(n: usize, k: usize, amplitude: f64) -> [Rows; 2] {
-    let names: Vec<String> = (1..=D).map(|j| format!("f{j}")).collect();
+/// As [`rows`], of the first d features, and with any noise.
+fn rows_of(d: usize, n: usize, k: usize, amplitude: f64) -> [Rows; 2] {
+    let names: Vec<String> = (1..=d).map(|j| format!("f{j}")).collect();
     let (mut sparse, mut dense) = (String::new(), format!("{},label\n", names.join(",")));
     for i in 0..n {
         let noise = |j: usize| ((i * 7919 + j * 104_729) as f64 * 0.618_034).sin();
@@ -33,10 +33,10 @@ fn noisy_rows(n: usize, k: usize, amplitude: f64) -> [Rows; 2] {
             let is_listed = i == j || (i * 31 + j * j * 17 + i * j).is_multiple_of(j + 2) && i % 50 != 3;
             if is_listed { [1.0, 0.25, 30.0][j % 3] * (1.0 + noise(j).abs()) } else { 0.0 }
         };
-        let score = (1..=D).map(|j| value(j).min(2.0) * (j as f64).sin()).sum::<f64>() + amplitude * noise(0);
+        let score = (1..=d).map(|j| value(j).min(2.0) * (j as f64).sin()).sum::<f64>() + amplitude * noise(0);
         let label = ((score + 2.0) * k as f64 / 4.0).clamp(0.0, k as f64 - 1.0) as usize;
         write!(sparse, "{label}").expect("a string");
-        for j in 1..=D {
+        for j in 1..=d {
             let value = value(j);
             if value > 0.0 {
                 write!(sparse, " {j}:{value}").expect("a string");
@@ -205,10 +205,11 @@ fn predictions_of_sparse_rows_are_those_of_dense_rows() {
 #[test]
 fn newtons_method_finds_the_minimum_of_the_same_dense_rows() {
     for (kind, n, k) in [(ModelKind::Logistic, 1500, 2), (ModelKind::Softmax, 2500, 3)] {
-        let [sparse, dense] = noisy_rows(n, k, 4.0);
+        // Each of these features has rows of all classes.
+        let [sparse, dense] = rows_of(26, n, k, 4.0);
         for (l2, standardize) in [(0.0, false), (0.0, true), (0.01, false)] {
             let preprocessing = if standardize {
-                let [mean, scale] = [0.1, 2.0].map(|x| (0..D).map(|j| x * (1 + j % 4) as f64).collect());
+                let [mean, scale] = [0.1, 2.0].map(|x| (0..26).map(|j| x * (1 + j % 4) as f64).collect());
                 Preprocessing::Standardized(Standardization { mean, scale })
             } else {
                 Preprocessing::Raw
