@@ -72,14 +72,17 @@ impl Margins {
         }
         let error = self.rounding_error(bytes.offset_norm(), &weight, &bias);
         self.parameters = Some((weight, bias));
-        self.stale.clear();
+        // Each row is written, and the next overwrites a known one: a branch would be mispredicted
+        // too often.
+        self.stale.resize(self.rows.len(), 0);
+        let mut n_stale = 0;
         for (i, (row, &label)) in self.rows.iter().zip(rows.labels()).enumerate() {
             // A comparison with NaN is false, and then the row is computed.
             let is_known = f64::from(row.limit) > f64::from(row.norm) * self.paths[label as usize] + error;
-            if !is_known {
-                self.stale.push(i);
-            }
+            self.stale[n_stale] = i;
+            n_stale += usize::from(!is_known);
         }
+        self.stale.truncate(n_stale);
         Some(&self.stale)
     }
 

@@ -131,8 +131,8 @@ struct Sums {
     dense: Vec<f64>,
     /// For each pair of columns: the products of the listed and the dense features, `[q, m + 1]`.
     listed: Vec<f64>,
-    /// For each pair of columns: the products of two listed features, `[q, q]`. Only those above the
-    /// diagonal, and on it those of sparse features. A level's square is in `listed`.
+    /// For each pair of columns: the products of two listed features, `[q, q]`. Only those above
+    /// the diagonal, and on it those of sparse features. A level's square is in `listed`.
     listed_pairs: Vec<f64>,
     /// For each column: the products of the dense features and the residuals, `[m + 1]`.
     dense_gradient: Vec<f64>,
