@@ -53,9 +53,9 @@ struct PackedFile {
 impl PackedFile {
     /// Reads rows. Consecutive ones are read at once. In units of several rows, they begin with a
     /// unit and are consecutive.
-    fn read(&self, rows: impl Iterator<Item = usize>) -> Result<PackedRows, DataError> {
+    fn read(&self, rows: impl Iterator<Item = usize>, bytes: &mut Vec<u8>) -> Result<PackedRows, DataError> {
         let (size, unit_bytes) = (self.layout.unit_rows(), self.layout.unit_bytes());
-        let (mut bytes, mut n) = (Vec::new(), 0);
+        let (mut filled, mut n) = (0, 0);
         let mut rows = rows.peekable();
         while let Some(first) = rows.next() {
             let mut end = first + 1;
@@ -63,12 +63,15 @@ impl PackedFile {
                 end += 1;
             }
             assert!(first.is_multiple_of(size) && n % size == 0, "rows of whole units");
-            let (place, filled) = (first / size * unit_bytes, bytes.len());
-            bytes.resize(filled + (end - first).div_ceil(size) * unit_bytes, 0);
-            self.scratch.read(self.start + place as u64, &mut bytes[filled..])?;
+            let (place, next) = (first / size * unit_bytes, filled + (end - first).div_ceil(size) * unit_bytes);
+            if bytes.len() < next {
+                bytes.resize(next, 0);
+            }
+            self.scratch.read(self.start + place as u64, &mut bytes[filled..next])?;
+            filled = next;
             n += end - first;
         }
-        Ok(self.layout.rows(n, &bytes))
+        Ok(self.layout.rows(n, &bytes[..filled]))
     }
 }
 
@@ -107,11 +110,11 @@ impl Source {
     fn pack(
         &self,
         chosen: impl ExactSizeIterator<Item = usize> + Clone,
-        buffer: &mut RowBuffer,
+        (buffer, bytes): &mut (RowBuffer, Vec<u8>),
     ) -> Result<PackedRows, DataError> {
         match self {
             Self::Images(rows, affine) => Ok(pack(rows, chosen, *affine, buffer)?.expect("rows in a file are bytes")),
-            Self::Table(file) => file.read(chosen),
+            Self::Table(file) => file.read(chosen, bytes),
         }
     }
 
@@ -126,7 +129,7 @@ impl Source {
     ) -> Result<Prefetcher<Result<PackedRows, DataError>>, DataError> {
         let Range { start, end } = positions;
         let new_reader = || {
-            let (source, rows, mut buffer) = (self.clone(), rows.clone(), RowBuffer::default());
+            let (source, rows, mut buffer) = (self.clone(), rows.clone(), <(RowBuffer, Vec<u8>)>::default());
             move |i: usize| {
                 let first = start + i * rows_per_chunk;
                 source.pack(rows(first..(first + rows_per_chunk).min(end)), &mut buffer)

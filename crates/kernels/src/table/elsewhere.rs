@@ -129,9 +129,10 @@ impl PackedLayout {
         let mut codes = Vec::with_capacity(n_units * n_categories);
         let mut labels = Vec::with_capacity(n_units * size);
         let mut weights = Vec::new();
+        let n_lanes = (n_units * n_numbers).div_ceil(LANES);
         let mut numbers = match &self.all.numbers {
-            Numbers::F32(_) => Numbers::F32(vec![Lanes([0.0; LANES]); (n_units * n_numbers).div_ceil(LANES)]),
-            Numbers::F64(_) => Numbers::F64(vec![Lanes([0.0; LANES]); (n_units * n_numbers).div_ceil(LANES)]),
+            Numbers::F32(_) => Numbers::F32(Vec::with_capacity(n_lanes)),
+            Numbers::F64(_) => Numbers::F64(Vec::with_capacity(n_lanes)),
         };
         for (unit, mut bytes) in bytes.chunks_exact(self.unit_bytes()).enumerate() {
             let first = unit * n_numbers;
@@ -191,10 +192,10 @@ impl PackedLayout {
     }
 }
 
-/// Copies numbers to their lanes.
-fn copy<T: Copy, const B: usize>(
+/// Appends n numbers, of which the first has this index among all.
+fn copy<T: Copy + Default, const B: usize>(
     bytes: &mut &[u8],
-    lanes: &mut [Lanes<T>],
+    lanes: &mut Vec<Lanes<T>>,
     first: usize,
     n: usize,
     from_bytes: impl Fn([u8; B]) -> T,
@@ -203,14 +204,19 @@ fn copy<T: Copy, const B: usize>(
     *bytes = rest;
     let numbers = own.as_chunks::<B>().0;
     if first.is_multiple_of(LANES) && n.is_multiple_of(LANES) {
-        for (lanes, numbers) in lanes[first / LANES..].iter_mut().zip(numbers.as_chunks::<LANES>().0) {
+        for numbers in numbers.as_chunks::<LANES>().0 {
+            let mut own = [T::default(); LANES];
             for lane in 0..LANES {
-                lanes.0[lane] = from_bytes(numbers[lane]);
+                own[lane] = from_bytes(numbers[lane]);
             }
+            lanes.push(Lanes(own));
         }
-    } else {
-        for (i, &number) in (first..).zip(numbers) {
-            lanes[i / LANES].0[i % LANES] = from_bytes(number);
+        return;
+    }
+    for (i, &number) in (first..).zip(numbers) {
+        if i.is_multiple_of(LANES) {
+            lanes.push(Lanes([T::default(); LANES]));
         }
+        lanes[i / LANES].0[i % LANES] = from_bytes(number);
     }
 }
