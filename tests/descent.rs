@@ -318,7 +318,7 @@ fn balanced_weights_match_scikit_learn() {
         let chosen = rows.iter().zip(&labels).filter_map(|(row, &label)| Some((row.clone(), position(label)?)));
         let (values, labels): (Vec<Vec<f64>>, Vec<u16>) = chosen.unzip();
         let n = labels.len();
-        let weights = class_weights(&config, &classes, &labels).unwrap().unwrap();
+        let weights = class_weights(&config, &classes, labels.iter().map(|&label| (label, 1.0))).unwrap().unwrap();
         let theirs: Vec<f64> = serde_json::from_value(fitted["class_weights"].clone()).unwrap();
         for (ours, their) in weights.iter().zip(&theirs) {
             assert!((ours / their - 1.0).abs() < 1e-15, "{weights:?} {theirs:?}");

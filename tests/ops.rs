@@ -583,10 +583,18 @@ fn a_gpu_trains_by_tensors_what_its_kernels_do_not_support() {
         (standardize, FeatureKind::Bytes, Some("data.standardize")),
         ("descent.momentum=0.9", FeatureKind::Numbers, Some("no optimizer except sgd without momentum")),
         ("objective.class_weights=balanced", FeatureKind::Numbers, Some("objective.class_weights")),
+        ("data.weight=people", FeatureKind::Numbers, Some("data.weight")),
+        // Weights of rows in memory, which no setting names.
+        ("weights", FeatureKind::Numbers, Some("data.weight")),
     ] {
-        let config = |gradient: &str| experiment("softmax.toml", &[setting, &format!("descent.gradient={gradient}")]);
-        let selected = machine.resolve_defaults_for(config("auto"), kind).unwrap().descent().gradient;
-        let asked = machine.resolve_defaults_for(config("fused"), kind).map_err(|error| error.to_string());
+        let have_weights = setting == "weights";
+        let setting = if have_weights { "experiment=weights" } else { setting };
+        let resolved = |gradient: &str| {
+            let config = experiment("softmax.toml", &[setting, &format!("descent.gradient={gradient}")]);
+            machine.resolve_defaults_for(config, kind, have_weights)
+        };
+        let selected = resolved("auto").unwrap().descent().gradient;
+        let asked = resolved("fused").map_err(|error| error.to_string());
         match reason {
             None => assert_eq!((selected, asked.is_ok()), (GradientSource::Fused, true), "{setting}"),
             Some(reason) => {

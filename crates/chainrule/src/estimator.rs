@@ -133,8 +133,8 @@ impl Estimator {
     }
 
     /// Weights the classes so that all have the same total weight: `n / (k n_c)` for a class with
-    /// `n_c` of the n rows. Rows with [weights](Samples::with_weights) are counted by their weights.
-    /// [default: each row has weight 1]
+    /// `n_c` of the n rows. Rows with [weights](Samples::with_weights) are counted by their
+    /// weights. [default: each row has weight 1]
     #[must_use]
     #[track_caller]
     pub fn balanced(self) -> Self {

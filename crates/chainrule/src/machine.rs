@@ -113,8 +113,8 @@ impl Machine {
         )
     }
 
-    /// Like [`resolve_defaults`](Self::resolve_defaults), for a known storage type of the features, and
-    /// for rows that may have weights.
+    /// Like [`resolve_defaults`](Self::resolve_defaults), for a known storage type of the features,
+    /// and for rows that may have weights.
     ///
     /// # Errors
     /// Returns an error if the precision, the gradient source or the optimizer is not available

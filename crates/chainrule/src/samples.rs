@@ -341,10 +341,10 @@ impl<L: Label> Samples<L> {
         Self::from_rows(&rows, &labels)
     }
 
-    /// Gives each row a weight: a row of weight 2 counts as two rows. Weights are finite numbers from
-    /// 0. They are scaled to a mean of 1 over the rows that a model is fitted to, so that the penalty
-    /// keeps its meaning, and they multiply the class weights. Statistics of the rows, such as those
-    /// of [`standardize`](crate::Estimator::standardize), and scores count each row once.
+    /// Gives each row a weight: a row of weight 2 counts as two rows. Weights are finite numbers
+    /// from 0. They are scaled to a mean of 1 over the rows that a model is fitted to, so that the
+    /// penalty keeps its meaning, and they multiply the class weights. Statistics of the rows, such
+    /// as those of [`standardize`](crate::Estimator::standardize), and scores count each row once.
     ///
     /// [`TableRequest::weight`] names a column of a table instead.
     ///

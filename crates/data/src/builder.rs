@@ -351,7 +351,8 @@ impl TableBuilder {
     /// Appends the rows that follow. Rows that do not fit in memory are moved to a file.
     ///
     /// # Errors
-    /// Fails if there are too many classes, or if the rows take too much memory and cannot be moved.
+    /// Fails if there are too many classes, or if the rows take too much memory and cannot be
+    /// moved.
     pub(crate) fn append(&mut self, part: TablePart, memory: &Memory) -> Result<(), String> {
         let TablePart { columns, sparse, labels, groups, weights, lines } = part;
         self.cells.columns.iter_mut().zip(columns).for_each(|(column, part)| column.append(part));

@@ -373,8 +373,8 @@ impl Column {
         self.blocks.iter().take_while(|block| block.len() == BLOCK).count()
     }
 
-    /// Writes the whole blocks of a table's columns to a file, and frees them. The blocks of the same
-    /// rows are side by side.
+    /// Writes the whole blocks of a table's columns to a file, and frees them. The blocks of the
+    /// same rows are side by side.
     pub(crate) fn move_to_file(columns: &mut [Self], scratch: &Arc<Scratch>) -> Result<(), DataError> {
         let n_whole = columns.iter().map(Self::n_whole).min().unwrap_or_default();
         let mut bytes = Vec::new();

@@ -212,8 +212,8 @@ impl Rows {
             && same(self.reweighted.as_ref(), other.reweighted.as_ref())
     }
 
-    /// Returns whether the rows stay in a file: images that were not read, or rows of a table that do
-    /// not fit in memory.
+    /// Returns whether the rows stay in a file: images that were not read, or rows of a table that
+    /// do not fit in memory.
     pub fn stays_in_file(&self) -> bool {
         match &self.store {
             Store::Images(images) => images.file().is_some(),

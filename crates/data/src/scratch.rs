@@ -10,8 +10,8 @@ use crate::DataError;
 use crate::positioned::read_exact_at;
 
 /// Returns the folder for large temporary files: that of the environment variable `TMPDIR`, else
-/// `/var/tmp` where it exists, because `/tmp` may be in memory (file-hierarchy(7)), else the system's
-/// own choice.
+/// `/var/tmp` where it exists, because `/tmp` may be in memory (file-hierarchy(7)), else the
+/// system's own choice.
 pub fn scratch_folder() -> PathBuf {
     let of_system = Path::new("/var/tmp");
     match std::env::var_os("TMPDIR") {
@@ -105,8 +105,8 @@ impl Scratch {
         read_exact_at(&self.file, bytes, start).map_err(|problem| self.problem(problem))
     }
 
-    /// Like [`read`](Self::read), but a failure is reported by [`check`](Self::check). The bytes are
-    /// 0 then.
+    /// Like [`read`](Self::read), but a failure is reported by [`check`](Self::check). The bytes
+    /// are 0 then.
     pub(crate) fn read_or_note(&self, start: u64, bytes: &mut [u8]) {
         if let Err(problem) = read_exact_at(&self.file, bytes, start) {
             bytes.fill(0);

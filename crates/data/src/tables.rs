@@ -40,8 +40,8 @@ pub struct TableRequest {
     pub holdout: Option<Holdout>,
     /// The largest number of bytes of a file, and of its rows, in memory.
     pub resident_bytes: u64,
-    /// A folder on whose disk further rows are kept, in a file without a name; `None` refuses tables
-    /// that do not fit in memory.
+    /// A folder on whose disk further rows are kept, in a file without a name; `None` refuses
+    /// tables that do not fit in memory.
     pub scratch: Option<PathBuf>,
 }
 

@@ -267,7 +267,8 @@ impl FusedModel {
     }
 
     /// Returns the mean loss of all rows of a table with its gradient and its Hessian, without the
-    /// penalty, in f64, of the model `z = (x - centre) W + b`. Returns `None` if the rows are bytes.
+    /// penalty, in f64, of the model `z = (x - centre) W + b`. Returns `None` if the rows are
+    /// bytes.
     ///
     /// # Shapes
     /// - weight `[d, k]`, bias `[k]`, centre `[d]`

@@ -155,16 +155,16 @@ impl FusedRows {
         Self::for_solver(rows, preprocessing, Precision::F64, Solver::Lbfgs)
     }
 
-    /// Packs rows that are in memory, in the layout that is best for the solver. Images in a file are
-    /// packed later, when they are read. Rows of a table that do not fit in memory are packed into a
-    /// file.
+    /// Packs rows that are in memory, in the layout that is best for the solver. Images in a file
+    /// are packed later, when they are read. Rows of a table that do not fit in memory are packed
+    /// into a file.
     ///
     /// The numbers of a table are stored in four bytes each, and in eight only if the precision is
     /// f64, the table is short and f32 does not hold them.
     ///
     /// # Errors
-    /// If the rows are bytes and each feature has its own scale, if all rows have the weight 0, or if
-    /// the rows cannot be read, or written to a file.
+    /// If the rows are bytes and each feature has its own scale, if all rows have the weight 0, or
+    /// if the rows cannot be read, or written to a file.
     pub fn for_solver(
         rows: Rows,
         preprocessing: &Preprocessing,
@@ -293,8 +293,8 @@ impl FusedRows {
         Ok(())
     }
 
-    /// Calls `f` with each chunk of the [sample](sampled_row) of a table's rows in a file, or returns the
-    /// rows, if they are in memory.
+    /// Calls `f` with each chunk of the [sample](sampled_row) of a table's rows in a file, or
+    /// returns the rows, if they are in memory.
     pub(crate) fn for_each_sampled_chunk(
         &self,
         step: usize,

@@ -151,8 +151,8 @@ fn rows_scale(rows: &Rows, j: usize) -> f64 {
     (0..rows.len()).fold(1e-200, |largest, row| rows.row(row, &mut buffer).expect("a row")[j].abs().max(largest))
 }
 
-/// A table that does not fit in memory gives the same model: the same bits where each step reads its
-/// own rows, and the same minimum where sums over all rows are added chunk by chunk.
+/// A table that does not fit in memory gives the same model: the same bits where each step reads
+/// its own rows, and the same minimum where sums over all rows are added chunk by chunk.
 #[test]
 fn rows_in_a_file_give_the_same_model() {
     for (kind, k) in [(ModelKind::Logistic, 2), (ModelKind::Softmax, 3)] {

@@ -23,13 +23,13 @@ pub struct PackedLayout {
 }
 
 impl TableBuilder {
-    /// Moves the rows that were pushed since the last call to `bytes`, with their labels and weights.
-    /// Either all rows have a weight, or none. Only the last call may have a number of rows that is no multiple of
-    /// [`unit_rows`](PackedLayout::unit_rows).
+    /// Moves the rows that were pushed since the last call to `bytes`, with their labels and
+    /// weights. Either all rows have a weight, or none. Only the last call may have a number of
+    /// rows that is no multiple of [`unit_rows`](PackedLayout::unit_rows).
     ///
     /// # Panics
-    /// If the numbers of rows, labels or weights differ, if some rows have weights, if the features are sparse, or if rows follow an
-    /// incomplete unit.
+    /// If the numbers of rows, labels or weights differ, if some rows have weights, if the features
+    /// are sparse, or if rows follow an incomplete unit.
     pub fn take_bytes(&mut self, labels: &[u32], weights: Option<&[f64]>, bytes: &mut Vec<u8>) {
         let rows = &mut self.rows;
         assert_eq!(rows.n, labels.len(), "rows and labels of a table");
@@ -167,8 +167,8 @@ impl PackedLayout {
         self.all.mean()
     }
 
-    /// Returns the moments of the features. `read` returns a row as the only one of its kind, and is
-    /// called for some rows, in ascending order.
+    /// Returns the moments of the features. `read` returns a row as the only one of its kind, and
+    /// is called for some rows, in ascending order.
     ///
     /// # Errors
     /// As `read`.
