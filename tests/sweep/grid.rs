@@ -137,6 +137,15 @@ fn losses_of_different_class_weights_are_not_compared() {
         &succeeds(folder, &sweep(&["--grid", classes, "--set", "descent.batch_size=50", "--out", "classes"])).stdout,
     );
     assert!(stdout.contains("no point is marked as the best"), "{stdout}");
+
+    // Nor are those of different weights of rows.
+    let lines: String = (0..60).map(|i| format!("{},{},{},{}\n", i % 7, i % 3, i % 5, i % 7 > 3)).collect();
+    std::fs::write(folder.join("rows.csv"), format!("x,few,many,label\n{lines}")).unwrap();
+    let of_rows = ["sweep", "--backend", cpu(), "--data", "rows.csv", "--label", "label", "--out", "rows", "--quiet"];
+    let stdout = text(&succeeds(folder, &[&of_rows[..], &["--grid", "data.weight=few,many"]].concat()).stdout);
+    assert!(stdout.contains("no point is marked as the best"), "{stdout}");
+    let page = String::from_utf8(read(folder.join("rows/sweep.md")).unwrap()).unwrap();
+    assert!(page.contains("means of the weighted cross-entropy"), "{page}");
 }
 
 #[test]

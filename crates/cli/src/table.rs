@@ -38,7 +38,8 @@ pub(crate) fn closing_table(summary: &Summary, config: &TrainConfig, folder: &Pa
     };
     let (last, norm, seconds) = (&summary.final_metrics, &summary.weight_norm, &summary.seconds);
     let weights = summary.class_weights.as_ref();
-    let loss = if weights.is_some() { "weighted loss" } else { "cross-entropy" };
+    let is_weighted = weights.is_some() || config.data().weight.is_some();
+    let loss = if is_weighted { "weighted loss" } else { "cross-entropy" };
     let rows = if summary.data.is_validated_on_training {
         format!("{} rows, none held out", summary.data.train)
     } else {

@@ -395,7 +395,11 @@ impl TableBuilder {
             Some(line) => Err(format!(
                 "{} {line}: its rows so far take {bytes} bytes{}, more than data.resident_bytes = {max_bytes} allows in memory; increase it if this machine has the memory, or leave columns out with data.ignore",
                 self.cells.unit(),
-                if self.cells.scratch.is_some() { " without their numbers" } else { "" }
+                if self.cells.scratch.is_some() {
+                    " besides their file (labels, different texts, the latest rows)"
+                } else {
+                    ""
+                }
             )),
             None => {
                 self.cells.lines.append(&lines);

@@ -413,16 +413,34 @@ impl Rows {
     /// # Panics
     /// Panics if `row` is past the end.
     pub fn row<'a>(&self, row: usize, buffer: &'a mut RowBuffer) -> Result<&'a [f64], DataError> {
+        self.numbers(std::iter::once(row), buffer)
+    }
+
+    /// Returns the features of these rows as numbers `[n, d]`. Consecutive rows of a table in a
+    /// file are read at once.
+    ///
+    /// # Errors
+    /// See [`chunk`](Self::chunk).
+    ///
+    /// # Panics
+    /// Panics if a row is past the end.
+    pub fn numbers<'a>(
+        &self,
+        rows: impl ExactSizeIterator<Item = usize>,
+        buffer: &'a mut RowBuffer,
+    ) -> Result<&'a [f64], DataError> {
         buffer.numbers.clear();
         match &self.store {
             Store::Table(cells, encoder) => {
-                self.append(cells, encoder.as_deref(), std::iter::once(row), buffer);
+                self.append(cells, encoder.as_deref(), rows, buffer);
                 cells.check()?;
             }
             Store::Images(images) => {
                 buffer.bytes.resize(self.n_features(), 0);
-                images.read_pixels(self.stored_index(row), &mut buffer.bytes)?;
-                buffer.numbers.extend(buffer.bytes.iter().copied().map(f64::from));
+                for row in rows {
+                    images.read_pixels(self.stored_index(row), &mut buffer.bytes)?;
+                    buffer.numbers.extend(buffer.bytes.iter().copied().map(f64::from));
+                }
             }
         }
         Ok(&buffer.numbers)

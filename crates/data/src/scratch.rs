@@ -9,12 +9,12 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use crate::DataError;
 use crate::positioned::read_exact_at;
 
-/// Returns the folder for large temporary files: that of the environment variable `TMPDIR`, else
-/// `/var/tmp` where it exists, because `/tmp` may be in memory (file-hierarchy(7)), else the
-/// system's own choice.
+/// Returns the folder for large temporary files: that of the environment variable `TMPDIR` unless
+/// it is empty, else `/var/tmp` where it exists, because `/tmp` may be in memory
+/// (file-hierarchy(7)), else the system's own choice.
 pub fn scratch_folder() -> PathBuf {
     let of_system = Path::new("/var/tmp");
-    match std::env::var_os("TMPDIR") {
+    match std::env::var_os("TMPDIR").filter(|folder| !folder.is_empty()) {
         None if cfg!(unix) && of_system.is_dir() => of_system.to_owned(),
         _ => std::env::temp_dir(),
     }

@@ -73,8 +73,20 @@ fn copy_of_standard_input() -> io::Result<File> {
     if input.is_terminal() {
         return Err(io::Error::other("it is a terminal; pipe a table into it, as in: cat table.csv | …"));
     }
-    let mut file = tempfile::tempfile_in(crate::scratch_folder())?;
-    let count = io::copy(&mut input.lock().take(MAX_STANDARD_INPUT + 1), &mut file)?;
+    let folder = crate::scratch_folder();
+    let of_copy = |problem: io::Error| {
+        io::Error::other(format!(
+            "it is copied to a file of {}: {problem}; name a folder on a disk with space in the environment variable TMPDIR",
+            folder.display()
+        ))
+    };
+    let mut file = tempfile::tempfile_in(&folder).map_err(of_copy)?;
+    let count = io::copy(&mut input.lock().take(MAX_STANDARD_INPUT + 1), &mut file).map_err(|problem| match problem
+        .kind()
+    {
+        io::ErrorKind::StorageFull => of_copy(problem),
+        _ => problem,
+    })?;
     if count > MAX_STANDARD_INPUT {
         return Err(io::Error::other(format!("it has more than {MAX_STANDARD_INPUT} bytes; save it to files")));
     }

@@ -251,7 +251,11 @@ fn a_table_larger_than_memory_is_the_same() {
     // The file has no name.
     assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0);
     let few = read(50_000, Some(scratch.path())).unwrap_err().to_string();
-    assert!(few.contains("without their numbers") && few.contains("resident_bytes = 50000"), "{few}");
+    assert!(
+        few.contains("besides their file (labels, different texts, the latest rows)")
+            && few.contains("resident_bytes = 50000"),
+        "{few}"
+    );
     let nowhere = read(300_000, Some(&scratch.path().join("none"))).unwrap_err().to_string();
     assert!(nowhere.contains("TMPDIR") && nowhere.contains("none") && nowhere.contains("300000"), "{nowhere}");
 }

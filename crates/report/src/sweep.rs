@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use chainrule_core::{DataKind, SearchEnd, align_right, display_width};
-use chainrule_records::{CLASS_WEIGHTS, Divergence, Grid, GridKey, Summary, SweepPlan, plain_value, toml_value};
+use chainrule_records::{
+    CLASS_WEIGHTS, Divergence, Grid, GridKey, ROW_WEIGHTS, Summary, SweepPlan, plain_value, toml_value,
+};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -19,6 +21,8 @@ pub struct Sweep {
     config: String,
     pub(crate) grid: Grid,
     pub(crate) points: Vec<SweepPoint>,
+    /// Whether any point has weights of rows.
+    weighs_rows: bool,
 }
 
 /// A finished point of a sweep.
@@ -120,7 +124,9 @@ impl Sweep {
         };
         let mut points: Vec<SweepPoint> = outcomes.into_iter().map(point).collect();
         points.sort_by_key(|point| point.number);
-        Self { config: plan.config.clone(), grid: plan.grid.clone(), points }
+        let configs = plan.configs().unwrap_or_default();
+        let weighs_rows = configs.iter().any(|config| config.data().weight.is_some());
+        Self { config: plan.config.clone(), grid: plan.grid.clone(), points, weighs_rows }
     }
 
     /// Returns the points from the lowest validation loss to the highest, then the diverged points.
@@ -150,20 +156,22 @@ impl Sweep {
         self.points.iter().any(|point| point.summary().is_some())
     }
 
-    /// Whether the losses are comparable: all points have the same classes and class weights. Other
-    /// class weights give another loss function, and the smallest weights give the lowest loss.
+    /// Whether the losses are comparable: all points have the same classes, class weights and
+    /// weights of rows. Other weights give another loss function, and the point whose weights
+    /// favour the rows that are easy to predict has the lowest loss.
     fn losses_are_comparable(&self) -> bool {
         let classes =
             |summary: &Summary| -> BTreeSet<String> { summary.data.classes.iter().map(ToString::to_string).collect() };
         let mut all = self.points.iter().filter_map(SweepPoint::summary).map(classes);
         let first = all.next();
-        self.grid.keys().iter().all(|key| !key.key.starts_with(CLASS_WEIGHTS))
+        self.grid.keys().iter().all(|key| !key.key.starts_with(CLASS_WEIGHTS) && key.key != ROW_WEIGHTS)
             && all.all(|classes| Some(classes) == first)
     }
 
-    /// Whether any loss has class weights.
+    /// Whether any loss has weights of classes or rows.
     pub(crate) fn is_weighted(&self) -> bool {
-        self.points.iter().filter_map(SweepPoint::summary).any(|summary| summary.class_weights.is_some())
+        let mut summaries = self.points.iter().filter_map(SweepPoint::summary);
+        self.weighs_rows || summaries.any(|summary| summary.class_weights.is_some())
     }
 
     /// Whether the certificate of every optimum holds.
@@ -308,7 +316,7 @@ impl Sweep {
         }
         if !self.losses_are_comparable() {
             notes.push(
-                "The points have different classes or class weights: their losses are not comparable, and no point is marked as the best. Use evaluate for the loss of a point without class weights."
+                "The points have different classes, class weights or weights of rows: their losses are not comparable, and no point is marked as the best. Use evaluate for the loss of a point without weights."
                     .to_owned(),
             );
         } else if summaries.len() > 1 {

@@ -18,8 +18,12 @@ pub struct FurtherDecrease {
     pub after: f64,
 }
 
-/// The number of rows that are read at a time.
+/// The number of rows whose features are computed together.
 const ROWS_PER_BLOCK: usize = 64;
+
+/// The most rows that are read at once, and the most numbers if a row has many.
+const MAX_ROWS: usize = 1024;
+const MAX_NUMBERS: usize = 1 << 20;
 
 /// The number of iterations that show whether a training stopped far from the minimum.
 const ITERATIONS: usize = 10;
@@ -77,14 +81,20 @@ struct Search<'a> {
 impl Search<'_> {
     /// Calls `see` with blocks of rows as features `[n, d]`, and with the numbers of these rows.
     fn each_block(&self, mut see: impl FnMut(&[f64], Range<usize>)) -> Result<(), DataError> {
-        let (n, mut buffer, mut features) = (self.rows.len(), RowBuffer::default(), Vec::new());
-        for first in (0..n).step_by(ROWS_PER_BLOCK) {
-            let block = first..n.min(first + ROWS_PER_BLOCK);
-            features.clear();
-            for row in block.clone() {
-                self.preprocessing.append_features(self.rows.row(row, &mut buffer)?, Precision::F64, &mut features);
+        let (n, d) = (self.rows.len(), self.rows.n_features());
+        let (mut buffer, mut features) = (RowBuffer::default(), Vec::new());
+        // A file gives many rows at once as fast as one.
+        let at_once = (MAX_NUMBERS / d).clamp(1, MAX_ROWS);
+        for first in (0..n).step_by(at_once) {
+            let read = self.rows.numbers(first..n.min(first + at_once), &mut buffer)?;
+            for (row, numbers) in (first..).zip(read.chunks_exact(d)) {
+                self.preprocessing.append_features(numbers, Precision::F64, &mut features);
+                let end = row + 1;
+                if end % ROWS_PER_BLOCK == 0 || end == n {
+                    see(&features, row / ROWS_PER_BLOCK * ROWS_PER_BLOCK..end);
+                    features.clear();
+                }
             }
-            see(&features, block);
         }
         Ok(())
     }
@@ -162,16 +172,24 @@ mod tests {
         // The second feature is ten times as large as the first.
         let x = |i: usize| [(i % 7) as f64 - 3.0, 10.0 * ((i * 5 % 11) as f64 - 5.0)];
         let labels: Vec<u16> = (0..60).map(|i| u16::from(x(i)[0] + x(i)[1] / 10.0 + (i % 3) as f64 > 1.0)).collect();
-        let rows = Rows::of_values(2, &(0..60).flat_map(x).collect::<Vec<f64>>(), labels);
+        // The same rows again and again have the same mean loss, and fill several reads and blocks.
+        let again = |times: usize| {
+            let values: Vec<f64> = (0..60).flat_map(x).collect();
+            Rows::of_values(2, &values.repeat(times), labels.repeat(times))
+        };
+        let [rows, many] = [1, 40].map(again);
         let classes = ["no", "yes"].map(|name| Class::Name(name.to_owned()));
         let mut settings = Settings::of(ModelKind::Logistic).with_classes(&classes);
         settings.objective.l2 = 0.01;
         let config = TrainConfig::try_from(settings).expect("valid settings");
         let link = LinkKind::Logistic.link(2);
         let fall = |at: &Parameters| {
-            let decrease =
-                further_decrease(&link, &config, &rows, &Preprocessing::Raw, None, at).expect("rows in memory");
+            let [decrease, of_many] = [&rows, &many].map(|rows| {
+                further_decrease(&link, &config, rows, &Preprocessing::Raw, None, at).expect("rows in memory")
+            });
             assert!(decrease.after <= decrease.before);
+            assert!((of_many.before - decrease.before).abs() < 1e-12, "{of_many:?} {decrease:?}");
+            assert!((of_many.after - decrease.after).abs() < 1e-9, "{of_many:?} {decrease:?}");
             (decrease.before - decrease.after) / decrease.before
         };
         let mut at = Parameters::zeros(2, 1);

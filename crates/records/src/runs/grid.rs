@@ -11,6 +11,9 @@ use crate::{ConfigError, toml_value};
 /// The only key with tables as values: numbers by name.
 pub const CLASS_WEIGHTS: &str = "objective.class_weights";
 
+/// The key of the column with the weight of each row.
+pub const ROW_WEIGHTS: &str = "data.weight";
+
 /// The key of the solver, on which a table's defaults depend.
 const SOLVER: &str = "descent.solver";
 
