@@ -203,7 +203,11 @@ impl Run<'_> {
             best_validation_loss,
             final_metrics: trained.final_metrics,
             constant: Some(self.rows.constant()),
-            further_decrease: self.rows.further_decrease(self.config, &trained.parameters)?,
+            // Who interrupts a training does not wait for it.
+            further_decrease: match trained.ending {
+                Ending::Interrupted => None,
+                _ => self.rows.further_decrease(self.config, &trained.parameters)?,
+            },
             weight_norm: norm,
             seconds,
             files: BTreeMap::new(),
