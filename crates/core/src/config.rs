@@ -85,8 +85,9 @@ pub struct DataConfig {
     /// its standard deviation. Otherwise pixels are scaled to -1 to 1, and numbers are unchanged.
     #[serde(default)]
     pub standardize: bool,
-    /// The maximum size of the images in memory, at one byte per pixel. Larger data stays in its
-    /// file, and the fused kernels train on it in chunks.
+    /// The maximum size of the data in memory: of images at one byte per pixel, or of a table's
+    /// rows. Larger images stay in their file, further rows of a table are kept in a file without a
+    /// name, and the fused kernels train on both in chunks.
     #[serde(default = "one_gibibyte")]
     pub resident_bytes: u64,
 }
