@@ -224,12 +224,8 @@ impl TablePart {
             for row in 0..batch.n_rows {
                 let text = fields.text(row).unwrap_or_default();
                 let text = text.trim_ascii();
-                let number = match fields.field(row) {
-                    Field::Missing => None,
-                    Field::Number(number) => Some(number),
-                    Field::Text(text) => decimal(text.as_bytes().trim_ascii()),
-                };
-                let weight = weight(number, text, &chosen.missing).map_err(|problem| at(row, column, &problem))?;
+                let weight = weight(number_in(&**fields, row), text, &chosen.missing)
+                    .map_err(|problem| at(row, column, &problem))?;
                 weights.push(Cell::Number(weight));
             }
         }
@@ -279,17 +275,19 @@ fn push_field(row: &Row, field: usize, is_text: bool, cells: &mut ColumnPart) ->
 
 /// Appends a field of a batch to its column. It becomes the same cell as its text in a CSV file.
 fn push_value(fields: &dyn Fields, row: usize, is_text: bool, cells: &mut ColumnPart) {
-    if !is_text {
-        let number = match fields.field(row) {
-            Field::Missing => None,
-            Field::Number(number) => Some(number),
-            Field::Text(text) => decimal(text.as_bytes().trim_ascii()),
-        };
-        if push_number(number, cells) {
-            return;
-        }
+    if !is_text && push_number(number_in(fields, row), cells) {
+        return;
     }
     push_text(fields.text(row).unwrap_or_default().trim_ascii(), cells);
+}
+
+/// Returns the number in a field of a batch, if it is one.
+fn number_in(fields: &dyn Fields, row: usize) -> Option<f64> {
+    match fields.field(row) {
+        Field::Missing => None,
+        Field::Number(number) => Some(number),
+        Field::Text(text) => decimal(text.as_bytes().trim_ascii()),
+    }
 }
 
 /// Appends a number. Returns false if there is none. Numbers that are too large are texts here; the

@@ -26,7 +26,8 @@ pub fn class_names(config: &TrainConfig, k: usize) -> Vec<String> {
 /// let mut settings = Settings::of(ModelKind::Softmax);
 /// settings.objective.class_weights = Some(ClassWeights::Balanced);
 /// let config = TrainConfig::try_from(settings)?;
-/// let weights = chainrule_solve::class_weights(&config, &["rare", "common"], [1, 1, 0, 1].map(|label| (label, 1.0)))?;
+/// let rows = [1, 1, 0, 1].map(|label| (label, 1.0));
+/// let weights = chainrule_solve::class_weights(&config, &["rare", "common"], rows)?;
 /// assert_eq!(weights, Some(vec![2.0, 2.0 / 3.0]));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
