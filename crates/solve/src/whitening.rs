@@ -88,6 +88,19 @@ impl Whitening {
         self.scale_levels(gradient, k, |factor| 1.0 / factor);
     }
 
+    /// Replaces a gradient `G [d, k]` by `L G`: the inverse of [`Whitening::whiten_gradient`].
+    pub(crate) fn unwhiten_gradient(&self, gradient: &mut [f64], k: usize) {
+        let m = self.numbers.len();
+        for i in (0..m).rev() {
+            for column in 0..k {
+                // Row i of L has no entries after i, so earlier entries are still the old ones.
+                let sum = (0..=i).map(|j| self.factor[i * m + j] * gradient[self.numbers[j] * k + column]).sum();
+                gradient[self.numbers[i] * k + column] = sum;
+            }
+        }
+        self.scale_levels(gradient, k, |factor| factor);
+    }
+
     fn scale_levels(&self, weight: &mut [f64], k: usize, scale: impl Fn(f64) -> f64) {
         for &(feature, factor) in &self.levels {
             weight[feature * k..][..k].iter_mut().for_each(|w| *w *= scale(factor));
