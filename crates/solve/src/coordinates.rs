@@ -189,7 +189,8 @@ mod tests {
         let moments = FeatureMoments {
             mean: mean.clone(),
             numbers: vec![3, 0, 4],
-            covariance: vec![2.0, 0.5, -0.3, 0.5, 1.0, 0.2, -0.3, 0.2, 3.0],
+            variances: vec![2.0, 1.0, 3.0],
+            covariance: Some(vec![2.0, 0.5, -0.3, 0.5, 1.0, 0.2, -0.3, 0.2, 3.0]),
             levels: vec![(2, 0.1), (1, 0.2)],
         };
         let whitened = Whitening::new(&moments, 0.25, 0.1).expect("positive definite");

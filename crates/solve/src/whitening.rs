@@ -26,17 +26,12 @@ pub(crate) struct Whitening {
     pub(crate) root: f64,
 }
 
-/// Maximum number of numbers. The factor of a larger matrix would take longer than it saves.
-const MAX_NUMBERS: usize = 256;
-
 impl Whitening {
     /// Returns `None` if there are too many numbers, or if the matrix is singular.
     pub(crate) fn new(moments: &FeatureMoments, curvature: f64, l2: f64) -> Option<Self> {
         let m = moments.numbers.len();
-        if m > MAX_NUMBERS {
-            return None;
-        }
-        let mut matrix: Vec<f64> = moments.covariance.iter().map(|covariance| curvature * covariance).collect();
+        let covariance = moments.covariance.as_ref()?.iter();
+        let mut matrix: Vec<f64> = covariance.map(|covariance| curvature * covariance).collect();
         matrix.iter_mut().step_by(m + 1).for_each(|diagonal| *diagonal += l2);
         cholesky(&mut matrix, m)?;
         let factor = |&(feature, variance): &(usize, f64)| {
