@@ -9,8 +9,8 @@ use chainrule_core::{
 use chainrule_data::digits::draw_both;
 use chainrule_data::table::sorted_labels;
 use chainrule_data::{
-    Counts, Data, DataError, Dataset, Holdout, Numbers, Origin, PictureMode, Provenance, RecipeOptions, RecipeSource, RowBuffer,
-    Rows, TableRequest, Tables, Unseen, input_files, names, schema_of_images, schema_of_tables, sha256,
+    Counts, Data, DataError, Dataset, Holdout, Numbers, Origin, PictureMode, Provenance, RecipeOptions, RecipeSource,
+    RowBuffer, Rows, TableRequest, Tables, Unseen, input_files, names, schema_of_images, schema_of_tables, sha256,
 };
 
 use crate::{Error, Fitted, SamplesError};
