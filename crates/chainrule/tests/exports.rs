@@ -37,7 +37,11 @@ fn bits(fitted: &Fitted, file: &Path) -> Vec<u64> {
 #[test]
 fn an_imported_model_of_a_table_is_the_exported_one() {
     let penguins = (Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/penguins.csv"), "species".to_owned());
-    for (file, label) in tables().into_iter().chain([penguins]) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let sparse = folder.path().join("words.svm");
+    let line = |i: usize| format!("{} {}:0.{i} {}:1.5\n", ["-1", "1"][i % 2], 1 + i % 5, 90 + i % 7);
+    std::fs::write(&sparse, (0..60).map(line).collect::<String>()).expect("a file");
+    for (file, label) in tables().into_iter().chain([penguins, (sparse, "label".to_owned())]) {
         let samples = Samples::csv(&file, &label).expect("a table").with_positive_last().expect("classes");
         let usual = Estimator::for_table(&samples);
         // scikit-learn has the difference of the weights of a softmax of two classes.
