@@ -4,7 +4,7 @@ use std::path::Path;
 
 use chainrule_core::{
     Class, DataConfig, DataFile, DataKind, MAX_ABS_VALUE, MAX_CLASSES, ModelKind, Recipe, Schema, Settings,
-    TextOptions, TrainConfig, UnusedFiles, name_problem, pluralize,
+    TextOptions, TrainConfig, UnusedFiles, name_problem, pluralize, positive_class,
 };
 use chainrule_data::digits::draw_both;
 use chainrule_data::table::sorted_labels;
@@ -413,6 +413,22 @@ impl<L: Label> Samples<L> {
         let mut samples = self.with_rows(self.rows.with_classes(&positions));
         (samples.schema.classes, samples.labels) = (classes, labels);
         Ok(samples)
+    }
+
+    /// Returns the rows with their two classes in the order that `train` gives those of a table: the
+    /// positive class last. It is the one that is called yes, true, + or 1, else the rarer one, else
+    /// the second by name. Rows of more classes stay as they are.
+    ///
+    /// # Errors
+    /// As [`with_classes`](Self::with_classes).
+    pub fn with_positive_last(&self) -> Result<Self, Error> {
+        let [first, second] = &self.schema.classes[..] else { return Ok(self.clone()) };
+        let [first, second] = [first, second].map(ToString::to_string);
+        let n_second = self.labels().iter().filter(|&&label| label == 1).count();
+        match positive_class([(&first, self.len() - n_second), (&second, n_second)]) {
+            0 => self.with_classes(&[second, first]),
+            _ => Ok(self.clone()),
+        }
     }
 
     /// Returns the labels of the classes, in class order.

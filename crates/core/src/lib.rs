@@ -49,7 +49,7 @@ mod unused;
 mod update;
 
 pub use certificate::{Certificate, SearchEnd};
-pub use class::{Class, MAX_NAME_LENGTH, name_problem};
+pub use class::{Class, MAX_NAME_LENGTH, name_problem, positive_class};
 pub use class_weights::ClassWeights;
 pub use config::{
     DataConfig, DescentConfig, EarlyStoppingConfig, Generator, GradientSource, ModelConfig, ModelKind, ObjectiveConfig,
@@ -70,8 +70,8 @@ pub use parameters::Parameters;
 pub use preprocessing::{MAX_ABS_VALUE, Preprocessing, Standardization};
 pub use ranges::{IMAGE_SIZE_KEY, IMAGE_SIZE_MESSAGE, INTEGER_RANGES, range_message, range_of};
 pub use recipe::{
-    ABSENT, Categorical, ColumnKind, ColumnRecipe, Encoding, LeftOut, Numeric, RareLevels, Recipe, Sparse, WhyLeftOut,
-    mixed, mixed_dates,
+    ABSENT, Categorical, ColumnKind, ColumnRecipe, Encoding, LeftOut, MISSING, Numeric, RareLevels, Recipe, Sparse,
+    WhyLeftOut, mixed, mixed_dates,
 };
 pub use schema::{DataKind, MAX_CLASSES, Schema};
 pub use sparse_indices::{MAX_SPARSE_FEATURES, SparseIndices};
