@@ -259,7 +259,7 @@ fn count_batches(batches: &mut dyn Batches, columns: &mut [ColumnCounts]) -> Res
 }
 
 impl TableContent<'_> {
-    fn unit(&self) -> Unit {
+    pub(crate) fn unit(&self) -> Unit {
         match self {
             Self::Records(_) => Unit::Line,
             Self::Batches(_) => Unit::Row,
@@ -274,7 +274,7 @@ impl TableContent<'_> {
     }
 
     /// Returns the kinds of columns that the file itself declares.
-    fn kinds(&self) -> &[(String, ColumnKind)] {
+    pub(crate) fn kinds(&self) -> &[(String, ColumnKind)] {
         match self {
             Self::Records(records) => records.kinds(),
             Self::Batches(_) => &[],
@@ -506,7 +506,7 @@ fn required(header: &[String], columns: Columns) -> Vec<Required> {
 }
 
 /// Reads the column names.
-fn header(content: &mut TableContent) -> Result<Names, String> {
+pub(crate) fn header(content: &mut TableContent) -> Result<Names, String> {
     match content {
         TableContent::Records(records) => {
             let mut record = Record::default();
