@@ -42,11 +42,11 @@ impl<L> Fitted<L> {
     ///         let id = answer.kept().next().unwrap_or_default();
     ///         lines.push(match answer.prediction {
     ///             Ok(prediction) => format!("{id}: {}", fitted.classes()[prediction.class]),
-    ///             Err(problem) => format!("{id}: line {}, {}", answer.line(), &problem[..37]),
+    ///             Err(problem) => format!("{id}: line {}, {problem}", answer.line()),
     ///         });
     ///     }
     /// }
-    /// assert_eq!(lines, ["a: yes", "b: line 3, column \"x1\": \"none\" is not a numb", "c: no"]);
+    /// assert_eq!(lines, ["a: yes", "b: line 3, column \"x1\": \"none\" is not a number", "c: no"]);
     /// # std::fs::remove_dir_all(folder)?;
     /// # Ok(())
     /// # }
@@ -76,11 +76,6 @@ impl FileRows<'_> {
     pub fn notes(&self) -> Vec<String> {
         let message = self.rows.read_as().message();
         message.into_iter().chain(self.unseen.iter().filter_map(Unseen::message)).collect()
-    }
-
-    /// Says where a row is and what is wrong with it.
-    pub(crate) fn sentence(&self, line: u64, problem: &str) -> String {
-        format!("{} {line}, {problem}", self.rows.unit())
     }
 }
 

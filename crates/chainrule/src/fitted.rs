@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use chainrule_core::{
-    Certificate, Class, ContentError, DataKind, History, Identification, LinkKind, Parameters, Precision, Preprocessing, Schema,
-    TrainConfig, WeightNorms, pluralize,
+    Certificate, Class, ContentError, DataKind, History, Identification, LinkKind, Parameters, Precision,
+    Preprocessing, Schema, TrainConfig, WeightNorms, pluralize,
 };
 use chainrule_data::{PictureMode, Provenance, Rows, Unseen, input_files};
 use chainrule_evaluate::Tally;
@@ -330,13 +330,12 @@ impl<L: Label> Fitted<L> {
         if self.schema.kind == DataKind::Table {
             let mut rows = self.predict_rows(path, &[])?;
             let mut predictions = Vec::new();
-            while let Some(answers) = rows.next().transpose()? {
-                for answer in answers.iter() {
-                    let prediction = answer
-                        .prediction
-                        .map_err(|problem| wrong(ContentError::new(rows.sentence(answer.line(), problem))))?;
-                    predictions.push(prediction.into());
+            for answers in &mut rows {
+                let answers = answers?;
+                if let Some(problem) = answers.batch().sentences().next() {
+                    return Err(wrong(ContentError::new(problem)).into());
                 }
+                predictions.extend(answers.iter().filter_map(|answer| Some(answer.prediction.ok()?.into())));
             }
             return Ok(FilePredictions { predictions, notes: rows.notes() });
         }

@@ -5,10 +5,10 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow, bail};
-#[cfg(feature = "parquet")]
-use chainrule_data::{ColumnType, ParquetWriter, Values};
 use chainrule_core::{Class, align_right, display_width, listed};
 use chainrule_data::picture::Treatment;
+#[cfg(feature = "parquet")]
+use chainrule_data::{ColumnType, ParquetWriter, Values};
 use chainrule_records::Draft;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -76,14 +76,36 @@ pub(crate) struct Row<'a> {
 }
 
 /// Where a row is in its file.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) enum Place {
     /// The line, from 1, in a text.
+    #[serde(rename = "line")]
     Line(u64),
     /// The number, from 1, in a table that is stored by columns.
+    #[serde(rename = "row")]
     Row(u64),
     /// The number of an image, from 0, in an IDX file.
+    #[serde(rename = "number")]
     Image(usize),
+}
+
+/// A prediction of the JSON document.
+#[derive(Serialize)]
+struct Predicted<'a> {
+    file: &'a str,
+    #[serde(flatten)]
+    place: Option<Place>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kept: Option<Map<String, Value>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    class: Option<&'a Class>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    probabilities: Option<&'a [f64]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
+    /// How the picture was prepared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    treatment: Option<&'a Treatment>,
 }
 
 impl Place {
@@ -184,7 +206,7 @@ impl Layout {
             }
             Form::Json => rows.for_each(|row| {
                 text.extend_from_slice(b",\n    ");
-                text.extend_from_slice(escape_json(&self.json(&row).to_string()).as_bytes());
+                text.extend_from_slice(escape_json(&self.json(&row)).as_bytes());
             }),
             Form::File(FileFormat::Csv) => rows.for_each(|row| self.push_csv(&row, &mut text)),
             Form::File(FileFormat::JsonLines) => {
@@ -241,31 +263,18 @@ impl Layout {
     }
 
     /// Returns a prediction of the JSON document.
-    fn json(&self, row: &Row) -> Value {
-        let mut object = Map::new();
-        let mut insert = |key: &str, value: Value| drop(object.insert(key.to_owned(), value));
-        insert("file", row.file.into());
-        match row.place {
-            Some(Place::Line(number)) => insert("line", number.into()),
-            Some(Place::Row(number)) => insert("row", number.into()),
-            Some(Place::Image(number)) => insert("number", number.into()),
-            None => {}
-        }
-        if !self.kept.is_empty() {
-            let kept = self.kept.iter().zip(&row.kept).map(|(name, field)| (name.clone(), text_or_null(field)));
-            insert("kept", Value::Object(kept.collect()));
-        }
-        match row.answer {
-            Ok((class, probabilities)) => {
-                insert("class", json!(self.classes[class]));
-                insert("probabilities", probabilities.into());
-            }
-            Err(problem) => insert("error", problem.into()),
-        }
-        if let Some(treatment) = row.treatment {
-            insert("treatment", json!(treatment));
-        }
-        Value::Object(object)
+    fn json(&self, row: &Row) -> String {
+        let kept = self.kept.iter().zip(&row.kept).map(|(name, field)| (name.clone(), text_or_null(field)));
+        let predicted = Predicted {
+            file: row.file,
+            place: row.place,
+            kept: (!self.kept.is_empty()).then(|| kept.collect()),
+            class: row.answer.ok().map(|(class, _)| &self.classes[class]),
+            probabilities: row.answer.ok().map(|(_, probabilities)| probabilities),
+            error: row.answer.err(),
+            treatment: row.treatment,
+        };
+        serde_json::to_string(&predicted).expect("an answer holds only what JSON can")
     }
 
     fn push_csv(&self, row: &Row, text: &mut Vec<u8>) {

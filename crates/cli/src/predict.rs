@@ -106,8 +106,15 @@ pub(crate) fn predict(options: &PredictOptions) -> Result<u8> {
         classes: model.classes(),
     };
     let sink = Sink::new(&layout, options.out.as_ref(), options.force, &about)?;
-    let mut predicting =
-        Predicting { options, model: &model, layout: &layout, sink, n_rows: 0, bad: BadOnes::default(), problems: Vec::new() };
+    let mut predicting = Predicting {
+        options,
+        model: &model,
+        layout: &layout,
+        sink,
+        n_rows: 0,
+        bad: BadOnes::default(),
+        problems: Vec::new(),
+    };
     predicting.log(layout.notes());
     match model.features() {
         Some(_) => predicting.tables()?,
@@ -116,10 +123,10 @@ pub(crate) fn predict(options: &PredictOptions) -> Result<u8> {
     let Predicting { sink, n_rows, bad, problems, .. } = predicting;
     sink.finish(&problems)?;
     if bad.count > 0 {
-        let rows = if bad.count == 1 { "row" } else { "rows" };
+        let what = if model.features().is_some() { "rows" } else { "images" };
+        let (count, have) = (bad.count, if bad.count == 1 { "has" } else { "have" });
         print_message(&format!(
-            "error: {} of {n_rows} {rows} cannot be read and have an error instead of a class: {}",
-            bad.count,
+            "error: {count} of {n_rows} {what} cannot be read and {have} an error instead of a class: {}",
             bad.sentence()
         ));
     }
@@ -161,11 +168,8 @@ struct BadOnes {
 const NAMED: usize = 5;
 
 impl BadOnes {
-    fn add(&mut self, problem: impl FnOnce() -> String) {
-        self.count += 1;
-        if self.first.len() < NAMED {
-            self.first.push(problem());
-        }
+    fn add(&mut self, problem: String) {
+        self.append(Self { count: 1, first: vec![problem] });
     }
 
     fn append(&mut self, other: Self) {
@@ -218,7 +222,7 @@ impl Predicting<'_> {
         let reader = InputReader::new(recipe, options.keep.clone(), options.text.or(model.text_options()));
         for file in &options.files {
             let predicted = self.table(file, &reader, &predictor);
-            match predicted.map_err(|error| error.downcast::<ContentError>()) {
+            match predicted.map_err(anyhow::Error::downcast::<ContentError>) {
                 Ok(()) => {}
                 Err(Ok(problem)) => self.report_problem(file, &problem)?,
                 Err(Err(error)) => return Err(error),
@@ -232,16 +236,16 @@ impl Predicting<'_> {
         let (layout, bad_rows, name) = (self.layout, self.options.text.bad_rows, file.display().to_string());
         let k = self.model.classes().len();
         let mut rows = reader.open(file)?;
-        let (unit, mut unseen, mut skipped) = (rows.unit(), Vec::new(), BadOnes::default());
-        let place = |line| if unit == "line" { Place::Line(line) } else { Place::Row(line) };
+        let (mut unseen, mut skipped) = (Vec::new(), BadOnes::default());
         let answer = |batch: InputBatch| -> Result<Answered> {
-            let mut bad = BadOnes::default();
-            for (&position, problem) in &batch.problems {
-                let at = || format!("{unit} {}, {problem}", batch.lines[position]);
-                if bad_rows == Some(BadRows::Error) {
-                    return Err(ContentError::new(at()).into());
+            let (mut bad, is_line) = (BadOnes::default(), batch.unit == "line");
+            let place = |line| if is_line { Place::Line(line) } else { Place::Row(line) };
+            for sentence in batch.sentences() {
+                match bad_rows {
+                    Some(BadRows::Error) => return Err(ContentError::new(sentence).into()),
+                    Some(BadRows::Skip) => bad.add(sentence),
+                    None => bad.add(format!("{name}, {sentence}")),
                 }
-                bad.add(|| if bad_rows.is_some() { at() } else { format!("{name}, {}", at()) });
             }
             let answers = predictor.answer(batch)?;
             let mut probabilities = vec![0.0; answers.len() * k];
@@ -333,7 +337,7 @@ impl Predicting<'_> {
         let row = Row { file: &file, place: None, kept: Vec::new(), treatment: None, answer: Err(&problem) };
         self.sink.write(self.layout.part([row].into_iter()))?;
         self.n_rows += 1;
-        self.bad.add(|| format!("{file}: {problem}"));
+        self.bad.add(format!("{file}: {problem}"));
         Ok(())
     }
 }

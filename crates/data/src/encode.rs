@@ -11,7 +11,7 @@ use crate::column::CellReader;
 use crate::days::days;
 use crate::learn::{level_of_number, levels_of_number, no_date, shortened};
 use crate::same_number::same_number;
-use crate::table::{missing_value, no_number};
+use crate::table::{missing_value, no_number, without_advice};
 
 /// A recipe with the lookups that do not depend on a table. The batches of a file share them.
 #[derive(Debug)]
@@ -326,7 +326,7 @@ impl Encoder {
                     Code::Known(_) => {}
                     Code::Invalid => {
                         let problem = column.problem(cells, &of.encoding, stored);
-                        problems.insert(row, format!("column {:?}: {problem}", of.name));
+                        problems.insert(row, format!("column {:?}: {}", of.name, without_advice(&problem)));
                         *bad = true;
                     }
                     code => of_column.push((row, code, stored)),
@@ -438,14 +438,7 @@ impl ColumnEncoder {
                     _ => Code::Invalid,
                 });
                 let of_text = of_text.collect();
-                Self {
-                    position,
-                    of_text,
-                    is_rounded,
-                    missing_numbers,
-                    missing,
-                    unknown: Code::Invalid,
-                }
+                Self { position, of_text, is_rounded, missing_numbers, missing, unknown: Code::Invalid }
             }
             Encoding::Category(Categorical { levels, other, missing, .. }) => {
                 let Levels { codes, by_number, .. } = of_levels;

@@ -58,6 +58,8 @@ pub struct InputBatch {
     /// For each row, also those that cannot be read, its line, from 1. In a table that is stored by
     /// columns, it is the number of the row, from 1.
     pub lines: Vec<u64>,
+    /// What the lines count: `line`, or `row` in a table that is stored by columns.
+    pub unit: &'static str,
     /// What is wrong with the rows that cannot be read, by their position in `lines`.
     pub problems: BTreeMap<usize, String>,
     /// The kept columns, in the order in which they were named.
@@ -71,6 +73,17 @@ pub struct InputBatch {
 pub struct KeptColumn {
     text: String,
     ends: Vec<usize>,
+}
+
+impl InputBatch {
+    /// Returns a sentence for each row that cannot be read: where it is, and what is wrong with it.
+    pub fn sentences(&self) -> impl Iterator<Item = String> {
+        self.problems.iter().map(|(&position, problem)| {
+            let (unit, line) = (self.unit, self.lines[position]);
+            let mark = if problem.starts_with("column ") { "," } else { ":" };
+            format!("{unit} {line}{mark} {problem}")
+        })
+    }
 }
 
 impl KeptColumn {
@@ -179,7 +192,7 @@ impl InputReader {
 /// a name on a disk, if its format needs random access. Its size is then not limited by memory.
 fn with_random_access(mut input: Input) -> Result<Input, ContentError> {
     let reader = readers::sniff(input.beginning());
-    if input.is_plain_file() || !reader.is_some_and(|reader| reader.needs_random_access()) {
+    if input.is_plain_file() || !reader.is_some_and(readers::Reader::needs_random_access) {
         return Ok(input);
     }
     let folder = scratch_folder();
@@ -207,15 +220,6 @@ impl InputRows<'_> {
     /// Returns what the file was taken for. Some formats know it only after the last batch.
     pub fn read_as(&self) -> ReadAs {
         self.table.read_as(self.notes.clone())
-    }
-
-    /// Returns what the lines of a batch count: `line`, or `row` in a table that is stored by
-    /// columns.
-    pub fn unit(&self) -> &'static str {
-        match self.table.content.unit() {
-            Unit::Line => "line",
-            Unit::Row => "row",
-        }
     }
 
     /// Calls `convert` with each batch, on several threads, and `consume` with the results in the
@@ -315,8 +319,7 @@ impl Parser {
 
     fn parse_records(&self, block: &RecordBlock) -> Result<InputBatch, String> {
         let n = block.max_records(self.n_columns);
-        let mut columns: Vec<ColumnPart> =
-            self.features.columns().map(|_| ColumnPart::with_capacity(n)).collect();
+        let mut columns: Vec<ColumnPart> = self.features.columns().map(|_| ColumnPart::with_capacity(n)).collect();
         let (mut sparse, mut kept) = (SparsePart::default(), vec![KeptColumn::default(); self.kept.len()]);
         let (mut lines, mut problems) = (Vec::with_capacity(n), BTreeMap::new());
         block.each_row(|row, problem| {
@@ -336,7 +339,7 @@ impl Parser {
             lines.push(row.line);
             Ok(())
         })?;
-        self.batch(columns, sparse, lines, problems, kept)
+        self.batch("line", columns, sparse, lines, problems, kept)
     }
 
     /// Appends the fields of a row to their columns, or those before one that cannot be read.
@@ -366,12 +369,13 @@ impl Parser {
         });
         let kept = kept.collect();
         let lines = (batch.first_row..batch.first_row + n as u64).collect();
-        self.batch(columns, SparsePart::default(), lines, BTreeMap::new(), kept)
+        self.batch("row", columns, SparsePart::default(), lines, BTreeMap::new(), kept)
     }
 
     /// Encodes the rows.
     fn batch(
         &self,
+        unit: &'static str,
         columns: Vec<ColumnPart>,
         sparse: SparsePart,
         lines: Vec<u64>,
@@ -394,6 +398,6 @@ impl Parser {
         let selected = RowIndices::ascending((0..n).filter(|row| !problems.contains_key(row)), n);
         let labels = Arc::new(RowCodes::Bytes(vec![0; n]));
         let rows = Rows::of_cells(Arc::new(cells), Some(Arc::new(encoder)), selected, labels, None);
-        Ok(InputBatch { rows, lines, problems, kept, unseen })
+        Ok(InputBatch { rows, lines, unit, problems, kept, unseen })
     }
 }

@@ -543,6 +543,11 @@ pub(crate) fn number(field: &[u8]) -> Option<f64> {
 /// What to do about a field that is not a number.
 const ADVICE: &str = "correct it or remove the row; in a training, data.missing names marks of missing values, data.ignore leaves the column out, and data.columns makes it a category";
 
+/// Removes the advice from the problem of a row that is answered by it. There, nobody trains.
+pub(crate) fn without_advice(problem: &str) -> &str {
+    problem.strip_suffix(ADVICE).map_or(problem, |problem| problem.trim_end_matches("; "))
+}
+
 /// The problem of a text in a column of numbers.
 pub(crate) fn no_number(text: &str) -> String {
     match text.parse::<f64>() {

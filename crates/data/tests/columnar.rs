@@ -15,7 +15,7 @@ use arrow_ipc::writer::{DictionaryHandling, FileWriter, IpcWriteOptions, StreamW
 use chainrule_core::{BadRows, ColumnKind, Preprocessing, Recipe, TextOptions, WhyLeftOut};
 use chainrule_data::readers::{READERS, Reader};
 use chainrule_data::table::{Columns, Table, TableSummary};
-use chainrule_data::{Holdout, RecipeOptions, RecipeSource, Request, TableRequest, Tables, input_files, sha256};
+use chainrule_data::{Holdout, InputReader, RecipeOptions, RecipeSource, Request, TableRequest, Tables, sha256};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use parquet::arrow::ArrowWriter;
@@ -96,10 +96,20 @@ fn a_table_has_the_same_recipe_and_rows_in_each_format() {
             assert_eq!(own, of_csv.iter().map(|line| line - 1).collect::<Vec<_>>());
 
             // A model predicts from each.
-            let input = input_files::read_table(&path, &csv.recipe, TextOptions::default()).unwrap();
-            let of_csv = input_files::read_table(&fixture("table.csv"), &csv.recipe, TextOptions::default()).unwrap();
-            let features = |rows: chainrule_data::Rows| rows.into_features(&Preprocessing::Raw, |x| x).unwrap();
-            assert_eq!(features(input.rows), features(of_csv.rows), "{name}");
+            let reader = InputReader::new(csv.recipe.clone(), vec!["code".to_owned()], TextOptions::default());
+            let content = |path: &Path| {
+                let (mut rows, mut features) = (Vec::new(), Vec::new());
+                for batch in reader.open(path).unwrap() {
+                    let batch = batch.unwrap();
+                    rows.extend((0..).zip(&batch.lines).map(|(i, line)| (*line, batch.kept[0].get(i).to_owned())));
+                    features.extend(batch.rows.into_features(&Preprocessing::Raw, |x| x).unwrap());
+                }
+                (rows, features)
+            };
+            let ((rows, features), (of_csv, features_of_csv)) = (content(&path), content(&fixture("table.csv")));
+            assert_eq!(features, features_of_csv, "{name}");
+            let by_line = rows.iter().map(|(row, kept)| (row + 1, kept.clone()));
+            assert_eq!(by_line.collect::<Vec<_>>(), of_csv, "{name}");
         }
     }
 }

@@ -19,7 +19,9 @@ use chainrule_core::{
 use chainrule_data::{Rows, SparseEntries};
 use chainrule_kernels::{Isa, LogitMap, Number};
 
-use crate::predictions::{BatchError, BatchPredictor, Predictions, RowPrediction, RowsPredictor, predicted_class, write_probabilities};
+use crate::predictions::{
+    BatchError, BatchPredictor, Predictions, RowPrediction, RowsPredictor, predicted_class, write_probabilities,
+};
 
 /// A trained model that makes predictions. Any number of threads may use it at once.
 ///

@@ -418,12 +418,7 @@ impl RowCheck {
     }
 
     /// Returns whether a row is used. A bad row is kept or counted, if the options say so.
-    pub(super) fn accept(
-        &mut self,
-        row: Result<(), String>,
-        line: u64,
-        record: &mut Record,
-    ) -> Result<bool, String> {
+    pub(super) fn accept(&mut self, row: Result<(), String>, line: u64, record: &mut Record) -> Result<bool, String> {
         record.problem = None;
         match row {
             Err(problem) if self.keeps_bad => {
