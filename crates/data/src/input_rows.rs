@@ -212,9 +212,15 @@ fn with_random_access(mut input: Input) -> Result<Input, ContentError> {
 
 /// Rows as they were read, which another thread can convert.
 enum Unparsed {
-    Records(RecordBlock),
+    Records(Vec<RecordBlock>),
     Batch(Batch),
 }
+
+/// The bytes of a batch for each column. What a batch costs for each column, whatever its rows, is
+/// then little beside reading them.
+const BYTES_PER_COLUMN: usize = 256;
+/// The most bytes of a batch, unless a single block has more.
+const MAX_BYTES: usize = 8 << 20;
 
 impl InputRows<'_> {
     /// Returns what the file was taken for. Some formats know it only after the last batch.
@@ -235,7 +241,7 @@ impl InputRows<'_> {
         let Self { table, parser, has_rows, .. } = self;
         let mut failure = None;
         let converted = convert_in_order(
-            || next(table),
+            || next(table, parser.n_columns),
             |unparsed| {
                 let batch = parser.parse(unparsed)?;
                 Ok((!batch.lines.is_empty(), convert(batch)))
@@ -272,7 +278,7 @@ impl Iterator for InputRows<'_> {
         if self.is_at_end {
             return None;
         }
-        let batch = next(&mut self.table).transpose();
+        let batch = next(&mut self.table, self.parser.n_columns).transpose();
         let batch = batch.map(|unparsed| unparsed.and_then(|unparsed| self.parser.parse(unparsed)));
         self.is_at_end = !matches!(batch, Some(Ok(_)));
         match batch {
@@ -288,11 +294,19 @@ impl Iterator for InputRows<'_> {
 }
 
 /// Reads the next rows.
-fn next(table: &mut OpenTable) -> Result<Option<Unparsed>, String> {
+fn next(table: &mut OpenTable, n_columns: usize) -> Result<Option<Unparsed>, String> {
     Ok(match &mut table.content {
         TableContent::Records(records) => {
-            let mut block = RecordBlock::default();
-            records.next_block(&mut block)?.then_some(Unparsed::Records(block))
+            let (mut blocks, mut bytes) = (Vec::new(), 0);
+            while blocks.is_empty() || bytes < MAX_BYTES.min(n_columns * BYTES_PER_COLUMN) {
+                let mut block = RecordBlock::default();
+                if !records.next_block(&mut block)? {
+                    break;
+                }
+                bytes += block.bytes();
+                blocks.push(block);
+            }
+            (!blocks.is_empty()).then_some(Unparsed::Records(blocks))
         }
         TableContent::Batches(batches) => batches.next()?.map(Unparsed::Batch),
     })
@@ -312,17 +326,17 @@ struct Parser {
 impl Parser {
     fn parse(&self, unparsed: Unparsed) -> Result<InputBatch, String> {
         match unparsed {
-            Unparsed::Records(block) => self.parse_records(&block),
+            Unparsed::Records(blocks) => self.parse_records(&blocks),
             Unparsed::Batch(batch) => self.convert(&batch),
         }
     }
 
-    fn parse_records(&self, block: &RecordBlock) -> Result<InputBatch, String> {
-        let n = block.max_records(self.n_columns);
+    fn parse_records(&self, blocks: &[RecordBlock]) -> Result<InputBatch, String> {
+        let n = blocks.iter().map(|block| block.max_records(self.n_columns)).sum();
         let mut columns: Vec<ColumnPart> = self.features.columns().map(|_| ColumnPart::with_capacity(n)).collect();
         let (mut sparse, mut kept) = (SparsePart::default(), vec![KeptColumn::default(); self.kept.len()]);
         let (mut lines, mut problems) = (Vec::with_capacity(n), BTreeMap::new());
-        block.each_row(|row, problem| {
+        let mut add = |row: Row, problem: Option<String>| {
             let has_all = row.len() == self.n_columns;
             let problem = problem.or_else(|| self.push(&row, &mut columns, &mut sparse).err());
             if let Some(problem) = problem {
@@ -338,7 +352,8 @@ impl Parser {
             }
             lines.push(row.line);
             Ok(())
-        })?;
+        };
+        blocks.iter().try_for_each(|block| block.each_row(&mut add))?;
         self.batch("line", columns, sparse, lines, problems, kept)
     }
 

@@ -163,6 +163,11 @@ impl RecordBlock {
         Self { text, records: BlockRecords::Lines(lines) }
     }
 
+    /// Returns the bytes of the fields.
+    pub(crate) fn bytes(&self) -> usize {
+        self.text.len()
+    }
+
     /// Returns the number of records that were split.
     fn len(&self) -> usize {
         if let BlockRecords::Split(_, records) = &self.records { records.len() } else { 0 }
