@@ -61,7 +61,7 @@ fn lines_of_json(folder: &Path, name: &str) -> Vec<Value> {
 /// A table with bad rows between the good ones: with too few fields, and with a text for a number.
 fn with_bad_rows(n: usize) -> String {
     let good = rows(n);
-    let (front, back) = good.split_at(good.match_indices('\n').nth(n / 2).unwrap().0 + 1);
+    let (front, back) = good.split_at(good.match_indices('\n').nth(n / 2 - 1).unwrap().0 + 1);
     format!("{COLUMNS}{front}short,1\n\nname,many,red,small\n{back}")
 }
 
@@ -256,6 +256,8 @@ fn a_file_of_answers_is_whole_or_not_there() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_killed_prediction_leaves_no_file_of_answers() {
+    use crate::command::{isolate, process};
+
     let folder = trained();
     let folder = folder.path();
     let drafts = || {
@@ -280,8 +282,13 @@ fn a_killed_prediction_leaves_no_file_of_answers() {
     write(folder, "new.csv", COLUMNS.to_owned() + &rows(5));
     assert_eq!(predict(folder, &["new.csv", "--out", "out.csv"]).0, Some(0));
     assert_eq!(drafts(), ["out.csv"]);
-    // A full disk is an error like any other.
-    if Path::new("/dev/full").exists() {
-        is_refused(folder, &["predict", "run", "new.csv", "--out", "/dev/full", "--force"], &["/dev/full"]);
-    }
+    // A file that cannot become as long, as on a full disk, is an error that leaves nothing.
+    write(folder, "long.csv", COLUMNS.to_owned() + &rows(20_000));
+    let script = "trap '' XFSZ; ulimit -f 100; exec \"$0\" predict run long.csv --out out.csv --force";
+    let mut shell = process("sh");
+    isolate(shell.args(["-c", script]).arg(command(folder, &[]).get_program()), folder);
+    let output = shell.output().unwrap();
+    let error = text(&output.stderr);
+    assert!(code(&output) == Some(2) && error.starts_with("error: cannot write out.csv: "), "{error}");
+    assert_eq!((drafts(), read(folder, "out.csv").lines().count()), (vec!["out.csv".to_owned()], 6));
 }
