@@ -19,6 +19,7 @@
 //! - `optimum`: the minimum of J by tensors and by the program, and its certificate
 //! - `image_folders`: pictures by class, and IDX files of other sizes than MNIST's
 //! - `tables`: training and prediction on CSV files
+//! - `predict_files`: files of answers for tables of any size
 //! - `reference_tables`: twelve real tables against scikit-learn
 //! - `protocol`: the report's numbers on MNIST
 //! - `architecture`: the invariants of `docs/architecture.md`
@@ -89,6 +90,7 @@ mod output;
 mod page;
 mod picture;
 mod predict;
+mod predict_files;
 mod properties;
 mod protocol;
 mod reference_tables;

@@ -1,21 +1,41 @@
 //! Applies a recipe to the cells of a table.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
-use chainrule_core::{ABSENT, Categorical, Encoding, Numeric, Recipe, Sparse, SparseIndices, pluralize};
+use chainrule_core::{ABSENT, Categorical, ColumnRecipe, Encoding, Numeric, Recipe, Sparse, SparseIndices, pluralize};
 
 use crate::cells::{Cell, Cells, are_missing, bits_of, missing_numbers};
 use crate::column::CellReader;
 use crate::days::days;
 use crate::learn::{level_of_number, levels_of_number, no_date, shortened};
 use crate::same_number::same_number;
-use crate::table::{missing_value, no_number};
+use crate::table::{missing_value, no_number, without_advice};
+
+/// A recipe with the lookups that do not depend on a table. The batches of a file share them.
+#[derive(Debug)]
+pub(crate) struct PreparedRecipe {
+    recipe: Recipe,
+    /// The levels of each column. A column that is no category has none.
+    levels: Vec<Levels>,
+}
+
+/// The codes of a category's levels.
+#[derive(Debug, Default)]
+struct Levels {
+    /// By level.
+    codes: HashMap<String, f64>,
+    /// By the number that a level is, whatever its form. See [`levels_by_number`].
+    by_number: HashMap<String, Option<f64>>,
+    /// By the bits of the number that a level is.
+    of_number: HashMap<u64, f64>,
+}
 
 /// A recipe, prepared for the cells of one table.
 #[derive(Clone, Debug)]
 pub(crate) struct Encoder {
-    recipe: Recipe,
+    prepared: Arc<PreparedRecipe>,
     columns: Vec<ColumnEncoder>,
 }
 
@@ -26,8 +46,6 @@ struct ColumnEncoder {
     position: usize,
     /// The code of each text.
     of_text: Vec<Code>,
-    /// The codes of a category's numbers, by their bits.
-    of_number: HashMap<u64, f64>,
     /// Whether the numbers of some rows were rounded.
     is_rounded: bool,
     /// The numbers that mark a missing value, by their bits.
@@ -59,6 +77,8 @@ impl Code {
 /// The values of a column that no training row has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unseen {
+    /// The position of the column in the recipe.
+    position: usize,
     /// The column's name.
     pub column: String,
     /// The rows with a level that no training row has.
@@ -78,7 +98,7 @@ pub struct Unseen {
 impl Unseen {
     /// Describes the values for people. Returns `None` if there are none.
     pub fn message(&self) -> Option<String> {
-        let Self { column, rows, example, is_other, is_sparse, missing, is_filled } = self;
+        let Self { column, rows, example, is_other, is_sparse, missing, is_filled, .. } = self;
         let has = |rows: usize| format!("{} {}", pluralize(rows, "row"), if rows == 1 { "has" } else { "have" });
         let mut parts = Vec::new();
         if *rows > 0 {
@@ -102,16 +122,53 @@ impl Unseen {
     }
 }
 
+impl PreparedRecipe {
+    pub(crate) fn new(recipe: Recipe) -> Self {
+        let levels = recipe.columns.iter().map(|column| match &column.encoding {
+            Encoding::Category(category) => Levels::new(&category.levels),
+            _ => Levels::default(),
+        });
+        Self { levels: levels.collect(), recipe }
+    }
+
+    pub(crate) fn recipe(&self) -> &Recipe {
+        &self.recipe
+    }
+}
+
+impl Levels {
+    fn new(levels: &[String]) -> Self {
+        let codes: HashMap<String, f64> = levels.iter().cloned().zip((0..).map(f64::from)).collect();
+        // In a long table the number of a level may be rounded.
+        let numbers = |(level, &code): (&String, &f64)| {
+            let number = level.parse::<f64>().ok().filter(|&number| level_of_number(number) == *level);
+            let both = number.into_iter().flat_map(|number| [number, f64::from(number as f32)]);
+            both.map(|number| (bits_of(number), code)).collect::<Vec<_>>()
+        };
+        let of_number = codes.iter().flat_map(numbers).collect();
+        Self { by_number: levels_by_number(&codes), of_number, codes }
+    }
+}
+
 impl Encoder {
     /// Prepares a recipe for these cells.
     ///
     /// # Errors
     /// Returns the recipe's columns that the table lacks.
     pub(crate) fn new(cells: &Cells, recipe: &Recipe) -> Result<Self, Vec<String>> {
+        Self::of_prepared(cells, &Arc::new(PreparedRecipe::new(recipe.clone())))
+    }
+
+    /// As [`new`](Self::new), for one of several tables.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub(crate) fn of_prepared(cells: &Cells, prepared: &Arc<PreparedRecipe>) -> Result<Self, Vec<String>> {
+        let recipe = prepared.recipe();
         let names = recipe.column_names();
         if recipe.is_sparse() || cells.sparse.is_some() {
             let is_same_column = recipe.is_sparse() && cells.sparse.is_some() && names == cells.names;
-            let encoder = Self { columns: Vec::new(), recipe: recipe.clone() };
+            let encoder = Self { columns: Vec::new(), prepared: Arc::clone(prepared) };
             return if is_same_column { Ok(encoder) } else { Err(names) };
         }
         let positions: HashMap<&str, usize> = cells.names.iter().map(String::as_str).zip(0..).collect();
@@ -120,21 +177,27 @@ impl Encoder {
         if !missing.is_empty() {
             return Err(missing);
         }
-        let columns = recipe.columns.iter().map(|column| {
+        let columns = recipe.columns.iter().zip(&prepared.levels).map(|(column, levels)| {
             let position = positions[column.name.as_str()];
-            ColumnEncoder::new(cells, position, &column.encoding, &recipe.missing)
+            ColumnEncoder::new(cells, position, &column.encoding, levels, &recipe.missing)
         });
-        Ok(Self { columns: columns.collect(), recipe: recipe.clone() })
+        Ok(Self { columns: columns.collect(), prepared: Arc::clone(prepared) })
     }
 
     /// Returns the recipe.
     pub(crate) fn recipe(&self) -> &Recipe {
-        &self.recipe
+        &self.prepared.recipe
+    }
+
+    /// Returns each column with its encoding and levels.
+    fn columns(&self) -> impl Iterator<Item = (&ColumnEncoder, &ColumnRecipe, &Levels)> {
+        let columns = self.columns.iter().zip(&self.recipe().columns).zip(&self.prepared.levels);
+        columns.map(|((column, recipe), levels)| (column, recipe, levels))
     }
 
     /// Returns the indices of the sparse features, if the features are sparse.
     pub(crate) fn sparse(&self) -> Option<&SparseIndices> {
-        self.recipe.columns.iter().find_map(|column| match &column.encoding {
+        self.recipe().columns.iter().find_map(|column| match &column.encoding {
             Encoding::Sparse(Sparse { indices }) => Some(indices),
             _ => None,
         })
@@ -142,7 +205,7 @@ impl Encoder {
 
     /// Appends the features of these rows to `features`, one row after the other.
     pub(crate) fn append(&self, cells: &Cells, rows: &[usize], features: &mut Vec<f64>) {
-        let (d, start) = (self.recipe.n_features(), features.len());
+        let (d, start) = (self.recipe().n_features(), features.len());
         features.resize(start + rows.len() * d, 0.0);
         if let (Some(indices), Some(sparse)) = (self.sparse(), &cells.sparse) {
             for (&row, features) in rows.iter().zip(features[start..].chunks_exact_mut(d)) {
@@ -153,11 +216,11 @@ impl Encoder {
             return;
         }
         let mut first = start;
-        for (column, of) in self.columns.iter().zip(&self.recipe.columns) {
+        for (column, of, levels) in self.columns() {
             let (stored, width) = (&cells.columns[column.position], of.encoding.n_features());
             let mut stored = stored.reader();
             for (&row, place) in rows.iter().zip((first..).step_by(d)) {
-                let code = column.code(&of.encoding, stored.get(row)).code();
+                let code = column.code(&of.encoding, levels, stored.get(row)).code();
                 of.encoding.write(code, &mut features[place..place + width]);
             }
             first += width;
@@ -173,7 +236,7 @@ impl Encoder {
         feature: usize,
         rows: &'a [usize],
     ) -> impl Iterator<Item = f64> + 'a {
-        let encoding = &self.recipe.columns[column].encoding;
+        let encoding = &self.recipe().columns[column].encoding;
         self.codes(cells, column, rows).map(move |code| {
             let mut features = [0.0; 2];
             encoding.write(code, &mut features);
@@ -193,9 +256,9 @@ impl Encoder {
 
     /// Returns the codes of a column's values. See [`Recipe::expand`].
     fn codes<'a>(&'a self, cells: &'a Cells, column: usize, rows: &'a [usize]) -> impl Iterator<Item = f64> + 'a {
-        let (encoder, encoding) = (&self.columns[column], &self.recipe.columns[column].encoding);
-        let mut stored = cells.columns[encoder.position].reader();
-        rows.iter().map(move |&row| encoder.code(encoding, stored.get(row)).code())
+        let (encoder, encoding) = (&self.columns[column], &self.recipe().columns[column].encoding);
+        let (levels, mut stored) = (&self.prepared.levels[column], cells.columns[encoder.position].reader());
+        rows.iter().map(move |&row| encoder.code(encoding, levels, stored.get(row)).code())
     }
 
     /// Checks that every value of these rows fits its column, and counts those that no training row
@@ -204,53 +267,135 @@ impl Encoder {
     /// # Errors
     /// Returns line, column and what is wrong with the first value that does not fit.
     pub(crate) fn check(&self, cells: &Cells, rows: impl Iterator<Item = usize>) -> Result<Vec<Unseen>, String> {
-        let unseen = self.recipe.columns.iter().map(|column| Unseen {
-            column: column.name.clone(),
-            is_other: matches!(&column.encoding, Encoding::Category(category) if category.other),
-            is_filled: !matches!(column.encoding, Encoding::Category(_)),
-            ..Unseen::default()
-        });
-        let mut unseen: Vec<Unseen> = unseen.collect();
-        if let (Some(indices), Some(sparse), [unseen]) = (self.sparse(), &cells.sparse, &mut unseen[..]) {
-            unseen.is_sparse = true;
-            for row in rows {
-                let new = sparse.row(row).map(|(index, _)| index).find(|&index| indices.position(index).is_none());
-                if let Some(index) = new {
-                    if unseen.rows == 0 {
-                        unseen.example = index.to_string();
-                    }
-                    unseen.rows += 1;
-                }
-            }
-            return Ok(if unseen.rows > 0 { vec![std::mem::take(unseen)] } else { Vec::new() });
+        let unseen = self.recipe().columns.iter().enumerate();
+        let mut unseen: Vec<Unseen> = unseen.map(|(position, column)| Unseen::of_column(position, column)).collect();
+        if self.sparse().is_some() && cells.sparse.is_some() {
+            return Ok(self.unseen_indices(cells, rows).unwrap_or_default());
         }
         let mut readers: Vec<CellReader> =
             self.columns.iter().map(|column| cells.columns[column.position].reader()).collect();
         for row in rows {
-            let columns = self.columns.iter().zip(&self.recipe.columns).zip(&mut readers);
-            for (((column, of), stored), unseen) in columns.zip(&mut unseen) {
+            let columns = self.columns().zip(&mut readers);
+            for (((column, of, levels), stored), unseen) in columns.zip(&mut unseen) {
                 let stored = stored.get(row);
-                match column.code(&of.encoding, stored) {
+                match column.code(&of.encoding, levels, stored) {
                     Code::Known(_) => {}
                     Code::Invalid => {
                         let problem = column.problem(cells, &of.encoding, stored);
                         return Err(format!("{}, column {:?}: {problem}", cells.place(row), of.name));
                     }
-                    Code::NewMissing => unseen.missing += 1,
-                    Code::Other(_) => {
-                        let level = column.level(cells, stored);
-                        if is_new(&of.encoding, &level) {
-                            if unseen.rows == 0 {
-                                unseen.example = shortened(&level);
-                            }
-                            unseen.rows += 1;
-                        }
-                    }
+                    code => unseen.count(code, || column.level(cells, stored), &of.encoding),
                 }
             }
         }
-        unseen.retain(|unseen| unseen.rows + unseen.missing > 0);
+        unseen.retain(Unseen::is_some);
         Ok(unseen)
+    }
+
+    /// Counts the rows of a sparse column with an index that no training row has. `None` if the
+    /// features are not sparse.
+    fn unseen_indices(&self, cells: &Cells, rows: impl Iterator<Item = usize>) -> Option<Vec<Unseen>> {
+        let (indices, sparse) = (self.sparse()?, cells.sparse.as_ref()?);
+        let mut unseen = Unseen { is_sparse: true, ..Unseen::of_column(0, self.recipe().columns.first()?) };
+        for row in rows {
+            let new = sparse.row(row).map(|(index, _)| index).find(|&index| indices.position(index).is_none());
+            if let Some(index) = new {
+                unseen.add_row(|| index.to_string());
+            }
+        }
+        Some(if unseen.is_some() { vec![unseen] } else { Vec::new() })
+    }
+
+    /// As [`check`](Self::check), for rows of which each is answered by itself. A row with a value
+    /// that does not fit is added to `problems`, with its column and what is wrong; it must not be
+    /// encoded. Rows that are there already are not looked at.
+    pub(crate) fn check_each(&self, cells: &Cells, n: usize, problems: &mut BTreeMap<usize, String>) -> Vec<Unseen> {
+        if let Some(unseen) = self.unseen_indices(cells, (0..n).filter(|row| !problems.contains_key(row))) {
+            return unseen;
+        }
+        // The rows with values that no training row has. They count unless a value of another column
+        // makes the row a bad one.
+        let (mut rows, mut bad) = (Vec::new(), vec![false; n]);
+        problems.keys().for_each(|&row| bad[row] = true);
+        for (column, of, levels) in self.columns() {
+            let mut stored = cells.columns[column.position].reader();
+            let mut of_column = Vec::new();
+            for (row, bad) in bad.iter_mut().enumerate().filter(|(_, bad)| !**bad) {
+                let stored = stored.get(row);
+                match column.code(&of.encoding, levels, stored) {
+                    Code::Known(_) => {}
+                    Code::Invalid => {
+                        let problem = column.problem(cells, &of.encoding, stored);
+                        problems.insert(row, format!("column {:?}: {}", of.name, without_advice(&problem)));
+                        *bad = true;
+                    }
+                    code => of_column.push((row, code, stored)),
+                }
+            }
+            rows.push(of_column);
+        }
+        let unseen = self.columns().zip(rows).enumerate().map(|(position, ((column, of, _), rows))| {
+            let mut unseen = Unseen::of_column(position, of);
+            for (_, code, stored) in rows.into_iter().filter(|(row, ..)| !bad[*row]) {
+                unseen.count(code, || column.level(cells, stored), &of.encoding);
+            }
+            unseen
+        });
+        unseen.filter(Unseen::is_some).collect()
+    }
+}
+
+impl Unseen {
+    fn of_column(position: usize, column: &ColumnRecipe) -> Self {
+        Self {
+            position,
+            column: column.name.clone(),
+            is_other: matches!(&column.encoding, Encoding::Category(category) if category.other),
+            is_filled: !matches!(column.encoding, Encoding::Category(_)),
+            ..Self::default()
+        }
+    }
+
+    fn is_some(&self) -> bool {
+        self.rows + self.missing > 0
+    }
+
+    fn add_row(&mut self, example: impl FnOnce() -> String) {
+        if self.rows == 0 {
+            self.example = example();
+        }
+        self.rows += 1;
+    }
+
+    /// Counts a row with this code, whose level is `level`.
+    fn count<'a>(&mut self, code: Code, level: impl FnOnce() -> Cow<'a, str>, encoding: &Encoding) {
+        match code {
+            Code::Known(_) | Code::Invalid => {}
+            Code::NewMissing => self.missing += 1,
+            Code::Other(_) => {
+                let level = level();
+                if is_new(encoding, &level) {
+                    self.add_row(|| shortened(&level));
+                }
+            }
+        }
+    }
+
+    /// Adds the rows of a later part of the same file.
+    pub fn add(all: &mut Vec<Self>, part: Vec<Self>) {
+        for unseen in part {
+            match all.binary_search_by_key(&unseen.position, |own| own.position) {
+                Err(place) => all.insert(place, unseen),
+                Ok(place) => {
+                    let own = &mut all[place];
+                    if own.rows == 0 {
+                        own.example = unseen.example;
+                    }
+                    own.rows += unseen.rows;
+                    own.missing += unseen.missing;
+                }
+            }
+        }
     }
 }
 
@@ -265,7 +410,7 @@ fn is_new(encoding: &Encoding, level: &str) -> bool {
 
 /// Returns the code of the level that is a number, whatever its form: `1`, `1.0` or `01`. If
 /// several levels are forms of a number, it is unknown which one is meant.
-fn levels_by_number(codes: &HashMap<&str, f64>) -> HashMap<String, Option<f64>> {
+fn levels_by_number(codes: &HashMap<String, f64>) -> HashMap<String, Option<f64>> {
     let mut by_number = HashMap::new();
     for (level, &code) in codes {
         if let Some(number) = same_number(level) {
@@ -276,7 +421,7 @@ fn levels_by_number(codes: &HashMap<&str, f64>) -> HashMap<String, Option<f64>> 
 }
 
 impl ColumnEncoder {
-    fn new(cells: &Cells, position: usize, encoding: &Encoding, marks: &[String]) -> Self {
+    fn new(cells: &Cells, position: usize, encoding: &Encoding, of_levels: &Levels, marks: &[String]) -> Self {
         let (texts, is_rounded) = (cells.columns[position].texts(), cells.columns[position].is_rounded());
         let are_missing = are_missing(texts.iter(), marks, false).into_iter();
         let missing_numbers = missing_numbers(marks, &cells.columns[position]);
@@ -293,22 +438,13 @@ impl ColumnEncoder {
                     _ => Code::Invalid,
                 });
                 let of_text = of_text.collect();
-                Self {
-                    position,
-                    of_text,
-                    of_number: HashMap::new(),
-                    is_rounded,
-                    missing_numbers,
-                    missing,
-                    unknown: Code::Invalid,
-                }
+                Self { position, of_text, is_rounded, missing_numbers, missing, unknown: Code::Invalid }
             }
             Encoding::Category(Categorical { levels, other, missing, .. }) => {
-                let codes: HashMap<&str, f64> = levels.iter().map(String::as_str).zip((0..).map(f64::from)).collect();
+                let Levels { codes, by_number, .. } = of_levels;
                 let unknown = Code::Other(if *other { levels.len() as f64 } else { ABSENT });
                 let last = (encoding.n_features().saturating_sub(1)) as f64;
                 let missing = if *missing { Code::Known(last) } else { Code::NewMissing };
-                let by_number = levels_by_number(&codes);
                 let of_text = texts.iter().zip(are_missing).map(|(text, is_missing)| {
                     let of_number = || match by_number.get(&same_number(text)?) {
                         Some(code) => *code,
@@ -324,20 +460,13 @@ impl ColumnEncoder {
                     }
                 });
                 let of_text = of_text.collect();
-                // In a long table the number of a level may be rounded.
-                let numbers = |(level, &code): (&&str, &f64)| {
-                    let number = level.parse::<f64>().ok().filter(|&number| level_of_number(number) == **level);
-                    let both = number.into_iter().flat_map(|number| [number, f64::from(number as f32)]);
-                    both.map(|number| (bits_of(number), code)).collect::<Vec<_>>()
-                };
-                let of_number = codes.iter().flat_map(numbers).collect();
-                Self { position, of_text, of_number, is_rounded, missing_numbers, missing, unknown }
+                Self { position, of_text, is_rounded, missing_numbers, missing, unknown }
             }
             Encoding::Sparse(_) => unreachable!("a sparse column has no cells"),
         }
     }
 
-    fn code(&self, encoding: &Encoding, stored: f64) -> Code {
+    fn code(&self, encoding: &Encoding, levels: &Levels, stored: f64) -> Code {
         match (Cell::of_stored(stored), encoding) {
             (Cell::Empty, _) => self.missing,
             (Cell::Text(text), _) => self.of_text[text as usize],
@@ -345,7 +474,7 @@ impl ColumnEncoder {
             (Cell::Number(number), Encoding::Number(_)) => Code::Known(number),
             (Cell::Number(_), Encoding::Date(_) | Encoding::Sparse(_)) => Code::Invalid,
             (Cell::Number(number), Encoding::Category(_)) => {
-                let of = |number: f64| self.of_number.get(&bits_of(number));
+                let of = |number: f64| levels.of_number.get(&bits_of(number));
                 let code = of(number).or_else(|| of(f64::from(number as f32)).filter(|_| self.is_rounded));
                 code.map_or(self.unknown, |&code| Code::Known(code))
             }

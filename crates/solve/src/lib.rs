@@ -55,7 +55,9 @@ pub use observer::{Observer, Progress};
 pub use optimizer::Optimizer;
 pub use optimum::{Iterate, Optimum, find_optimum};
 pub use path::train_path;
-pub use predictions::{BatchError, Predictions, RowPrediction, RowsError, RowsPredictor, Score};
+pub use predictions::{
+    Answer, Answers, BatchError, BatchPredictor, Predictions, RowPrediction, RowsError, RowsPredictor, Score,
+};
 pub use train::{
     Ending, PartialResults, TrainError, Trained, check_kernel_support, check_weights, dropped_rows, max_steps,
     steps_per_epoch, train, train_fused, train_fused_with,
