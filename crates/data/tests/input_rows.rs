@@ -32,7 +32,7 @@ const ROWS: [Line; 12] = [
     Blank,
     Bad("x5,1.5,2026-01-02,red,1,2", "but"),
     Fields(["x6", "-7.25", "", "violet"]),
-    BadField(["x7", "2.5", "tomorrow", "red"], "column \"day\": \"tomorrow\" is no"),
+    BadField(["x7", "2.5", "tomorrow", "violet"], "column \"day\": \"tomorrow\" is no"),
     BadField(["x8", "4e31", "2026-01-02", "red"], "column \"a\": 4e31 is not between"),
     Bad("x9", "but"),
     Fields(["x10", "0.125", "2026-02-02", "red"]),
