@@ -67,10 +67,10 @@ fn with_bad_rows(n: usize) -> String {
 
 #[test]
 fn each_row_has_its_answer_in_each_format() {
-    let folder = trained();
-    let folder = folder.path();
     // More rows than one batch has.
     const N: usize = 6000;
+    let folder = trained();
+    let folder = folder.path();
     let table = with_bad_rows(N);
     write(folder, "new.csv", &table);
     let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());

@@ -32,7 +32,7 @@ const ROWS: [Line; 12] = [
     Blank,
     Bad("x5,1.5,2026-01-02,red,1,2", "but"),
     Fields(["x6", "-7.25", "", "violet"]),
-    BadField(["x7", "2.5", "tomorrow", "red"], "column \"day\": \"tomorrow\" is no"),
+    BadField(["x7", "2.5", "tomorrow", "violet"], "column \"day\": \"tomorrow\" is no"),
     BadField(["x8", "4e31", "2026-01-02", "red"], "column \"a\": 4e31 is not between"),
     Bad("x9", "but"),
     Fields(["x10", "0.125", "2026-02-02", "red"]),
@@ -44,9 +44,9 @@ fn recipe() -> Recipe {
     let row = |i: usize| {
         let number = if i.is_multiple_of(5) { String::new() } else { format!("{}.5", i % 7) };
         let day = if i.is_multiple_of(6) { String::new() } else { format!("2026-01-{:02}", 1 + i % 28) };
-        format!("{number},{day},{}\n", ["red", "green", "blue"][i % 3])
+        format!("{},{number},{day}\n", ["red", "green", "blue"][i % 3])
     };
-    let text = "a,day,colour\n".to_owned() + &(0..60).map(row).collect::<String>();
+    let text = "colour,a,day\n".to_owned() + &(0..60).map(row).collect::<String>();
     let options = RecipeOptions { min_rows: 1, ..RecipeOptions::default() };
     Table::read(text.as_bytes(), Columns::default(), 1 << 20).unwrap().learn_recipe(&options).unwrap()
 }
@@ -170,17 +170,26 @@ impl Content {
 
 /// Reads a text one batch after the other, and by several threads.
 fn read(reader: &InputReader, text: &[u8]) -> Result<Content, ContentError> {
-    let mut content = Content::default();
-    for batch in reader.read(text)? {
-        content.add(batch?);
+    let one_by_one = || {
+        let mut content = Content::default();
+        reader.read(text)?.try_for_each(|batch| batch.map(|batch| content.add(batch)))?;
+        Ok::<_, ContentError>(content)
+    };
+    let by_threads = || {
+        let mut content = Content::default();
+        reader.read(text)?.each(Ok::<_, ContentError>, |batch| {
+            content.add(batch);
+            Ok(())
+        })?;
+        Ok::<_, ContentError>(content)
+    };
+    let (content, of_threads) = (one_by_one(), by_threads());
+    match (&content, &of_threads) {
+        (Ok(content), Ok(of_threads)) => assert_eq!(of_threads, content),
+        (Err(error), Err(of_threads)) => assert_eq!(of_threads.to_string(), error.to_string()),
+        _ => panic!("{content:?} {of_threads:?}"),
     }
-    let mut in_order = Content::default();
-    reader.read(text)?.each(Ok::<_, ContentError>, |batch| {
-        in_order.add(batch);
-        Ok(())
-    })?;
-    assert_eq!(in_order, content);
-    Ok(content)
+    content
 }
 
 #[test]
