@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use chainrule_core::{ABSENT, Categorical, Encoding, Numeric, Recipe, Sparse, SparseIndices, pluralize};
+use chainrule_core::{ABSENT, Categorical, ColumnKind, ColumnRecipe, Encoding, Numeric, Recipe, Sparse, SparseIndices, pluralize};
 
-use crate::cells::{Cell, Cells, are_missing, bits_of, missing_numbers};
+use crate::cells::{Cell, Cells, bits_of, marks_missing, missing_numbers};
 use crate::column::CellReader;
 use crate::days::days;
 use crate::learn::{level_of_number, levels_of_number, no_date, shortened};
@@ -24,14 +24,29 @@ pub(crate) struct Encoder {
 struct ColumnEncoder {
     /// The position of the column among the table's.
     position: usize,
+    coder: ColumnCoder,
     /// The code of each text.
     of_text: Vec<Code>,
-    /// The codes of a category's numbers, by their bits.
-    of_number: HashMap<u64, f64>,
     /// Whether the numbers of some rows were rounded.
     is_rounded: bool,
     /// The numbers that mark a missing value, by their bits.
     missing_numbers: Vec<u64>,
+}
+
+/// Turns the values of a column into codes, wherever they come from. See [`Recipe::expand`].
+#[derive(Clone, Debug)]
+pub(crate) struct ColumnCoder {
+    kind: ColumnKind,
+    /// Texts that mark a missing value, besides the usual ones.
+    marks: Vec<String>,
+    /// Those of them that are numbers, by their bits.
+    missing_numbers: Vec<u64>,
+    /// The code of each level of a category.
+    of_level: HashMap<String, f64>,
+    /// The code of the level that is a number, whatever its form. See [`levels_by_number`].
+    of_form: HashMap<String, Option<f64>>,
+    /// The codes of a category's numbers, by their bits.
+    of_number: HashMap<u64, f64>,
     /// The code of a missing value.
     missing: Code,
     /// The code of a category's levels without a feature of their own.
@@ -39,7 +54,7 @@ struct ColumnEncoder {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Code {
+pub(crate) enum Code {
     /// A value that the training rows had.
     Known(f64),
     /// A level without a feature of its own, with the position of `(other)`, or [`ABSENT`].
@@ -51,7 +66,7 @@ enum Code {
 }
 
 impl Code {
-    fn code(self) -> f64 {
+    pub(crate) fn code(self) -> f64 {
         if let Self::Known(code) | Self::Other(code) = self { code } else { ABSENT }
     }
 }
@@ -76,6 +91,16 @@ pub struct Unseen {
 }
 
 impl Unseen {
+    /// Returns no values of a column.
+    pub(crate) fn of_column(column: &ColumnRecipe) -> Self {
+        Self {
+            column: column.name.clone(),
+            is_other: matches!(&column.encoding, Encoding::Category(category) if category.other),
+            is_filled: !matches!(column.encoding, Encoding::Category(_)),
+            ..Self::default()
+        }
+    }
+
     /// Describes the values for people. Returns `None` if there are none.
     pub fn message(&self) -> Option<String> {
         let Self { column, rows, example, is_other, is_sparse, missing, is_filled } = self;
@@ -157,7 +182,7 @@ impl Encoder {
             let (stored, width) = (&cells.columns[column.position], of.encoding.n_features());
             let mut stored = stored.reader();
             for (&row, place) in rows.iter().zip((first..).step_by(d)) {
-                let code = column.code(&of.encoding, stored.get(row)).code();
+                let code = column.code(stored.get(row)).code();
                 of.encoding.write(code, &mut features[place..place + width]);
             }
             first += width;
@@ -193,9 +218,9 @@ impl Encoder {
 
     /// Returns the codes of a column's values. See [`Recipe::expand`].
     fn codes<'a>(&'a self, cells: &'a Cells, column: usize, rows: &'a [usize]) -> impl Iterator<Item = f64> + 'a {
-        let (encoder, encoding) = (&self.columns[column], &self.recipe.columns[column].encoding);
+        let encoder = &self.columns[column];
         let mut stored = cells.columns[encoder.position].reader();
-        rows.iter().map(move |&row| encoder.code(encoding, stored.get(row)).code())
+        rows.iter().map(move |&row| encoder.code(stored.get(row)).code())
     }
 
     /// Checks that every value of these rows fits its column, and counts those that no training row
@@ -204,13 +229,7 @@ impl Encoder {
     /// # Errors
     /// Returns line, column and what is wrong with the first value that does not fit.
     pub(crate) fn check(&self, cells: &Cells, rows: impl Iterator<Item = usize>) -> Result<Vec<Unseen>, String> {
-        let unseen = self.recipe.columns.iter().map(|column| Unseen {
-            column: column.name.clone(),
-            is_other: matches!(&column.encoding, Encoding::Category(category) if category.other),
-            is_filled: !matches!(column.encoding, Encoding::Category(_)),
-            ..Unseen::default()
-        });
-        let mut unseen: Vec<Unseen> = unseen.collect();
+        let mut unseen: Vec<Unseen> = self.recipe.columns.iter().map(Unseen::of_column).collect();
         if let (Some(indices), Some(sparse), [unseen]) = (self.sparse(), &cells.sparse, &mut unseen[..]) {
             unseen.is_sparse = true;
             for row in rows {
@@ -230,10 +249,10 @@ impl Encoder {
             let columns = self.columns.iter().zip(&self.recipe.columns).zip(&mut readers);
             for (((column, of), stored), unseen) in columns.zip(&mut unseen) {
                 let stored = stored.get(row);
-                match column.code(&of.encoding, stored) {
+                match column.code(stored) {
                     Code::Known(_) => {}
                     Code::Invalid => {
-                        let problem = column.problem(cells, &of.encoding, stored);
+                        let problem = column.problem(cells, stored);
                         return Err(format!("{}, column {:?}: {problem}", cells.place(row), of.name));
                     }
                     Code::NewMissing => unseen.missing += 1,
@@ -256,7 +275,7 @@ impl Encoder {
 
 /// Returns whether no training row has a level, for a level without a feature of its own. If the
 /// recipe has not kept its rare levels, the level may be one of them, and is not called new.
-fn is_new(encoding: &Encoding, level: &str) -> bool {
+pub(crate) fn is_new(encoding: &Encoding, level: &str) -> bool {
     let Encoding::Category(Categorical { other: true, rare, .. }) = encoding else { return true };
     // The training may have read 1.0 as a number, whose level is 1.
     let of_number = || level.parse().is_ok_and(|number| levels_of_number(number).any(|level| rare.has(&level)));
@@ -275,80 +294,129 @@ fn levels_by_number(codes: &HashMap<&str, f64>) -> HashMap<String, Option<f64>> 
     by_number
 }
 
-impl ColumnEncoder {
-    fn new(cells: &Cells, position: usize, encoding: &Encoding, marks: &[String]) -> Self {
-        let (texts, is_rounded) = (cells.columns[position].texts(), cells.columns[position].is_rounded());
-        let are_missing = are_missing(texts.iter(), marks, false).into_iter();
-        let missing_numbers = missing_numbers(marks, &cells.columns[position]);
+impl ColumnCoder {
+    /// `marks` are texts that mark a missing value, besides the usual ones.
+    pub(crate) fn new(encoding: &Encoding, marks: &[String]) -> Self {
+        let mut coder = Self {
+            kind: encoding.kind(),
+            marks: marks.to_vec(),
+            missing_numbers: marks.iter().filter_map(|mark| mark.trim().parse().ok()).map(bits_of).collect(),
+            of_level: HashMap::new(),
+            of_form: HashMap::new(),
+            of_number: HashMap::new(),
+            missing: Code::Invalid,
+            unknown: Code::Invalid,
+        };
         match encoding {
             Encoding::Number(numeric) | Encoding::Date(numeric) => {
-                let missing = match numeric {
+                coder.missing = match numeric {
                     Numeric { fill: None, .. } => Code::Invalid,
                     Numeric { missing_feature: true, .. } => Code::Known(ABSENT),
                     Numeric { .. } => Code::NewMissing,
                 };
-                let of_text = texts.iter().zip(are_missing).map(|(text, is_missing)| match encoding {
-                    _ if is_missing => missing,
-                    Encoding::Date(_) => days(text).map_or(Code::Invalid, Code::Known),
-                    _ => Code::Invalid,
-                });
-                let of_text = of_text.collect();
-                Self {
-                    position,
-                    of_text,
-                    of_number: HashMap::new(),
-                    is_rounded,
-                    missing_numbers,
-                    missing,
-                    unknown: Code::Invalid,
-                }
             }
             Encoding::Category(Categorical { levels, other, missing, .. }) => {
                 let codes: HashMap<&str, f64> = levels.iter().map(String::as_str).zip((0..).map(f64::from)).collect();
-                let unknown = Code::Other(if *other { levels.len() as f64 } else { ABSENT });
                 let last = (encoding.n_features().saturating_sub(1)) as f64;
-                let missing = if *missing { Code::Known(last) } else { Code::NewMissing };
-                let by_number = levels_by_number(&codes);
-                let of_text = texts.iter().zip(are_missing).map(|(text, is_missing)| {
-                    let of_number = || match by_number.get(&same_number(text)?) {
-                        Some(code) => *code,
-                        // The training may have rounded the number.
-                        None => {
-                            levels_of_number(text.parse().ok()?).find_map(|level| codes.get(level.as_str()).copied())
-                        }
-                    };
-                    match codes.get(text) {
-                        Some(&code) => Code::Known(code),
-                        None if is_missing => missing,
-                        None => of_number().map_or(unknown, Code::Known),
-                    }
-                });
-                let of_text = of_text.collect();
+                coder.missing = if *missing { Code::Known(last) } else { Code::NewMissing };
+                coder.unknown = Code::Other(if *other { levels.len() as f64 } else { ABSENT });
+                coder.of_form = levels_by_number(&codes);
                 // In a long table the number of a level may be rounded.
                 let numbers = |(level, &code): (&&str, &f64)| {
                     let number = level.parse::<f64>().ok().filter(|&number| level_of_number(number) == **level);
                     let both = number.into_iter().flat_map(|number| [number, f64::from(number as f32)]);
                     both.map(|number| (bits_of(number), code)).collect::<Vec<_>>()
                 };
-                let of_number = codes.iter().flat_map(numbers).collect();
-                Self { position, of_text, of_number, is_rounded, missing_numbers, missing, unknown }
+                coder.of_number = codes.iter().flat_map(numbers).collect();
+                coder.of_level = codes.into_iter().map(|(level, code)| (level.to_owned(), code)).collect();
             }
-            Encoding::Sparse(_) => unreachable!("a sparse column has no cells"),
+            // Its values are lists.
+            Encoding::Sparse(_) => {}
+        }
+        coder
+    }
+
+    /// Returns whether a category has a feature for this text.
+    pub(crate) fn has_level(&self, text: &str) -> bool {
+        self.of_level.contains_key(text)
+    }
+
+    /// Returns the code of a missing value.
+    pub(crate) fn of_missing(&self) -> Code {
+        self.missing
+    }
+
+    /// Returns the code of a text that is not empty.
+    pub(crate) fn of_text(&self, text: &str) -> Code {
+        let is_missing = || marks_missing(text, &self.marks, false);
+        match self.kind {
+            ColumnKind::Category => {
+                let of_form = || match self.of_form.get(&same_number(text)?) {
+                    Some(code) => *code,
+                    // The training may have rounded the number.
+                    None => levels_of_number(text.parse().ok()?).find_map(|level| self.of_level.get(&level).copied()),
+                };
+                match self.of_level.get(text) {
+                    Some(&code) => Code::Known(code),
+                    None if is_missing() => self.missing,
+                    None => of_form().map_or(self.unknown, Code::Known),
+                }
+            }
+            _ if is_missing() => self.missing,
+            ColumnKind::Date => days(text).map_or(Code::Invalid, Code::Known),
+            ColumnKind::Number | ColumnKind::Sparse => Code::Invalid,
         }
     }
 
-    fn code(&self, encoding: &Encoding, stored: f64) -> Code {
-        match (Cell::of_stored(stored), encoding) {
-            (Cell::Empty, _) => self.missing,
-            (Cell::Text(text), _) => self.of_text[text as usize],
-            (Cell::Number(number), _) if self.missing_numbers.contains(&bits_of(number)) => self.missing,
-            (Cell::Number(number), Encoding::Number(_)) => Code::Known(number),
-            (Cell::Number(_), Encoding::Date(_) | Encoding::Sparse(_)) => Code::Invalid,
-            (Cell::Number(number), Encoding::Category(_)) => {
+    /// Returns the code of a number that marks no missing value.
+    fn of_stored_number(&self, number: f64, is_rounded: bool) -> Code {
+        match self.kind {
+            ColumnKind::Number => Code::Known(number),
+            ColumnKind::Date | ColumnKind::Sparse => Code::Invalid,
+            ColumnKind::Category => {
                 let of = |number: f64| self.of_number.get(&bits_of(number));
-                let code = of(number).or_else(|| of(f64::from(number as f32)).filter(|_| self.is_rounded));
+                let code = of(number).or_else(|| of(f64::from(number as f32)).filter(|_| is_rounded));
                 code.map_or(self.unknown, |&code| Code::Known(code))
             }
+        }
+    }
+
+    /// Returns the code of a number in a column of numbers or dates.
+    pub(crate) fn of_number(&self, number: f64) -> Code {
+        let is_missing = self.missing_numbers.contains(&bits_of(number));
+        if is_missing { self.missing } else { self.of_stored_number(number, false) }
+    }
+
+    /// Returns what is wrong with a number that does not fit.
+    pub(crate) fn problem_of_number(number: f64) -> String {
+        no_date(&number.to_string())
+    }
+
+    /// Returns what is wrong with a text that does not fit.
+    pub(crate) fn problem_of_text(&self, text: &str) -> String {
+        if self.kind == ColumnKind::Date { no_date(text) } else { no_number(text) }
+    }
+}
+
+impl ColumnEncoder {
+    fn new(cells: &Cells, position: usize, encoding: &Encoding, marks: &[String]) -> Self {
+        let column = &cells.columns[position];
+        let coder = ColumnCoder::new(encoding, marks);
+        Self {
+            position,
+            of_text: column.texts().iter().map(|text| coder.of_text(text)).collect(),
+            is_rounded: column.is_rounded(),
+            missing_numbers: missing_numbers(marks, column),
+            coder,
+        }
+    }
+
+    fn code(&self, stored: f64) -> Code {
+        match Cell::of_stored(stored) {
+            Cell::Empty => self.coder.of_missing(),
+            Cell::Text(text) => self.of_text[text as usize],
+            Cell::Number(number) if self.missing_numbers.contains(&bits_of(number)) => self.coder.of_missing(),
+            Cell::Number(number) => self.coder.of_stored_number(number, self.is_rounded),
         }
     }
 
@@ -362,12 +430,11 @@ impl ColumnEncoder {
     }
 
     /// Returns what is wrong with a value that does not fit.
-    fn problem(&self, cells: &Cells, encoding: &Encoding, stored: f64) -> String {
-        match (Cell::of_stored(stored), encoding) {
-            (Cell::Empty, _) => missing_value(),
-            (Cell::Number(number), _) => no_date(&number.to_string()),
-            (Cell::Text(text), Encoding::Date(_)) => no_date(cells.columns[self.position].texts().get(text)),
-            (Cell::Text(text), _) => no_number(cells.columns[self.position].texts().get(text)),
+    fn problem(&self, cells: &Cells, stored: f64) -> String {
+        match Cell::of_stored(stored) {
+            Cell::Empty => missing_value(),
+            Cell::Number(number) => ColumnCoder::problem_of_number(number),
+            Cell::Text(text) => self.coder.problem_of_text(cells.columns[self.position].texts().get(text)),
         }
     }
 }

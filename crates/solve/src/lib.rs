@@ -11,7 +11,8 @@
 //!   kernels, without evaluations.
 //! - [`constant_model()`] and [`further_decrease()`] judge a result: is it better than no model,
 //!   and is it near the minimum?
-//! - A [`Predictor`] predicts with a trained model.
+//! - A [`Predictor`] predicts with a trained model, and a [`RawRowPredictor`] predicts rows that are
+//!   structs or maps.
 //! - An [`Observer`] receives the events of a training and may stop it.
 //!
 //! This crate uses no tensor library, no clock and no console, and it opens no files.
@@ -35,6 +36,7 @@ mod observer;
 mod optimizer;
 mod optimum;
 mod predictions;
+mod raw_rows;
 mod schedule;
 mod train;
 mod training_statistics;
@@ -53,6 +55,7 @@ pub use observer::{Observer, Progress};
 pub use optimizer::Optimizer;
 pub use optimum::{Iterate, Optimum, find_optimum};
 pub use predictions::{BatchError, Predictions, RowPrediction, RowsError, RowsPredictor, Score};
+pub use raw_rows::{RawRowPrediction, RawRowPredictor};
 pub use train::{
     Ending, PartialResults, TrainError, Trained, check_kernel_support, check_weights, dropped_rows, max_steps,
     steps_per_epoch, train, train_fused, train_fused_with,
