@@ -20,6 +20,7 @@
 //! - `image_folders`: pictures by class, and IDX files of other sizes than MNIST's
 //! - `tables`: training and prediction on CSV files
 //! - `reference_tables`: twelve real tables against scikit-learn
+//! - `raw_rows`: structs and maps, and models from bytes, against files of the twelve tables
 //! - `protocol`: the report's numbers on MNIST
 //! - `architecture`: the invariants of `docs/architecture.md`
 //! - `backends`: every backend of the build against every other
@@ -91,6 +92,7 @@ mod picture;
 mod predict;
 mod properties;
 mod protocol;
+mod raw_rows;
 mod reference_tables;
 mod remote;
 mod reproduce;

@@ -270,15 +270,24 @@ impl<L: Label> Fitted<L> {
     /// or not at all.
     ///
     /// # Errors
-    /// Returns an error if the extension is unknown, or if the file cannot be written.
+    /// Returns an error if the extension is unknown, if the format cannot hold the model, or if the
+    /// file cannot be written.
     pub fn export(&self, file: impl AsRef<Path>) -> Result<(), Error> {
         let file = file.as_ref();
         let format = Format::of_file(file).map_err(|unknown| Error::Model(format!("{}: {unknown}", file.display())))?;
-        Ok(Destination::new(file, true)?.write(&self.to_bytes(format))?)
+        let portable = self.to_portable();
+        if let Some(problem) = portable.problem(format) {
+            return Err(Error::Model(format!("{}: {problem}", file.display())));
+        }
+        Ok(Destination::new(file, true)?.write(&portable.to_bytes(format))?)
     }
 
     /// Returns the bytes of an exported file.
     pub fn to_bytes(&self, format: Format) -> Vec<u8> {
+        self.to_portable().to_bytes(format)
+    }
+
+    fn to_portable(&self) -> Portable {
         let of_training = self.training.iter().flat_map(|(training, source)| {
             let accuracy = training.validation.map(|validation| validation.accuracy.to_string());
             let data = [("data", source.name.clone()), ("data_sha256", source.sha256())];
@@ -286,16 +295,16 @@ impl<L: Label> Fitted<L> {
         });
         let program = ("program", format!("chainrule {}", env!("CARGO_PKG_VERSION")));
         let about = of_training.chain([program]).map(|(key, value)| (key.to_owned(), value)).collect();
-        let portable = Portable {
+        Portable {
             link: self.link,
             classes: self.schema.classes.iter().map(ToString::to_string).collect(),
             parameters: self.parameters.clone(),
             precision: self.precision,
             preprocessing: self.predictor.preprocessing().clone(),
             row: Row::from(&self.schema),
+            recipe: self.schema.recipe.clone(),
             about,
-        };
-        portable.to_bytes(format)
+        }
     }
 
     /// Returns the most probable class of each row. Columns are found by name. The samples' own

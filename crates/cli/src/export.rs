@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
-use chainrule_core::DataFile;
+use chainrule_core::{DataFile, Recipe};
 use chainrule_formats::{Format, Portable, Row};
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
@@ -57,12 +57,17 @@ pub(crate) fn export(options: &ExportOptions) -> Result<u8> {
         None => model.sibling_path(format.name())?,
     };
     let file = destination(&out, options.force, "--out")?;
-    let bytes = to_portable(&model).to_bytes(format);
+    let portable = to_portable(&model);
+    if let Some(problem) = portable.problem(format) {
+        bail!("{}: {problem}", options.run.display());
+    }
+    let bytes = portable.to_bytes(format);
     file.write(&bytes)?;
-    if model.schema.recipe.as_ref().is_some_and(|recipe| !recipe.are_numbers()) && !options.output.quiet {
+    let has_features = |recipe: &Recipe| !recipe.are_numbers() && !recipe.is_sparse();
+    if format != Format::Onnx && model.schema.recipe.as_ref().is_some_and(has_features) && !options.output.quiet {
         let n = model.schema.features.len();
         print_message(&format!(
-            "note: the file takes the {n} features in the order of its names, not the columns; encode rows as `inspect` lists them"
+            "note: the weights are those of the {n} features that the file names; its recipe says how the columns become them; onnx takes the columns themselves"
         ));
     }
     if options.output.json {
@@ -104,6 +109,7 @@ fn to_portable(model: &Model) -> Portable {
         precision: model.precision,
         preprocessing: model.preprocessing.clone(),
         row: Row::from(&model.schema),
+        recipe: model.schema.recipe.clone(),
         about: about.into_iter().map(|(key, value)| (key.to_owned(), value)).collect::<BTreeMap<_, _>>(),
     }
 }

@@ -70,8 +70,8 @@ pub use parameters::Parameters;
 pub use preprocessing::{MAX_ABS_VALUE, Preprocessing, Standardization};
 pub use ranges::{IMAGE_SIZE_KEY, IMAGE_SIZE_MESSAGE, INTEGER_RANGES, range_message, range_of};
 pub use recipe::{
-    ABSENT, Categorical, ColumnKind, ColumnRecipe, Encoding, LeftOut, Numeric, RareLevels, Recipe, Sparse, WhyLeftOut,
-    mixed, mixed_dates,
+    ABSENT, Categorical, ColumnKind, ColumnRecipe, Encoding, LeftOut, MISSING, Numeric, RareLevels, Recipe, Sparse,
+    WhyLeftOut, mixed, mixed_dates,
 };
 pub use schema::{DataKind, MAX_CLASSES, Schema};
 pub use sparse_indices::{MAX_SPARSE_FEATURES, SparseIndices};

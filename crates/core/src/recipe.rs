@@ -253,6 +253,9 @@ pub fn mixed_dates(dates: usize, example: &str) -> String {
     format!("it has {dates} and texts such as {example:?}; if this marks a missing value, name it in data.missing")
 }
 
+/// The texts that mark a missing value by default, besides the empty field.
+pub const MISSING: [&str; 12] = ["NA", "N/A", "n/a", "<NA>", "#N/A", "NaN", "nan", "NULL", "null", "?", ".", "-"];
+
 /// The stored code of a value that is missing, or of a level without a feature.
 pub const ABSENT: f64 = f64::INFINITY;
 
@@ -285,6 +288,28 @@ impl Recipe {
         for (column, &code) in self.columns.iter().zip(codes) {
             column.encoding.expand(code, features);
         }
+    }
+
+    /// Describes how each column becomes its features, and what was left out, in a sentence each.
+    /// The numbers have all their digits, so a program can be written by it.
+    pub fn in_words(&self) -> Vec<String> {
+        let names = self.feature_names();
+        let mut rest = &names[..];
+        let of_column = |column: &ColumnRecipe| {
+            let (own, others) = rest.split_at(column.encoding.n_features());
+            rest = others;
+            column.in_words(own)
+        };
+        let mut words: Vec<String> = self.columns.iter().map(of_column).collect();
+        if !self.is_sparse() {
+            let marks = MISSING.iter().map(ToString::to_string).chain(self.missing.iter().cloned());
+            words.push(format!(
+                "A value is missing where it is empty or one of these, unless it is a level: {}.",
+                marks.collect::<Vec<_>>().join(" ")
+            ));
+        }
+        words.extend(self.left_out.iter().map(|LeftOut { name, why }| format!("Column {name:?} is left out: {why}.")));
+        words
     }
 
     /// Returns the columns' names.
@@ -369,6 +394,45 @@ impl Recipe {
             }
         }
         None
+    }
+}
+
+impl ColumnRecipe {
+    /// Describes how the column becomes the features of these names.
+    fn in_words(&self, features: &[String]) -> String {
+        let column = format!("Column {:?}", self.name);
+        match &self.encoding {
+            Encoding::Number(numeric) | Encoding::Date(numeric) => {
+                let what = match self.encoding.kind() {
+                    ColumnKind::Date => "the number of days since 1970-01-01, with a fraction for the time",
+                    _ => "the number",
+                };
+                let missing = match numeric.fill {
+                    Some(fill) => format!("where it is missing, {fill}"),
+                    None => "a missing value is an error".to_owned(),
+                };
+                let indicator = features.get(1).map(|name| format!("; {name:?} is 1 where it is missing, else 0"));
+                format!("{column}: {:?} is {what}; {missing}{}.", features[0], indicator.unwrap_or_default())
+            }
+            Encoding::Category(Categorical { levels, other, missing, .. }) => {
+                let of_levels = levels.iter().zip(features).map(|(level, name)| format!("{name:?} is 1 for {level:?}"));
+                let mut rest = features.iter().skip(levels.len());
+                let other = other.then(|| rest.next()).flatten();
+                let of_other = match other {
+                    Some(name) => format!("{name:?} is 1 for any other level"),
+                    None => "another level has only zeros".to_owned(),
+                };
+                let of_missing = match missing.then(|| rest.next()).flatten() {
+                    Some(name) => format!("{name:?} is 1 where the value is missing"),
+                    None => "a missing value has only zeros".to_owned(),
+                };
+                let parts: Vec<String> = of_levels.chain([of_other, of_missing]).collect();
+                format!("{column}: {}; all others are 0.", parts.join("; "))
+            }
+            Encoding::Sparse(_) => format!(
+                "{column}: one feature for each index that a training row has, 0 where a row lacks it; other indices contribute nothing."
+            ),
+        }
     }
 }
 

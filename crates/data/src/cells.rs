@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use chainrule_core::{ABSENT, MAX_ABS_VALUE};
+use chainrule_core::{ABSENT, MAX_ABS_VALUE, MISSING};
 
 use crate::DataError;
 use crate::column::Column;
@@ -191,9 +191,6 @@ impl Cells {
         self.files.last().map(|file| file.unit).unwrap_or_default()
     }
 }
-
-/// The texts that mark a missing value by default, besides the empty field.
-pub const MISSING: [&str; 12] = ["NA", "N/A", "n/a", "<NA>", "#N/A", "NaN", "nan", "NULL", "null", "?", ".", "-"];
 
 /// Returns for each of a column's texts whether it [marks a missing value](marks_missing).
 pub(crate) fn are_missing<'a>(texts: impl Iterator<Item = &'a str>, also: &[String], has_plus: bool) -> Vec<bool> {

@@ -3,10 +3,10 @@
 use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 
-use chainrule_core::MAX_ABS_VALUE;
+use chainrule_core::{MAX_ABS_VALUE, MISSING};
 
 use crate::DataError;
-use crate::cells::{Cell, MISSING, TEXTS_FROM, Texts};
+use crate::cells::{Cell, TEXTS_FROM, Texts};
 use crate::scratch::Scratch;
 
 /// The rows of a block.

@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chainrule_core::{MAX_NAME_LENGTH, name_problem, pluralize};
+use chainrule_core::{MAX_NAME_LENGTH, MISSING, name_problem, pluralize};
 use csv::ByteRecord;
 
-use crate::cells::MISSING;
 use crate::decimal::Form;
 use crate::table::MAX_COLUMNS;
 

@@ -67,7 +67,7 @@ mod table_files;
 mod tables;
 mod unused;
 
-pub use cells::MISSING;
+pub use chainrule_core::MISSING;
 pub use checksum::sha256;
 pub use class_folders::{PictureMode, PictureRequest};
 pub use column::Numbers;

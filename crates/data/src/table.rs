@@ -18,10 +18,10 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use chainrule_core::{ColumnKind, ContentError, DataConfig, MAX_ABS_VALUE, TextOptions, listed, pluralize};
+use chainrule_core::{ColumnKind, ContentError, DataConfig, MAX_ABS_VALUE, MISSING, TextOptions, listed, pluralize};
 
 use crate::builder::{ColumnIndices, Memory, TableBuilder, TablePart};
-use crate::cells::{Cells, FileRows, MISSING, Unit};
+use crate::cells::{Cells, FileRows, Unit};
 use crate::decimal::{Form, decimal};
 use crate::header::Names;
 use crate::in_order::convert_in_order;

@@ -222,6 +222,13 @@ fn schema(
                 format!("it has {}, and names of {}", pluralize(d, "feature"), pluralize(features.len(), "column"));
             return Err(problem.into());
         }
+        // Names of the user are those of features, and no longer those of a file's columns.
+        let recipe = about.recipe.clone().filter(|_| hints.columns.is_none());
+        if let Some(recipe) = recipe {
+            let classes = classes(DataKind::Table)?;
+            let schema = Schema { kind: DataKind::Table, image_size: [1, d], features, recipe: Some(recipe), classes };
+            return schema.problem().map_or(Ok(schema), |problem| Err(problem.into()));
+        }
         if let Some(problem) = features.iter().find_map(|name| name_problem(name)) {
             return Err(format!("the name of a column {problem}").into());
         }

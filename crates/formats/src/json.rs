@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chainrule_core::{LinkKind, Precision, one_line};
+use chainrule_core::{LinkKind, Precision, Recipe, one_line};
 use serde::{Deserialize, Serialize};
 
 use crate::weights::{WeightArrays, MAX_BYTES, list};
@@ -14,6 +14,7 @@ pub(crate) const SPEC: Spec = Spec {
     about: "All of it, for any language",
     // The header length of a safetensors file may also begin with `{`, but its last byte is 0.
     sniff: |bytes| bytes.starts_with(b"{") && bytes.get(7).is_some_and(|&byte| byte != 0),
+    problem: |_| None,
     write,
     read: Some(|bytes, _| read(bytes)),
 };
@@ -37,7 +38,14 @@ pub(crate) struct Description<'a> {
     kind: LinkKind,
     formula: &'static str,
     classes: &'a [String],
+    precision: Precision,
     row: &'a Row,
+    /// How the columns of a table become features, for a program.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recipe: Option<&'a Recipe>,
+    /// The same, for a person.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    recipe_in_words: Vec<String>,
     mean: PerFeature,
     scale: PerFeature,
     about: &'a BTreeMap<String, String>,
@@ -71,7 +79,10 @@ impl<'a> Description<'a> {
             kind: model.link,
             formula: model.formula(),
             classes: &model.classes,
+            precision: model.precision,
             row: &model.row,
+            recipe: model.recipe.as_ref(),
+            recipe_in_words: model.recipe.as_ref().map(Recipe::in_words).unwrap_or_default(),
             mean,
             scale,
             about: &model.about,
@@ -99,6 +110,11 @@ struct ParsedDescription {
     kind: LinkKind,
     classes: Vec<ClassName>,
     row: Row,
+    /// Files of earlier versions have no recipe and no precision.
+    #[serde(default)]
+    recipe: Option<Recipe>,
+    #[serde(default)]
+    precision: Option<Precision>,
     mean: PerFeature,
     scale: PerFeature,
 }
@@ -143,6 +159,7 @@ impl ParsedDescription {
             classes: Some(self.classes.into_iter().map(String::from).collect()),
             mean_and_scale: Some([self.mean.each(d), self.scale.each(d)]),
             row: Some(self.row),
+            recipe: self.recipe,
             not_read: None,
         }
     }
@@ -171,9 +188,9 @@ fn read(bytes: &[u8]) -> Result<Weights, String> {
     if let Some(class) = weight.iter().position(|of_class| of_class.len() != d) {
         return Err(format!("weight[{class}] has {} numbers, and weight[0] {d}", weight[class].len()));
     }
-    // The file does not specify a float type, so the digits decide.
+    // If the file does not specify a float type, the digits decide.
     let are_f32 = weight.iter().flatten().chain(&bias).all(|&x| f64::from(x as f32) == x);
-    let precision = if are_f32 { Precision::F32 } else { Precision::F64 };
+    let precision = description.precision.unwrap_or(if are_f32 { Precision::F32 } else { Precision::F64 });
     let matrix = ("weight".to_owned(), [k, d], weight.concat());
     let (vector, layout) = (Some(("bias".to_owned(), bias)), Some(Layout::RowPerClass));
     WeightArrays { matrix, vector, precision, layout, about: description.parse_description(d) }.weights(None)

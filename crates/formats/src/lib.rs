@@ -25,7 +25,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
-use chainrule_core::{DataKind, LinkKind, Parameters, Precision, Preprocessing, Schema};
+use chainrule_core::{DataKind, LinkKind, Parameters, Precision, Preprocessing, Recipe, Schema};
 use serde::{Deserialize, Serialize};
 
 /// A trained model with everything needed to predict.
@@ -44,6 +44,8 @@ pub struct Portable {
     pub preprocessing: Preprocessing,
     /// The kind of a row.
     pub row: Row,
+    /// How the columns of a table become the numbers of a row. Without it, they are these numbers.
+    pub recipe: Option<Recipe>,
     /// The origin of the model, as key and value strings.
     pub about: BTreeMap<String, String>,
 }
@@ -94,6 +96,8 @@ struct Spec {
     about: &'static str,
     /// Returns whether a file begins like this format.
     sniff: fn(&[u8]) -> bool,
+    /// Returns why a model cannot be written, as a sentence that says what to use instead.
+    problem: fn(&Portable) -> Option<String>,
     write: fn(&Portable) -> Vec<u8>,
     /// The function that reads the format, if it can be read. [`Layout`] is used if the file does
     /// not specify one.
@@ -133,7 +137,8 @@ formats! {
     /// `coef` `[k, d]` and `intercept` `[k]` (one row for two classes), `classes` `[k]`, `mean` and
     /// `scale` `[d]`.
     Npz: npz,
-    /// A graph from `input` `[n, d]`, raw rows, to `probabilities` `[n, k]` and `label` `[n]`.
+    /// A graph from raw rows to `probabilities` `[n, k]` and `label` `[n]`. Rows are one input
+    /// `[n, d]`, or one `[n, 1]` for each column of a table with a recipe.
     Onnx: onnx,
     /// One JSON object with everything.
     Json: json,
@@ -198,7 +203,14 @@ fn one_of(names: &[impl AsRef<str>]) -> String {
 impl std::error::Error for UnknownExtension {}
 
 impl Portable {
-    /// Returns the content of a file in `format`.
+    /// Returns why the model cannot be written in `format`, if it cannot: a sentence that says what
+    /// to use instead.
+    pub fn problem(&self, format: Format) -> Option<String> {
+        (format.spec().problem)(self)
+    }
+
+    /// Returns the content of a file in `format`. If there is a [`problem`](Self::problem), other
+    /// programs cannot read it.
     pub fn to_bytes(&self, format: Format) -> Vec<u8> {
         (format.spec().write)(self)
     }

@@ -12,13 +12,14 @@ use rawzip::{CompressionMethod, ZipArchive, ZipArchiveWriter};
 use crate::json::{Description, parse_description};
 use crate::npy::{self, Array, Values};
 use crate::weights::{WeightArrays, MAX_BYTES, PICKLED, list};
-use crate::{WeightHints, Layout, Portable, Spec, Weights};
+use crate::{WeightHints, Layout, Portable, Row, Spec, Weights};
 
 pub(crate) const SPEC: Spec = Spec {
     name: "npz",
     extensions: &["npz"],
-    about: "NumPy and scikit-learn: `coef` (k x d), `intercept`, `classes`, and `mean` and `scale` of the features",
+    about: "NumPy and scikit-learn: `coef` (k x d), `intercept`, `classes`, and `mean`, `scale` and names of the features",
     sniff: |bytes| bytes.starts_with(b"PK"),
+    problem: |_| None,
     write,
     read: Some(read),
 };
@@ -34,7 +35,7 @@ fn write(model: &Portable) -> Vec<u8> {
         Some(labels) => npy("<i8", &[labels.len()], labels.iter().flat_map(|label| label.to_le_bytes())),
         None => texts(&model.classes),
     };
-    let arrays = [
+    let mut arrays = vec![
         ("coef", float_array(model.precision, &[k, d], &coef)),
         ("intercept", float_array(model.precision, &[k], &intercept)),
         ("classes", classes),
@@ -42,6 +43,16 @@ fn write(model: &Portable) -> Vec<u8> {
         ("scale", float_array(Precision::F64, &[d], &scale)),
         ("description", texts(&[Description::new(model).to_json()])),
     ];
+    if let Row::Numbers { names } = &model.row
+        && !names.is_empty()
+    {
+        arrays.push(("features", texts(names)));
+    }
+    if is_difference(model) {
+        let columns = model.parameters.columns;
+        arrays.push(("weight", float_array(model.precision, &[columns, d], &model.weight_rows())));
+        arrays.push(("bias", float_array(model.precision, &[columns], &model.parameters.bias)));
+    }
     // The arrays are stored uncompressed, because numbers hardly compress, and without a date, so
     // the same model gives the same file.
     let mut zip = ZipArchiveWriter::new(Vec::new());
@@ -67,12 +78,18 @@ const IN_MEMORY: &str = "a small archive in memory can be written";
 /// `softmax(z_0, z_1) = softmax(0, z_1 - z_0)`.
 fn coefficients(model: &Portable) -> (Vec<f64>, Vec<f64>) {
     let parameters = &model.parameters;
-    if parameters.columns != 2 || model.link == LinkKind::OneVsRest {
+    if !is_difference(model) {
         return (model.weight_rows(), parameters.bias.clone());
     }
     let [first, second] = [0, 1].map(|class| parameters.weights_of_class(class));
     let difference = first.iter().zip(second).map(|(first, second)| second - first).collect();
     (difference, vec![parameters.bias[1] - parameters.bias[0]])
+}
+
+/// Returns whether `coef` is a difference of weights. The weights themselves are then in `weight` and
+/// `bias`, because their probabilities may differ in the last digit.
+fn is_difference(model: &Portable) -> bool {
+    model.parameters.columns == 2 && model.link != LinkKind::OneVsRest
 }
 
 fn float_array(precision: Precision, shape: &[usize], values: &[f64]) -> Vec<u8> {
@@ -142,6 +159,15 @@ fn arrays(bytes: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, String> {
 
 fn of_arrays(mut arrays: BTreeMap<String, Vec<u8>>, requested: Option<Layout>) -> Result<Weights, String> {
     let names: Vec<String> = arrays.keys().cloned().collect();
+    let is_ours = arrays.contains_key("description");
+    if is_ours {
+        // The description has the names, too.
+        arrays.remove("features");
+        // `coef` is the difference of these weights.
+        if arrays.contains_key("weight") {
+            arrays.retain(|name, _| !["coef", "intercept"].contains(&name.as_str()));
+        }
+    }
     let mut take = |names: &[&'static str]| {
         let found = names.iter().find_map(|&name| Some((name, arrays.remove(name)?)));
         found
@@ -178,7 +204,7 @@ fn of_arrays(mut arrays: BTreeMap<String, Vec<u8>>, requested: Option<Layout>) -
                 .ok_or_else(|| format!("{name} has a number that is not finite, which names no class"))?,
         ),
     };
-    let layout = name.starts_with("coef").then_some(Layout::RowPerClass);
+    let layout = (is_ours || name.starts_with("coef")).then_some(Layout::RowPerClass);
     let d = shape[1];
     let mut about = match description {
         Some((_, Array { values: Values::Texts(text), .. })) if text.len() == 1 => parse_description(&text[0], d)?,

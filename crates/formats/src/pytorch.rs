@@ -17,6 +17,7 @@ pub(crate) const SPEC: Spec = Spec {
     about: "PyTorch: `weight` (k x d) and `bias` of an `nn.Linear`, which takes features",
     // A file whose first 8 bytes give a header of 4 GB or more is another format.
     sniff: |bytes| bytes.get(..8).is_some_and(|length| length[4..] == [0; 4]),
+    problem: |_| None,
     write,
     read: Some(read),
 };

@@ -1,6 +1,6 @@
 //! Reads weights from the files of other tools.
 
-use chainrule_core::{LinkKind, Parameters, Precision};
+use chainrule_core::{LinkKind, Parameters, Precision, Recipe};
 
 use crate::{Format, ImportError, Row, one_of};
 
@@ -28,6 +28,8 @@ pub struct WeightHints {
     pub mean_and_scale: Option<[Vec<f64>; 2]>,
     /// The kind of a row.
     pub row: Option<Row>,
+    /// How the columns of a table become the numbers of a row.
+    pub recipe: Option<Recipe>,
     /// The names of an npz's other arrays, for a message.
     pub not_read: Option<String>,
 }

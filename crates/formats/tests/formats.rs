@@ -15,6 +15,7 @@ fn model() -> Portable {
         precision: Precision::F64,
         preprocessing: Preprocessing::Raw,
         row: Row::Numbers { names: vec!["length".to_owned()] },
+        recipe: None,
         about: [].into(),
     }
 }

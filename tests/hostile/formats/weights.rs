@@ -13,6 +13,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         precision: Precision::F32,
         preprocessing: Preprocessing::Standardized(Standardization { mean: vec![1.0, 2.0], scale: vec![3.0, 4.0] }),
         row: Row::Numbers { names: ["x", "y"].map(str::to_owned).into() },
+        recipe: None,
         about: [("experiment".to_owned(), "made up".to_owned())].into(),
     };
     let logistic = Portable {
@@ -22,6 +23,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         precision: Precision::F64,
         preprocessing: Preprocessing::Pixels,
         row: Row::Image { height: 2, width: 2 },
+        recipe: None,
         about: [].into(),
     };
     let formats = [Format::Safetensors, Format::Npz, Format::Json];
