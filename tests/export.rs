@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use chainrule_tests_macros::test;
 use serde_json::{Value, json};
 
-use crate::command::{ask, call, code, folder, process, text};
+use crate::command::{ask, call, code, folder, isolate, process, text};
 use crate::predict::{train, write_digits};
 use crate::support::{in_part, skip, uniform};
-use crate::tables;
 use crate::weight_files::{npy, npz};
+use crate::{reference_tables, tables};
 
 pub(crate) const FORMATS: [&str; 4] = ["safetensors", "npz", "onnx", "json"];
 
@@ -236,6 +236,72 @@ fn exported_tables_keep_class_names() {
             assert_eq!(Some(label.as_str()), expected["class"].as_str(), "{tool}");
         }
     }
+}
+
+/// Runs the script that compares ONNX models of tables with `predict`.
+fn compare_tables(tables: &Path) {
+    let folder = folder();
+    needs_python(folder.path(), &["numpy", "onnx", "onnxruntime"]);
+    let mut command = process(std::env::var_os("CHAINRULE_PYTHON").unwrap_or_else(|| "python3".into()));
+    isolate(&mut command, folder.path());
+    command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/onnx_tables.py"));
+    let output = command.arg(env!("CARGO_BIN_EXE_chainrule-under-test")).arg(tables).output().unwrap();
+    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
+}
+
+#[test]
+fn onnx_takes_the_raw_columns_of_real_tables() {
+    compare_tables(&reference_tables::tables_folder());
+}
+
+/// Columns with the names of the graph's own values, categories of numbers, marks of missing values
+/// that are numbers, dates with times, and rare levels.
+#[test]
+fn onnx_takes_the_raw_columns_of_odd_tables() {
+    let folder = folder();
+    let draws = uniform(5, 6 * 300);
+    let rows = draws.chunks_exact(6).enumerate().map(|(i, draw)| {
+        let [a, b, c, d, e, f] = *draw else { unreachable!() };
+        let weight = if a > 0.7 { "-99".to_owned() } else { format!("{:.3}", 1000.0 + 10.0 * a) };
+        let level = if b > 0.8 {
+            format!("rare {i}")
+        } else {
+            ["u", "v", "w", "-", "é ü"][(10.0 * b).abs() as usize % 5].to_owned()
+        };
+        let code = ["1", "2.0", "07", "none", "-99.0"][(10.0 * c).abs() as usize % 5];
+        let date = if d > 0.9 {
+            String::new()
+        } else {
+            format!("2026-{:02}-{:02}T{:02}:30:00", 1 + (i % 12), 1 + (i % 28), i % 24)
+        };
+        let class = if a + b + 0.3 * f > 0.5 {
+            "yes"
+        } else if c + e > 0.0 {
+            "no"
+        } else {
+            "perhaps"
+        };
+        let two = if class == "yes" { "12" } else { "7" };
+        format!("{weight},{level},{code},{date},{:.3},{:.4},{class},{two}\n", 3.0 * e, 1e6 + f)
+    });
+    let rows: String = rows.collect();
+    let table = format!("weight,label,mean,probabilities,column_0_filled,input,class,two\n{rows}");
+    let columns = "data.columns={mean = \"category\"}";
+    let marks = ["--set", columns, "--set", "data.missing=[\"-99\", \"none\"]", "--set", "data.min_rows=3"];
+    let mut references = json!({});
+    for (name, label, other, more) in [
+        ("three", "class", "two", vec![]),
+        ("two", "two", "class", vec![]),
+        ("unscaled", "two", "class", vec!["--set", "data.standardize=false"]),
+        ("softmax", "two", "class", vec!["--set", "model.kind=softmax", "--precision", "f32"]),
+    ] {
+        std::fs::write(folder.path().join(format!("{name}.csv")), &table).unwrap();
+        let ignored = format!("data.ignore=[\"{other}\"]");
+        let options = [&marks[..], &["--set", &ignored], &more].concat();
+        references[name] = json!({ "label": label, "options": options });
+    }
+    std::fs::write(folder.path().join("reference.json"), references.to_string()).unwrap();
+    compare_tables(folder.path());
 }
 
 #[test]

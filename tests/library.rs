@@ -1,5 +1,6 @@
 //! `Samples`, `Estimator` and `Fitted` as a user's program uses them, and the examples.
 
+use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::path::Path;
 
@@ -8,9 +9,10 @@ use chainrule::{Estimator, Fitted, Samples};
 use chainrule_core::{ClassWeights, GradientSource, Optimizer, Precision, Schedule};
 use chainrule_solve::Ending;
 use chainrule_tests_macros::test;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::command::{ask, call, code, files_below, folder, process, text};
+use crate::reference_tables::tables_folder;
 use crate::support::{cpu, skip, uniform};
 
 #[path = "../crates/chainrule/tests/flowers/mod.rs"]
@@ -94,6 +96,24 @@ fn a_table_gives_the_programs_weights() {
         assert_eq!(metrics, summary["final"]);
         assert_eq!((json!(training.steps), training.ending), (summary["steps"].clone(), Ending::Completed));
         assert!(of_run.training().is_none());
+    }
+}
+
+#[test]
+fn real_tables_give_the_programs_weights_with_nothing_but_the_label() {
+    let (folder, tables) = (folder(), tables_folder());
+    let references = std::fs::read_to_string(tables.join("reference.json")).unwrap();
+    let references: BTreeMap<String, Value> = serde_json::from_str(&references).unwrap();
+    for (name, reference) in &references {
+        let (file, label) = (tables.join(format!("{name}.csv")), reference["label"].as_str().unwrap());
+        let data = ["train", "--data", file.to_str().unwrap(), "--label", label, "--out", name];
+        ask(folder.path(), &[&data[..], &["--backend", cpu(), "--threads", "1"]].concat());
+        let of_run = Fitted::load(folder.path().join(name)).unwrap();
+        let samples = Samples::csv(&file, label).unwrap().with_positive_last().unwrap();
+        let [train, validation] = samples.split(0.2, 0).unwrap();
+        let fitted = on_cpu(Estimator::for_table(&train)).fit_validated(&train, &validation).unwrap();
+        // The settings of the training are not part of this, but everything that it gives is.
+        assert_eq!(json!(fitted), json!(of_run), "{name}");
     }
 }
 

@@ -60,6 +60,33 @@ impl Estimator {
         Self::new(ModelKind::Softmax)
     }
 
+    /// Creates the estimator that `train --data FILE --label COLUMN` uses for a table: logistic
+    /// regression for two classes and softmax for more, standardised features, a penalty of 1/n for
+    /// these n rows (scikit-learn's `C = 1`), f64, and a search [to the
+    /// minimum](Self::to_the_minimum). All of them can be changed.
+    ///
+    /// With the program's order of classes and its rows for validation, the weights are the
+    /// program's, bit for bit:
+    ///
+    /// ```
+    /// # fn main() -> Result<(), chainrule::Error> {
+    /// # use chainrule::{Estimator, Samples};
+    /// # let file = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/penguins.csv");
+    /// let samples = Samples::csv(file, "species")?.with_positive_last()?;
+    /// let [train, validation] = samples.split(0.2, 0)?;
+    /// let fitted = Estimator::for_table(&train).fit_validated(&train, &validation)?;
+    /// assert!(fitted.score(&validation)? > 0.9);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn for_table<L: Label>(train: &Samples<L>) -> Self {
+        let kind = if train.classes().len() == 2 { ModelKind::Logistic } else { ModelKind::Softmax };
+        // Without a row there is no penalty to set, and the fit is refused.
+        let l2 = 1.0 / train.len().max(1) as f64;
+        Self::new(kind).standardize().l2(l2).precision(Precision::F64).to_the_minimum()
+    }
+
     fn new(kind: ModelKind) -> Self {
         Self {
             settings: Settings::of(kind).with_default_name("estimator"),

@@ -4,16 +4,16 @@ use std::path::Path;
 
 use chainrule_core::{
     Class, DataConfig, DataFile, DataKind, MAX_ABS_VALUE, MAX_CLASSES, ModelKind, Recipe, Schema, Settings,
-    TextOptions, TrainConfig, UnusedFiles, name_problem, pluralize,
+    TextOptions, TrainConfig, UnusedFiles, name_problem, pluralize, positive_class,
 };
 use chainrule_data::digits::draw_both;
 use chainrule_data::table::sorted_labels;
 use chainrule_data::{
-    Counts, Data, DataError, Dataset, Holdout, Numbers, Origin, Provenance, RecipeOptions, RecipeSource, RowBuffer,
-    Rows, TableRequest, Tables, Unseen, names, schema_of_images, schema_of_tables, sha256,
+    Counts, Data, DataError, Dataset, Holdout, Numbers, Origin, PictureMode, Provenance, RecipeOptions, RecipeSource,
+    RowBuffer, Rows, TableRequest, Tables, Unseen, input_files, names, schema_of_images, schema_of_tables, sha256,
 };
 
-use crate::{Error, SamplesError};
+use crate::{Error, Fitted, SamplesError};
 
 /// Rows in memory, with labels of type `L`. An [`Estimator`](crate::Estimator) is fitted to them,
 /// and a [`Fitted`](crate::Fitted) model predicts them.
@@ -136,6 +136,29 @@ impl Samples {
 }
 
 impl Samples<()> {
+    /// Reads the rows of a file without labels for a model: a table with the model's columns in any
+    /// order and possibly others, an IDX file of images, or a picture. The model's recipe is applied
+    /// to a table. [`notes`](Self::notes) says what is unusual in it.
+    ///
+    /// # Errors
+    /// As [`Fitted::predict_file`].
+    pub fn unlabelled<L: Label>(path: impl AsRef<Path>, fitted: &Fitted<L>) -> Result<Self, Error> {
+        // The program reads `-` as standard input. Here it is a file name.
+        let path = &Path::new(".").join(path);
+        let wrong = |problem| SamplesError::File { file: path.clone(), problem };
+        let schema = Schema { classes: Vec::new(), ..fitted.schema().clone() };
+        if schema.kind == DataKind::Table {
+            let table =
+                input_files::read_table(path, &schema.recipe_of_columns(), TextOptions::default()).map_err(wrong)?;
+            let (notes, rows) = (table.notes(), table.rows);
+            let source = in_memory(sha256([]));
+            return Ok(Self { rows, schema, labels: Vec::new(), recipe_options: None, notes, source });
+        }
+        let images = input_files::read(path, schema.image_size, PictureMode::of(schema.kind)).map_err(wrong)?;
+        let pixels: Vec<u8> = images.iter().flat_map(|image| image.pixels.iter().copied()).collect();
+        Self::images(&pixels, schema.image_size)
+    }
+
     /// Creates samples from rows of numbers in memory. The columns are named x1, x2, … unless
     /// [`with_columns`](Self::with_columns) renames them.
     ///
@@ -413,6 +436,22 @@ impl<L: Label> Samples<L> {
         let mut samples = self.with_rows(self.rows.with_classes(&positions));
         (samples.schema.classes, samples.labels) = (classes, labels);
         Ok(samples)
+    }
+
+    /// Returns the rows with their two classes in the order that `train` gives those of a table: the
+    /// positive class last. It is the one that is called yes, true, + or 1, else the rarer one, else
+    /// the second by name. Rows of more classes stay as they are.
+    ///
+    /// # Errors
+    /// As [`with_classes`](Self::with_classes).
+    pub fn with_positive_last(&self) -> Result<Self, Error> {
+        let [first, second] = &self.schema.classes[..] else { return Ok(self.clone()) };
+        let [first, second] = [first, second].map(ToString::to_string);
+        let n_second = self.labels().iter().filter(|&&label| label == 1).count();
+        match positive_class([(&first, self.len() - n_second), (&second, n_second)]) {
+            0 => self.with_classes(&[second, first]),
+            _ => Ok(self.clone()),
+        }
     }
 
     /// Returns the labels of the classes, in class order.

@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use chainrule_core::{
     ColumnRecipe, DataConfig, LeftOut, ModelKind, Recipe, TrainConfig, align_left, display_width, pluralize,
+    positive_class,
 };
 use chainrule_data::{Dataset, LabelCounts, RawTables, Request, table_request};
 use chainrule_records::ConfigFile;
@@ -72,8 +73,11 @@ fn text(path: &Path, config: &TrainConfig, counts: &LabelCounts, overrides: &[St
     };
     // Classes that the user names stay in that order.
     if let ([first, second], None) = (&counts.classes[..], &config.data().classes) {
-        let [positive, negative] = positive_first(first, second);
-        let [positive, negative] = [positive, negative].map(|class| toml::Value::from(class.as_str()));
+        let ordered = match positive_class([(&first.0, first.1), (&second.0, second.1)]) {
+            0 => [first, second],
+            _ => [second, first],
+        };
+        let [positive, negative] = ordered.map(|(class, _)| toml::Value::from(class.as_str()));
         line(format_args!("# The positive class first.\nclasses = [{positive}, {negative}]"));
     }
     let name = if kind == ModelKind::Logistic { "logistic" } else { "softmax" };
@@ -128,17 +132,6 @@ impl Descent {
             ("schedule", "\"cosine\"".to_owned()),
         ]
     }
-}
-
-/// The positive class: the one that is called yes, true or 1, else the rarer one, else the second.
-fn positive_first<'a>(first: &'a (String, usize), second: &'a (String, usize)) -> [&'a String; 2] {
-    let is_affirmative =
-        |class: &String| ["yes", "true", "+"].contains(&class.to_lowercase().as_str()) || class.parse() == Ok(1.0);
-    let is_first = match (is_affirmative(&first.0), is_affirmative(&second.0)) {
-        (is_first, is_second) if is_first != is_second => is_first,
-        _ => first.1 < second.1,
-    };
-    if is_first { [&first.0, &second.0] } else { [&second.0, &first.0] }
 }
 
 /// Returns an experiment's name that resembles the name of the file or folder.
@@ -233,23 +226,6 @@ pub(crate) fn describe(recipe: &Recipe, data: Option<&DataConfig>) -> Vec<String
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_positive_class_follows_from_names_or_rows() {
-        let check = |first: (&str, usize), second: (&str, usize), expected: &str| {
-            let [first, second] = [first, second].map(|(class, rows)| (class.to_owned(), rows));
-            assert_eq!(positive_first(&first, &second)[0], expected);
-        };
-        check(("no", 1), ("yes", 9), "yes");
-        check(("TRUE", 9), ("false", 1), "TRUE");
-        check(("+1", 9), ("-1", 1), "+1");
-        check(("0", 1), ("1", 9), "1");
-        check(("1.0", 9), ("0.0", 1), "1.0");
-        check(("-", 1), ("+", 9), "+");
-        check(("cat", 3), ("dog", 9), "cat");
-        check(("cat", 9), ("dog", 3), "dog");
-        check(("cat", 3), ("dog", 3), "dog");
-    }
 
     #[test]
     fn an_experiment_is_named_after_its_file() {

@@ -31,6 +31,18 @@ pub fn name_problem(name: &str) -> Option<&'static str> {
     }
 }
 
+/// Returns which of two classes, each with its number of rows, is the positive one for a table: the
+/// one that is called yes, true, + or 1, else the rarer one, else the second.
+pub fn positive_class([first, second]: [(&str, usize); 2]) -> usize {
+    let is_affirmative =
+        |class: &str| ["yes", "true", "+"].contains(&class.to_lowercase().as_str()) || class.parse() == Ok(1.0);
+    let is_first = match (is_affirmative(first.0), is_affirmative(second.0)) {
+        (is_first, is_second) if is_first != is_second => is_first,
+        _ => first.1 < second.1,
+    };
+    usize::from(!is_first)
+}
+
 impl Class {
     /// Creates the classes with these names, for data of this kind. The classes of tables and
     /// folders are always names, even if they look like numbers. The classes of IDX files are
@@ -119,5 +131,26 @@ impl Visitor<'_> for ClassVisitor {
             None => Ok(Class::Name(name.to_owned())),
             Some(problem) => Err(E::custom(format!("the name of a class {problem}"))),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_positive_class_follows_from_names_or_rows() {
+        let check = |first: (&str, usize), second: (&str, usize), expected: &str| {
+            assert_eq!([first, second][positive_class([first, second])].0, expected);
+        };
+        check(("no", 1), ("yes", 9), "yes");
+        check(("TRUE", 9), ("false", 1), "TRUE");
+        check(("+1", 9), ("-1", 1), "+1");
+        check(("0", 1), ("1", 9), "1");
+        check(("1.0", 9), ("0.0", 1), "1.0");
+        check(("-", 1), ("+", 9), "+");
+        check(("cat", 3), ("dog", 9), "cat");
+        check(("cat", 9), ("dog", 3), "dog");
+        check(("cat", 3), ("dog", 3), "dog");
     }
 }

@@ -49,7 +49,7 @@ mod unused;
 mod update;
 
 pub use certificate::{Certificate, SearchEnd};
-pub use class::{Class, MAX_NAME_LENGTH, name_problem};
+pub use class::{Class, MAX_NAME_LENGTH, name_problem, positive_class};
 pub use class_weights::ClassWeights;
 pub use config::{
     DataConfig, DescentConfig, EarlyStoppingConfig, Generator, GradientSource, ModelConfig, ModelKind, ObjectiveConfig,

@@ -93,14 +93,15 @@ fn is_missing(graph: &mut Graph, input: &str, at: &str, marks: &[f64], precision
 
 /// Adds the nodes of a category's column. Returns the name of its features.
 ///
-/// `LabelEncoder` finds the position of the feature, and `OneHot` makes it 1. A level without a
-/// feature gets the position behind the last one, for which `OneHot` gives zeros only.
+/// `LabelEncoder` finds the position of the feature, and `Equal` compares it with all positions. A
+/// level without a feature gets the position -1, which equals none. `OneHot` would do the same, but
+/// older versions of onnxruntime end the process where a batch has no row.
 fn levels(graph: &mut Graph, input: &str, at: &str, category: &Categorical, marks: &[String]) -> String {
+    const NONE: i64 = -1;
     let Categorical { levels, other, missing, .. } = category;
+    let unknown = if *other { levels.len() as i64 } else { NONE };
     let width = levels.len() + usize::from(*other) + usize::from(*missing);
-    let none = width as i64;
-    let unknown = if *other { levels.len() as i64 } else { none };
-    let missing = if *missing { none - 1 } else { none };
+    let missing = if *missing { width as i64 - 1 } else { NONE };
     let (keys, values) = spellings(levels, marks, missing).into_iter().unzip();
     let attributes = [
         ("keys_strings", Attribute::Strings(keys)),
@@ -108,18 +109,11 @@ fn levels(graph: &mut Graph, input: &str, at: &str, category: &Categorical, mark
         ("default_int64", Attribute::Int(unknown)),
     ];
     let position = graph.node_with("LabelEncoder", &[input], &format!("{at}_position"), attributes);
-    let depth = graph.integers(&format!("{at}_depth"), &[], &[none]);
-    let off_on = graph.floats(&format!("{at}_off_on"), &[2], Precision::F32, &[0.0, 1.0]);
-    let one_hot = graph.node_with(
-        "OneHot",
-        &[&position, &depth, &off_on],
-        &format!("{at}_one_hot"),
-        [("axis", Attribute::Int(-1))],
-    );
-    // From [n, 1, width] to [n, width].
-    let axis = graph.integers(&format!("{at}_axis"), &[1], &[1]);
-    let flat = graph.node("Squeeze", &[&one_hot, &axis], &format!("{at}_flat"));
-    to_double(graph, &flat, &format!("{at}_levels"))
+    let positions: Vec<i64> = (0..width as i64).collect();
+    let positions = graph.integers(&format!("{at}_positions"), &[1, width], &positions);
+    // [n, 1] and [1, width] give [n, width].
+    let is_level = graph.node("Equal", &[&position, &positions], &format!("{at}_is_level"));
+    to_double(graph, &is_level, &format!("{at}_levels"))
 }
 
 fn to_double(graph: &mut Graph, input: &str, output: &str) -> String {
