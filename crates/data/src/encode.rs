@@ -336,6 +336,11 @@ impl ColumnCoder {
         coder
     }
 
+    /// Returns whether each number is a value of the column, and none marks a missing one.
+    pub(crate) fn has_plain_numbers(&self) -> bool {
+        self.kind == ColumnKind::Number && self.missing_numbers.is_empty()
+    }
+
     /// Returns whether a category has a feature for this text.
     pub(crate) fn has_level(&self, text: &str) -> bool {
         self.of_level.contains_key(text)

@@ -59,6 +59,8 @@ pub struct RawRowEncoder {
 struct RawColumn {
     coder: ColumnCoder,
     place: Place,
+    /// Whether each number is the feature itself, as most are.
+    has_plain_numbers: bool,
 }
 
 /// Where the features of a column are in an [`EncodedRow`].
@@ -146,7 +148,8 @@ impl RawRowEncoder {
                 Place::Sparse => layout.sparse.extend(features),
                 Place::Nowhere => {}
             }
-            RawColumn { coder: ColumnCoder::new(&column.encoding, &recipe.missing), place }
+            let coder = ColumnCoder::new(&column.encoding, &recipe.missing);
+            RawColumn { has_plain_numbers: coder.has_plain_numbers(), coder, place }
         });
         let columns = columns.collect();
         let positions = recipe.column_names().into_iter().zip(0..).collect();
@@ -198,6 +201,7 @@ impl RawRowEncoder {
 
     /// Returns the position of a column of the recipe. `guess` is where it probably is, and becomes
     /// the position after it: fields often come in the order of the columns.
+    #[inline]
     fn find(&self, name: &str, guess: &mut usize) -> Option<usize> {
         let is_guessed = self.recipe.columns.get(*guess).is_some_and(|column| column.name == name);
         let found = if is_guessed { *guess } else { *self.positions.get(name)? };
@@ -214,6 +218,7 @@ impl RawRowEncoder {
     }
 
     /// Sets a number. `text` returns it as a CSV file has it.
+    #[inline]
     fn set_number(
         &self,
         column: usize,
@@ -221,8 +226,13 @@ impl RawRowEncoder {
         text: impl FnOnce() -> String,
         encoded: &mut EncodedRow,
     ) -> Result<(), RawRowError> {
-        let RawColumn { coder, place } = &self.columns[column];
+        let RawColumn { coder, place, has_plain_numbers } = &self.columns[column];
         match place {
+            &Place::Numbers(first, n) if *has_plain_numbers && number.abs() <= MAX_ABS_VALUE => {
+                encoded.numbers[first] = number;
+                encoded.numbers[first + 1..first + n].fill(0.0);
+                Ok(())
+            }
             _ if number.is_nan() => self.set_missing(column, encoded),
             Place::Numbers(..) if number.abs() <= MAX_ABS_VALUE => {
                 self.set(column, coder.of_number(number), "", || ColumnCoder::problem_of_number(number), encoded)
@@ -232,7 +242,7 @@ impl RawRowEncoder {
     }
 
     fn set_text(&self, column: usize, text: &str, encoded: &mut EncodedRow) -> Result<(), RawRowError> {
-        let RawColumn { coder, place } = &self.columns[column];
+        let RawColumn { coder, place, .. } = &self.columns[column];
         let text = text.trim_ascii();
         match place {
             Place::Sparse => return self.set_entries(column, text, encoded),

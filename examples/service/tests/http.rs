@@ -77,5 +77,5 @@ fn rows_are_answered_over_http() {
         assert!(error.starts_with("column \"mass\": \"heavy\" is not a number"), "{error}");
         assert!(answer[3]["error"].as_str().is_some_and(|error| error.contains("no column")), "{answer}");
     }
-    assert_eq!(post(address, "{").0, 400);
+    assert_eq!(post(address, "[{").0, 400);
 }
