@@ -20,7 +20,7 @@
 //! - `image_folders`: pictures by class, and IDX files of other sizes than MNIST's
 //! - `tables`: training and prediction on CSV files
 //! - `reference_tables`: twelve real tables against scikit-learn
-//! - `raw_rows`: structs and maps, and models from bytes, against files of the twelve tables
+//! - `raw_rows`: structs and maps against files, and other tools, on the twelve real tables
 //! - `protocol`: the report's numbers on MNIST
 //! - `architecture`: the invariants of `docs/architecture.md`
 //! - `backends`: every backend of the build against every other

@@ -72,7 +72,9 @@ fn predict_raw_rows() -> Result<(), Error> {
         discovered: Some(1898),
         ..astatine.clone()
     };
-    for (element, expected) in [(polonium, [0.826_351, 0.106_449, 0.067_200]), (astatine, [0.623_135, 0.173_809, 0.203_056])] {
+    for (element, expected) in
+        [(polonium, [0.826_351, 0.106_449, 0.067_200]), (astatine, [0.623_135, 0.173_809, 0.203_056])]
+    {
         let answer = model.raw_predictor()?.predict(&element)?;
         let probabilities = &answer.prediction.probabilities;
         assert!(probabilities.iter().zip(expected).all(|(p, expected)| (p - expected).abs() < 1e-6));

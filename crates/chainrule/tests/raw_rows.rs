@@ -122,7 +122,8 @@ fn a_row_of_any_form_has_the_bits_of_its_file() {
         check(csv, &Value::Object(row));
     }
     // A missing number is no number, and a NaN is none.
-    let nan = Sparse { fare: f64::NAN, age: Some(f64::NAN), city: Some('x'), since: "1970-01-01".into(), deck: 7, paid: "" };
+    let nan =
+        Sparse { fare: f64::NAN, age: Some(f64::NAN), city: Some('x'), since: "1970-01-01".into(), deck: 7, paid: "" };
     check(",,1970-01-01,x,7,", &nan);
 }
 
@@ -190,7 +191,9 @@ fn each_row_of_several_has_its_own_error() {
         assert!(!message.contains('\n'), "{message}");
     }
     // The errors of values are those of a file.
-    for (row, csv) in [(1, "forty,2,2026-01-02,Rome,1,True"), (2, "1e31,2,2026-01-02,Rome,1,True"), (5, "1,2,yesterday,Rome,1,True")] {
+    for (row, csv) in
+        [(1, "forty,2,2026-01-02,Rome,1,True"), (2, "1e31,2,2026-01-02,Rome,1,True"), (5, "1,2,yesterday,Rome,1,True")]
+    {
         let refused = of_file(&fitted, HEADER, csv).expect_err(csv);
         assert!(refused.ends_with(&format!(", {}", messages[row])), "{refused}, {}", messages[row]);
     }
@@ -238,12 +241,16 @@ fn many_threads_share_a_model() {
     assert!(answers.windows(2).all(|pair| pair[0] == pair[1]), "{answers:?}");
     let unseen = answers[0]["unseen"].to_string();
     assert!(unseen.contains("a level that no training row has, such as \\\"Paris\\\""), "{unseen}");
-    assert_eq!(handle(&fitted, b"{\"age\": 1").err().as_deref(), Some("EOF while parsing an object at line 1 column 9"));
+    assert_eq!(
+        handle(&fitted, b"{\"age\": 1").err().as_deref(),
+        Some("EOF while parsing an object at line 1 column 9")
+    );
 }
 
 #[test]
 fn rows_without_a_recipe_are_numbers() {
-    let weights = Parameters { n_features: 3, columns: 2, weight: vec![1.0, 0.0, 0.5, 0.25, -1.0, 2.0], bias: vec![0.0, 0.1] };
+    let weights =
+        Parameters { n_features: 3, columns: 2, weight: vec![1.0, 0.0, 0.5, 0.25, -1.0, 2.0], bias: vec![0.0, 0.1] };
     let fitted = Fitted::of_weights(LinkKind::Softmax, weights, &["a", "b"]).expect("a model");
     let fitted = fitted.with_columns(&["x", "y", "z"]).expect("names");
     let row = BTreeMap::from([("z", 3.0), ("x", 1.0), ("y", 2.0)]);

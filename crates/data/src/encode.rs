@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use chainrule_core::{ABSENT, Categorical, ColumnKind, ColumnRecipe, Encoding, Numeric, Recipe, Sparse, SparseIndices, pluralize};
+use chainrule_core::{
+    ABSENT, Categorical, ColumnKind, ColumnRecipe, Encoding, Numeric, Recipe, Sparse, SparseIndices, pluralize,
+};
 
 use crate::cells::{Cell, Cells, bits_of, marks_missing, missing_numbers};
 use crate::column::CellReader;

@@ -5,7 +5,9 @@ mod serializer;
 
 use std::collections::HashMap;
 
-use chainrule_core::{ABSENT, ColumnKind, Encoding, FeatureLayout, MAX_ABS_VALUE, NO_LEVEL, Recipe, Sparse, SparseIndices};
+use chainrule_core::{
+    ABSENT, ColumnKind, Encoding, FeatureLayout, MAX_ABS_VALUE, NO_LEVEL, Recipe, Sparse, SparseIndices,
+};
 use serde::Serialize;
 
 use crate::decimal::decimal;

@@ -55,11 +55,13 @@ fn rows_are_answered_over_http() {
     let answers: Vec<Value> = std::thread::scope(|scope| {
         let calls: Vec<_> = (0..4).map(|_| scope.spawn(|| post(address, &rows))).collect();
         let answers = calls.into_iter().map(|call| call.join().expect("no panic"));
-        answers.map(|(status, body)| (status, serde_json::from_str(&body).expect("JSON"))).map(|(status, body)| {
-            assert_eq!(status, 200);
-            body
-        })
-        .collect()
+        answers
+            .map(|(status, body)| (status, serde_json::from_str(&body).expect("JSON")))
+            .map(|(status, body)| {
+                assert_eq!(status, 200);
+                body
+            })
+            .collect()
     });
     for answer in &answers {
         for (i, expected) in expected.iter().enumerate() {
