@@ -1,5 +1,5 @@
-//! Rows as maps against rows of files, and models in scikit-learn and PyTorch against the program, on
-//! the twelve real tables.
+//! Rows as maps against rows of files, and models in scikit-learn and PyTorch against the program,
+//! on the twelve real tables.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -162,7 +162,8 @@ fn a_map_has_the_bits_of_its_row_in_a_file() {
     }
 }
 
-/// scikit-learn's pipeline, made of the JSON by the script of `docs/models.md`, and PyTorch's layer.
+/// scikit-learn's pipeline, made of the JSON by the script of `docs/models.md`, and PyTorch's
+/// layer.
 #[test]
 fn other_tools_give_the_probabilities_of_real_tables() {
     let (tables, folder) = (tables_folder(), folder());

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use chainrule::backend::Backend;
 use chainrule::core::{LinkKind, Parameters};
-use chainrule::data::RawRowError;
+use chainrule::data::{RawRowError, Unseen};
 use chainrule::solve::RawRowPredictor;
 use chainrule::{Estimator, Fitted, Samples};
 use serde::Serialize;
@@ -51,7 +51,7 @@ fn of_file(fitted: &Fitted, header: &str, row: &str) -> Result<(Vec<u64>, Vec<St
 fn of_row(predictor: &RawRowPredictor, row: &impl Serialize) -> Result<(Vec<u64>, Vec<String>), RawRowError> {
     let answer = predictor.predict(row)?;
     let bits = answer.prediction.probabilities.iter().map(|p| p.to_bits()).collect();
-    Ok((bits, answer.unseen().iter().filter_map(|unseen| unseen.message()).collect()))
+    Ok((bits, answer.unseen().iter().filter_map(Unseen::message).collect()))
 }
 
 const HEADER: &str = "age,fare,since,city,deck,paid";
@@ -225,7 +225,7 @@ fn handle(fitted: &Fitted, body: &[u8]) -> Result<Value, String> {
     let row: Value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
     let predictor = fitted.raw_predictor().map_err(|error| error.to_string())?;
     let answer = predictor.predict(&row).map_err(|error| error.to_string())?;
-    let unseen: Vec<String> = answer.unseen().iter().filter_map(|unseen| unseen.message()).collect();
+    let unseen: Vec<String> = answer.unseen().iter().filter_map(Unseen::message).collect();
     let class = fitted.classes()[answer.prediction.class].to_string();
     Ok(json!({"class": class, "probabilities": answer.prediction.probabilities, "unseen": unseen}))
 }
@@ -264,7 +264,7 @@ fn rows_without_a_recipe_are_numbers() {
     assert!(renamed.raw_predictor().expect("a table").predict(&row).is_err());
 
     let images = Estimator::softmax().epochs(1).backend(Backend::Cpu).fit(&Samples::digits(50, 1)).expect("a fit");
-    let refused = images.raw_predictor().err().expect("a refusal").to_string();
+    let refused = images.raw_predictor().expect_err("a refusal").to_string();
     assert!(refused.starts_with("the model takes images"), "{refused}");
 }
 
@@ -282,7 +282,7 @@ fn sparse_rows_are_entries_in_a_text() {
         let expected = fitted.predict_file(&file).expect("predictions");
         let answer = predictor.predict(&BTreeMap::from([(column, entries)])).expect(entries);
         assert_eq!(answer.prediction, expected.predictions[1], "{entries:?}");
-        let unseen: Vec<String> = answer.unseen().iter().filter_map(|unseen| unseen.message()).collect();
+        let unseen: Vec<String> = answer.unseen().iter().filter_map(Unseen::message).collect();
         assert!(unseen.iter().all(|message| expected.notes.contains(message)), "{unseen:?}");
         assert_eq!(unseen.len(), usize::from(entries.contains("2:5")));
     }

@@ -11,8 +11,7 @@
 //!   kernels, without evaluations.
 //! - [`constant_model()`] and [`further_decrease()`] judge a result: is it better than no model,
 //!   and is it near the minimum?
-//! - A [`Predictor`] predicts with a trained model, and a [`RawRowPredictor`] predicts rows that are
-//!   structs or maps.
+//! - A [`Predictor`] predicts with a trained model. A [`RawRowPredictor`] takes structs and maps.
 //! - An [`Observer`] receives the events of a training and may stop it.
 //!
 //! This crate uses no tensor library, no clock and no console, and it opens no files.

@@ -79,8 +79,8 @@ impl RawRowPredictor {
     /// Predicts a row.
     ///
     /// # Errors
-    /// Returns what is wrong with the row: it is no struct and no map, it lacks a column, or a value
-    /// does not fit its column.
+    /// Returns what is wrong with the row: it is no struct and no map, it lacks a column, or a
+    /// value does not fit its column.
     pub fn predict<R: Serialize + ?Sized>(&self, row: &R) -> Result<RawRowPrediction, RawRowError> {
         let mut prediction = RawRowPrediction::default();
         self.predict_into(row, &mut prediction)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::{Json, Router, routing::post};
-use chainrule::{Error, Fitted};
+use chainrule::{Error, Fitted, data::Unseen};
 use serde_json::{Map, Value, json};
 
 /// Returns the service of a model of a table.
@@ -28,7 +28,7 @@ fn answer(model: &Fitted, row: &Value) -> Result<Value, Error> {
     let names = model.classes().iter().map(ToString::to_string);
     let probabilities: Map<String, Value> =
         names.zip(&answer.prediction.probabilities).map(|(class, &p)| (class, p.into())).collect();
-    let unseen: Vec<String> = answer.unseen().iter().filter_map(|unseen| unseen.message()).collect();
+    let unseen: Vec<String> = answer.unseen().iter().filter_map(Unseen::message).collect();
     let class = model.classes()[answer.prediction.class].to_string();
     Ok(json!({ "class": class, "probabilities": probabilities, "unseen": unseen }))
 }
