@@ -116,6 +116,15 @@ const NOT_RUN: &[(&str, &str)] = &[
     ("cargo xtask reproduce --data fashion-mnist", "`reproduce::` runs the like on a small plan"),
     ("cargo xtask data --fetch", "needs a network; `download::` has its own server"),
     ("cargo build --release -p chainrule-cli --features parquet", "a build of its own"),
+    (
+        "cargo run --release --manifest-path examples/service/Cargo.toml -- elements.json",
+        "ends never, and builds axum; CI's check `service` has its like",
+    ),
+    (
+        "curl --json '[{\"mass\": 207.2, \"period\": 6, \"block\": \"p\", \"electronegativity\": 2.33, \"melting\": 600.61, \"density\": 11.3, \"structure\": \"FCC\", \"discovered\": null}, {\"mass\": \"heavy\"}]' http://127.0.0.1:3000/predict",
+        "calls the service above",
+    ),
+    ("python3 docs/howto/sklearn_pipeline.py people.json new.csv", "`raw_rows::` runs the script on real tables"),
     ("chainrule data --data flowers.parquet", "needs the feature parquet"),
     ("python3 -m venv ~/peers && ~/peers/bin/pip install -r bench/requirements.txt", "needs a network"),
     (

@@ -21,6 +21,7 @@
 //! - `tables`: training and prediction on CSV files
 //! - `predict_files`: files of answers for tables of any size
 //! - `reference_tables`: twelve real tables against scikit-learn
+//! - `raw_rows`: structs and maps against files, and other tools, on the twelve real tables
 //! - `protocol`: the report's numbers on MNIST
 //! - `architecture`: the invariants of `docs/architecture.md`
 //! - `backends`: every backend of the build against every other
@@ -93,6 +94,7 @@ mod predict;
 mod predict_files;
 mod properties;
 mod protocol;
+mod raw_rows;
 mod reference_tables;
 mod remote;
 mod reproduce;

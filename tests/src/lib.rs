@@ -11,3 +11,7 @@ struct GradientCheck;
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/howto/own-loss.md")]
 struct OwnLoss;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/howto/service.md")]
+struct Service;

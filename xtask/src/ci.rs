@@ -101,7 +101,8 @@ const CHECKS: [Check; 30] = [
 ];
 
 /// Checks that take too long for every change. `--all` runs them too.
-const SLOW_CHECKS: [Check; 3] = [
+const SLOW_CHECKS: [Check; 4] = [
+    check("service", "the example of a service over HTTP: lints and test", service),
     check("clippy-alone", "lints of the program with only cuda, and with only remote devices", clippy_of_the_program),
     check("fuzz", "every fuzz target for a minute", fuzz),
     check("mutants", "one in forty mutants of cargo-mutants", mutants),
@@ -127,6 +128,7 @@ const BACKEND_INDEPENDENT: &[&str] = &[
     "output::",
     "page::",
     "picture::",
+    "raw_rows::",
     "reference_tables::",
     // Other modules test its trainings. It tests processes and files.
     "resume::report::",
@@ -379,6 +381,15 @@ fn run_in_wasm() -> CheckOutcome {
     succeeds(Command::new("node").args(["--eval", run]).arg(file))
 }
 
+/// Builds the service with axum, which no other check builds, and calls it over HTTP.
+fn service() -> CheckOutcome {
+    let at = ["--manifest-path", "examples/service/Cargo.toml", "--locked"];
+    match cargo(&[&["clippy", "--all-targets"], &at[..], &["--", "--deny", "warnings"]].concat(), &[]) {
+        CheckOutcome::Passed => cargo(&[&["test"], &at[..]].concat(), &[]),
+        other => other,
+    }
+}
+
 /// Runs the kernels' own tests, which need no Burn, with every memory access checked. This needs a
 /// nightly compiler.
 fn sanitizer() -> CheckOutcome {
@@ -448,7 +459,7 @@ fn clippy_of_the_program() -> CheckOutcome {
 
 /// Checks the format of the packages that `cargo fmt --all` does not cover.
 fn format_separate_workspaces() -> CheckOutcome {
-    for package in ["bench/peers/candle", "bench/peers/linfa", "book"] {
+    for package in ["bench/peers/candle", "bench/peers/linfa", "book", "examples/service"] {
         let manifest = format!("{package}/Cargo.toml");
         match cargo(&["fmt", "--manifest-path", &manifest, "--check"], &[]) {
             CheckOutcome::Passed => {}

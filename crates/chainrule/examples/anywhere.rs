@@ -1,5 +1,5 @@
 //! Trains and predicts without files and threads, as in WebAssembly: rows, model and exported file
-//! are in memory.
+//! are in memory. Predicts structs with a model that is part of the program.
 //!
 //! ```sh
 //! cargo run --example anywhere
@@ -30,7 +30,59 @@ fn main() -> Result<(), Error> {
 
     // An exported file can be imported again, from any source of bytes.
     export_and_import(&digits, &validation)?;
-    export_and_import(&model, &table)
+    export_and_import(&model, &table)?;
+    predict_raw_rows()
+}
+
+/// `chainrule train --data docs/data/elements.csv --label kind`, then `chainrule export`.
+const ELEMENTS: &[u8] = include_bytes!("elements.json");
+
+/// A row of the table, with texts and missing values.
+#[derive(Clone, Default, serde::Serialize)]
+struct Element {
+    mass: f64,
+    period: u8,
+    block: char,
+    electronegativity: Option<f64>,
+    melting: Option<f64>,
+    density: Option<f64>,
+    structure: Option<&'static str>,
+    discovered: Option<u16>,
+}
+
+/// Predicts elements that chemists disagree about, as `chainrule predict` does.
+fn predict_raw_rows() -> Result<(), Error> {
+    let model = Fitted::from_bytes(ELEMENTS, &Hints::default())?;
+    let astatine = Element {
+        mass: 210.0,
+        period: 6,
+        block: 'p',
+        electronegativity: Some(2.2),
+        melting: Some(575.15),
+        density: Some(7.0),
+        discovered: Some(1940),
+        ..Element::default()
+    };
+    let polonium = Element {
+        mass: 209.0,
+        electronegativity: Some(2.0),
+        melting: Some(527.15),
+        density: Some(9.2),
+        structure: Some("SC"),
+        discovered: Some(1898),
+        ..astatine.clone()
+    };
+    for (element, expected) in
+        [(polonium, [0.826_351, 0.106_449, 0.067_200]), (astatine, [0.623_135, 0.173_809, 0.203_056])]
+    {
+        let answer = model.raw_predictor()?.predict(&element)?;
+        let probabilities = &answer.prediction.probabilities;
+        assert!(probabilities.iter().zip(expected).all(|(p, expected)| (p - expected).abs() < 1e-6));
+        println!("{}: {probabilities:.3?}", model.classes()[answer.prediction.class]);
+        // No other element has the structure SC.
+        assert_eq!(answer.unseen().len(), usize::from(element.structure.is_some()));
+    }
+    Ok(())
 }
 
 fn export_and_import<L: Label>(model: &Fitted<L>, samples: &Samples<L>) -> Result<(), Error> {

@@ -3,7 +3,7 @@ use std::panic::Location;
 use std::path::PathBuf;
 
 use chainrule_core::{SettingError, Settings, one_line};
-use chainrule_data::DataError;
+use chainrule_data::{DataError, RawRowError};
 use chainrule_formats::ImportError;
 use chainrule_records::RunError;
 use chainrule_solve::{BatchError, RowError, RowsError, TrainError};
@@ -49,6 +49,9 @@ pub enum Error {
     /// A row that the model cannot predict.
     #[error(transparent)]
     Row(#[from] RowError),
+    /// A struct or a map that the model cannot predict.
+    #[error(transparent)]
+    RawRow(#[from] RawRowError),
     /// A row of several that the model cannot predict.
     #[error(transparent)]
     Batch(#[from] BatchError),

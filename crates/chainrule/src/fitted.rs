@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use chainrule_core::{
     Certificate, Class, ContentError, DataKind, History, Identification, LinkKind, Parameters, Precision,
@@ -9,7 +10,7 @@ use chainrule_data::{PictureMode, Provenance, Rows, Unseen, input_files};
 use chainrule_evaluate::Tally;
 use chainrule_formats::{Format, Hints, Model, Portable, Row};
 use chainrule_records::{Destination, Imported, SavedModel, read_whole};
-use chainrule_solve::{Ending, Metrics, Prediction, Predictions, Predictor, RowPrediction, Score};
+use chainrule_solve::{Ending, Metrics, Prediction, Predictions, Predictor, RawRowPredictor, RowPrediction, Score};
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -39,6 +40,8 @@ pub struct Fitted<L = Class> {
     parameters: Parameters,
     weight_norm: WeightNorms,
     predictor: Predictor,
+    /// Made when it is first asked for.
+    raw_predictor: OnceLock<Box<RawRowPredictor>>,
     training: Option<(Training, Provenance)>,
 }
 
@@ -92,7 +95,17 @@ impl<L> Fitted<L> {
         }
         let predictor = Predictor::new(link, parameters.clone(), preprocessing)
             .map_err(|problem| Error::Model(problem.to_string()))?;
-        Ok(Self { labels, link, precision, schema, parameters, weight_norm, predictor, training: None })
+        Ok(Self {
+            labels,
+            link,
+            precision,
+            schema,
+            parameters,
+            weight_norm,
+            predictor,
+            raw_predictor: OnceLock::new(),
+            training: None,
+        })
     }
 
     pub(crate) fn with_training(self, training: Training, source: Provenance) -> Self {
@@ -234,6 +247,7 @@ impl<L: Label> Fitted<L> {
         self.schema.features = column_names(&self.schema, names)?;
         // The names are those of features now, and no longer those of a file's columns.
         self.schema.recipe = None;
+        self.raw_predictor = OnceLock::new();
         Ok(self)
     }
 
@@ -415,6 +429,46 @@ impl<L: Label> Fitted<L> {
     /// Returns weights `[d, k]` and bias `[k]`. For the logistic model, `k = 1`.
     pub fn parameters(&self) -> &Parameters {
         &self.parameters
+    }
+
+    /// Returns the predictor of raw rows of a table: structs and maps that have a number, a text or
+    /// nothing for each column. A row has the same bits as in a file with the same values. The first
+    /// call prepares the predictor; a service makes it before it answers.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use chainrule::core::{LinkKind, Parameters};
+    /// use chainrule::Fitted;
+    ///
+    /// #[derive(serde::Serialize)]
+    /// struct Flower {
+    ///     width: f64,
+    ///     length: f64,
+    /// }
+    ///
+    /// let (weight, bias) = (vec![1.5, -0.5], vec![0.25]);
+    /// let weights = Parameters { n_features: 2, columns: 1, weight, bias };
+    /// let fitted = Fitted::of_weights(LinkKind::Logistic, weights, &["iris", "rose"])?;
+    /// let fitted = fitted.with_columns(&["length", "width"])?;
+    /// let row = fitted.raw_predictor()?.predict(&Flower { width: 4.0, length: 1.0 })?;
+    /// assert_eq!(fitted.classes()[row.prediction.class], "iris");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Returns an error if the model takes images. Their bytes are predicted by
+    /// [`predictor`](Self::predictor).
+    pub fn raw_predictor(&self) -> Result<&RawRowPredictor, Error> {
+        if let Some(predictor) = self.raw_predictor.get() {
+            return Ok(predictor);
+        }
+        if self.schema.kind != DataKind::Table {
+            let problem = "the model takes images, which have no columns; Fitted::predictor predicts their bytes";
+            return Err(Error::Model(problem.to_owned()));
+        }
+        let predictor = RawRowPredictor::new(self.predictor.clone(), &self.schema.recipe_of_columns())?;
+        Ok(self.raw_predictor.get_or_init(|| Box::new(predictor)))
     }
 
     /// Returns how the model was trained. `None` if it was [loaded](Self::load), imported or made

@@ -192,11 +192,15 @@ impl Cells {
     }
 }
 
-/// Returns for each of a column's texts whether it marks a missing value. `also` are further marks
-/// (`data.missing`). In a column that `has_plus`, the text `+`, the text `-` is a value.
+/// Returns for each of a column's texts whether it [marks a missing value](marks_missing).
 pub(crate) fn are_missing<'a>(texts: impl Iterator<Item = &'a str>, also: &[String], has_plus: bool) -> Vec<bool> {
-    let is_missing = |text: &str| is_marked(text, also) || (MISSING.contains(&text) && !(has_plus && text == "-"));
-    texts.map(is_missing).collect()
+    texts.map(|text| marks_missing(text, also, has_plus)).collect()
+}
+
+/// Returns whether a text marks a missing value. `also` are further marks (`data.missing`). In a
+/// column that `has_plus`, the text `+`, the text `-` is a value.
+pub(crate) fn marks_missing(text: &str, also: &[String], has_plus: bool) -> bool {
+    is_marked(text, also) || (MISSING.contains(&text) && !(has_plus && text == "-"))
 }
 
 /// Returns whether one of these marks (`data.missing`) names a text. A mark that is a number names

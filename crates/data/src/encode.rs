@@ -4,32 +4,22 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use chainrule_core::{ABSENT, Categorical, ColumnRecipe, Encoding, Numeric, Recipe, Sparse, SparseIndices, pluralize};
+use chainrule_core::{
+    ABSENT, Categorical, ColumnKind, ColumnRecipe, Encoding, Numeric, Recipe, Sparse, SparseIndices, pluralize,
+};
 
-use crate::cells::{Cell, Cells, are_missing, bits_of, missing_numbers};
+use crate::cells::{Cell, Cells, bits_of, marks_missing, missing_numbers};
 use crate::column::CellReader;
 use crate::days::days;
 use crate::learn::{level_of_number, levels_of_number, no_date, shortened};
 use crate::same_number::same_number;
 use crate::table::{missing_value, no_number, without_advice};
 
-/// A recipe with the lookups that do not depend on a table. The batches of a file share them.
+/// A recipe with what does not depend on a table. The batches of a file share it.
 #[derive(Debug)]
 pub(crate) struct PreparedRecipe {
     recipe: Recipe,
-    /// The levels of each column. A column that is no category has none.
-    levels: Vec<Levels>,
-}
-
-/// The codes of a category's levels.
-#[derive(Debug, Default)]
-struct Levels {
-    /// By level.
-    codes: HashMap<String, f64>,
-    /// By the number that a level is, whatever its form. See [`levels_by_number`].
-    by_number: HashMap<String, Option<f64>>,
-    /// By the bits of the number that a level is.
-    of_number: HashMap<u64, f64>,
+    coders: Vec<ColumnCoder>,
 }
 
 /// A recipe, prepared for the cells of one table.
@@ -39,7 +29,7 @@ pub(crate) struct Encoder {
     columns: Vec<ColumnEncoder>,
 }
 
-/// The codes of a column's values. See [`Recipe::expand`].
+/// What a column of the table adds to its [`ColumnCoder`].
 #[derive(Clone, Debug)]
 struct ColumnEncoder {
     /// The position of the column among the table's.
@@ -50,6 +40,22 @@ struct ColumnEncoder {
     is_rounded: bool,
     /// The numbers that mark a missing value, by their bits.
     missing_numbers: Vec<u64>,
+}
+
+/// Turns the values of a column into codes, wherever they come from. See [`Recipe::expand`].
+#[derive(Clone, Debug)]
+pub(crate) struct ColumnCoder {
+    kind: ColumnKind,
+    /// Texts that mark a missing value, besides the usual ones.
+    marks: Vec<String>,
+    /// Those of them that are numbers, by their bits.
+    missing_numbers: Vec<u64>,
+    /// The code of each level of a category.
+    of_level: HashMap<String, f64>,
+    /// The code of the level that is a number, whatever its form. See [`levels_by_number`].
+    of_form: HashMap<String, Option<f64>>,
+    /// The codes of a category's numbers, by their bits.
+    of_number: HashMap<u64, f64>,
     /// The code of a missing value.
     missing: Code,
     /// The code of a category's levels without a feature of their own.
@@ -57,7 +63,7 @@ struct ColumnEncoder {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Code {
+pub(crate) enum Code {
     /// A value that the training rows had.
     Known(f64),
     /// A level without a feature of its own, with the position of `(other)`, or [`ABSENT`].
@@ -69,7 +75,7 @@ enum Code {
 }
 
 impl Code {
-    fn code(self) -> f64 {
+    pub(crate) fn code(self) -> f64 {
         if let Self::Known(code) | Self::Other(code) = self { code } else { ABSENT }
     }
 }
@@ -78,7 +84,7 @@ impl Code {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unseen {
     /// The position of the column in the recipe.
-    position: usize,
+    pub(crate) position: usize,
     /// The column's name.
     pub column: String,
     /// The rows with a level that no training row has.
@@ -124,29 +130,12 @@ impl Unseen {
 
 impl PreparedRecipe {
     pub(crate) fn new(recipe: Recipe) -> Self {
-        let levels = recipe.columns.iter().map(|column| match &column.encoding {
-            Encoding::Category(category) => Levels::new(&category.levels),
-            _ => Levels::default(),
-        });
-        Self { levels: levels.collect(), recipe }
+        let coders = recipe.columns.iter().map(|column| ColumnCoder::new(&column.encoding, &recipe.missing));
+        Self { coders: coders.collect(), recipe }
     }
 
     pub(crate) fn recipe(&self) -> &Recipe {
         &self.recipe
-    }
-}
-
-impl Levels {
-    fn new(levels: &[String]) -> Self {
-        let codes: HashMap<String, f64> = levels.iter().cloned().zip((0..).map(f64::from)).collect();
-        // In a long table the number of a level may be rounded.
-        let numbers = |(level, &code): (&String, &f64)| {
-            let number = level.parse::<f64>().ok().filter(|&number| level_of_number(number) == *level);
-            let both = number.into_iter().flat_map(|number| [number, f64::from(number as f32)]);
-            both.map(|number| (bits_of(number), code)).collect::<Vec<_>>()
-        };
-        let of_number = codes.iter().flat_map(numbers).collect();
-        Self { by_number: levels_by_number(&codes), of_number, codes }
     }
 }
 
@@ -177,10 +166,8 @@ impl Encoder {
         if !missing.is_empty() {
             return Err(missing);
         }
-        let columns = recipe.columns.iter().zip(&prepared.levels).map(|(column, levels)| {
-            let position = positions[column.name.as_str()];
-            ColumnEncoder::new(cells, position, &column.encoding, levels, &recipe.missing)
-        });
+        let columns = recipe.columns.iter().zip(&prepared.coders);
+        let columns = columns.map(|(column, coder)| ColumnEncoder::new(cells, positions[column.name.as_str()], coder));
         Ok(Self { columns: columns.collect(), prepared: Arc::clone(prepared) })
     }
 
@@ -189,10 +176,10 @@ impl Encoder {
         &self.prepared.recipe
     }
 
-    /// Returns each column with its encoding and levels.
-    fn columns(&self) -> impl Iterator<Item = (&ColumnEncoder, &ColumnRecipe, &Levels)> {
-        let columns = self.columns.iter().zip(&self.recipe().columns).zip(&self.prepared.levels);
-        columns.map(|((column, recipe), levels)| (column, recipe, levels))
+    /// Returns each column with its recipe and its codes.
+    fn columns(&self) -> impl Iterator<Item = (&ColumnEncoder, &ColumnRecipe, &ColumnCoder)> {
+        let columns = self.columns.iter().zip(&self.recipe().columns).zip(&self.prepared.coders);
+        columns.map(|((column, recipe), coder)| (column, recipe, coder))
     }
 
     /// Returns the indices of the sparse features, if the features are sparse.
@@ -216,11 +203,11 @@ impl Encoder {
             return;
         }
         let mut first = start;
-        for (column, of, levels) in self.columns() {
+        for (column, of, coder) in self.columns() {
             let (stored, width) = (&cells.columns[column.position], of.encoding.n_features());
             let mut stored = stored.reader();
             for (&row, place) in rows.iter().zip((first..).step_by(d)) {
-                let code = column.code(&of.encoding, levels, stored.get(row)).code();
+                let code = column.code(coder, stored.get(row)).code();
                 of.encoding.write(code, &mut features[place..place + width]);
             }
             first += width;
@@ -256,9 +243,9 @@ impl Encoder {
 
     /// Returns the codes of a column's values. See [`Recipe::expand`].
     fn codes<'a>(&'a self, cells: &'a Cells, column: usize, rows: &'a [usize]) -> impl Iterator<Item = f64> + 'a {
-        let (encoder, encoding) = (&self.columns[column], &self.recipe().columns[column].encoding);
-        let (levels, mut stored) = (&self.prepared.levels[column], cells.columns[encoder.position].reader());
-        rows.iter().map(move |&row| encoder.code(encoding, levels, stored.get(row)).code())
+        let (encoder, coder) = (&self.columns[column], &self.prepared.coders[column]);
+        let mut stored = cells.columns[encoder.position].reader();
+        rows.iter().map(move |&row| encoder.code(coder, stored.get(row)).code())
     }
 
     /// Checks that every value of these rows fits its column, and counts those that no training row
@@ -276,12 +263,12 @@ impl Encoder {
             self.columns.iter().map(|column| cells.columns[column.position].reader()).collect();
         for row in rows {
             let columns = self.columns().zip(&mut readers);
-            for (((column, of, levels), stored), unseen) in columns.zip(&mut unseen) {
+            for (((column, of, coder), stored), unseen) in columns.zip(&mut unseen) {
                 let stored = stored.get(row);
-                match column.code(&of.encoding, levels, stored) {
+                match column.code(coder, stored) {
                     Code::Known(_) => {}
                     Code::Invalid => {
-                        let problem = column.problem(cells, &of.encoding, stored);
+                        let problem = column.problem(cells, coder, stored);
                         return Err(format!("{}, column {:?}: {problem}", cells.place(row), of.name));
                     }
                     code => unseen.count(code, || column.level(cells, stored), &of.encoding),
@@ -317,15 +304,15 @@ impl Encoder {
         // makes the row a bad one.
         let (mut rows, mut bad) = (Vec::new(), vec![false; n]);
         problems.keys().for_each(|&row| bad[row] = true);
-        for (column, of, levels) in self.columns() {
+        for (column, of, coder) in self.columns() {
             let mut stored = cells.columns[column.position].reader();
             let mut of_column = Vec::new();
             for (row, bad) in bad.iter_mut().enumerate().filter(|(_, bad)| !**bad) {
                 let stored = stored.get(row);
-                match column.code(&of.encoding, levels, stored) {
+                match column.code(coder, stored) {
                     Code::Known(_) => {}
                     Code::Invalid => {
-                        let problem = column.problem(cells, &of.encoding, stored);
+                        let problem = column.problem(cells, coder, stored);
                         problems.insert(row, format!("column {:?}: {}", of.name, without_advice(&problem)));
                         *bad = true;
                     }
@@ -346,7 +333,8 @@ impl Encoder {
 }
 
 impl Unseen {
-    fn of_column(position: usize, column: &ColumnRecipe) -> Self {
+    /// Returns no values of a column, with its position in the recipe.
+    pub(crate) fn of_column(position: usize, column: &ColumnRecipe) -> Self {
         Self {
             position,
             column: column.name.clone(),
@@ -401,7 +389,7 @@ impl Unseen {
 
 /// Returns whether no training row has a level, for a level without a feature of its own. If the
 /// recipe has not kept its rare levels, the level may be one of them, and is not called new.
-fn is_new(encoding: &Encoding, level: &str) -> bool {
+pub(crate) fn is_new(encoding: &Encoding, level: &str) -> bool {
     let Encoding::Category(Categorical { other: true, rare, .. }) = encoding else { return true };
     // The training may have read 1.0 as a number, whose level is 1.
     let of_number = || level.parse().is_ok_and(|number| levels_of_number(number).any(|level| rare.has(&level)));
@@ -410,7 +398,7 @@ fn is_new(encoding: &Encoding, level: &str) -> bool {
 
 /// Returns the code of the level that is a number, whatever its form: `1`, `1.0` or `01`. If
 /// several levels are forms of a number, it is unknown which one is meant.
-fn levels_by_number(codes: &HashMap<String, f64>) -> HashMap<String, Option<f64>> {
+fn levels_by_number(codes: &HashMap<&str, f64>) -> HashMap<String, Option<f64>> {
     let mut by_number = HashMap::new();
     for (level, &code) in codes {
         if let Some(number) = same_number(level) {
@@ -420,64 +408,132 @@ fn levels_by_number(codes: &HashMap<String, f64>) -> HashMap<String, Option<f64>
     by_number
 }
 
-impl ColumnEncoder {
-    fn new(cells: &Cells, position: usize, encoding: &Encoding, of_levels: &Levels, marks: &[String]) -> Self {
-        let (texts, is_rounded) = (cells.columns[position].texts(), cells.columns[position].is_rounded());
-        let are_missing = are_missing(texts.iter(), marks, false).into_iter();
-        let missing_numbers = missing_numbers(marks, &cells.columns[position]);
+impl ColumnCoder {
+    /// `marks` are texts that mark a missing value, besides the usual ones.
+    pub(crate) fn new(encoding: &Encoding, marks: &[String]) -> Self {
+        let mut coder = Self {
+            kind: encoding.kind(),
+            marks: marks.to_vec(),
+            missing_numbers: marks.iter().filter_map(|mark| mark.trim().parse().ok()).map(bits_of).collect(),
+            of_level: HashMap::new(),
+            of_form: HashMap::new(),
+            of_number: HashMap::new(),
+            missing: Code::Invalid,
+            unknown: Code::Invalid,
+        };
         match encoding {
             Encoding::Number(numeric) | Encoding::Date(numeric) => {
-                let missing = match numeric {
+                coder.missing = match numeric {
                     Numeric { fill: None, .. } => Code::Invalid,
                     Numeric { missing_feature: true, .. } => Code::Known(ABSENT),
                     Numeric { .. } => Code::NewMissing,
                 };
-                let of_text = texts.iter().zip(are_missing).map(|(text, is_missing)| match encoding {
-                    _ if is_missing => missing,
-                    Encoding::Date(_) => days(text).map_or(Code::Invalid, Code::Known),
-                    _ => Code::Invalid,
-                });
-                let of_text = of_text.collect();
-                Self { position, of_text, is_rounded, missing_numbers, missing, unknown: Code::Invalid }
             }
             Encoding::Category(Categorical { levels, other, missing, .. }) => {
-                let Levels { codes, by_number, .. } = of_levels;
-                let unknown = Code::Other(if *other { levels.len() as f64 } else { ABSENT });
+                let codes: HashMap<&str, f64> = levels.iter().map(String::as_str).zip((0..).map(f64::from)).collect();
                 let last = (encoding.n_features().saturating_sub(1)) as f64;
-                let missing = if *missing { Code::Known(last) } else { Code::NewMissing };
-                let of_text = texts.iter().zip(are_missing).map(|(text, is_missing)| {
-                    let of_number = || match by_number.get(&same_number(text)?) {
-                        Some(code) => *code,
-                        // The training may have rounded the number.
-                        None => {
-                            levels_of_number(text.parse().ok()?).find_map(|level| codes.get(level.as_str()).copied())
-                        }
-                    };
-                    match codes.get(text) {
-                        Some(&code) => Code::Known(code),
-                        None if is_missing => missing,
-                        None => of_number().map_or(unknown, Code::Known),
-                    }
-                });
-                let of_text = of_text.collect();
-                Self { position, of_text, is_rounded, missing_numbers, missing, unknown }
+                coder.missing = if *missing { Code::Known(last) } else { Code::NewMissing };
+                coder.unknown = Code::Other(if *other { levels.len() as f64 } else { ABSENT });
+                coder.of_form = levels_by_number(&codes);
+                // In a long table the number of a level may be rounded.
+                let numbers = |(level, &code): (&&str, &f64)| {
+                    let number = level.parse::<f64>().ok().filter(|&number| level_of_number(number) == **level);
+                    let both = number.into_iter().flat_map(|number| [number, f64::from(number as f32)]);
+                    both.map(|number| (bits_of(number), code)).collect::<Vec<_>>()
+                };
+                coder.of_number = codes.iter().flat_map(numbers).collect();
+                coder.of_level = codes.into_iter().map(|(level, code)| (level.to_owned(), code)).collect();
             }
-            Encoding::Sparse(_) => unreachable!("a sparse column has no cells"),
+            // Its values are lists.
+            Encoding::Sparse(_) => {}
+        }
+        coder
+    }
+
+    /// Returns whether each number is a value of the column, and none marks a missing one.
+    pub(crate) fn has_plain_numbers(&self) -> bool {
+        self.kind == ColumnKind::Number && self.missing_numbers.is_empty()
+    }
+
+    /// Returns whether a category has a feature for this text.
+    pub(crate) fn has_level(&self, text: &str) -> bool {
+        self.of_level.contains_key(text)
+    }
+
+    /// Returns the code of a missing value.
+    pub(crate) fn of_missing(&self) -> Code {
+        self.missing
+    }
+
+    /// Returns the code of a text that is not empty.
+    pub(crate) fn of_text(&self, text: &str) -> Code {
+        let is_missing = || marks_missing(text, &self.marks, false);
+        match self.kind {
+            ColumnKind::Category => {
+                let of_form = || match self.of_form.get(&same_number(text)?) {
+                    Some(code) => *code,
+                    // The training may have rounded the number.
+                    None => levels_of_number(text.parse().ok()?).find_map(|level| self.of_level.get(&level).copied()),
+                };
+                match self.of_level.get(text) {
+                    Some(&code) => Code::Known(code),
+                    None if is_missing() => self.missing,
+                    None => of_form().map_or(self.unknown, Code::Known),
+                }
+            }
+            _ if is_missing() => self.missing,
+            ColumnKind::Date => days(text).map_or(Code::Invalid, Code::Known),
+            ColumnKind::Number | ColumnKind::Sparse => Code::Invalid,
         }
     }
 
-    fn code(&self, encoding: &Encoding, levels: &Levels, stored: f64) -> Code {
-        match (Cell::of_stored(stored), encoding) {
-            (Cell::Empty, _) => self.missing,
-            (Cell::Text(text), _) => self.of_text[text as usize],
-            (Cell::Number(number), _) if self.missing_numbers.contains(&bits_of(number)) => self.missing,
-            (Cell::Number(number), Encoding::Number(_)) => Code::Known(number),
-            (Cell::Number(_), Encoding::Date(_) | Encoding::Sparse(_)) => Code::Invalid,
-            (Cell::Number(number), Encoding::Category(_)) => {
-                let of = |number: f64| levels.of_number.get(&bits_of(number));
-                let code = of(number).or_else(|| of(f64::from(number as f32)).filter(|_| self.is_rounded));
+    /// Returns the code of a number that marks no missing value.
+    fn of_stored_number(&self, number: f64, is_rounded: bool) -> Code {
+        match self.kind {
+            ColumnKind::Number => Code::Known(number),
+            ColumnKind::Date | ColumnKind::Sparse => Code::Invalid,
+            ColumnKind::Category => {
+                let of = |number: f64| self.of_number.get(&bits_of(number));
+                let code = of(number).or_else(|| of(f64::from(number as f32)).filter(|_| is_rounded));
                 code.map_or(self.unknown, |&code| Code::Known(code))
             }
+        }
+    }
+
+    /// Returns the code of a number in a column of numbers or dates.
+    pub(crate) fn of_number(&self, number: f64) -> Code {
+        let is_missing = self.missing_numbers.contains(&bits_of(number));
+        if is_missing { self.missing } else { self.of_stored_number(number, false) }
+    }
+
+    /// Returns what is wrong with a number that does not fit.
+    pub(crate) fn problem_of_number(number: f64) -> String {
+        no_date(&number.to_string())
+    }
+
+    /// Returns what is wrong with a text that does not fit.
+    pub(crate) fn problem_of_text(&self, text: &str) -> String {
+        if self.kind == ColumnKind::Date { no_date(text) } else { no_number(text) }
+    }
+}
+
+impl ColumnEncoder {
+    fn new(cells: &Cells, position: usize, coder: &ColumnCoder) -> Self {
+        let column = &cells.columns[position];
+        Self {
+            position,
+            of_text: column.texts().iter().map(|text| coder.of_text(text)).collect(),
+            is_rounded: column.is_rounded(),
+            missing_numbers: missing_numbers(&coder.marks, column),
+        }
+    }
+
+    fn code(&self, coder: &ColumnCoder, stored: f64) -> Code {
+        match Cell::of_stored(stored) {
+            Cell::Empty => coder.of_missing(),
+            Cell::Text(text) => self.of_text[text as usize],
+            Cell::Number(number) if self.missing_numbers.contains(&bits_of(number)) => coder.of_missing(),
+            Cell::Number(number) => coder.of_stored_number(number, self.is_rounded),
         }
     }
 
@@ -491,12 +547,11 @@ impl ColumnEncoder {
     }
 
     /// Returns what is wrong with a value that does not fit.
-    fn problem(&self, cells: &Cells, encoding: &Encoding, stored: f64) -> String {
-        match (Cell::of_stored(stored), encoding) {
-            (Cell::Empty, _) => missing_value(),
-            (Cell::Number(number), _) => no_date(&number.to_string()),
-            (Cell::Text(text), Encoding::Date(_)) => no_date(cells.columns[self.position].texts().get(text)),
-            (Cell::Text(text), _) => no_number(cells.columns[self.position].texts().get(text)),
+    fn problem(&self, cells: &Cells, coder: &ColumnCoder, stored: f64) -> String {
+        match Cell::of_stored(stored) {
+            Cell::Empty => missing_value(),
+            Cell::Number(number) => ColumnCoder::problem_of_number(number),
+            Cell::Text(text) => coder.problem_of_text(cells.columns[self.position].texts().get(text)),
         }
     }
 }

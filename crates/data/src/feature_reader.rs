@@ -65,7 +65,17 @@ impl SparseEntries {
         first.zip(&self.ends).map(|(first, &end)| (&self.positions[first..end], &self.values[first..end]))
     }
 
-    fn clear(&mut self) {
+    /// Appends an entry to the row that [`end_row`](Self::end_row) ends.
+    pub(crate) fn push(&mut self, position: u32, value: f64) {
+        self.positions.push(position);
+        self.values.push(value);
+    }
+
+    pub(crate) fn end_row(&mut self) {
+        self.ends.push(self.positions.len());
+    }
+
+    pub(crate) fn clear(&mut self) {
         self.ends.clear();
         self.positions.clear();
         self.values.clear();

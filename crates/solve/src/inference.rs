@@ -232,17 +232,28 @@ impl Predictor {
     /// # Errors
     /// As [`predict`](Self::predict). The prediction is then that of no row.
     pub fn predict_into<T: Copy + Into<f64>>(&self, raw: &[T], prediction: &mut Prediction) -> Result<(), RowError> {
-        let k = self.n_classes();
-        if k == 0 {
+        if self.n_classes() == 0 {
             return Err(RowError::NoClasses);
         }
-        let columns = self.parameters.columns;
+        self.predict_with(prediction, |z| self.write_logits(raw, z))
+    }
+
+    /// Predicts the row whose z `write_z` writes to a slice `[columns]`. The targets are classes.
+    ///
+    /// # Errors
+    /// As `write_z`.
+    pub(crate) fn predict_with<E>(
+        &self,
+        prediction: &mut Prediction,
+        write_z: impl FnOnce(&mut [f64]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let (k, columns) = (self.n_classes(), self.parameters.columns);
         let Prediction { logits, probabilities, class } = prediction;
         logits.resize(k, 0.0);
         // First, z is here.
         probabilities.resize(columns.max(k), 0.0);
         let z = &mut probabilities[..columns];
-        self.write_logits(raw, z)?;
+        write_z(z)?;
         self.link.write_class_logits(z, logits);
         *class = predicted_class(z, logits);
         probabilities.resize(k, 0.0);

@@ -12,7 +12,7 @@
 //! - [`train_path()`] finds the minima for several penalties, at little more than the cost of one.
 //! - [`constant_model()`] and [`further_decrease()`] judge a result: is it better than no model,
 //!   and is it near the minimum?
-//! - A [`Predictor`] predicts with a trained model.
+//! - A [`Predictor`] predicts with a trained model. A [`RawRowPredictor`] takes structs and maps.
 //! - An [`Observer`] receives the events of a training and may stop it.
 //!
 //! This crate uses no tensor library, no clock and no console, and it opens no files.
@@ -37,6 +37,7 @@ mod optimizer;
 mod optimum;
 mod path;
 mod predictions;
+mod raw_rows;
 mod schedule;
 mod train;
 mod training_statistics;
@@ -58,6 +59,7 @@ pub use path::train_path;
 pub use predictions::{
     Answer, Answers, BatchError, BatchPredictor, Predictions, RowPrediction, RowsError, RowsPredictor, Score,
 };
+pub use raw_rows::{RawRowPrediction, RawRowPredictor};
 pub use train::{
     Ending, PartialResults, TrainError, Trained, check_kernel_support, check_weights, dropped_rows, max_steps,
     steps_per_epoch, train, train_fused, train_fused_with,
