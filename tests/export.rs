@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::command::{ask, call, code, folder, isolate, process, text};
 use crate::predict::{train, write_digits};
-use crate::support::{in_part, skip, uniform};
+use crate::support::{cpu, in_part, skip, uniform};
 use crate::weight_files::{npy, npz};
 use crate::{reference_tables, tables};
 
@@ -252,6 +252,46 @@ fn compare_tables(tables: &Path) {
 #[test]
 fn onnx_takes_the_raw_columns_of_real_tables() {
     compare_tables(&reference_tables::tables_folder());
+}
+
+/// Runs the page's code for the columns of a table.
+const TABLE_BLOCK: &str = "
+import json, sys
+names = {}
+exec(json.load(sys.stdin), names)
+json.dump([names['p'].tolist(), names['label'].tolist()], sys.stdout)
+";
+
+#[test]
+fn the_pages_code_gives_the_columns_of_a_table() {
+    let folder = folder();
+    let folder = folder.path();
+    let row = |(i, draw): (usize, &f64)| {
+        let city = ["Rome", "Oslo", "", "New York"][i % 4];
+        // A column of whole numbers with a missing one is a column of floats in pandas.
+        let rooms = ["1", "2", "3", "", "4"][i % 5];
+        let born = if i % 6 == 0 { String::new() } else { format!("19{}-0{}-12T08:30:00", 50 + i, 1 + i % 9) };
+        let species = if *draw + (i % 4) as f64 > 1.2 { "cat" } else { "dog" };
+        format!("{city},{rooms},{born},{draw:.3},{species}\n")
+    };
+    let rows: String = uniform(2, 48).iter().enumerate().map(row).collect();
+    std::fs::write(folder.join("new.csv"), format!("city,rooms,born,size,species\n{rows}")).unwrap();
+    let levels = ["--set", "data.columns={rooms = \"category\"}"];
+    let train = ["train", "--data", "new.csv", "--label", "species", "--backend", cpu(), "--out", "people"];
+    ask(folder, &[&train[..], &levels].concat());
+    assert_eq!(code(&call(folder, &["export", "people", "--out", "people.onnx"])), Some(0));
+    needs_python(folder, &["numpy", "onnxruntime", "pandas"]);
+    let (_, block) = include_str!("../docs/models.md").split_once("```py\n").unwrap();
+    let answer = python(folder, TABLE_BLOCK, &json!(block.split_once("```").unwrap().0));
+    let (p, labels): (Vec<Vec<f64>>, Vec<String>) = serde_json::from_value(answer).unwrap();
+    let predicted = ask(folder, &["predict", "people", "new.csv"]);
+    let predictions = predicted["predictions"].as_array().unwrap();
+    assert_eq!((p.len(), predictions.len()), (48, 48));
+    for ((p, label), expected) in p.iter().zip(&labels).zip(predictions) {
+        let probabilities: Vec<f64> = serde_json::from_value(expected["probabilities"].clone()).unwrap();
+        assert!(p.iter().zip(&probabilities).all(|(p, expected)| (p - expected).abs() < 1e-9), "{p:?} {expected}");
+        assert_eq!(expected["class"], *label);
+    }
 }
 
 /// Columns with the names of the graph's own values, categories of numbers, marks of missing values

@@ -19,6 +19,7 @@
 //! - `optimum`: the minimum of J by tensors and by the program, and its certificate
 //! - `image_folders`: pictures by class, and IDX files of other sizes than MNIST's
 //! - `tables`: training and prediction on CSV files
+//! - `predict_files`: files of answers for tables of any size
 //! - `reference_tables`: twelve real tables against scikit-learn
 //! - `raw_rows`: structs and maps against files, and other tools, on the twelve real tables
 //! - `protocol`: the report's numbers on MNIST
@@ -90,6 +91,7 @@ mod output;
 mod page;
 mod picture;
 mod predict;
+mod predict_files;
 mod properties;
 mod protocol;
 mod raw_rows;

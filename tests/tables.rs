@@ -177,7 +177,7 @@ fn predict_needs_no_label_column() {
     write(folder.path(), "unlabelled.csv", unlabelled);
     let [with, without] = ["other.csv", "unlabelled.csv"].map(|file| ask(folder.path(), &["predict", "run", file]));
     assert_eq!(without["predictions"][7]["probabilities"], with["predictions"][7]["probabilities"]);
-    assert_eq!(without["predictions"][7]["number"], json!(7));
+    assert_eq!(without["predictions"][7]["line"], json!(9));
 }
 
 #[test]

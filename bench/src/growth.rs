@@ -32,7 +32,7 @@ struct Size {
 
 /// The size that grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum GrowthAxis {
+enum GrowthAxis {
     Images,
     Features,
     Classes,
@@ -42,7 +42,7 @@ pub(crate) enum GrowthAxis {
 impl GrowthAxis {
     const ALL: [GrowthAxis; 4] = [GrowthAxis::Images, GrowthAxis::Features, GrowthAxis::Classes, GrowthAxis::Batch];
 
-    pub(crate) fn name(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
             GrowthAxis::Images => "images, n",
             GrowthAxis::Features => "features, d",
@@ -82,10 +82,10 @@ impl GrowthAxis {
     }
 }
 
-/// An engine's milliseconds per epoch for each size.
+/// An engine's milliseconds for each size.
 pub(crate) struct Curve {
     pub(crate) name: String,
-    color: Color,
+    pub(crate) color: Color,
     pub(crate) points: Vec<(f64, f64)>,
 }
 
@@ -103,18 +103,23 @@ impl Curve {
 
 /// The measurements for one growing size.
 pub(crate) struct Growth {
-    pub(crate) axis: GrowthAxis,
+    pub(crate) id: &'static str,
+    /// The name of the size.
+    pub(crate) name: &'static str,
+    /// What is timed: an epoch, or a pass.
+    pub(crate) unit: &'static str,
+    /// The number of elements at each size.
+    pub(crate) elements: Vec<usize>,
     pub(crate) curves: Vec<Curve>,
+    pub(crate) legend: Corner,
 }
 
 impl Growth {
-    /// Returns nanoseconds per image, feature and class at the smallest and at the largest size.
+    /// Returns nanoseconds per element at the smallest and at the largest size.
     pub(crate) fn per_element(&self, curve: &Curve) -> [f64; 2] {
-        [curve.points.first(), curve.points.last()].map(|point| {
-            let &(value, milliseconds) = point.expect("a curve has at least one size");
-            let Size { images, features, classes, .. } = self.axis.size(value as usize);
-            1e6 * milliseconds / (images * features * classes) as f64
-        })
+        let per_element = |(&(_, milliseconds), &elements): (&(f64, f64), &usize)| 1e6 * milliseconds / elements as f64;
+        let all: Vec<f64> = curve.points.iter().zip(&self.elements).map(per_element).collect();
+        [all.first(), all.last()].map(|nanoseconds| nanoseconds.copied().unwrap_or(f64::NAN))
     }
 
     /// Draws the curves on two logarithmic axes.
@@ -129,16 +134,16 @@ impl Growth {
             values().fold(f64::INFINITY, f64::min) / margin..values().fold(0.0, f64::max) * margin
         };
         let axis = |label: String, range, format| Axis { label, range, scale: Scale::Logarithmic, format };
-        let name = self.axis.name();
+        let Self { id, name, unit, legend, .. } = *self;
         Figure {
-            id: self.axis.id(),
-            title: format!("An epoch by {name}"),
+            id,
+            title: format!("Time per {unit}, by {name}"),
             caption: String::new(),
             content: Content::Chart(Chart {
                 x: axis(name.to_owned(), range(|point| point.0, 1.25), Format::Count),
-                y: axis("milliseconds per epoch".to_owned(), range(|point| point.1, 2.0), Format::Number),
+                y: axis(format!("milliseconds per {unit}"), range(|point| point.1, 2.0), Format::Number),
                 series: series.collect(),
-                legend: if self.axis == GrowthAxis::Batch { Corner::UpperRight } else { Corner::UpperLeft },
+                legend,
             }),
             runs: Vec::new(),
         }
@@ -168,8 +173,10 @@ pub(crate) fn measure(bench: &Bench) -> Result<Vec<Growth>> {
             .iter()
             .map(|(name, _, _, color)| Curve { name: name.clone(), color: *color, points: Vec::new() })
             .collect();
+        let mut elements = Vec::new();
         for value in axis.values() {
             let size = axis.size(value);
+            elements.push(size.images * size.features * size.classes);
             let rows = synthetic_rows(size);
             let config = with(&bench.softmax, &[format!("descent.batch_size={}", size.batch)])?;
             for ((_, gradient, threads, _), curve) in engines.iter().zip(&mut curves) {
@@ -179,7 +186,8 @@ pub(crate) fn measure(bench: &Bench) -> Result<Vec<Growth>> {
                 curve.points.push((value as f64, median(milliseconds[1..].to_vec())));
             }
         }
-        growths.push(Growth { axis, curves });
+        let legend = if axis == GrowthAxis::Batch { Corner::UpperRight } else { Corner::UpperLeft };
+        growths.push(Growth { id: axis.id(), name: axis.name(), unit: "epoch", elements, curves, legend });
     }
     Ok(growths)
 }

@@ -4,7 +4,6 @@
 
 #![expect(clippy::print_stdout, reason = "this is a program")]
 
-mod device;
 mod engine;
 mod epoch;
 mod growth;
@@ -15,7 +14,9 @@ mod peers;
 mod prediction;
 mod reading;
 mod scale;
+mod steps;
 mod synthetic_tables;
+mod table_growth;
 mod tables;
 mod turns;
 mod whole;
@@ -79,16 +80,17 @@ struct Options {
     /// Number of rows for --reading.
     #[arg(long, value_name = "N", requires = "reading", default_value_t = 500_000, value_parser = clap::value_parser!(u32).range(1..))]
     reading_rows: u32,
-    /// Measure only fits of tables that are made by code. It needs no backend either.
-    #[arg(long, conflicts_with_all = ["scale", "only", "write", "reading"])]
+    /// Measure only fits of tables that are made by code, and how a pass grows. It needs no backend
+    /// either. With --peers, also real tables that scikit-learn has.
+    #[arg(long, conflicts_with_all = ["scale", "only", "reading"])]
     tables: bool,
     /// Largest number of rows of a table, for --tables.
     #[arg(long, value_name = "N", requires = "tables", default_value_t = 500_000, value_parser = clap::value_parser!(u32).range(1000..))]
     tables_rows: u32,
-    /// Measure only the steps of GPUs, on images and on tables of numbers: by two launches each,
-    /// and by tensor operations. It needs --features wgpu or cuda.
+    /// Measure only training steps, on images and on tables of numbers: by the kernels of each
+    /// backend of this build, on one thread or in two launches of a GPU, and by tensor operations.
     #[arg(long, conflicts_with_all = ["scale", "only", "write", "reading", "tables"])]
-    device: bool,
+    steps: bool,
     /// Run one training of `--scale` in a separate process. Used internally.
     #[arg(long, hide = true, num_args = 3)]
     one_scale: Option<Vec<String>>,
@@ -230,7 +232,12 @@ fn bench(options: &Options) -> Result<()> {
     }
     if options.tables {
         let (rows, rounds) = (options.tables_rows as usize, options.rounds.into());
-        println!("\n{}", tables::measure(rows, rounds, &threads, options.peers)?);
+        let tables::Measurements { text, growths } = tables::measure(rows, rounds, &threads, options.peers)?;
+        println!("\n{text}");
+        if let Some(path) = &options.write {
+            page::write(path, "cargo xtask bench --tables", &text, &growths)?;
+        }
+        println!("measured in {} s", start.elapsed().as_secs());
         return Ok(());
     }
     let read = |path: &str| TrainConfig::read(path.as_ref(), &[]).context("run this in the folder of the repository");
@@ -240,8 +247,8 @@ fn bench(options: &Options) -> Result<()> {
     let limits = threads.iter().map(|&threads| Limit::measure(threads));
     let mut bench = Bench { data, softmax, logistic, limits: limits.collect(), threads };
 
-    if options.device {
-        println!("\n{}", device::measure(&bench, options.rounds.into(), options.epochs.into())?);
+    if options.steps {
+        println!("\n{}", steps::measure(&bench, options.rounds.into(), options.epochs.into())?);
         return Ok(());
     }
     let folder = tempfile::tempdir()?;
@@ -273,7 +280,7 @@ fn bench(options: &Options) -> Result<()> {
     let page = page::page(&bench, &measured)?;
     println!("\n{page}");
     if let Some(path) = &options.write {
-        page::write(path, &page, &measured.growths)?;
+        page::write(path, "cargo xtask bench", &page, &measured.growths)?;
     }
     println!("measured in {} s", start.elapsed().as_secs());
     Ok(())

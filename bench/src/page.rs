@@ -18,8 +18,10 @@ use crate::whole::{REPEATS, WholeRun};
 use crate::work::Workload;
 use crate::{Bench, Skipped};
 
-const BEGIN: &str = "<!-- begin of cargo xtask bench -->";
-const END: &str = "<!-- end of cargo xtask bench -->";
+/// The markers of the page around the results of a command.
+fn markers(command: &str) -> [String; 2] {
+    ["begin", "end"].map(|place| format!("<!-- {place} of {command} -->"))
+}
 
 /// The folder of the plots, beside the page.
 const PLOTS: &str = "benchmarks";
@@ -65,7 +67,14 @@ pub(crate) fn page(bench: &Bench, measured: &Measured) -> Result<String> {
         line(out, &faster_peers(measured));
     }
     if !measured.growths.is_empty() {
-        growth(out, &measured.growths);
+        let intro = format!(
+            "Milliseconds per epoch of softmax regression in f32 on synthetic rows with {:.0} % nonzero bytes.\n\
+             The sizes that do not grow are {}.\n\
+             The exponent is that of a power law fitted to all points; an element is one feature of one image for one class.",
+            100.0 * DENSITY,
+            describe_fixed_sizes()
+        );
+        growth(out, "How the cost grows", &intro, &measured.growths);
     }
     for Skipped { name, reason } in &measured.skipped {
         line(out, &format!("\nSkipped: {name}: {reason}"));
@@ -228,17 +237,9 @@ fn optimum(out: &mut String, problem: &Problem) {
     }
 }
 
-fn growth(out: &mut String, growths: &[Growth]) {
-    line(out, "\n### How the cost grows\n");
-    line(
-        out,
-        &format!(
-            "Milliseconds per epoch of softmax regression in f32 on synthetic rows with {:.0} % nonzero bytes.\nThe sizes that do not grow are {}.\nThe exponent is \
-             that of a power law fitted to all points; an element is one feature of one image for one class.\n",
-            100.0 * DENSITY,
-            describe_fixed_sizes()
-        ),
-    );
+/// Writes the plots and the table of growing sizes.
+pub(crate) fn growth(out: &mut String, title: &str, intro: &str, growths: &[Growth]) {
+    line(out, &format!("\n### {title}\n\n{intro}\n"));
     for pair in growths.chunks(2) {
         let image = |growth: &Growth| {
             let figure = growth.figure();
@@ -256,7 +257,7 @@ fn growth(out: &mut String, growths: &[Growth]) {
             let ends = [curve.points.first(), curve.points.last()];
             let [first, last] = ends.map(|point| point.map_or(f64::NAN, |point| point.0));
             let [at_smallest, at_largest] = growth.per_element(curve);
-            let (name, exponent) = (growth.axis.name(), curve.exponent());
+            let (name, exponent) = (growth.name, curve.exponent());
             line(
                 out,
                 &format!(
@@ -366,19 +367,21 @@ fn line(out: &mut String, text: &str) {
     writeln!(out, "{text}").expect("writing to a String cannot fail");
 }
 
-/// Replaces the text between the markers of the page and writes the plots to a folder next to it.
-pub(crate) fn write(path: &Path, page: &str, growths: &[Growth]) -> Result<()> {
+/// Replaces the text between the markers of a command and writes the plots to a folder next to the
+/// page.
+pub(crate) fn write(path: &Path, command: &str, page: &str, growths: &[Growth]) -> Result<()> {
     let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-    let no_markers = || format!("{}: the lines {BEGIN} and {END} are missing", path.display());
-    let (before, rest) = text.split_once(BEGIN).with_context(no_markers)?;
-    let (_, after) = rest.split_once(END).with_context(no_markers)?;
+    let [begin, end] = markers(command);
+    let no_markers = || format!("{}: the lines {begin} and {end} are missing", path.display());
+    let (before, rest) = text.split_once(&begin).with_context(no_markers)?;
+    let (_, after) = rest.split_once(&end).with_context(no_markers)?;
     let folder = path.with_file_name(PLOTS);
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     for growth in growths {
         let figure = growth.figure();
         write_whole(&folder.join(format!("{}.svg", figure.id)), svg(&figure, Purpose::File).svg.as_bytes())?;
     }
-    write_whole(path, format!("{before}{BEGIN}\n{page}{END}{after}").as_bytes())?;
+    write_whole(path, format!("{before}{begin}\n{page}{end}{after}").as_bytes())?;
     Ok(())
 }
 

@@ -9,6 +9,8 @@ use anyhow::Result;
 use chacha20::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 
+use crate::tables::Table;
+
 /// What a table looks like.
 pub(crate) struct TableSpec {
     pub(crate) title: &'static str,
@@ -104,14 +106,29 @@ pub(crate) struct SyntheticTable {
 }
 
 impl TableSpec {
+    /// The number of columns of the weights, k.
+    pub(crate) fn columns(&self) -> usize {
+        if self.classes == 2 { 1 } else { self.classes }
+    }
+
     /// Whether all features are numbers.
     pub(crate) fn is_dense(&self) -> bool {
         self.levels.is_empty() && self.words == 0
     }
 
-    /// The number of columns of the weights, k.
-    pub(crate) fn columns(&self) -> usize {
-        if self.classes == 2 { 1 } else { self.classes }
+    /// Makes `n` rows and writes them into a folder.
+    pub(crate) fn write(&self, n: usize, folder: &Path) -> Result<Table> {
+        let rows = self.make(n);
+        rows.write(folder)?;
+        Ok(Table {
+            title: self.title.to_owned(),
+            rows: n,
+            numbers: self.numbers,
+            levels: self.levels.to_vec(),
+            words: self.words,
+            entries: rows.words.len(),
+            classes: self.classes,
+        })
     }
 
     /// Makes `n` rows.
@@ -218,7 +235,7 @@ impl SyntheticTable {
 
     /// Writes the files `numbers`, `codes`, `words`, `ends` and `labels` into a folder, in four
     /// bytes a value.
-    pub(crate) fn write(&self, folder: &Path) -> Result<()> {
+    fn write(&self, folder: &Path) -> Result<()> {
         let write = |name: &str, values: &mut dyn Iterator<Item = [u8; 4]>| -> Result<()> {
             let mut file = BufWriter::new(File::create(folder.join(name))?);
             for bytes in values {

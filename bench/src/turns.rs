@@ -5,6 +5,7 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -111,6 +112,25 @@ impl Process {
         let _ = self.input.as_mut().map(|input| writeln!(input, "{line}").and_then(|()| input.flush()));
     }
 
+    /// As [`Process::request`]. The process is killed if it does not answer in time.
+    pub(crate) fn request_within<T: DeserializeOwned>(&mut self, line: &str, limit: Duration) -> Result<T> {
+        self.send(line);
+        let (child, output) = (&mut self.child, &mut self.output);
+        let (sender, receiver) = channel();
+        thread::scope(|scope| {
+            // The end of a killed process ends the reading, too.
+            scope.spawn(move || sender.send(output.fill_buf().map(|_| ())));
+            match receiver.recv_timeout(limit) {
+                Err(RecvTimeoutError::Timeout) => {
+                    child.kill()?;
+                    bail!("no answer within {} s", limit.as_secs())
+                }
+                _ => Ok(()),
+            }
+        })?;
+        self.receive()
+    }
+
     fn receive<T: DeserializeOwned>(&mut self) -> Result<T> {
         let mut answer = String::new();
         self.output.read_line(&mut answer)?;
@@ -173,8 +193,6 @@ pub(crate) fn send(answer: &impl Serialize) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::channel;
-
     use super::*;
 
     fn shell(script: &str) -> Process {
@@ -202,6 +220,16 @@ mod tests {
         receiver.recv_timeout(6 * EXIT_TIMEOUT).expect("it is killed");
         let folder = format!("/proc/{id}");
         assert!(!std::path::Path::new(&folder).exists(), "process {id} still runs");
+    }
+
+    #[test]
+    fn a_process_that_does_not_answer_in_time_is_killed() {
+        let mut process = shell("read n; echo 1; read n; exec sleep 1000");
+        let limit = 2 * EXIT_TIMEOUT;
+        assert_eq!(process.request_within::<u32>("1", limit).ok(), Some(1));
+        let problem = process.request_within::<u32>("1", EXIT_TIMEOUT).map_err(|problem| problem.to_string());
+        assert_eq!(problem, Err(format!("no answer within {} s", EXIT_TIMEOUT.as_secs())));
+        assert!(matches!(process.child.wait(), Ok(status) if !status.success()));
     }
 
     #[test]

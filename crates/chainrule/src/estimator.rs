@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use std::panic::Location;
 
 use chainrule_core::{
-    ClassWeights, DataConfig, Evaluation, FeatureKind, GradientSource, ModelKind, Optimizer, Precision, SettingError,
-    Settings, Solver, TrainConfig,
+    ClassWeights, DataConfig, Evaluation, FeatureKind, GradientSource, ModelKind, Optimizer, Precision, Preprocessing,
+    SettingError, Settings, Solver, TrainConfig,
 };
 use chainrule_data::Rows;
 use chainrule_solve::{
@@ -322,6 +322,65 @@ impl Estimator {
         self.train(train, rows, config, &machine, None, observer)
     }
 
+    /// Fits a model [to the minimum](Self::to_the_minimum) for each lambda, in the order of
+    /// `lambdas`. The fused kernels of a processor start each search at the minimum before it, so
+    /// the whole path takes little longer than a single fit. Any other backend fits one after the
+    /// other.
+    ///
+    /// The models have no [history](Training::history), because nothing is evaluated on the way.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), chainrule::Error> {
+    /// use chainrule::{Estimator, Samples};
+    ///
+    /// let [train, validation] = Samples::digits(600, 7).split(0.2, 0)?;
+    /// let lambdas = [1.0, 0.1, 0.01];
+    /// let path = Estimator::softmax().fit_path(&train, &lambdas)?;
+    /// for (lambda, fitted) in lambdas.iter().zip(&path) {
+    ///     println!("{lambda}: {:.3}", fitted.score(&validation)?);
+    /// }
+    /// # let certificates = path.iter().filter_map(|fitted| fitted.training()?.certificate);
+    /// # assert_eq!(certificates.filter(|certificate| certificate.holds()).count(), 3);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`fit`](Self::fit).
+    #[track_caller]
+    pub fn fit_path<L: Label>(&self, train: &Samples<L>, lambdas: &[f64]) -> Result<Vec<Fitted<L>>, Error> {
+        let mut estimators = Vec::with_capacity(lambdas.len());
+        // A closure would not pass on the caller's line.
+        for &lambda in lambdas {
+            estimators.push(self.clone().l2(lambda).to_the_minimum());
+        }
+        if estimators.is_empty() {
+            return Ok(Vec::new());
+        }
+        if train.is_empty() {
+            return Err(SamplesError::NoTrainingRow.into());
+        }
+        let train = &train.with_learnt_recipe()?;
+        let machine = self.machine()?;
+        let resolved = |estimator: &Self| {
+            estimator.check_needs_no_validation()?;
+            estimator.resolved(train, &machine)
+        };
+        let configs = estimators.iter().map(resolved).collect::<Result<Vec<_>, _>>()?;
+        let statistics = TrainingStatistics::of(&configs[0], &train.rows, &train.schema)?;
+        for config in &configs {
+            check_weights(config, &train.rows, train.classes().len())?;
+        }
+        let rows = [train.rows.clone(), train.rows.select(&[0]).without_weights()];
+        let rows = machine.prepare(rows, &statistics.preprocessing, &configs[0])?;
+        let with_weights: Vec<TrainConfig> = configs.iter().map(|config| statistics.apply_to(config)).collect();
+        let path = rows.train_path(train.classes().len(), &with_weights, machine.threads())?;
+        let models = configs.into_iter().zip(path).map(|(config, trained)| {
+            fitted(train, config, &machine, statistics.preprocessing.clone(), trained).map(Fitted::without_validation)
+        });
+        models.collect()
+    }
+
     /// Continues training a model with one pass over new samples, for rows that arrive in batches.
     /// Returns the updated model.
     ///
@@ -375,14 +434,7 @@ impl Estimator {
         let train = &train.with_learnt_recipe()?;
         let machine = self.machine()?;
         let config = self.resolved(train, &machine)?;
-        let stopping = config.early_stopping();
-        let validation_settings = [
-            ("early_stopping.patience", stopping.patience.is_some()),
-            ("early_stopping.restore_best", stopping.restore_best),
-        ];
-        if let Some((key, _)) = validation_settings.into_iter().find(|(_, is_set)| *is_set) {
-            return Err(self.setting_error_for(key, "it asks for samples to validate on; fit_validated takes them"));
-        }
+        self.check_needs_no_validation()?;
         if let Some(from) = from {
             if from.kind().model_kind() != Some(config.model().kind) {
                 return Err(self.setting_error_for("model.kind", "the fitted model is another"));
@@ -418,36 +470,22 @@ impl Estimator {
         let resolved = statistics.apply_to(&config);
         let trained =
             rows.train(train.classes().len(), &resolved, machine.threads(), &mut ResumeFrom { start, observer })?;
-        let divergence_hint = || config.divergence_hint();
-        if let Ending::Diverged { step } = trained.ending {
-            return Err(Error::Diverged {
-                problem: format!("the loss of step {step} is not finite"),
-                divergence_hint: divergence_hint(),
-            });
+        fitted(train, config, machine, statistics.preprocessing, trained)
+    }
+
+    /// Checks that no setting asks for a validation set.
+    fn check_needs_no_validation(&self) -> Result<(), Error> {
+        let stopping = &self.settings.early_stopping;
+        let validation_settings = [
+            ("early_stopping.patience", stopping.patience.is_some()),
+            ("early_stopping.restore_best", stopping.restore_best),
+        ];
+        match validation_settings.into_iter().find(|(_, is_set)| *is_set) {
+            Some((key, _)) => {
+                Err(self.setting_error_for(key, "it asks for samples to validate on; fit_validated takes them"))
+            }
+            None => Ok(()),
         }
-        let norm = machine.norms(&trained.parameters).ok_or_else(|| Error::Diverged {
-            problem: "the sum of the squares of the weights is not finite".to_owned(),
-            divergence_hint: divergence_hint(),
-        })?;
-        let Trained { parameters, history, ending, steps, best, final_metrics, certificate, identification, .. } =
-            trained;
-        let precision = config.descent().precision;
-        let link = config.model().kind.into();
-        let metrics = |loss, accuracy| Metrics { loss, accuracy };
-        let training = Training {
-            config,
-            history,
-            ending,
-            steps,
-            best,
-            train: metrics(final_metrics.train_loss, final_metrics.train_accuracy),
-            validation: Some(metrics(final_metrics.validation_loss, final_metrics.validation_accuracy)),
-            certificate,
-            identification: identification.map(|own| own.named(&train.schema.features, &train.schema.classes)),
-        };
-        let labels = train.labels.clone();
-        Fitted::new(link, precision, train.schema.clone(), labels, parameters, statistics.preprocessing, norm)
-            .map(|fitted| fitted.with_training(training, train.source.clone()))
     }
 
     /// Returns the error of a setting, with the line of code that set it.
@@ -563,6 +601,45 @@ impl Observer for ResumeFrom<'_> {
     fn on_evaluation(&mut self, evaluation: &Evaluation) -> ControlFlow<()> {
         self.observer.on_evaluation(evaluation)
     }
+}
+
+/// Returns the model of a training.
+fn fitted<L: Label>(
+    train: &Samples<L>,
+    config: TrainConfig,
+    machine: &Machine,
+    preprocessing: Preprocessing,
+    trained: Trained,
+) -> Result<Fitted<L>, Error> {
+    let divergence_hint = || config.divergence_hint();
+    if let Ending::Diverged { step } = trained.ending {
+        return Err(Error::Diverged {
+            problem: format!("the loss of step {step} is not finite"),
+            divergence_hint: divergence_hint(),
+        });
+    }
+    let norm = machine.norms(&trained.parameters).ok_or_else(|| Error::Diverged {
+        problem: "the sum of the squares of the weights is not finite".to_owned(),
+        divergence_hint: divergence_hint(),
+    })?;
+    let Trained { parameters, history, ending, steps, best, final_metrics, certificate, identification, .. } = trained;
+    let precision = config.descent().precision;
+    let link = config.model().kind.into();
+    let metrics = |loss, accuracy| Metrics { loss, accuracy };
+    let training = Training {
+        config,
+        history,
+        ending,
+        steps,
+        best,
+        train: metrics(final_metrics.train_loss, final_metrics.train_accuracy),
+        validation: Some(metrics(final_metrics.validation_loss, final_metrics.validation_accuracy)),
+        certificate,
+        identification: identification.map(|own| own.named(&train.schema.features, &train.schema.classes)),
+    };
+    let labels = train.labels.clone();
+    Fitted::new(link, precision, train.schema.clone(), labels, parameters, preprocessing, norm)
+        .map(|fitted| fitted.with_training(training, train.source.clone()))
 }
 
 /// Returns every setting by its key.

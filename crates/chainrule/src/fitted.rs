@@ -3,8 +3,8 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use chainrule_core::{
-    Certificate, Class, DataKind, History, Identification, LinkKind, Parameters, Precision, Preprocessing, Schema,
-    TextOptions, TrainConfig, WeightNorms, pluralize,
+    Certificate, Class, ContentError, DataKind, History, Identification, LinkKind, Parameters, Precision,
+    Preprocessing, Schema, TrainConfig, WeightNorms, pluralize,
 };
 use chainrule_data::{PictureMode, Provenance, Rows, Unseen, input_files};
 use chainrule_evaluate::Tally;
@@ -119,6 +119,12 @@ impl<L> Fitted<L> {
             training.history.evaluations.clear();
         }
         self
+    }
+
+    /// Returns the predictor. It predicts single rows without allocation, and rows in memory, from
+    /// any number of threads. It also explains logits.
+    pub fn predictor(&self) -> &Predictor {
+        &self.predictor
     }
 
     pub(crate) fn schema(&self) -> &Schema {
@@ -336,20 +342,28 @@ impl<L: Label> Fitted<L> {
     /// - a picture of any size, which is converted like the training pictures
     ///
     /// # Errors
-    /// Returns an error if the file cannot be read, has another format or takes more than 1 GiB.
-    /// Returns an error with line and column if a column is missing or a value is not a number.
+    /// Returns an error if the file cannot be read, has another format or has a format of
+    /// images and more than 1 GiB. Returns an error with line and column if a column is missing or a
+    /// value is not a number; [`predict_rows`](Self::predict_rows) answers the other rows.
     pub fn predict_file(&self, path: impl AsRef<Path>) -> Result<FilePredictions, Error> {
+        let path = path.as_ref();
         // The program reads `-` as standard input. Here it is a file name.
-        let path = &Path::new(".").join(path);
-        let wrong = |problem| SamplesError::File { file: path.clone(), problem };
+        let file = Path::new(".").join(path);
+        let wrong = |problem| SamplesError::File { file: file.clone(), problem };
         if self.schema.kind == DataKind::Table {
-            let table = input_files::read_table(path, &self.schema.recipe_of_columns(), TextOptions::default())
-                .map_err(wrong)?;
-            let predictions = self.map_predictions(&table.rows, |_, prediction| prediction.into())?;
-            return Ok(FilePredictions { predictions, notes: table.notes() });
+            let mut rows = self.predict_rows(path, &[])?;
+            let mut predictions = Vec::new();
+            for answers in &mut rows {
+                let answers = answers?;
+                if let Some(problem) = answers.batch().sentences().next() {
+                    return Err(wrong(ContentError::new(problem)).into());
+                }
+                predictions.extend(answers.iter().filter_map(|answer| Some(answer.prediction.ok()?.into())));
+            }
+            return Ok(FilePredictions { predictions, notes: rows.notes() });
         }
         let images =
-            input_files::read(path, self.schema.image_size, PictureMode::of(self.schema.kind)).map_err(wrong)?;
+            input_files::read(&file, self.schema.image_size, PictureMode::of(self.schema.kind)).map_err(wrong)?;
         let predictions = images.iter().map(|image| Ok(self.predictor.predict(&image.pixels)?));
         Ok(FilePredictions { predictions: predictions.collect::<Result<_, Error>>()?, notes: Vec::new() })
     }
@@ -415,12 +429,6 @@ impl<L: Label> Fitted<L> {
     /// Returns weights `[d, k]` and bias `[k]`. For the logistic model, `k = 1`.
     pub fn parameters(&self) -> &Parameters {
         &self.parameters
-    }
-
-    /// Returns the predictor. It predicts single rows without allocation, and rows in memory, from
-    /// any number of threads. It also explains logits.
-    pub fn predictor(&self) -> &Predictor {
-        &self.predictor
     }
 
     /// Returns the predictor of raw rows of a table: structs and maps that have a number, a text or

@@ -54,6 +54,7 @@ pub use chainrule_solve as solve;
 pub mod backend;
 mod error;
 mod estimator;
+mod file_rows;
 mod fitted;
 pub mod machine;
 #[cfg(feature = "burn")]
@@ -65,6 +66,7 @@ mod samples_error;
 
 pub use error::Error;
 pub use estimator::Estimator;
+pub use file_rows::FileRows;
 pub use fitted::{FilePredictions, Fitted, Training};
 pub use samples::{Label, Samples};
 pub use samples_error::SamplesError;

@@ -11,7 +11,7 @@ use chainrule_core::{
     WeightNorms,
 };
 use chainrule_data::{Request, Rows};
-use chainrule_solve::{FusedRows, Observer, TrainError, Trained, train_by_loops, train_fused};
+use chainrule_solve::{FusedRows, Observer, TrainError, Trained, train_by_loops, train_fused, train_path};
 
 use crate::Error;
 use crate::backend::{self, Backend};
@@ -313,6 +313,25 @@ impl Prepared {
             Self::Tensors(_) => false,
             #[cfg(feature = "burn")]
             Self::DeviceKernels(..) => true,
+        }
+    }
+
+    /// Finds the minimum for each config of a path: they differ only in the penalty. The fused
+    /// kernels of this processor start each search at the end of another.
+    ///
+    /// # Errors
+    /// As [`train`](Self::train).
+    pub fn train_path(
+        &self,
+        n_classes: usize,
+        configs: &[TrainConfig],
+        threads: NonZero<usize>,
+    ) -> Result<Vec<Trained>, TrainError> {
+        match (self, configs) {
+            (Self::Kernels(rows, _), [first, ..]) => {
+                train_path(&first.model().kind.link(n_classes), [&rows[0], &rows[1]], configs, threads)
+            }
+            _ => configs.iter().map(|config| self.train(n_classes, config, threads, &mut ())).collect(),
         }
     }
 

@@ -9,11 +9,11 @@ use chainrule_core::{
 use chainrule_data::digits::draw_both;
 use chainrule_data::table::sorted_labels;
 use chainrule_data::{
-    Counts, Data, DataError, Dataset, Holdout, Numbers, Origin, PictureMode, Provenance, RecipeOptions, RecipeSource,
-    RowBuffer, Rows, TableRequest, Tables, Unseen, input_files, names, schema_of_images, schema_of_tables, sha256,
+    Counts, Data, DataError, Dataset, Holdout, Numbers, Origin, Provenance, RecipeOptions, RecipeSource, RowBuffer,
+    Rows, TableRequest, Tables, Unseen, names, schema_of_images, schema_of_tables, sha256,
 };
 
-use crate::{Error, Fitted, SamplesError};
+use crate::{Error, SamplesError};
 
 /// Rows in memory, with labels of type `L`. An [`Estimator`](crate::Estimator) is fitted to them,
 /// and a [`Fitted`](crate::Fitted) model predicts them.
@@ -136,29 +136,6 @@ impl Samples {
 }
 
 impl Samples<()> {
-    /// Reads the rows of a file without labels for a model: a table with the model's columns in any
-    /// order and possibly others, an IDX file of images, or a picture. The model's recipe is applied
-    /// to a table. [`notes`](Self::notes) says what is unusual in it.
-    ///
-    /// # Errors
-    /// As [`Fitted::predict_file`].
-    pub fn unlabelled<L: Label>(path: impl AsRef<Path>, fitted: &Fitted<L>) -> Result<Self, Error> {
-        // The program reads `-` as standard input. Here it is a file name.
-        let path = &Path::new(".").join(path);
-        let wrong = |problem| SamplesError::File { file: path.clone(), problem };
-        let schema = Schema { classes: Vec::new(), ..fitted.schema().clone() };
-        if schema.kind == DataKind::Table {
-            let table =
-                input_files::read_table(path, &schema.recipe_of_columns(), TextOptions::default()).map_err(wrong)?;
-            let (notes, rows) = (table.notes(), table.rows);
-            let source = in_memory(sha256([]));
-            return Ok(Self { rows, schema, labels: Vec::new(), recipe_options: None, notes, source });
-        }
-        let images = input_files::read(path, schema.image_size, PictureMode::of(schema.kind)).map_err(wrong)?;
-        let pixels: Vec<u8> = images.iter().flat_map(|image| image.pixels.iter().copied()).collect();
-        Self::images(&pixels, schema.image_size)
-    }
-
     /// Creates samples from rows of numbers in memory. The columns are named x1, x2, … unless
     /// [`with_columns`](Self::with_columns) renames them.
     ///

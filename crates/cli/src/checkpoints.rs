@@ -141,6 +141,14 @@ impl<'a> CheckpointObserver<'a> {
         self.folder
     }
 
+    /// Does work that counts as an evaluation. It may ask the observer whether to stop.
+    pub(crate) fn evaluate<T>(&mut self, work: impl FnOnce(&mut dyn Observer) -> T) -> T {
+        let since = Instant::now();
+        let result = work(self.observer);
+        self.validation += since.elapsed();
+        result
+    }
+
     /// The time of the run so far.
     pub(crate) fn seconds(&self) -> Seconds {
         let training = self.steps_start.elapsed().saturating_sub(self.validation);

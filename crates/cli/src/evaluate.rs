@@ -79,9 +79,13 @@ struct Answer<'a> {
     /// Their numbers in the image file, from 0, in the order of `most_confidently_wrong`.
     #[serde(skip_serializing_if = "Option::is_none")]
     most_confidently_wrong_images: Option<Vec<usize>>,
-    /// The lines of a table, in the order of `most_confidently_wrong`. The header is line 1.
+    /// The lines of a table, in the order of `most_confidently_wrong`. The header is line 1. Of a
+    /// table that is stored by columns, the numbers of the rows, from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     most_confidently_wrong_lines: Option<Vec<u32>>,
+    /// The same rows in words, with their file if there are several: `b.csv, line 7`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    most_confidently_wrong_places: Option<Vec<String>>,
 }
 
 /// The data of the evaluation.
@@ -202,9 +206,13 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
         file.write(&draw_wrong_images(&model, rows, &scores)?)?;
     }
     let wrong = scores.most_confidently_wrong.iter().map(|wrong| wrong.row);
-    let (images, lines) = match is_table {
-        false => (Some(wrong.map(|row| rows.stored_index(row)).collect()), None),
-        true => (None, Some(wrong.filter_map(|row| rows.line(row)).collect())),
+    let (images, lines, places) = match is_table {
+        false => (Some(wrong.map(|row| rows.stored_index(row)).collect()), None, None),
+        true => (
+            None,
+            Some(wrong.clone().filter_map(|row| rows.line(row)).collect()),
+            Some(wrong.filter_map(|row| rows.place(row)).collect()),
+        ),
     };
     let answer = Answer {
         run: model.folder.display().to_string(),
@@ -226,6 +234,7 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
         scores: &scores,
         most_confidently_wrong_images: images,
         most_confidently_wrong_lines: lines,
+        most_confidently_wrong_places: places,
     };
     if let Some(RunRecords { summary, config, .. }) = model.run_records() {
         if let Some(weight) = &config.data().weight {
@@ -524,9 +533,9 @@ fn describe(answer: &Answer, kind: &str, noun: &str) -> Lines {
     }
 
     let images = answer.most_confidently_wrong_images.iter().flatten().map(|image| format!("image {image} shows"));
-    let lines_of_table = answer.most_confidently_wrong_lines.iter().flatten().map(|line| format!("line {line} is"));
+    let rows_of_table = answer.most_confidently_wrong_places.iter().flatten().map(|place| format!("{place} is"));
     for (i, (wrong, which)) in
-        scores.most_confidently_wrong.iter().zip(images.chain(lines_of_table)).take(MAX_LISTED).enumerate()
+        scores.most_confidently_wrong.iter().zip(images.chain(rows_of_table)).take(MAX_LISTED).enumerate()
     {
         if i == 0 {
             lines.empty_line();

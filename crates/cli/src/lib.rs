@@ -2,6 +2,7 @@
 //!
 //! To train from another Rust program, use the package `chainrule` instead.
 
+mod answers;
 mod backends;
 mod builtin;
 #[cfg(feature = "burn")]

@@ -37,6 +37,11 @@ impl Lines {
         self.0.push_str(drawn);
     }
 
+    /// Returns the text.
+    pub(crate) fn into_text(self) -> String {
+        self.0
+    }
+
     pub(crate) fn print(&self) -> Result<(), OutputError> {
         print_as_is(&self.0)
     }
@@ -63,7 +68,13 @@ pub(crate) fn print_as_is(text: &str) -> Result<(), OutputError> {
 
 /// Formats a value as JSON. JSON escapes control characters without changing the value.
 fn json(value: &impl serde::Serialize) -> String {
-    let text = serde_json::to_string_pretty(value).expect("records hold only what JSON can");
+    let mut json = escape_json(&serde_json::to_string_pretty(value).expect("records hold only what JSON can"));
+    json.push('\n');
+    json
+}
+
+/// Escapes the control characters in a JSON text, without changing its values.
+pub(crate) fn escape_json(text: &str) -> String {
     let mut json = String::with_capacity(text.len() + 1);
     for c in text.chars() {
         // Outside of strings, the line break is the only control character. Inside strings, serde
@@ -76,7 +87,6 @@ fn json(value: &impl serde::Serialize) -> String {
             _ => json.push(c),
         }
     }
-    json.push('\n');
     json
 }
 

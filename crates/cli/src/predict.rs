@@ -1,22 +1,22 @@
 //! `chainrule predict`: predicts the classes of pictures or rows.
 
-use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use chainrule_core::{Class, ContentError, LinkKind, TextOptions, align_right, display_width};
+use chainrule_core::{BadRows, ContentError, pluralize};
 use chainrule_data::input_files::{self, ImageInput};
-use chainrule_data::picture::Treatment;
 use chainrule_data::readers::{self, IMAGES, PICTURES, READERS, TABLES};
-use chainrule_solve::Predictions;
+use chainrule_data::{InputBatch, InputReader, Unseen};
+use chainrule_solve::BatchPredictor;
 use clap::Args;
-use serde::Serialize;
+use serde_json::json;
 
+use crate::answers::{About, FileFormat, Form, Layout, Part, Place, Problem, Row, Sink};
 use crate::exit;
 use crate::missing::check_folder_exists;
 use crate::model::Model;
 use crate::options::{OutputOptions, TextArgs};
-use crate::output::{Lines, print_json, print_line, print_message};
+use crate::output::{print_json, print_line, print_message};
 
 #[derive(Args, Debug)]
 pub(crate) struct PredictOptions {
@@ -25,6 +25,17 @@ pub(crate) struct PredictOptions {
     run: PathBuf,
     #[arg(value_name = "FILE", required = true, help = files())]
     files: Vec<PathBuf>,
+    /// Write the answers to this file, one row for each input row. Its ending names the format:
+    /// .csv, .jsonl (JSON lines) or .parquet. It appears when it is complete [default: a table on
+    /// standard output, or a JSON document with --json].
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Replace an existing file.
+    #[arg(long, requires = "out")]
+    force: bool,
+    /// Carry a column of the table along, such as an identifier or the label. Repeatable.
+    #[arg(long, value_name = "COLUMN")]
+    keep: Vec<String>,
     #[command(flatten)]
     text: TextArgs,
     #[command(flatten)]
@@ -58,12 +69,17 @@ on a dark background (inverted if its border is light), the ink scaled into 20 x
 Images in IDX files are used unchanged.
 A model that was trained on a folder of pictures converts a picture as in its training.
 A model that was trained on a table reads {tables} files and finds their columns by name.
+A file may have any size: its rows are read, predicted and written some at a time.
+A row that cannot be read is answered by an error in its place, and the exit code is 2.
+With --bad-rows skip it is left out; with --bad-rows error it ends the prediction.
 
 File formats, detected by their first bytes, plain or compressed ({compressions}):
 {list}
 Examples:
   chainrule predict runs/softmax-1 seven.png
   chainrule predict runs/softmax-1 photographs t10k-images-idx3-ubyte.gz --json
+  chainrule predict runs/flowers new.csv --out predictions.csv --keep id
+  zcat new.csv.gz | chainrule predict runs/flowers - --out predictions.jsonl
   chainrule predict runs/flowers new.csv --json
   chainrule predict runs/softmax-1 - < seven.png",
         pictures = readers::names(PICTURES, "or"),
@@ -72,174 +88,256 @@ Examples:
     )
 }
 
-/// What `predict --json` prints.
-#[derive(Serialize)]
-struct Answer<'a> {
-    run: String,
-    model: LinkKind,
-    image_size: [usize; 2],
-    /// In the order of the probabilities.
-    classes: &'a [Class],
-    predictions: Vec<Predicted>,
-    problems: Vec<Problem>,
-}
-
-/// The prediction for one image or row.
-#[derive(Serialize)]
-struct Predicted {
-    file: String,
-    /// The number of the image in an IDX file, or of the row in a table, from 0.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    number: Option<usize>,
-    class: Class,
-    probabilities: Vec<f64>,
-    /// How the picture was prepared.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    treatment: Option<Treatment>,
-}
-
-/// A file that could not be read.
-#[derive(Serialize)]
-struct Problem {
-    file: String,
-    problem: String,
-}
-
-/// Predicts the classes of pictures or rows. If some files cannot be read, the others are still
-/// answered, and the exit code reports the failure.
+/// Predicts the classes of pictures or rows. If some files or rows cannot be read, the others are
+/// still answered, and the exit code reports the failure.
 pub(crate) fn predict(options: &PredictOptions) -> Result<u8> {
+    let form = match &options.out {
+        Some(out) => Form::File(FileFormat::of(out)?),
+        None if options.output.json => Form::Json,
+        None => Form::Table,
+    };
     check_folder_exists(&options.run)?;
     let model = Model::read(&options.run)?;
-    let text = options.text.or(model.text_options());
-    let mut answer = Answer {
+    let layout = Layout::new(form, &model, &options.keep, options.files.len())?;
+    let about = About {
         run: model.folder.display().to_string(),
         model: model.link,
         image_size: model.image_size(),
         classes: model.classes(),
-        predictions: Vec::new(),
+    };
+    let sink = Sink::new(&layout, options.out.as_ref(), options.force, &about)?;
+    let mut predicting = Predicting {
+        options,
+        model: &model,
+        layout: &layout,
+        sink,
+        n_rows: 0,
+        bad: BadOnes::default(),
         problems: Vec::new(),
     };
-    let mut log = |line: &str| {
-        if !options.output.quiet {
-            print_message(line);
+    predicting.log(layout.notes());
+    match model.features() {
+        Some(_) => predicting.tables()?,
+        None => predicting.images()?,
+    }
+    let Predicting { sink, n_rows, bad, problems, .. } = predicting;
+    sink.finish(&problems)?;
+    if bad.count > 0 {
+        let what = if model.features().is_some() { "rows" } else { "images" };
+        let (count, have) = (bad.count, if bad.count == 1 { "has" } else { "have" });
+        print_message(&format!(
+            "error: {count} of {n_rows} {what} cannot be read and {have} an error instead of a class: {}",
+            bad.sentence()
+        ));
+    }
+    if let Some(out) = &options.out {
+        let file = out.display().to_string();
+        match (options.output.json, form) {
+            (true, Form::File(format)) => print_json(
+                &json!({ "run": about.run, "file": file, "format": format.name(), "rows": n_rows, "errors": bad.count }),
+            )?,
+            _ => print_line(file)?,
         }
-    };
-    let mut report_problem = |file: &Path, problem: ContentError| {
-        let (file, problem) = (file.display().to_string(), problem.to_string());
-        print_message(&format!("error: {file}: {problem}"));
-        answer.problems.push(Problem { file, problem });
-    };
-    let mut is_first = true;
-    for argument in &options.files {
-        let files = if model.features().is_some() {
-            Ok(vec![argument.clone()])
-        } else {
-            input_files::files(argument, &mut log)
+    }
+    Ok(if bad.count == 0 && problems.is_empty() { exit::SUCCESS } else { exit::ERROR })
+}
+
+/// A prediction of files.
+struct Predicting<'a> {
+    options: &'a PredictOptions,
+    model: &'a Model,
+    layout: &'a Layout,
+    sink: Sink,
+    /// The rows of the output.
+    n_rows: u64,
+    /// Rows that have an error instead of a class.
+    bad: BadOnes,
+    /// Files that cannot be read.
+    problems: Vec<Problem>,
+}
+
+/// Rows that cannot be read.
+#[derive(Default)]
+struct BadOnes {
+    count: u64,
+    /// What is wrong with the first ones, with their places.
+    first: Vec<String>,
+}
+
+/// How many rows that cannot be read are named.
+const NAMED: usize = 5;
+
+impl BadOnes {
+    fn add(&mut self, problem: String) {
+        self.append(Self { count: 1, first: vec![problem] });
+    }
+
+    fn append(&mut self, other: Self) {
+        self.count += other.count;
+        self.first.extend(other.first);
+        self.first.truncate(NAMED);
+    }
+
+    fn sentence(&self) -> String {
+        let more = match self.count - self.first.len() as u64 {
+            0 => String::new(),
+            more => format!("; and {more} more"),
         };
-        let files = match files {
-            Ok(files) => files,
-            Err(problem) => {
-                report_problem(argument, problem);
-                continue;
+        self.first.join("; ") + &more
+    }
+}
+
+/// The answers for a batch of rows.
+struct Answered {
+    part: Part,
+    n_rows: u64,
+    bad: BadOnes,
+    unseen: Vec<Unseen>,
+}
+
+impl Predicting<'_> {
+    fn log(&self, lines: impl IntoIterator<Item = String>) {
+        if !self.options.output.quiet {
+            lines.into_iter().for_each(|line| print_message(&format!("note: {line}")));
+        }
+    }
+
+    /// Reports a file that cannot be read. A file of answers would lack its rows, so that it is not
+    /// written.
+    fn report_problem(&mut self, file: &Path, problem: &ContentError) -> Result<()> {
+        let (file, problem) = (file.display().to_string(), problem.to_string());
+        if self.options.out.is_some() {
+            anyhow::bail!("{file}: {problem}");
+        }
+        print_message(&format!("error: {file}: {problem}"));
+        self.problems.push(Problem { file, problem });
+        Ok(())
+    }
+
+    /// Predicts the rows of tables.
+    fn tables(&mut self) -> Result<()> {
+        let (options, model) = (self.options, self.model);
+        let recipe = model.schema.recipe_of_columns();
+        let predictor = model.predictor.of_batches(recipe.n_features())?;
+        let reader = InputReader::new(recipe, options.keep.clone(), options.text.or(model.text_options()));
+        for file in &options.files {
+            let predicted = self.table(file, &reader, &predictor);
+            match predicted.map_err(anyhow::Error::downcast::<ContentError>) {
+                Ok(()) => {}
+                Err(Ok(problem)) => self.report_problem(file, &problem)?,
+                Err(Err(error)) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Predicts the rows of a table. What is wrong with the file is a [`ContentError`].
+    fn table(&mut self, file: &Path, reader: &InputReader, predictor: &BatchPredictor) -> Result<()> {
+        let (layout, bad_rows, name) = (self.layout, self.options.text.bad_rows, file.display().to_string());
+        let k = self.model.classes().len();
+        let mut rows = reader.open(file)?;
+        let (mut unseen, mut skipped) = (Vec::new(), BadOnes::default());
+        let answer = |batch: InputBatch| -> Result<Answered> {
+            let (mut bad, is_line) = (BadOnes::default(), batch.unit == "line");
+            let place = |line| if is_line { Place::Line(line) } else { Place::Row(line) };
+            for sentence in batch.sentences() {
+                match bad_rows {
+                    Some(BadRows::Error) => return Err(ContentError::new(sentence).into()),
+                    Some(BadRows::Skip) => bad.add(sentence),
+                    None => bad.add(format!("{name}, {sentence}")),
+                }
+            }
+            let answers = predictor.answer(batch)?;
+            let mut probabilities = vec![0.0; answers.len() * k];
+            for (answer, probabilities) in answers.iter().zip(probabilities.chunks_exact_mut(k)) {
+                if let Ok(prediction) = answer.prediction {
+                    prediction.write_probabilities(probabilities);
+                }
+            }
+            let rows = answers.iter().zip(probabilities.chunks_exact(k)).map(|(answer, probabilities)| Row {
+                file: &name,
+                place: Some(place(answer.line())),
+                kept: answer.kept().collect(),
+                treatment: None,
+                answer: answer.prediction.map(|prediction| (prediction.class, probabilities)),
+            });
+            let rows = rows.filter(|row| row.answer.is_ok() || bad_rows.is_none());
+            let n_rows = answers.len() as u64 - if bad_rows.is_some() { bad.count } else { 0 };
+            Ok(Answered { part: layout.part(rows), n_rows, bad, unseen: answers.batch().unseen.clone() })
+        };
+        rows.each(answer, |answered| {
+            Unseen::add(&mut unseen, answered.unseen);
+            self.n_rows += answered.n_rows;
+            if bad_rows.is_some() { &mut skipped } else { &mut self.bad }.append(answered.bad);
+            self.sink.write(answered.part)
+        })?;
+        let mut notes: Vec<String> = rows.read_as().message().into_iter().collect();
+        if skipped.count > 0 {
+            let count = pluralize(usize::try_from(skipped.count).unwrap_or(usize::MAX), "row");
+            let are = if skipped.count == 1 { "is" } else { "are" };
+            notes.push(format!("{count} that cannot be read {are} left out: {}", skipped.sentence()));
+        }
+        notes.extend(unseen.iter().filter_map(Unseen::message));
+        self.log(notes.into_iter().map(|note| format!("{name}: {note}")));
+        Ok(())
+    }
+
+    /// Predicts images.
+    fn images(&mut self) -> Result<()> {
+        let Predicting { options, model, .. } = *self;
+        let mut log = |line: &str| {
+            if !options.output.quiet {
+                print_message(line);
             }
         };
-        for file in files {
-            let predictions = match predict_file(&model, &file, text, &mut log) {
-                Ok(predictions) => predictions,
+        for argument in &options.files {
+            let files = match input_files::files(argument, &mut log) {
+                Ok(files) => files,
                 Err(problem) => {
-                    report_problem(&file, problem);
+                    self.report_image(argument, &problem)?;
                     continue;
                 }
             };
-            for predicted in predictions {
-                if let Some(treatment) = &predicted.treatment {
-                    log(&format!("{}: {treatment}", predicted.file));
+            for file in files {
+                let images = input_files::read(&file, model.image_size(), model.picture_mode());
+                let images = match images {
+                    Ok(images) => images,
+                    Err(problem) => {
+                        self.report_image(&file, &problem)?;
+                        continue;
+                    }
+                };
+                let name = file.display().to_string();
+                for ImageInput { pixels, number, treatment } in images {
+                    if let Some(treatment) = &treatment {
+                        log(&format!("{name}: {treatment}"));
+                    }
+                    let prediction = model.predictor.predict(&pixels)?;
+                    let row = Row {
+                        file: &name,
+                        place: number.map(Place::Image),
+                        kept: Vec::new(),
+                        treatment: treatment.as_ref(),
+                        answer: Ok((prediction.class, &prediction.probabilities)),
+                    };
+                    self.n_rows += 1;
+                    self.sink.write(self.layout.part([row].into_iter()))?;
                 }
-                if options.output.json {
-                    answer.predictions.push(predicted);
-                    continue;
-                }
-                if std::mem::take(&mut is_first) {
-                    heading(&model).print()?;
-                }
-                print_line(line(&predicted, &model))?;
             }
         }
+        Ok(())
     }
-    let all_read = answer.problems.is_empty();
-    if options.output.json {
-        print_json(&answer)?;
-    }
-    Ok(if all_read { exit::SUCCESS } else { exit::ERROR })
-}
 
-/// Returns the predictions for a file's images or rows.
-fn predict_file(
-    model: &Model,
-    file: &Path,
-    text: TextOptions,
-    log: &mut dyn FnMut(&str),
-) -> Result<Vec<Predicted>, ContentError> {
-    if model.features().is_none() {
-        let images = input_files::read(file, model.image_size(), model.picture_mode())?;
-        return images.into_iter().map(|image| predicted(model, file, image)).collect();
+    /// Reports an image that cannot be read. In a file of answers, it is a row.
+    fn report_image(&mut self, file: &Path, problem: &ContentError) -> Result<()> {
+        if self.options.out.is_none() {
+            return self.report_problem(file, problem);
+        }
+        let (file, problem) = (file.display().to_string(), problem.to_string());
+        let row = Row { file: &file, place: None, kept: Vec::new(), treatment: None, answer: Err(&problem) };
+        self.sink.write(self.layout.part([row].into_iter()))?;
+        self.n_rows += 1;
+        self.bad.add(format!("{file}: {problem}"));
+        Ok(())
     }
-    let table = input_files::read_table(file, &model.schema.recipe_of_columns(), text)?;
-    for message in table.notes() {
-        log(&format!("note: {}: {message}", file.display()));
-    }
-    let mut predictions = Predictions::default();
-    let mut of_rows = model.predictor.of_rows(&table.rows).map_err(|error| error.to_string())?;
-    of_rows.predict(0..table.rows.len(), &mut predictions).map_err(|error| error.to_string())?;
-    let rows = predictions.iter().enumerate().map(|(row, prediction)| Predicted {
-        file: file.display().to_string(),
-        number: Some(table.number_in_file(row)),
-        class: model.classes()[prediction.class].clone(),
-        probabilities: prediction.probabilities(),
-        treatment: None,
-    });
-    Ok(rows.collect())
-}
-
-fn predicted(model: &Model, file: &Path, image: ImageInput) -> Result<Predicted, ContentError> {
-    let prediction = model.predictor.predict(&image.pixels).map_err(|error| error.to_string())?;
-    Ok(Predicted {
-        file: file.display().to_string(),
-        number: image.number,
-        class: model.classes()[prediction.class].clone(),
-        probabilities: prediction.probabilities,
-        treatment: image.treatment,
-    })
-}
-
-/// The widths of the columns for the predicted class and for a probability. Every class name fits.
-fn widths(model: &Model) -> [usize; 2] {
-    let longest = model.classes().iter().map(|class| display_width(&class.to_string())).max().unwrap_or_default();
-    [longest.max(9), (longest + 1).max(7)]
-}
-
-/// Returns the header of the table.
-fn heading(model: &Model) -> Lines {
-    let [first, columns] = widths(model);
-    let classes: String = model.classes().iter().map(|class| align_right(class, columns)).collect();
-    let row_name = if model.features().is_some() { "row, from 0" } else { "image" };
-    let mut lines = Lines::default();
-    lines.add(format!("{:>first$}  probability in % of", "predicted"));
-    lines.add(format!("{:>first$}{classes}  {row_name}", ""));
-    lines
-}
-
-/// Returns one line: the predicted class, the probabilities and the name of the image or row.
-fn line(predicted: &Predicted, model: &Model) -> String {
-    let [first, columns] = widths(model);
-    let mut line = align_right(&predicted.class, first);
-    let mut write = |text: std::fmt::Arguments| line.write_fmt(text).expect("writing to a String cannot fail");
-    for probability in &predicted.probabilities {
-        write(format_args!("{:>columns$.2}", 100.0 * probability));
-    }
-    write(format_args!("  {}", predicted.file));
-    if let Some(number) = predicted.number {
-        write(format_args!("[{number}]"));
-    }
-    line
 }

@@ -8,12 +8,12 @@ use chainrule_core::{
     DataKind, FinalMetrics, Generator, LinkKind, Parameters, Preprocessing, Recipe, Schema, Solver, TrainConfig,
     shortest,
 };
-use chainrule_data::{DataError, Dataset, HeldOut, Provenance, Rows};
+use chainrule_data::{Dataset, HeldOut, Provenance, Rows};
 use chainrule_kernels::Isa;
 use chainrule_records::DataSummary;
 use chainrule_solve::{
-    FurtherDecrease, Observer, TrainError, Trained, TrainingStatistics, check_weights, constant_model, dropped_rows,
-    further_decrease,
+    FurtherDecrease, FusedRows, Observer, TrainError, Trained, TrainingStatistics, check_weights, constant_model,
+    dropped_rows, further_decrease,
 };
 
 use crate::table;
@@ -116,19 +116,23 @@ impl SelectedRows {
 
     /// Prepares the rows for the engine of a config.
     pub(crate) fn load(self, config: &TrainConfig, machine: &Machine) -> Result<PreparedRows> {
+        let is_checked = self.about.kind == DataKind::Table && config.descent().solver == Solver::Sgd;
         // A view of the same rows.
-        let is_table = self.about.kind == DataKind::Table;
-        let train = (is_table && config.descent().solver == Solver::Sgd).then(|| self.rows[0].clone());
+        let train = is_checked.then(|| self.rows[0].clone());
         let rows = machine.prepare(self.rows, &self.statistics.preprocessing, config)?;
+        // Packed rows serve the check, too.
+        let train = train.filter(|_| rows.fused().is_none());
         let Self { statistics, about, held_out, constant, .. } = self;
-        Ok(PreparedRows { rows, train, statistics, about, held_out, constant })
+        Ok(PreparedRows { rows, is_checked, train, statistics, about, held_out, constant })
     }
 }
 
 /// The rows of a run, prepared for an engine.
 pub(crate) struct PreparedRows {
     rows: Prepared,
-    /// The training rows, if [`further_decrease`](Self::further_decrease) needs them.
+    /// Whether [`further_decrease`](Self::further_decrease) measures.
+    is_checked: bool,
+    /// The training rows, if it has to pack them.
     train: Option<Rows>,
     statistics: TrainingStatistics,
     about: DataSummary,
@@ -164,14 +168,27 @@ impl PreparedRows {
     }
 
     /// Measures how much further J falls from these parameters, as a fraction of J. `None` for
-    /// images, and for solvers with a certificate.
-    pub(crate) fn further_decrease(&self, config: &TrainConfig, at: &Parameters) -> Result<Option<f64>, DataError> {
-        let Some(rows) = &self.train else { return Ok(None) };
+    /// images, for solvers with a certificate, and if the observer stops it.
+    pub(crate) fn further_decrease(
+        &self,
+        config: &TrainConfig,
+        machine: &Machine,
+        at: &Parameters,
+        observer: &mut dyn Observer,
+    ) -> Result<Option<f64>, TrainError> {
+        if !self.is_checked {
+            return Ok(None);
+        }
         let link = LinkKind::from(config.model().kind).link(self.about.classes.len());
         let TrainingStatistics { preprocessing, class_weights } = &self.statistics;
-        let FurtherDecrease { before, after } =
-            further_decrease(&link, config, rows, preprocessing, class_weights.as_deref(), at)?;
-        Ok(Some(if before > 0.0 { (before - after) / before } else { 0.0 }))
+        let packed = match &self.train {
+            Some(rows) => Some(FusedRows::new(rows.clone(), preprocessing)?),
+            None => None,
+        };
+        let Some(rows) = packed.as_ref().or(self.rows.fused()) else { return Ok(None) };
+        let (weights, should_stop) = (class_weights.as_deref(), &mut || observer.should_stop());
+        let decrease = further_decrease(&link, config, rows, machine.threads(), weights, at, should_stop)?;
+        Ok(decrease.map(|FurtherDecrease { before, after }| if before > 0.0 { (before - after) / before } else { 0.0 }))
     }
 
     /// Returns the preprocessing of the features.

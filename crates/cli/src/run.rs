@@ -146,7 +146,14 @@ impl Run<'_> {
         if let Some(held_out) = self.rows.held_out() {
             self.folder.write_held_out(held_out.rows())?;
         }
-        let summary = self.summary(&trained, norm, observer.seconds())?;
+        // Who interrupts a training does not wait for it.
+        let further_decrease = match trained.ending {
+            Ending::Interrupted => None,
+            _ => observer.evaluate(|observer| {
+                self.rows.further_decrease(self.config, self.machine, &trained.parameters, observer)
+            })?,
+        };
+        let summary = Summary { further_decrease, ..self.summary(&trained, norm, observer.seconds())? };
         let summary = self
             .folder
             .finish(&trained.history, &trained.parameters, self.rows.preprocessing(), summary)
@@ -203,11 +210,7 @@ impl Run<'_> {
             best_validation_loss,
             final_metrics: trained.final_metrics,
             constant: Some(self.rows.constant()),
-            // Who interrupts a training does not wait for it.
-            further_decrease: match trained.ending {
-                Ending::Interrupted => None,
-                _ => self.rows.further_decrease(self.config, &trained.parameters)?,
-            },
+            further_decrease: None,
             weight_norm: norm,
             seconds,
             files: BTreeMap::new(),

@@ -96,6 +96,16 @@ impl ColumnIndices {
         Ok(Self { features, are_texts, sparse, label, group, weight, missing: missing.to_vec() })
     }
 
+    /// Returns the feature columns that are not sparse, and whether all their fields are texts.
+    pub(crate) fn columns(&self) -> impl ExactSizeIterator<Item = (usize, bool)> {
+        self.features.iter().copied().zip(self.are_texts.iter().copied())
+    }
+
+    /// Returns the sparse column, if the file has one and it is used.
+    pub(crate) fn sparse(&self) -> Option<usize> {
+        self.sparse
+    }
+
     /// Returns all selected columns: the features, the label, the group and the weight.
     pub(crate) fn used(&self) -> Vec<usize> {
         self.features.iter().copied().chain(self.label).chain(self.group).chain(self.weight).collect()
@@ -265,7 +275,7 @@ impl TablePart {
 }
 
 /// Appends a field to its column.
-fn push_field(row: &Row, field: usize, is_text: bool, cells: &mut ColumnPart) -> Result<(), &'static str> {
+pub(crate) fn push_field(row: &Row, field: usize, is_text: bool, cells: &mut ColumnPart) -> Result<(), &'static str> {
     if !is_text && push_number(decimal(row.field(field).trim_ascii()), cells) {
         return Ok(());
     }
@@ -274,7 +284,7 @@ fn push_field(row: &Row, field: usize, is_text: bool, cells: &mut ColumnPart) ->
 }
 
 /// Appends a field of a batch to its column. It becomes the same cell as its text in a CSV file.
-fn push_value(fields: &dyn Fields, row: usize, is_text: bool, cells: &mut ColumnPart) {
+pub(crate) fn push_value(fields: &dyn Fields, row: usize, is_text: bool, cells: &mut ColumnPart) {
     if !is_text && push_number(number_in(fields, row), cells) {
         return;
     }

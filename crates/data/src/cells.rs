@@ -177,7 +177,7 @@ impl Cells {
     /// Returns where a row is, for an error: `line 7`, `row 6` in a table that is stored by
     /// columns, or `b.csv, line 7` if there are several files.
     pub(crate) fn place(&self, row: usize) -> String {
-        let Some(number) = self.lines.get(row) else { return format!("row {row}") };
+        let Some(number) = self.lines.get(row) else { return format!("row {row} (from 0)") };
         let after = self.files.partition_point(|file| file.first <= row);
         match &self.files[..after] {
             [.., FileRows { name, unit, .. }] if !name.is_empty() => format!("{name}, {unit} {number}"),

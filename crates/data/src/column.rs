@@ -263,6 +263,11 @@ impl ColumnPart {
         Self { stored: Vec::with_capacity(n), texts: None }
     }
 
+    /// Returns the number of cells.
+    pub(crate) fn len(&self) -> usize {
+        self.stored.len()
+    }
+
     /// Appends a cell that is no text.
     pub(crate) fn push(&mut self, cell: Cell) {
         self.stored.push(cell.to_stored());

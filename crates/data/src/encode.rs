@@ -1,7 +1,8 @@
 //! Applies a recipe to the cells of a table.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use chainrule_core::{
     ABSENT, Categorical, ColumnKind, ColumnRecipe, Encoding, Numeric, Recipe, Sparse, SparseIndices, pluralize,
@@ -12,27 +13,13 @@ use crate::column::CellReader;
 use crate::days::days;
 use crate::learn::{level_of_number, levels_of_number, no_date, shortened};
 use crate::same_number::same_number;
-use crate::table::{missing_value, no_number};
+use crate::table::{missing_value, no_number, without_advice};
 
-/// A recipe, prepared for the cells of one table.
-#[derive(Clone, Debug)]
-pub(crate) struct Encoder {
+/// A recipe with the lookups that do not depend on a table. The batches of a file share them.
+#[derive(Debug)]
+pub(crate) struct PreparedRecipe {
     recipe: Recipe,
-    columns: Vec<ColumnEncoder>,
-}
-
-/// The codes of a column's values. See [`Recipe::expand`].
-#[derive(Clone, Debug)]
-struct ColumnEncoder {
-    /// The position of the column among the table's.
-    position: usize,
-    coder: ColumnCoder,
-    /// The code of each text.
-    of_text: Vec<Code>,
-    /// Whether the numbers of some rows were rounded.
-    is_rounded: bool,
-    /// The numbers that mark a missing value, by their bits.
-    missing_numbers: Vec<u64>,
+    coders: Vec<ColumnCoder>,
 }
 
 /// Turns the values of a column into codes, wherever they come from. See [`Recipe::expand`].
@@ -53,6 +40,26 @@ pub(crate) struct ColumnCoder {
     missing: Code,
     /// The code of a category's levels without a feature of their own.
     unknown: Code,
+}
+
+/// A recipe, prepared for the cells of one table.
+#[derive(Clone, Debug)]
+pub(crate) struct Encoder {
+    prepared: Arc<PreparedRecipe>,
+    columns: Vec<ColumnEncoder>,
+}
+
+/// The codes of a column's values. See [`Recipe::expand`].
+#[derive(Clone, Debug)]
+struct ColumnEncoder {
+    /// The position of the column among the table's.
+    position: usize,
+    /// The code of each text.
+    of_text: Vec<Code>,
+    /// Whether the numbers of some rows were rounded.
+    is_rounded: bool,
+    /// The numbers that mark a missing value, by their bits.
+    missing_numbers: Vec<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -76,6 +83,8 @@ impl Code {
 /// The values of a column that no training row has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unseen {
+    /// The position of the column in the recipe.
+    pub(crate) position: usize,
     /// The column's name.
     pub column: String,
     /// The rows with a level that no training row has.
@@ -93,19 +102,9 @@ pub struct Unseen {
 }
 
 impl Unseen {
-    /// Returns no values of a column.
-    pub(crate) fn of_column(column: &ColumnRecipe) -> Self {
-        Self {
-            column: column.name.clone(),
-            is_other: matches!(&column.encoding, Encoding::Category(category) if category.other),
-            is_filled: !matches!(column.encoding, Encoding::Category(_)),
-            ..Self::default()
-        }
-    }
-
     /// Describes the values for people. Returns `None` if there are none.
     pub fn message(&self) -> Option<String> {
-        let Self { column, rows, example, is_other, is_sparse, missing, is_filled } = self;
+        let Self { column, rows, example, is_other, is_sparse, missing, is_filled, .. } = self;
         let has = |rows: usize| format!("{} {}", pluralize(rows, "row"), if rows == 1 { "has" } else { "have" });
         let mut parts = Vec::new();
         if *rows > 0 {
@@ -129,16 +128,36 @@ impl Unseen {
     }
 }
 
+impl PreparedRecipe {
+    pub(crate) fn new(recipe: Recipe) -> Self {
+        let coders = recipe.columns.iter().map(|column| ColumnCoder::new(&column.encoding, &recipe.missing));
+        Self { coders: coders.collect(), recipe }
+    }
+
+    pub(crate) fn recipe(&self) -> &Recipe {
+        &self.recipe
+    }
+}
+
 impl Encoder {
     /// Prepares a recipe for these cells.
     ///
     /// # Errors
     /// Returns the recipe's columns that the table lacks.
     pub(crate) fn new(cells: &Cells, recipe: &Recipe) -> Result<Self, Vec<String>> {
+        Self::of_prepared(cells, &Arc::new(PreparedRecipe::new(recipe.clone())))
+    }
+
+    /// As [`new`](Self::new), for one of several tables.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub(crate) fn of_prepared(cells: &Cells, prepared: &Arc<PreparedRecipe>) -> Result<Self, Vec<String>> {
+        let recipe = prepared.recipe();
         let names = recipe.column_names();
         if recipe.is_sparse() || cells.sparse.is_some() {
             let is_same_column = recipe.is_sparse() && cells.sparse.is_some() && names == cells.names;
-            let encoder = Self { columns: Vec::new(), recipe: recipe.clone() };
+            let encoder = Self { columns: Vec::new(), prepared: Arc::clone(prepared) };
             return if is_same_column { Ok(encoder) } else { Err(names) };
         }
         let positions: HashMap<&str, usize> = cells.names.iter().map(String::as_str).zip(0..).collect();
@@ -147,21 +166,25 @@ impl Encoder {
         if !missing.is_empty() {
             return Err(missing);
         }
-        let columns = recipe.columns.iter().map(|column| {
-            let position = positions[column.name.as_str()];
-            ColumnEncoder::new(cells, position, &column.encoding, &recipe.missing)
-        });
-        Ok(Self { columns: columns.collect(), recipe: recipe.clone() })
+        let columns = recipe.columns.iter().zip(&prepared.coders);
+        let columns = columns.map(|(column, coder)| ColumnEncoder::new(cells, positions[column.name.as_str()], coder));
+        Ok(Self { columns: columns.collect(), prepared: Arc::clone(prepared) })
     }
 
     /// Returns the recipe.
     pub(crate) fn recipe(&self) -> &Recipe {
-        &self.recipe
+        &self.prepared.recipe
+    }
+
+    /// Returns each column with its recipe and coder.
+    fn columns(&self) -> impl Iterator<Item = (&ColumnEncoder, &ColumnRecipe, &ColumnCoder)> {
+        let columns = self.columns.iter().zip(&self.recipe().columns).zip(&self.prepared.coders);
+        columns.map(|((column, recipe), coder)| (column, recipe, coder))
     }
 
     /// Returns the indices of the sparse features, if the features are sparse.
     pub(crate) fn sparse(&self) -> Option<&SparseIndices> {
-        self.recipe.columns.iter().find_map(|column| match &column.encoding {
+        self.recipe().columns.iter().find_map(|column| match &column.encoding {
             Encoding::Sparse(Sparse { indices }) => Some(indices),
             _ => None,
         })
@@ -169,7 +192,7 @@ impl Encoder {
 
     /// Appends the features of these rows to `features`, one row after the other.
     pub(crate) fn append(&self, cells: &Cells, rows: &[usize], features: &mut Vec<f64>) {
-        let (d, start) = (self.recipe.n_features(), features.len());
+        let (d, start) = (self.recipe().n_features(), features.len());
         features.resize(start + rows.len() * d, 0.0);
         if let (Some(indices), Some(sparse)) = (self.sparse(), &cells.sparse) {
             for (&row, features) in rows.iter().zip(features[start..].chunks_exact_mut(d)) {
@@ -180,11 +203,11 @@ impl Encoder {
             return;
         }
         let mut first = start;
-        for (column, of) in self.columns.iter().zip(&self.recipe.columns) {
+        for (column, of, coder) in self.columns() {
             let (stored, width) = (&cells.columns[column.position], of.encoding.n_features());
             let mut stored = stored.reader();
             for (&row, place) in rows.iter().zip((first..).step_by(d)) {
-                let code = column.code(stored.get(row)).code();
+                let code = column.code(coder, stored.get(row)).code();
                 of.encoding.write(code, &mut features[place..place + width]);
             }
             first += width;
@@ -200,7 +223,7 @@ impl Encoder {
         feature: usize,
         rows: &'a [usize],
     ) -> impl Iterator<Item = f64> + 'a {
-        let encoding = &self.recipe.columns[column].encoding;
+        let encoding = &self.recipe().columns[column].encoding;
         self.codes(cells, column, rows).map(move |code| {
             let mut features = [0.0; 2];
             encoding.write(code, &mut features);
@@ -220,9 +243,9 @@ impl Encoder {
 
     /// Returns the codes of a column's values. See [`Recipe::expand`].
     fn codes<'a>(&'a self, cells: &'a Cells, column: usize, rows: &'a [usize]) -> impl Iterator<Item = f64> + 'a {
-        let encoder = &self.columns[column];
+        let (encoder, coder) = (&self.columns[column], &self.prepared.coders[column]);
         let mut stored = cells.columns[encoder.position].reader();
-        rows.iter().map(move |&row| encoder.code(stored.get(row)).code())
+        rows.iter().map(move |&row| encoder.code(coder, stored.get(row)).code())
     }
 
     /// Checks that every value of these rows fits its column, and counts those that no training row
@@ -231,53 +254,141 @@ impl Encoder {
     /// # Errors
     /// Returns line, column and what is wrong with the first value that does not fit.
     pub(crate) fn check(&self, cells: &Cells, rows: impl Iterator<Item = usize>) -> Result<Vec<Unseen>, String> {
-        let mut unseen: Vec<Unseen> = self.recipe.columns.iter().map(Unseen::of_column).collect();
-        if let (Some(indices), Some(sparse), [unseen]) = (self.sparse(), &cells.sparse, &mut unseen[..]) {
-            unseen.is_sparse = true;
-            for row in rows {
-                let new = sparse.row(row).map(|(index, _)| index).find(|&index| indices.position(index).is_none());
-                if let Some(index) = new {
-                    if unseen.rows == 0 {
-                        unseen.example = index.to_string();
-                    }
-                    unseen.rows += 1;
-                }
-            }
-            return Ok(if unseen.rows > 0 { vec![std::mem::take(unseen)] } else { Vec::new() });
+        let unseen = self.recipe().columns.iter().enumerate();
+        let mut unseen: Vec<Unseen> = unseen.map(|(position, column)| Unseen::of_column(position, column)).collect();
+        if self.sparse().is_some() && cells.sparse.is_some() {
+            return Ok(self.unseen_indices(cells, rows).unwrap_or_default());
         }
         let mut readers: Vec<CellReader> =
             self.columns.iter().map(|column| cells.columns[column.position].reader()).collect();
         for row in rows {
-            let columns = self.columns.iter().zip(&self.recipe.columns).zip(&mut readers);
-            for (((column, of), stored), unseen) in columns.zip(&mut unseen) {
+            let columns = self.columns().zip(&mut readers);
+            for (((column, of, coder), stored), unseen) in columns.zip(&mut unseen) {
                 let stored = stored.get(row);
-                match column.code(stored) {
+                match column.code(coder, stored) {
                     Code::Known(_) => {}
                     Code::Invalid => {
-                        let problem = column.problem(cells, stored);
+                        let problem = column.problem(cells, coder, stored);
                         return Err(format!("{}, column {:?}: {problem}", cells.place(row), of.name));
                     }
-                    Code::NewMissing => unseen.missing += 1,
-                    Code::Other(_) => {
-                        let level = column.level(cells, stored);
-                        if is_new(&of.encoding, &level) {
-                            if unseen.rows == 0 {
-                                unseen.example = shortened(&level);
-                            }
-                            unseen.rows += 1;
-                        }
-                    }
+                    code => unseen.count(code, || column.level(cells, stored), &of.encoding),
                 }
             }
         }
-        unseen.retain(|unseen| unseen.rows + unseen.missing > 0);
+        unseen.retain(Unseen::is_some);
         Ok(unseen)
+    }
+
+    /// Counts the rows of a sparse column with an index that no training row has. `None` if the
+    /// features are not sparse.
+    fn unseen_indices(&self, cells: &Cells, rows: impl Iterator<Item = usize>) -> Option<Vec<Unseen>> {
+        let (indices, sparse) = (self.sparse()?, cells.sparse.as_ref()?);
+        let mut unseen = Unseen { is_sparse: true, ..Unseen::of_column(0, self.recipe().columns.first()?) };
+        for row in rows {
+            let new = sparse.row(row).map(|(index, _)| index).find(|&index| indices.position(index).is_none());
+            if let Some(index) = new {
+                unseen.add_row(|| index.to_string());
+            }
+        }
+        Some(if unseen.is_some() { vec![unseen] } else { Vec::new() })
+    }
+
+    /// As [`check`](Self::check), for rows of which each is answered by itself. A row with a value
+    /// that does not fit is added to `problems`, with its column and what is wrong; it must not be
+    /// encoded. Rows that are there already are not looked at.
+    pub(crate) fn check_each(&self, cells: &Cells, n: usize, problems: &mut BTreeMap<usize, String>) -> Vec<Unseen> {
+        if let Some(unseen) = self.unseen_indices(cells, (0..n).filter(|row| !problems.contains_key(row))) {
+            return unseen;
+        }
+        // The rows with values that no training row has. They count unless a value of another column
+        // makes the row a bad one.
+        let (mut rows, mut bad) = (Vec::new(), vec![false; n]);
+        problems.keys().for_each(|&row| bad[row] = true);
+        for (column, of, coder) in self.columns() {
+            let mut stored = cells.columns[column.position].reader();
+            let mut of_column = Vec::new();
+            for (row, bad) in bad.iter_mut().enumerate().filter(|(_, bad)| !**bad) {
+                let stored = stored.get(row);
+                match column.code(coder, stored) {
+                    Code::Known(_) => {}
+                    Code::Invalid => {
+                        let problem = column.problem(cells, coder, stored);
+                        problems.insert(row, format!("column {:?}: {}", of.name, without_advice(&problem)));
+                        *bad = true;
+                    }
+                    code => of_column.push((row, code, stored)),
+                }
+            }
+            rows.push(of_column);
+        }
+        let unseen = self.columns().zip(rows).enumerate().map(|(position, ((column, of, _), rows))| {
+            let mut unseen = Unseen::of_column(position, of);
+            for (_, code, stored) in rows.into_iter().filter(|(row, ..)| !bad[*row]) {
+                unseen.count(code, || column.level(cells, stored), &of.encoding);
+            }
+            unseen
+        });
+        unseen.filter(Unseen::is_some).collect()
+    }
+}
+
+impl Unseen {
+    pub(crate) fn of_column(position: usize, column: &ColumnRecipe) -> Self {
+        Self {
+            position,
+            column: column.name.clone(),
+            is_other: matches!(&column.encoding, Encoding::Category(category) if category.other),
+            is_filled: !matches!(column.encoding, Encoding::Category(_)),
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn is_some(&self) -> bool {
+        self.rows + self.missing > 0
+    }
+
+    pub(crate) fn add_row(&mut self, example: impl FnOnce() -> String) {
+        if self.rows == 0 {
+            self.example = example();
+        }
+        self.rows += 1;
+    }
+
+    /// Counts a row with this code, whose level is `level`.
+    pub(crate) fn count<'a>(&mut self, code: Code, level: impl FnOnce() -> Cow<'a, str>, encoding: &Encoding) {
+        match code {
+            Code::Known(_) | Code::Invalid => {}
+            Code::NewMissing => self.missing += 1,
+            Code::Other(_) => {
+                let level = level();
+                if is_new(encoding, &level) {
+                    self.add_row(|| shortened(&level));
+                }
+            }
+        }
+    }
+
+    /// Adds the rows of a later part of the same file.
+    pub fn add(all: &mut Vec<Self>, part: Vec<Self>) {
+        for unseen in part {
+            match all.binary_search_by_key(&unseen.position, |own| own.position) {
+                Err(place) => all.insert(place, unseen),
+                Ok(place) => {
+                    let own = &mut all[place];
+                    if own.rows == 0 {
+                        own.example = unseen.example;
+                    }
+                    own.rows += unseen.rows;
+                    own.missing += unseen.missing;
+                }
+            }
+        }
     }
 }
 
 /// Returns whether no training row has a level, for a level without a feature of its own. If the
 /// recipe has not kept its rare levels, the level may be one of them, and is not called new.
-pub(crate) fn is_new(encoding: &Encoding, level: &str) -> bool {
+fn is_new(encoding: &Encoding, level: &str) -> bool {
     let Encoding::Category(Categorical { other: true, rare, .. }) = encoding else { return true };
     // The training may have read 1.0 as a number, whose level is 1.
     let of_number = || level.parse().is_ok_and(|number| levels_of_number(number).any(|level| rare.has(&level)));
@@ -286,7 +397,7 @@ pub(crate) fn is_new(encoding: &Encoding, level: &str) -> bool {
 
 /// Returns the code of the level that is a number, whatever its form: `1`, `1.0` or `01`. If
 /// several levels are forms of a number, it is unknown which one is meant.
-fn levels_by_number(codes: &HashMap<&str, f64>) -> HashMap<String, Option<f64>> {
+fn levels_by_number(codes: &HashMap<String, f64>) -> HashMap<String, Option<f64>> {
     let mut by_number = HashMap::new();
     for (level, &code) in codes {
         if let Some(number) = same_number(level) {
@@ -318,19 +429,19 @@ impl ColumnCoder {
                 };
             }
             Encoding::Category(Categorical { levels, other, missing, .. }) => {
-                let codes: HashMap<&str, f64> = levels.iter().map(String::as_str).zip((0..).map(f64::from)).collect();
+                let codes: HashMap<String, f64> = levels.iter().cloned().zip((0..).map(f64::from)).collect();
                 let last = (encoding.n_features().saturating_sub(1)) as f64;
                 coder.missing = if *missing { Code::Known(last) } else { Code::NewMissing };
                 coder.unknown = Code::Other(if *other { levels.len() as f64 } else { ABSENT });
                 coder.of_form = levels_by_number(&codes);
                 // In a long table the number of a level may be rounded.
-                let numbers = |(level, &code): (&&str, &f64)| {
-                    let number = level.parse::<f64>().ok().filter(|&number| level_of_number(number) == **level);
+                let numbers = |(level, &code): (&String, &f64)| {
+                    let number = level.parse::<f64>().ok().filter(|&number| level_of_number(number) == *level);
                     let both = number.into_iter().flat_map(|number| [number, f64::from(number as f32)]);
                     both.map(|number| (bits_of(number), code)).collect::<Vec<_>>()
                 };
                 coder.of_number = codes.iter().flat_map(numbers).collect();
-                coder.of_level = codes.into_iter().map(|(level, code)| (level.to_owned(), code)).collect();
+                coder.of_level = codes;
             }
             // Its values are lists.
             Encoding::Sparse(_) => {}
@@ -406,24 +517,22 @@ impl ColumnCoder {
 }
 
 impl ColumnEncoder {
-    fn new(cells: &Cells, position: usize, encoding: &Encoding, marks: &[String]) -> Self {
+    fn new(cells: &Cells, position: usize, coder: &ColumnCoder) -> Self {
         let column = &cells.columns[position];
-        let coder = ColumnCoder::new(encoding, marks);
         Self {
             position,
             of_text: column.texts().iter().map(|text| coder.of_text(text)).collect(),
             is_rounded: column.is_rounded(),
-            missing_numbers: missing_numbers(marks, column),
-            coder,
+            missing_numbers: missing_numbers(&coder.marks, column),
         }
     }
 
-    fn code(&self, stored: f64) -> Code {
+    fn code(&self, coder: &ColumnCoder, stored: f64) -> Code {
         match Cell::of_stored(stored) {
-            Cell::Empty => self.coder.of_missing(),
+            Cell::Empty => coder.of_missing(),
             Cell::Text(text) => self.of_text[text as usize],
-            Cell::Number(number) if self.missing_numbers.contains(&bits_of(number)) => self.coder.of_missing(),
-            Cell::Number(number) => self.coder.of_stored_number(number, self.is_rounded),
+            Cell::Number(number) if self.missing_numbers.contains(&bits_of(number)) => coder.of_missing(),
+            Cell::Number(number) => coder.of_stored_number(number, self.is_rounded),
         }
     }
 
@@ -437,11 +546,11 @@ impl ColumnEncoder {
     }
 
     /// Returns what is wrong with a value that does not fit.
-    fn problem(&self, cells: &Cells, stored: f64) -> String {
+    fn problem(&self, cells: &Cells, coder: &ColumnCoder, stored: f64) -> String {
         match Cell::of_stored(stored) {
             Cell::Empty => missing_value(),
             Cell::Number(number) => ColumnCoder::problem_of_number(number),
-            Cell::Text(text) => self.coder.problem_of_text(cells.columns[self.position].texts().get(text)),
+            Cell::Text(text) => coder.problem_of_text(cells.columns[self.position].texts().get(text)),
         }
     }
 }

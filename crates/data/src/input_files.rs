@@ -5,15 +5,12 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-use chainrule_core::{ContentError, Recipe, TextOptions, nearest};
+use chainrule_core::{ContentError, nearest};
 
 use crate::PictureMode;
-use crate::builder::Memory;
 use crate::class_folders::MAX_BYTES as MAX_PICTURE_BYTES;
 use crate::picture::{self, Treatment};
 use crate::readers::{self, IMAGES, Input, PICTURES};
-use crate::table::{Columns, Table, TableReader};
-use crate::tables::{InputTable, categories, kinds};
 
 /// An image as model input.
 pub struct ImageInput {
@@ -74,7 +71,7 @@ fn has_images(path: &Path) -> bool {
 pub fn read(file: &Path, size: [usize; 2], mode: PictureMode) -> Result<Vec<ImageInput>, ContentError> {
     let source: Box<dyn Read> = match file == Path::new(STANDARD_INPUT) {
         true => Box::new(std::io::stdin().lock()),
-        false => Box::new(open(file)?),
+        false => Box::new(open(file, MAX_BYTES)?),
     };
     let mut input = Input::new(source);
     // Without a first byte the file is empty, or it cannot be read.
@@ -118,31 +115,8 @@ pub fn read(file: &Path, size: [usize; 2], mode: PictureMode) -> Result<Vec<Imag
     Ok(images.map(|(i, pixels)| ImageInput { pixels: pixels.to_vec(), number: Some(i), treatment: None }).collect())
 }
 
-/// Reads the rows of a table, or of standard input, for a model with this recipe. All other
-/// columns, including the label, are ignored.
-pub fn read_table(file: &Path, recipe: &Recipe, text: TextOptions) -> Result<InputTable, ContentError> {
-    let (columns, texts, required) = (recipe.column_names(), categories(recipe), kinds(recipe));
-    let columns = Columns {
-        features: Some(&columns),
-        texts: &texts,
-        text,
-        required: &required,
-        missing: &recipe.missing,
-        exact: true,
-        ..Columns::default()
-    };
-    let table = match file == Path::new(STANDARD_INPUT) {
-        true => Table::read(std::io::stdin().lock(), columns, MAX_BYTES)?,
-        false => {
-            let mut tables = TableReader::new(columns, Memory { bytes: MAX_BYTES, folder: None });
-            tables.add(String::new(), Input::of_file(open(file)?, MAX_BYTES))?;
-            tables.finish()?
-        }
-    };
-    table.encode(recipe)
-}
-
-fn open(file: &Path) -> Result<File, ContentError> {
+/// Opens a regular file of at most `max_bytes`.
+pub(crate) fn open(file: &Path, max_bytes: u64) -> Result<File, ContentError> {
     let metadata = std::fs::metadata(file).map_err(|error| match error.kind() {
         ErrorKind::NotFound => ContentError::new(no_such_file(file)),
         _ => error.into(),
@@ -151,14 +125,12 @@ fn open(file: &Path) -> Result<File, ContentError> {
     if !metadata.is_file() {
         return Err(ContentError::new("it is not a regular file; use - to read from a pipe (standard input)"));
     }
-    if metadata.len() > MAX_BYTES {
-        return Err(too_large());
+    if metadata.len() > max_bytes {
+        return Err(ContentError::new(format!(
+            "it has more than {max_bytes} bytes, the limit for a file; split it into several files"
+        )));
     }
     Ok(File::open(file)?)
-}
-
-fn too_large() -> ContentError {
-    ContentError::new(format!("it has more than {MAX_BYTES} bytes, the limit for a file; split it into several files"))
 }
 
 /// Returns the message for a missing file, with a suggestion.

@@ -13,7 +13,8 @@
 //! - [`Images`]: images and labels, in memory or left in their file
 //! - [`find`]: finds the data that a run requests; [`Dataset`]: the data of a config, with its
 //!   [`Provenance`]
-//! - [`input_files`]: the files that a model is asked to predict
+//! - [`input_files`]: the files that a model is asked to predict; [`InputReader`] reads the rows of
+//!   such tables, some at a time
 //! - [`Rows`]: the rows and classes of a run, as a view of the stored data
 //! - [`BatchOrder`]: the order of the rows in each epoch
 //! - [`Prefetcher`]: reads or draws data on other threads while the caller computes
@@ -43,10 +44,13 @@ mod images;
 mod in_order;
 mod input;
 pub mod input_files;
+mod input_rows;
 mod labels;
 mod learn;
 pub mod mnist;
 mod order;
+#[cfg(feature = "parquet")]
+mod parquet_writer;
 pub mod picture;
 mod positioned;
 mod prefetcher;
@@ -79,8 +83,11 @@ pub use error::DataError;
 pub use feature_reader::{FeatureColumns, FeatureReader, SparseEntries};
 pub use holdout::Holdout;
 pub use images::Images;
+pub use input_rows::{InputBatch, InputReader, InputRows, KeptColumn};
 pub use learn::RecipeOptions;
 pub use order::{BatchOrder, Order, Shuffle};
+#[cfg(feature = "parquet")]
+pub use parquet_writer::{ColumnType, ParquetWriteError, ParquetWriter, Values};
 pub use prefetcher::Prefetcher;
 pub use provenance::{Provenance, schema_of_images, schema_of_tables, unused_message};
 pub use raw_row::{EncodedRow, RawRowEncoder, RawRowError};

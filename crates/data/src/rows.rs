@@ -358,6 +358,17 @@ impl Rows {
         }
     }
 
+    /// Returns where a row of a table is, in words: `line 7`, `row 6` in a table that is stored by
+    /// columns, or `b.csv, line 7` if there are several files. `None` for images and for rows from
+    /// memory.
+    ///
+    /// # Panics
+    /// Panics if `row` is past the end.
+    pub fn place(&self, row: usize) -> Option<String> {
+        let Store::Table(cells, _) = &self.store else { return None };
+        self.line(row).map(|_| cells.place(self.stored_index(row)))
+    }
+
     /// Returns the number of a row's file among those of its table, and the number of the row in
     /// it, from 0, without rows that cannot be read. `None` for images and for rows from memory.
     pub(crate) fn index_in_file(&self, row: usize) -> Option<(usize, usize)> {

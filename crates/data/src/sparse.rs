@@ -29,20 +29,25 @@ pub(crate) struct SparsePart {
 }
 
 impl SparsePart {
+    /// Returns the number of rows.
+    pub(crate) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
     /// Appends the entries of a row. Those that are 0 are left out.
     ///
     /// # Errors
-    /// Returns what is wrong with an entry.
+    /// Returns what is wrong with an entry. The row then has the entries before it.
     pub(crate) fn push(&mut self, text: &[u8]) -> Result<(), String> {
         let Self { indices, values, .. } = self;
-        each_entry(text, |index, value| {
+        let pushed = each_entry(text, |index, value| {
             if value != 0.0 {
                 indices.push(index);
                 values.push(Cell::Number(value));
             }
-        })?;
+        });
         self.ends.push(self.indices.len());
-        Ok(())
+        pushed
     }
 }
 

@@ -259,7 +259,7 @@ fn count_batches(batches: &mut dyn Batches, columns: &mut [ColumnCounts]) -> Res
 }
 
 impl TableContent<'_> {
-    fn unit(&self) -> Unit {
+    pub(crate) fn unit(&self) -> Unit {
         match self {
             Self::Records(_) => Unit::Line,
             Self::Batches(_) => Unit::Row,
@@ -274,7 +274,7 @@ impl TableContent<'_> {
     }
 
     /// Returns the kinds of columns that the file itself declares.
-    fn kinds(&self) -> &[(String, ColumnKind)] {
+    pub(crate) fn kinds(&self) -> &[(String, ColumnKind)] {
         match self {
             Self::Records(records) => records.kinds(),
             Self::Batches(_) => &[],
@@ -506,7 +506,7 @@ fn required(header: &[String], columns: Columns) -> Vec<Required> {
 }
 
 /// Reads the column names.
-fn header(content: &mut TableContent) -> Result<Names, String> {
+pub(crate) fn header(content: &mut TableContent) -> Result<Names, String> {
     match content {
         TableContent::Records(records) => {
             let mut record = Record::default();
@@ -542,6 +542,11 @@ pub(crate) fn number(field: &[u8]) -> Option<f64> {
 
 /// What to do about a field that is not a number.
 const ADVICE: &str = "correct it or remove the row; in a training, data.missing names marks of missing values, data.ignore leaves the column out, and data.columns makes it a category";
+
+/// Removes the advice from the problem of a row that is answered by it. There, nobody trains.
+pub(crate) fn without_advice(problem: &str) -> &str {
+    problem.strip_suffix(ADVICE).map_or(problem, |problem| problem.trim_end_matches("; "))
+}
 
 /// The problem of a text in a column of numbers.
 pub(crate) fn no_number(text: &str) -> String {

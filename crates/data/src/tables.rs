@@ -788,12 +788,6 @@ impl InputTable {
         let about = [self.read_as.message(), self.read_as.skipped_message()].into_iter().flatten();
         about.chain(self.unseen.iter().filter_map(Unseen::message)).collect()
     }
-
-    /// Returns the number of a row among all rows of the file, from 0. It counts the rows that were
-    /// left out.
-    pub fn number_in_file(&self, row: usize) -> usize {
-        self.read_as.skipped.position_in_file(row)
-    }
 }
 
 impl Table {

@@ -15,7 +15,10 @@ use arrow_ipc::writer::{DictionaryHandling, FileWriter, IpcWriteOptions, StreamW
 use chainrule_core::{BadRows, ColumnKind, Preprocessing, Recipe, TextOptions, WhyLeftOut};
 use chainrule_data::readers::{READERS, Reader};
 use chainrule_data::table::{Columns, Table, TableSummary};
-use chainrule_data::{Holdout, RecipeOptions, RecipeSource, Request, TableRequest, Tables, input_files, sha256};
+use chainrule_data::{
+    ColumnType, Holdout, InputReader, ParquetWriter, RecipeOptions, RecipeSource, Request, TableRequest, Tables,
+    Values, sha256,
+};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use parquet::arrow::ArrowWriter;
@@ -96,10 +99,20 @@ fn a_table_has_the_same_recipe_and_rows_in_each_format() {
             assert_eq!(own, of_csv.iter().map(|line| line - 1).collect::<Vec<_>>());
 
             // A model predicts from each.
-            let input = input_files::read_table(&path, &csv.recipe, TextOptions::default()).unwrap();
-            let of_csv = input_files::read_table(&fixture("table.csv"), &csv.recipe, TextOptions::default()).unwrap();
-            let features = |rows: chainrule_data::Rows| rows.into_features(&Preprocessing::Raw, |x| x).unwrap();
-            assert_eq!(features(input.rows), features(of_csv.rows), "{name}");
+            let reader = InputReader::new(csv.recipe.clone(), vec!["code".to_owned()], TextOptions::default());
+            let content = |path: &Path| {
+                let (mut rows, mut features) = (Vec::new(), Vec::new());
+                for batch in reader.open(path).unwrap() {
+                    let batch = batch.unwrap();
+                    rows.extend((0..).zip(&batch.lines).map(|(i, line)| (*line, batch.kept[0].get(i).to_owned())));
+                    features.extend(batch.rows.into_features(&Preprocessing::Raw, |x| x).unwrap());
+                }
+                (rows, features)
+            };
+            let ((rows, features), (of_csv, features_of_csv)) = (content(&path), content(&fixture("table.csv")));
+            assert_eq!(features, features_of_csv, "{name}");
+            let by_line = rows.iter().map(|(row, kept)| (row + 1, kept.clone()));
+            assert_eq!(by_line.collect::<Vec<_>>(), of_csv, "{name}");
         }
     }
 }
@@ -455,4 +468,53 @@ fn formats_are_listed() {
         let extension = Path::new(name).extension().unwrap().to_str().unwrap();
         assert!(extensions.contains(&extension), "{name}");
     }
+}
+
+/// A sink whose bytes can be looked at while it is written.
+#[derive(Clone, Default)]
+struct Shared(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl Write for Shared {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_written_table_is_read_back_and_is_not_kept_in_memory() {
+    const ROWS: usize = 5000;
+    let columns = [("line", ColumnType::Whole), ("p", ColumnType::Number), ("id", ColumnType::Text)];
+    let columns = columns.map(|(name, kind)| (name.to_owned(), kind));
+    let sink = Shared::default();
+    let mut writer = ParquetWriter::new(sink.clone(), &columns).unwrap();
+    let number = |row: usize| (!row.is_multiple_of(7)).then(|| (row as f64 * 0.618_034).fract());
+    for first in (0..40 * ROWS).step_by(ROWS) {
+        let rows = first..first + ROWS;
+        let lines = rows.clone().map(|row| Some(row as i64)).collect();
+        let texts = rows.clone().map(|row| (!row.is_multiple_of(5)).then(|| format!("x{row}"))).collect();
+        let values = vec![Values::Whole(lines), Values::Numbers(rows.map(number).collect()), Values::Texts(texts)];
+        writer.write(values).unwrap();
+        // Two numbers take more than 12 bytes a row.
+        let n_written = sink.0.lock().unwrap().len() / 12;
+        assert!(n_written + (1 << 16) > first, "{n_written} of {first} rows are written");
+    }
+    writer.finish().unwrap();
+    let bytes = sink.0.lock().unwrap();
+    let recipe = Recipe::of_numbers(&["line".to_owned()]);
+    let reader = InputReader::new(recipe, vec!["p".to_owned(), "id".to_owned()], TextOptions::default());
+    let mut row = 0;
+    for batch in reader.read(&bytes[..]).unwrap() {
+        let batch = batch.unwrap();
+        for i in 0..batch.lines.len() {
+            let expected = number(row).map_or(String::new(), |number| format!("{number:?}"));
+            assert_eq!((batch.lines[i], batch.kept[0].get(i)), (row as u64 + 1, &*expected));
+            assert_eq!(batch.kept[1].get(i).is_empty(), row.is_multiple_of(5));
+            row += 1;
+        }
+    }
+    assert_eq!(row, 40 * ROWS);
 }

@@ -83,7 +83,8 @@ fn rows_for_a_model_are_exact_however_many() {
     let file = tempfile::NamedTempFile::with_suffix(".csv").unwrap();
     std::fs::write(file.path(), text).unwrap();
     let recipe = Recipe::of_numbers(&["a".to_owned()]);
-    let table = chainrule_data::input_files::read_table(file.path(), &recipe, TextOptions::default()).unwrap();
+    let rows = chainrule_data::InputReader::new(recipe.clone(), Vec::new(), TextOptions::default());
+    let batches = rows.open(file.path()).unwrap().map(|batch| batch.unwrap().rows);
     let request = TableRequest {
         label: Some("y".to_owned()),
         ignored: Vec::new(),
@@ -97,9 +98,9 @@ fn rows_for_a_model_are_exact_however_many() {
         scratch: None,
     };
     let labelled = Tables::read(file.path(), &request).unwrap();
-    for rows in [&table.rows, &labelled.parts[0].rows] {
-        let values = rows.clone().into_features(&Preprocessing::Raw, |x| x).unwrap();
-        assert!((0..N).all(|i| values[i] == number(i)));
+    let values = |rows: Rows| rows.into_features(&Preprocessing::Raw, |x| x).unwrap();
+    for values in [batches.flat_map(values).collect(), values(labelled.parts[0].rows.clone())] {
+        assert!(values.len() == N && (0..N).all(|i| values[i] == number(i)));
     }
 }
 

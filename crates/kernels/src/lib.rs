@@ -52,7 +52,7 @@ pub use packed_rows::PackedRows;
 pub use row_set::{sample_size, sampled_row};
 pub use table::curvature::Curvature;
 pub use table::elsewhere::PackedLayout;
-pub use table::moments::FeatureMoments;
+pub use table::moments::{FeatureMoments, MAX_COVARIANCES};
 pub use table::rows::{RowOrder, TableBuilder};
 
 #[cfg(doctest)]

@@ -548,15 +548,31 @@ fn moments_are_those_of_the_features() {
     };
     let moments = table.pack(true, RowOrder::Groups).feature_moments().expect("a table");
     assert_near(&moments.mean, &mean, 1e-12, "means");
+    let own = moments.covariance.expect("few numbers");
     for (i, &first) in moments.numbers.iter().enumerate() {
+        assert_near(&[moments.variances[i]], &[covariance(first, first)], 1e-12, "variances of numbers");
         for (j, &second) in moments.numbers.iter().enumerate() {
             // 90 rows are fewer than the 96 that would be sampled.
-            assert_near(&[moments.covariance[3 * i + j]], &[covariance(first, second)], 1e-12, "covariances");
+            assert_near(&[own[3 * i + j]], &[covariance(first, second)], 1e-12, "covariances");
         }
     }
     assert_eq!(moments.levels.len(), 11);
     for &(feature, variance) in &moments.levels {
         assert_near(&[variance], &[covariance(feature, feature)], 1e-12, "variances of levels and sparse features");
+    }
+}
+
+#[test]
+fn many_numbers_have_variances_only() {
+    let (n, m) = (40, crate::MAX_COVARIANCES + 1);
+    let table = Table::new(n, m, &[], 0, 2);
+    let moments = table.pack(true, RowOrder::Groups).feature_moments().expect("a table");
+    assert_eq!((&moments.covariance, moments.variances.len()), (&None, m));
+    let values = |j: usize| table.x.iter().skip(j).step_by(m);
+    for (j, variance) in moments.numbers.into_iter().zip(moments.variances) {
+        let mean = values(j).sum::<f64>() / n as f64;
+        let expected = values(j).map(|x| (x - mean).powi(2)).sum::<f64>() / n as f64;
+        assert_near(&[variance], &[expected], 1e-12, "variances");
     }
 }
 

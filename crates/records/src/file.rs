@@ -111,22 +111,66 @@ impl Destination {
     /// Fails if the file cannot be written, or if another process created it in the meantime. The
     /// old content stays in that case.
     pub fn write(self, content: &[u8]) -> Result<(), RunError> {
+        let mut draft = self.start()?;
+        match draft.write_all(content) {
+            Ok(()) => draft.finish(),
+            Err(problem) => Err(draft.failed(problem)),
+        }
+    }
+
+    /// Starts to write the file part by part.
+    ///
+    /// # Errors
+    /// Fails if the folder is not writable.
+    pub fn start(self) -> Result<Draft, RunError> {
         let Self { named, file, permissions } = self;
-        let write = || {
-            let mut draft = AtomicFile::new(&file)?;
-            draft.write(content)?;
-            match permissions {
-                Some(permissions) => {
-                    draft.file.set_permissions(permissions)?;
-                    draft.finish()
-                }
-                None => draft.finish_new(),
-            }
+        match AtomicFile::new(&file) {
+            Ok(file) => Ok(Draft { named, file, permissions }),
+            Err(problem) => Err(RunError::Write { path: named, problem }),
+        }
+    }
+}
+
+/// The parts of a [`Destination`] that were written so far, under a temporary name. Without
+/// [`finish`](Self::finish) they are deleted.
+#[derive(Debug)]
+pub struct Draft {
+    named: PathBuf,
+    file: AtomicFile,
+    permissions: Option<Permissions>,
+}
+
+impl Draft {
+    /// Gives the complete file its name.
+    ///
+    /// # Errors
+    /// Fails if the file cannot be written, or if another process created it in the meantime. The
+    /// old content stays in that case.
+    pub fn finish(self) -> Result<(), RunError> {
+        let Self { named, file, permissions } = self;
+        let finished = match permissions {
+            Some(permissions) => file.file.set_permissions(permissions).and_then(|()| file.finish()),
+            None => file.finish_new(),
         };
-        write().map_err(|problem| match problem.kind() {
+        finished.map_err(|problem| match problem.kind() {
             ErrorKind::AlreadyExists => RunError::Exists(named),
             _ => RunError::Write { path: named, problem },
         })
+    }
+
+    /// Returns the error of a failed write, with the name of the file.
+    pub fn failed(&self, problem: Error) -> RunError {
+        RunError::Write { path: self.named.clone(), problem }
+    }
+}
+
+impl Write for Draft {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, Error> {
+        self.file.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        self.file.file.flush()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Files on disk: atomic writes, locked folders, saved models and, with the feature `runs`, runs
 //! and sweeps. This crate does not use Burn, so reading a run needs no tensor library.
 //!
-//! - [`write_whole`], [`AtomicFile`], [`Destination`]: atomic file writes
+//! - [`write_whole`], [`AtomicFile`], [`Destination`], [`Draft`]: atomic file writes
 //! - [`write_weights`], [`read_parameters`], [`read_preprocessing`]: `model.safetensors`
 //! - [`Imported`]: the folder of a model that was trained elsewhere, or saved by a user's own
 //!   program
@@ -32,7 +32,7 @@ mod weights;
 
 pub use checksum::{Checksum, sha256};
 pub use error::RunError;
-pub use file::{AtomicFile, Destination, read_text, read_whole, write_whole};
+pub use file::{AtomicFile, Destination, Draft, read_text, read_whole, write_whole};
 pub use imported::Imported;
 #[cfg(feature = "runs")]
 pub use runs::*;

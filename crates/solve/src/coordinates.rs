@@ -126,6 +126,28 @@ impl Coordinates {
         g
     }
 
+    /// Converts the gradient with respect to these coordinates to the gradient with respect to the
+    /// parameters: the inverse of [`Coordinates::gradient`].
+    pub(crate) fn gradient_of_parameters(&self, mut g: Vec<f64>, k: usize) -> Vec<f64> {
+        let d = self.mean.len();
+        if let Transform::Scaled = self.transform {
+            self.scale_along_v(&mut g, k, self.root());
+            return g;
+        }
+        let (weight, bias) = g.split_at_mut(d * k);
+        match &self.transform {
+            Transform::Whitened(whitening) => {
+                whitening.unwhiten_gradient(weight, k);
+                bias.iter_mut().for_each(|b| *b *= whitening.root);
+            }
+            _ => bias.iter_mut().for_each(|b| *b /= self.root()),
+        }
+        for (row, &m) in weight.chunks_mut(k).zip(&self.mean) {
+            row.iter_mut().zip(&*bias).for_each(|(w, b)| *w += m * b);
+        }
+        g
+    }
+
     /// `|v|^(1/2)`
     fn root(&self) -> f64 {
         self.squared_norm.sqrt().sqrt()
@@ -167,7 +189,8 @@ mod tests {
         let moments = FeatureMoments {
             mean: mean.clone(),
             numbers: vec![3, 0, 4],
-            covariance: vec![2.0, 0.5, -0.3, 0.5, 1.0, 0.2, -0.3, 0.2, 3.0],
+            variances: vec![2.0, 1.0, 3.0],
+            covariance: Some(vec![2.0, 0.5, -0.3, 0.5, 1.0, 0.2, -0.3, 0.2, 3.0]),
             levels: vec![(2, 0.1), (1, 0.2)],
         };
         let whitened = Whitening::new(&moments, 0.25, 0.1).expect("positive definite");
@@ -185,7 +208,9 @@ mod tests {
             // <g, T u> = <T^T g, u>
             let g = sines(7, d * k + k);
             let direct = dot(&g, &[&p.weight[..], &p.bias].concat());
-            assert!((direct - dot(&coordinates.gradient(g, k), &u)).abs() < 1e-12);
+            let own = coordinates.gradient(g.clone(), k);
+            assert!((direct - dot(&own, &u)).abs() < 1e-12);
+            assert!(max_distance(&g, &coordinates.gradient_of_parameters(own, k)) < 1e-12);
         }
     }
 }

@@ -1,13 +1,16 @@
-use std::ops::{ControlFlow, Range};
+use std::num::NonZero;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use chainrule_core::{Gradient, Link, Parameters, Precision, Preprocessing, TrainConfig};
-use chainrule_data::{DataError, RowBuffer, RowWeights, Rows};
-use chainrule_kernels::{Float, FusedModel, Isa, PackedRows};
+use chainrule_core::{Link, Parameters, TrainConfig};
+use chainrule_data::DataError;
+use chainrule_kernels::{Float, FusedModel, with_threads};
 
-use crate::fused_rows::pack_sparse;
-use crate::host::GradientSums;
-use crate::lbfgs::{self, Objective, Options, Point, Start, State, dot};
+use crate::FusedRows;
+use crate::bound::{BoundPoint, bound_point};
+use crate::fused::{gradient, new_model};
+use crate::lbfgs::{self, Objective, Options, Point, Start, State};
+use crate::train::TrainError;
 
 /// The values of J before and after some more iterations.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -18,152 +21,95 @@ pub struct FurtherDecrease {
     pub after: f64,
 }
 
-/// The number of rows whose features are computed together.
-const ROWS_PER_BLOCK: usize = 64;
-
-/// The most rows that are read at once, and the most numbers if a row has many.
-const MAX_ROWS: usize = 1024;
-const MAX_NUMBERS: usize = 1 << 20;
-
 /// The number of iterations that show whether a training stopped far from the minimum.
 const ITERATIONS: usize = 10;
 
-/// Continues from trained parameters with a few iterations of L-BFGS on all rows, in f64, and
-/// returns how far J falls. A training that ended near the minimum gains almost nothing.
+/// Continues from trained parameters with a few iterations of L-BFGS on all rows, by the fused
+/// kernels in f64, and returns how far J falls. A training that ended near the minimum gains almost
+/// nothing.
+///
+/// `should_stop` is asked after each iteration. Returns `None` if it stopped.
 ///
 /// # Errors
-/// Returns an error if the rows can no longer be read.
+/// If the system does not provide the threads, or if the rows can no longer be read.
 pub fn further_decrease(
     link: &Arc<dyn Link>,
     config: &TrainConfig,
-    rows: &Rows,
-    preprocessing: &Preprocessing,
+    rows: &FusedRows,
+    threads: NonZero<usize>,
     class_weights: Option<&[f64]>,
     at: &Parameters,
-) -> Result<FurtherDecrease, DataError> {
-    // Plain loops would read every feature of sparse rows, of which most are 0.
-    let sparse = pack_sparse(rows, preprocessing)?.map(|rows| {
-        let model = FusedModel::new(Arc::clone(link), rows.n_features(), Float::F64, 1, Isa::best());
-        let model = if let Some(weights) = class_weights { model.with_class_weights(weights) } else { model };
-        (rows, model)
-    });
-    let (scale, lowest) = (Vec::new(), None);
-    let weights = rows.weights()?;
-    let mut search =
-        Search { link: &**link, config, rows, weights, preprocessing, class_weights, sparse, at, scale, lowest };
-    search.scale = search.root_mean_squares()?;
-    // In units of a feature's own size, so that one large feature does not hide all others.
-    let k = at.columns;
-    let weight = at.weight.iter().enumerate().map(|(i, w)| w * search.scale[i / k]);
-    let start: Vec<f64> = weight.chain(at.bias.iter().copied()).collect();
-    let before = search.evaluate(start.clone())?.value;
-    search.lowest = Some(before);
+    should_stop: &mut (dyn FnMut() -> bool + Send),
+) -> Result<Option<FurtherDecrease>, TrainError> {
+    let threads = threads.get();
+    let fused = new_model(link, rows.n_features(), Float::F64, threads, class_weights);
+    let scale = root_mean_squares(rows);
+    let mut search = Search { config, rows, fused, threads, at, scale, lowest: None, should_stop, is_stopped: false };
     let options = Options { is_scaled: false, memory: ITERATIONS, max_iterations: ITERATIONS, value_tolerance: 1e-12 };
-    lbfgs::minimise(&mut search, Start::At(start), options)?;
-    Ok(FurtherDecrease { before, after: search.lowest.unwrap_or(before) })
+    let before = with_threads(threads, || {
+        // In units of a feature's own size, so that one large feature does not hide all others.
+        let weight = at.weight.iter().enumerate().map(|(i, w)| w * search.scale[i / at.columns]);
+        let start: Vec<f64> = weight.chain(at.bias.iter().copied()).collect();
+        let before = search.evaluate(start.clone())?.value;
+        search.lowest = Some(before);
+        lbfgs::minimise(&mut search, Start::At(start), options).map(|_| before)
+    });
+    let before = before.map_err(|problem| TrainError::Threads { threads, problem })??;
+    let after = search.lowest.unwrap_or(before);
+    Ok((!search.is_stopped).then_some(FurtherDecrease { before, after }))
+}
+
+/// Returns the root mean square of each feature: 1 for a feature that is 0 everywhere, and for
+/// bytes.
+fn root_mean_squares(rows: &FusedRows) -> Vec<f64> {
+    let Some(moments) = rows.feature_moments() else { return vec![1.0; rows.n_features()] };
+    let mut squares: Vec<f64> = moments.mean.iter().map(|mean| mean * mean).collect();
+    let variances = moments.numbers.into_iter().zip(moments.variances).chain(moments.levels);
+    variances.for_each(|(feature, variance)| squares[feature] += variance);
+    squares.into_iter().map(|square| if square > 0.0 { square.sqrt() } else { 1.0 }).collect()
 }
 
 struct Search<'a> {
-    link: &'a dyn Link,
     config: &'a TrainConfig,
-    rows: &'a Rows,
-    weights: Option<RowWeights<'a>>,
-    preprocessing: &'a Preprocessing,
-    class_weights: Option<&'a [f64]>,
-    /// Sparse rows, and the kernels that read them.
-    sparse: Option<(PackedRows, FusedModel)>,
+    rows: &'a FusedRows,
+    fused: FusedModel,
+    threads: usize,
     at: &'a Parameters,
-    /// The root mean square of each feature, 1 for a feature that is 0 everywhere.
+    /// The root mean square of each feature.
     scale: Vec<f64>,
     lowest: Option<f64>,
-}
-
-impl Search<'_> {
-    /// Calls `see` with blocks of rows as features `[n, d]`, and with the numbers of these rows.
-    fn each_block(&self, mut see: impl FnMut(&[f64], Range<usize>)) -> Result<(), DataError> {
-        let (n, d) = (self.rows.len(), self.rows.n_features());
-        let (mut buffer, mut features) = (RowBuffer::default(), Vec::new());
-        // A file gives many rows at once as fast as one.
-        let at_once = (MAX_NUMBERS / d).clamp(1, MAX_ROWS);
-        for first in (0..n).step_by(at_once) {
-            let read = self.rows.numbers(first..n.min(first + at_once), &mut buffer)?;
-            for (row, numbers) in (first..).zip(read.chunks_exact(d)) {
-                self.preprocessing.append_features(numbers, Precision::F64, &mut features);
-                let end = row + 1;
-                if end % ROWS_PER_BLOCK == 0 || end == n {
-                    see(&features, row / ROWS_PER_BLOCK * ROWS_PER_BLOCK..end);
-                    features.clear();
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn root_mean_squares(&self) -> Result<Vec<f64>, DataError> {
-        let d = self.rows.n_features();
-        let mut squares = vec![0.0; d];
-        let root = |square: f64| if square > 0.0 { square.sqrt() } else { 1.0 };
-        if let Some(moments) = self.sparse.as_ref().and_then(|(rows, _)| rows.feature_moments()) {
-            moments.levels.iter().for_each(|&(j, variance)| squares[j] = variance + moments.mean[j].powi(2));
-            return Ok(squares.into_iter().map(root).collect());
-        }
-        self.each_block(|features, _| {
-            for row in features.chunks_exact(d) {
-                squares.iter_mut().zip(row).for_each(|(sum, x)| *sum += x * x);
-            }
-        })?;
-        let n = self.rows.len() as f64;
-        Ok(squares.into_iter().map(|sum| root(sum / n)).collect())
-    }
-
-    /// Returns the mean loss and its gradient, without the penalty.
-    fn gradient(&mut self, at: &Parameters) -> Result<Gradient, DataError> {
-        if let Some((rows, model)) = &mut self.sparse {
-            model.set(&at.weight, &at.bias);
-            return Ok(model.full_gradient(rows));
-        }
-        let mut sums = GradientSums::new(self.link, at);
-        let target = |row: usize| {
-            let class = usize::from(self.rows.label(row));
-            let weight = self.class_weights.map_or(1.0, |weights| weights[class])
-                * self.weights.map_or(1.0, |weights| weights.get(row));
-            (class as f64, weight)
-        };
-        self.each_block(|features, block| sums.add(features, block.map(target)))?;
-        Ok(sums.mean())
-    }
+    should_stop: &'a mut (dyn FnMut() -> bool + Send),
+    is_stopped: bool,
 }
 
 impl Objective for Search<'_> {
     type Error = DataError;
 
     fn evaluate(&mut self, x: Vec<f64>) -> Result<Point, DataError> {
-        let (d, k, lambda) = (self.at.n_features, self.at.columns, self.config.objective().l2);
+        let (d, k) = (self.at.n_features, self.at.columns);
         let mut parameters = Parameters::zeros(d, k);
         let weight = x[..d * k].iter().enumerate().map(|(i, u)| u / self.scale[i / k]);
         parameters.weight = weight.collect();
         parameters.bias = x[d * k..].to_vec();
-        let mean = self.gradient(&parameters)?;
-        let penalized = if self.config.objective().penalize_bias { lambda } else { 0.0 };
-        let value = mean.loss
-            + lambda / 2.0 * dot(&parameters.weight, &parameters.weight)
-            + penalized / 2.0 * dot(&parameters.bias, &parameters.bias);
-        let of_weight = mean.weight.iter().zip(&parameters.weight).enumerate();
-        let of_weight = of_weight.map(|(i, (g, w))| (g + lambda * w) / self.scale[i / k]);
-        let of_bias = mean.bias.iter().zip(&parameters.bias).map(|(g, b)| g + penalized * b);
-        let gradient = of_weight.chain(of_bias).collect();
+        self.fused.set(&parameters.weight, &parameters.bias);
+        let cost = gradient(&mut self.fused, self.rows, self.threads)?;
+        let BoundPoint { objective: value, mut gradient, .. } =
+            bound_point(&parameters, cost, self.config.objective(), None);
+        gradient[..d * k].iter_mut().enumerate().for_each(|(i, g)| *g /= self.scale[i / k]);
         self.lowest = self.lowest.map(|lowest| if value < lowest { value } else { lowest });
         Ok(Point { x, value, gradient })
     }
 
     fn on_iteration(&mut self, _: &State) -> Result<ControlFlow<()>, DataError> {
-        Ok(ControlFlow::Continue(()))
+        self.is_stopped = (self.should_stop)();
+        Ok(if self.is_stopped { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use chainrule_core::{Class, LinkKind, ModelKind, Settings, Solver};
+    use chainrule_core::{Class, LinkKind, ModelKind, Precision, Preprocessing, Settings, Solver};
+    use chainrule_data::Rows;
 
     use super::*;
 
@@ -175,8 +121,10 @@ mod tests {
         // The same rows again and again have the same mean loss, and fill several reads and blocks.
         let again = |times: usize| {
             let values: Vec<f64> = (0..60).flat_map(x).collect();
-            Rows::of_values(2, &values.repeat(times), labels.repeat(times))
+            let rows = Rows::of_values(2, &values.repeat(times), labels.repeat(times));
+            FusedRows::new(rows, &Preprocessing::Raw).expect("a table")
         };
+        let one = NonZero::<usize>::MIN;
         let [rows, many] = [1, 40].map(again);
         let classes = ["no", "yes"].map(|name| Class::Name(name.to_owned()));
         let mut settings = Settings::of(ModelKind::Logistic).with_classes(&classes);
@@ -185,11 +133,13 @@ mod tests {
         let link = LinkKind::Logistic.link(2);
         let fall = |at: &Parameters| {
             let [decrease, of_many] = [&rows, &many].map(|rows| {
-                further_decrease(&link, &config, rows, &Preprocessing::Raw, None, at).expect("rows in memory")
+                let decrease = further_decrease(&link, &config, rows, one, None, at, &mut || false);
+                decrease.expect("rows in memory").expect("it is not stopped")
             });
             assert!(decrease.after <= decrease.before);
             assert!((of_many.before - decrease.before).abs() < 1e-12, "{of_many:?} {decrease:?}");
-            assert!((of_many.after - decrease.after).abs() < 1e-9, "{of_many:?} {decrease:?}");
+            // The sizes of the features are those of a sample.
+            assert!((of_many.after - decrease.after).abs() < 1e-5, "{of_many:?} {decrease:?}");
             (decrease.before - decrease.after) / decrease.before
         };
         let mut at = Parameters::zeros(2, 1);
@@ -198,8 +148,16 @@ mod tests {
         (settings.objective.l2, settings.descent.solver) = (0.01, Solver::Lbfgs);
         settings.descent.precision = Precision::F64;
         let search = TrainConfig::try_from(settings).expect("valid settings");
-        let minimum = crate::train_by_loops(&link, &rows, &rows, &Preprocessing::Raw, &search, &mut ());
+        let minimum = crate::train_fused(&link, &rows, &rows, &search, one, &mut ());
         at = minimum.expect("a minimum").parameters;
         assert!(fall(&at) < 1e-4, "{}", fall(&at));
+        let mut n_asked = 0;
+        let mut stop_at_third = || {
+            n_asked += 1;
+            n_asked == 3
+        };
+        let start = Parameters::zeros(2, 1);
+        let stopped = further_decrease(&link, &config, &rows, one, None, &start, &mut stop_at_third);
+        assert!(matches!(stopped, Ok(None)) && n_asked == 3, "{n_asked}");
     }
 }

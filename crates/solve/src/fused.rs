@@ -121,7 +121,7 @@ impl<'a> KernelEngine<'a> {
     }
 }
 
-fn new_model(
+pub(crate) fn new_model(
     link: &Arc<dyn Link>,
     n_features: usize,
     float: Float,
@@ -136,7 +136,7 @@ fn new_model(
 }
 
 /// Returns the mean gradient over all rows.
-fn gradient(fused: &mut FusedModel, rows: &FusedRows, threads: usize) -> Result<Gradient, DataError> {
+pub(crate) fn gradient(fused: &mut FusedModel, rows: &FusedRows, threads: usize) -> Result<Gradient, DataError> {
     let n = rows.len() as f64;
     let mut mean: Option<Gradient> = None;
     rows.for_each_chunk(threads, |rows| {

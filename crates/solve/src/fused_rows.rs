@@ -411,14 +411,6 @@ const ORDINARY_SCALES: RangeInclusive<f64> = 1e-15..=1e15;
 /// The number of rows that are read at a time.
 const ROWS_AT_ONCE: usize = 1 << 10;
 
-/// Packs sparse rows for passes in f64 over all of them. Returns `None` if the rows have other
-/// features.
-pub(crate) fn pack_sparse(rows: &Rows, preprocessing: &Preprocessing) -> Result<Option<PackedRows>, DataError> {
-    let reader = rows.feature_reader().filter(|reader| !reader.layout().sparse.is_empty());
-    let Some(reader) = reader else { return Ok(None) };
-    Packing::new(rows, &reader, preprocessing, Precision::F64, Solver::Lbfgs)?.in_memory().map(Some)
-}
-
 /// How the rows of a table are packed.
 struct Packing<'a> {
     rows: &'a Rows,

@@ -19,7 +19,9 @@ use chainrule_core::{
 use chainrule_data::{Rows, SparseEntries};
 use chainrule_kernels::{Isa, LogitMap, Number};
 
-use crate::predictions::{BatchError, Predictions, RowPrediction, RowsPredictor, predicted_class, write_probabilities};
+use crate::predictions::{
+    BatchError, BatchPredictor, Predictions, RowPrediction, RowsPredictor, predicted_class, write_probabilities,
+};
 
 /// A trained model that makes predictions. Any number of threads may use it at once.
 ///
@@ -364,6 +366,20 @@ impl Predictor {
             return Err(RowError::Length { found, expected });
         }
         Ok(RowsPredictor::new(self, rows))
+    }
+
+    /// Returns a predictor of the rows of files, for a model of `n_features`.
+    ///
+    /// # Errors
+    /// If the model has another number of features, or if the targets are numbers.
+    pub fn of_batches(&self, n_features: usize) -> Result<BatchPredictor<'_>, RowError> {
+        if self.n_classes() == 0 {
+            return Err(RowError::NoClasses);
+        }
+        if n_features != self.n_features() {
+            return Err(RowError::Length { found: n_features, expected: self.n_features() });
+        }
+        Ok(BatchPredictor::new(self))
     }
 
     /// Returns the map from the numbers and categories of a table's row to z, unless the features

@@ -91,17 +91,27 @@ pub(crate) struct State {
 }
 
 impl State {
-    fn new(at: Point, memory: usize) -> Self {
+    pub(crate) fn new(at: Point, memory: usize) -> Self {
         let stall_counter = StallCounter { lowest_value: at.value, shortest_gradient: norm(&at.gradient), count: 0 };
         let correction_pairs = CorrectionPairs { pairs: VecDeque::new(), capacity: memory };
         Self { at, correction_pairs, stall_counter, iterations: 0 }
     }
 
     fn move_to(&mut self, next: Point) {
-        self.correction_pairs.push(&self.at, &next);
+        self.correction_pairs.push(difference(&next.x, &self.at.x), difference(&next.gradient, &self.at.gradient));
         self.stall_counter.on_iteration(&next);
         self.at = next;
         self.iterations += 1;
+    }
+
+    /// Stores a step and its change of the gradient, as if the search had taken it.
+    pub(crate) fn remember(&mut self, s: Vec<f64>, y: Vec<f64>) {
+        self.correction_pairs.push(s, y);
+    }
+
+    /// The stored steps with their changes of the gradient, the oldest first.
+    pub(crate) fn into_pairs(self) -> impl Iterator<Item = (Vec<f64>, Vec<f64>)> {
+        self.correction_pairs.pairs.into_iter().map(|Pair { s, y, .. }| (s, y))
     }
 
     /// Returns whether the state belongs to a function of `n` variables.
@@ -115,42 +125,47 @@ impl State {
 pub(crate) enum Start {
     /// A point.
     At(Vec<f64>),
+    /// A point whose value and gradient are known, with steps that the search did not take itself.
+    Near(Box<State>),
     /// The state of an earlier search.
     From(Box<State>),
 }
 
-/// Minimises the objective.
+/// Minimises the objective. Returns why the search ended, and its last state.
 ///
 /// # Errors
 /// If an evaluation or the callback of the objective fails.
-pub(crate) fn minimise<O: Objective>(objective: &mut O, start: Start, options: Options) -> Result<End, O::Error> {
-    let mut state = match start {
-        Start::From(state) => *state,
-        Start::At(x) => {
-            let mut state = State::new(objective.evaluate(x)?, options.memory);
-            if objective.on_iteration(&state)?.is_break() {
-                return Ok(End::Stopped);
-            }
-            let proposal = match objective.proposal()? {
-                Some(proposal) if options.max_iterations > 0 => Some(objective.evaluate(proposal)?),
-                _ => None,
-            };
-            if let Some(next) = proposal.filter(|next| next.value < state.at.value && norm(&next.gradient).is_finite())
-            {
-                state.move_to(next);
-                if objective.on_iteration(&state)?.is_break() {
-                    return Ok(End::Stopped);
-                }
-            }
-            state
-        }
+pub(crate) fn minimise<O: Objective>(
+    objective: &mut O,
+    start: Start,
+    options: Options,
+) -> Result<(End, State), O::Error> {
+    let (mut state, is_new) = match start {
+        Start::At(x) => (State::new(objective.evaluate(x)?, options.memory), true),
+        Start::Near(state) => (*state, true),
+        Start::From(state) => (*state, false),
     };
+    if is_new {
+        if objective.on_iteration(&state)?.is_break() {
+            return Ok((End::Stopped, state));
+        }
+        let proposal = match objective.proposal()? {
+            Some(proposal) if options.max_iterations > 0 => Some(objective.evaluate(proposal)?),
+            _ => None,
+        };
+        if let Some(next) = proposal.filter(|next| next.value < state.at.value && norm(&next.gradient).is_finite()) {
+            state.move_to(next);
+            if objective.on_iteration(&state)?.is_break() {
+                return Ok((End::Stopped, state));
+            }
+        }
+    }
     loop {
         if state.stall_counter.is_stalled() {
-            return Ok(End::Rounding);
+            return Ok((End::Rounding, state));
         }
         if state.iterations >= options.max_iterations {
-            return Ok(End::IterationsUsedUp);
+            return Ok((End::IterationsUsedUp, state));
         }
         let next = loop {
             let (at, correction_pairs) = (&state.at, &mut state.correction_pairs);
@@ -164,12 +179,12 @@ pub(crate) fn minimise<O: Objective>(objective: &mut O, start: Start, options: O
                 // The correction pairs may consist of rounding errors: drop them and try the
                 // direction of the negative gradient.
                 None if !correction_pairs.pairs.is_empty() => correction_pairs.pairs.clear(),
-                None => return Ok(End::Rounding),
+                None => return Ok((End::Rounding, state)),
             }
         };
         state.move_to(next);
         if objective.on_iteration(&state)?.is_break() {
-            return Ok(End::Stopped);
+            return Ok((End::Stopped, state));
         }
     }
 }
@@ -219,11 +234,9 @@ struct Pair {
 }
 
 impl CorrectionPairs {
-    /// Stores the pair of two points if its curvature is clearly positive. Otherwise the function
-    /// is not convex there, or rounding errors dominate the pair.
-    fn push(&mut self, from: &Point, to: &Point) {
-        let s = difference(&to.x, &from.x);
-        let y = difference(&to.gradient, &from.gradient);
+    /// Stores a pair if its curvature is clearly positive. Otherwise the function is not convex
+    /// there, or rounding errors dominate the pair.
+    fn push(&mut self, s: Vec<f64>, y: Vec<f64>) {
         let curvature = dot(&s, &y);
         if curvature <= f64::EPSILON * norm(&s) * norm(&y) {
             return;
@@ -377,7 +390,7 @@ mod tests {
         gradient_tolerance: f64,
     ) -> (End, Point, usize) {
         let mut objective = CountedFunction { function, evaluations: 0, last: None, gradient_tolerance };
-        let end =
+        let (end, _) =
             minimise(&mut objective, Start::At(start.to_vec()), options).expect("the objective returns no errors");
         (end, objective.last.expect("the start calls on_iteration"), objective.evaluations)
     }

@@ -9,6 +9,7 @@
 //! - [`train_by_loops()`] uses plain loops, on any rows.
 //! - [`find_optimum()`] minimises the objective by L-BFGS or Newton's method with the fused
 //!   kernels, without evaluations.
+//! - [`train_path()`] finds the minima for several penalties, at little more than the cost of one.
 //! - [`constant_model()`] and [`further_decrease()`] judge a result: is it better than no model,
 //!   and is it near the minimum?
 //! - A [`Predictor`] predicts with a trained model. A [`RawRowPredictor`] takes structs and maps.
@@ -34,6 +35,7 @@ mod newton;
 mod observer;
 mod optimizer;
 mod optimum;
+mod path;
 mod predictions;
 mod raw_rows;
 mod schedule;
@@ -53,7 +55,10 @@ pub use loops::train_by_loops;
 pub use observer::{Observer, Progress};
 pub use optimizer::Optimizer;
 pub use optimum::{Iterate, Optimum, find_optimum};
-pub use predictions::{BatchError, Predictions, RowPrediction, RowsError, RowsPredictor, Score};
+pub use path::train_path;
+pub use predictions::{
+    Answer, Answers, BatchError, BatchPredictor, Predictions, RowPrediction, RowsError, RowsPredictor, Score,
+};
 pub use raw_rows::{RawRowPrediction, RawRowPredictor};
 pub use train::{
     Ending, PartialResults, TrainError, Trained, check_kernel_support, check_weights, dropped_rows, max_steps,

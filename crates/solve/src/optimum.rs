@@ -9,6 +9,7 @@ use chainrule_core::{
     Certificate, Gradient, History, Identification, Link, LinkKind, Parameters, Precision, SearchEnd, Solver,
     TrainConfig,
 };
+use chainrule_kernels::FeatureMoments;
 use serde::{Deserialize, Serialize};
 
 use crate::bound::{BoundPoint, Moments, bound_point};
@@ -157,13 +158,7 @@ impl TrainLoop<'_> {
         self.best = Some(parameters);
         self.certificate = certificate;
         self.identification = identification;
-        Ok(ending.unwrap_or(match ended {
-            SearchEnd::Converged => Ending::Converged,
-            SearchEnd::IterationsUsedUp => Ending::IterationsUsedUp,
-            SearchEnd::Rounding => Ending::Rounding,
-            SearchEnd::Separated => Ending::Separated,
-            SearchEnd::Interrupted => Ending::Interrupted,
-        }))
+        Ok(ending.unwrap_or(ended.into()))
     }
 }
 
@@ -240,60 +235,103 @@ fn search_by_lbfgs(
     from: Option<SearchState>,
     on_iteration: IterationCallback,
 ) -> Result<Optimum, EngineError> {
-    let start = engine.parameters()?;
-    let shape = [start.n_features, start.columns];
-    let mut gradients = 0;
-    let weight = engine.mean_weight();
-    let known = known_mean(engine);
-    let mut at_zero = None;
-    let moments = engine.link().dual_domain().map(|dual| {
-        let mut gradient = |at: &Parameters| {
-            engine.set(at);
-            gradients += 1;
-            engine.full_gradient()
-        };
-        let Some(mean) = known else { return Moments::new(shape, dual, weight, &mut gradient) };
-        let at_zero = at_zero.insert(gradient(&Parameters::zeros(shape[0], shape[1]))?);
-        Ok(Moments::at_zero(dual, mean, at_zero))
-    });
-    let moments = moments.transpose()?;
-    // Without moments the mean is 0, and the coordinates are the parameters themselves.
-    let mean = moments.as_ref().map_or_else(|| vec![0.0; start.n_features], Moments::mean_row);
-    let penalize_bias = config.objective().penalize_bias;
-    let whitening = engine.feature_moments().filter(|_| !penalize_bias && moments.is_some()).and_then(|features| {
-        Whitening::new(&features, weight * curvature_at_zero(engine.link()), config.objective().l2)
-    });
-    let coordinates = match whitening {
-        Some(whitening) => Coordinates::whitened(mean, whitening),
-        None => Coordinates::new(mean, penalize_bias),
+    let start = match from {
+        None => SearchStart::At(engine.parameters()?),
+        Some(from) => SearchStart::From(from),
     };
+    let mut statistics = RowStatistics::new(engine, config)?;
+    Ok(search_from(start, engine, config, &mut statistics, on_iteration)?.0)
+}
+
+/// The start of a search by L-BFGS.
+pub(crate) enum SearchStart {
+    At(Parameters),
+    From(SearchState),
+    /// The end of a search with another penalty, and parameters that may be nearer to the minimum.
+    Near(Neighbour, Parameters),
+}
+
+/// The end of a search by L-BFGS: where a search with another penalty starts.
+pub(crate) struct Neighbour {
+    state: State,
+    coordinates: Coordinates,
+    l2: f64,
+}
+
+/// What a search by L-BFGS knows of the training rows. It does not depend on the penalty.
+pub(crate) struct RowStatistics {
+    /// The moments, if the link has a dual.
+    moments: Option<Moments>,
+    /// The moments in f64. They exist if the engine can also compute in f64 and the bound needs
+    /// them.
+    moments_in_f64: Option<Moments>,
+    /// Of the features, if they can be whitened.
+    features: Option<FeatureMoments>,
+    /// The gradient at zero parameters, if it was computed for the moments. A start uses it.
+    at_zero: Option<Gradient>,
+    /// The number of passes over the rows that no search has counted yet.
+    gradients: usize,
+}
+
+impl RowStatistics {
+    pub(crate) fn new(engine: &mut dyn Engine, config: &TrainConfig) -> Result<Self, EngineError> {
+        let start = engine.parameters()?;
+        let shape = [start.n_features, start.columns];
+        let (weight, known) = (engine.mean_weight(), known_mean(engine));
+        let (mut gradients, mut at_zero) = (0, None);
+        let moments = engine.link().dual_domain().map(|dual| {
+            let mut gradient = |at: &Parameters| {
+                engine.set(at);
+                gradients += 1;
+                engine.full_gradient()
+            };
+            let Some(mean) = known else { return Moments::new(shape, dual, weight, &mut gradient) };
+            let at_zero = at_zero.insert(gradient(&Parameters::zeros(shape[0], shape[1]))?);
+            Ok(Moments::at_zero(dual, mean, at_zero))
+        });
+        let moments = moments.transpose()?;
+        // A penalty on the bias depends on the features' origin.
+        let can_whiten = moments.is_some() && !config.objective().penalize_bias;
+        let features = if can_whiten { engine.feature_moments() } else { None };
+        Ok(Self { moments, moments_in_f64: None, features, at_zero, gradients })
+    }
+
+    fn coordinates(&self, engine: &dyn Engine, n_features: usize, config: &TrainConfig) -> Coordinates {
+        // Without moments the mean is 0, and the coordinates are the parameters themselves.
+        let mean = self.moments.as_ref().map_or_else(|| vec![0.0; n_features], Moments::mean_row);
+        let curvature = engine.mean_weight() * curvature_at_zero(engine.link());
+        let features = self.features.as_ref();
+        match features.and_then(|features| Whitening::new(features, curvature, config.objective().l2)) {
+            Some(whitening) => Coordinates::whitened(mean, whitening),
+            None => Coordinates::new(mean, config.objective().penalize_bias),
+        }
+    }
+}
+
+/// Searches for the minimum by L-BFGS. Returns also the end of the search.
+pub(crate) fn search_from(
+    start: SearchStart,
+    engine: &mut dyn Engine,
+    config: &TrainConfig,
+    statistics: &mut RowStatistics,
+    on_iteration: IterationCallback,
+) -> Result<(Optimum, Neighbour), EngineError> {
+    let Parameters { n_features, columns, .. } = engine.parameters()?;
+    let coordinates = statistics.coordinates(engine, n_features, config);
+    let gradients = std::mem::take(&mut statistics.gradients);
     let mut search = OptimumSearch {
         engine,
         config,
-        moments,
-        moments_in_f64: None,
-        columns: start.columns,
+        statistics,
+        columns,
         on_iteration,
         gradients,
-        at_zero,
         n_iterates: 0,
         last_evaluated: None,
         best: None,
         ended: None,
+        proposal: None,
         coordinates,
-    };
-    let start_state = match from {
-        None => Start::At(search.coordinates.coordinates_of(&start)),
-        Some(from) => {
-            if from.has_moments_in_f64 {
-                search.moments_in_f64 = search.compute_moments_in_f64(shape)?;
-            }
-            // The saved count includes the two gradients just computed for the moments.
-            search.gradients = from.gradients;
-            search.n_iterates = from.n_iterates;
-            search.best = Some(from.best);
-            Start::From(from.lbfgs.expect("the state is that of L-BFGS"))
-        }
     };
     let options = Options {
         is_scaled: search.coordinates.are_whitened(),
@@ -304,30 +342,46 @@ fn search_by_lbfgs(
             Precision::F64 => 1e-12,
         },
     };
-    let end = lbfgs::minimise(&mut search, start_state, options)?;
+    let (end, state) = match start {
+        SearchStart::At(start) => {
+            let start = Start::At(search.coordinates.coordinates_of(&start));
+            lbfgs::minimise(&mut search, start, options)?
+        }
+        SearchStart::From(from) => {
+            if from.has_moments_in_f64 {
+                search.statistics.moments_in_f64 = search.compute_moments_in_f64([n_features, columns])?;
+            }
+            // The saved count includes the two gradients just computed for the moments.
+            search.gradients = from.gradients;
+            search.n_iterates = from.n_iterates;
+            search.best = Some(from.best);
+            let start = Start::From(from.lbfgs.expect("the state is that of L-BFGS"));
+            lbfgs::minimise(&mut search, start, options)?
+        }
+        SearchStart::Near(neighbour, proposal) => {
+            search.proposal = Some(proposal);
+            let state = search.state_near(neighbour);
+            lbfgs::minimise(&mut search, Start::Near(Box::new(state)), options)?
+        }
+    };
     let ended = match (search.ended, end) {
         (Some(ended), _) => ended,
         (None, End::IterationsUsedUp) => SearchEnd::IterationsUsedUp,
         (None, End::Rounding | End::Stopped) => SearchEnd::Rounding,
     };
-    search.certify(ended)
+    let optimum = search.certify(ended)?;
+    Ok((optimum, Neighbour { state, coordinates: search.coordinates, l2: config.objective().l2 }))
 }
 
 /// The state of a running search.
 struct OptimumSearch<'a> {
     engine: &'a mut dyn Engine,
     config: &'a TrainConfig,
-    /// The moments, if the link has a dual.
-    moments: Option<Moments>,
-    /// The moments in f64. They exist if the engine can also compute in f64 and the bound needs
-    /// them.
-    moments_in_f64: Option<Moments>,
+    statistics: &'a mut RowStatistics,
     coordinates: Coordinates,
     columns: usize,
     on_iteration: IterationCallback<'a>,
     gradients: usize,
-    /// The gradient at zero parameters, if it was computed for the moments. The start uses it.
-    at_zero: Option<Gradient>,
     /// The number of iterates: the start and one per iteration.
     n_iterates: usize,
     /// The last point at which J was computed.
@@ -336,6 +390,8 @@ struct OptimumSearch<'a> {
     best: Option<Candidate>,
     /// The reason why the search ended. `None` while it runs.
     ended: Option<SearchEnd>,
+    /// Parameters that may be nearer to the minimum than the start.
+    proposal: Option<Parameters>,
 }
 
 /// Parameters and the values at them.
@@ -386,11 +442,14 @@ impl OptimumSearch<'_> {
         let Some(cost) = self.engine.full_gradient_f64(&candidate.parameters) else { return Ok(candidate) };
         let cost = cost?;
         self.gradients += 1;
-        if self.moments_in_f64.is_none() && self.moments.is_some() && !self.config.objective().penalize_bias {
-            self.moments_in_f64 = self.compute_moments_in_f64([candidate.parameters.n_features, self.columns])?;
+        let RowStatistics { moments, moments_in_f64, .. } = &self.statistics;
+        if moments_in_f64.is_none() && moments.is_some() && !self.config.objective().penalize_bias {
+            self.statistics.moments_in_f64 =
+                self.compute_moments_in_f64([candidate.parameters.n_features, self.columns])?;
             self.gradients += if known_mean(self.engine).is_some() { 1 } else { 2 };
         }
-        Ok(self.candidate(candidate.parameters, cost, self.moments_in_f64.as_ref().or(self.moments.as_ref())).0)
+        let RowStatistics { moments, moments_in_f64, .. } = &self.statistics;
+        Ok(self.candidate(candidate.parameters, cost, moments_in_f64.as_ref().or(moments.as_ref())).0)
     }
 
     /// Computes the moments in f64.
@@ -405,12 +464,65 @@ impl OptimumSearch<'_> {
         Ok(Some(Moments::at_zero(dual, mean, &at_zero)))
     }
 
+    /// Rounds parameters to the precision of the engine. J and its gradient then belong to exactly
+    /// this point.
+    fn rounded(&self, mut parameters: Parameters) -> Parameters {
+        if self.config.descent().precision == Precision::F32 {
+            for value in parameters.weight.iter_mut().chain(&mut parameters.bias) {
+                *value = f64::from(*value as f32);
+            }
+        }
+        parameters
+    }
+
+    /// Returns the point of these parameters.
+    fn point(&mut self, parameters: Parameters, cost: Gradient) -> Point {
+        let (candidate, gradient) = self.candidate(parameters, cost, self.statistics.moments.as_ref());
+        let k = candidate.parameters.columns;
+        let point = Point {
+            x: self.coordinates.coordinates_of(&candidate.parameters),
+            value: candidate.objective,
+            gradient: self.coordinates.gradient(gradient, k),
+        };
+        self.last_evaluated = Some(candidate);
+        point
+    }
+
+    /// Returns the state of L-BFGS at the end of a search with another penalty. It needs no pass
+    /// over the rows: the gradient of J is that of the loss and of the new penalty, and so is each
+    /// change of it.
+    fn state_near(&mut self, Neighbour { state, coordinates, l2 }: Neighbour) -> State {
+        let k = self.columns;
+        let penalize_bias = self.config.objective().penalize_bias;
+        // Adds the gradient of a penalty to a vector of the parameters. Returns the penalty.
+        let add_penalty = |l2: f64, at: &Parameters, gradient: &mut [f64]| {
+            let bias = if penalize_bias { &at.bias[..] } else { &[] };
+            let penalised = at.weight.iter().chain(bias);
+            gradient.iter_mut().zip(penalised.clone()).for_each(|(g, w)| *g += l2 * w);
+            l2 / 2.0 * penalised.map(|w| w * w).sum::<f64>()
+        };
+        let parameters = self.rounded(coordinates.to_parameters(state.at.x.clone(), k));
+        let mut weight = coordinates.gradient_of_parameters(state.at.gradient.clone(), k);
+        let loss = state.at.value + add_penalty(-l2, &parameters, &mut weight);
+        let bias = weight.split_off(parameters.weight.len());
+        self.engine.set(&parameters);
+        let cost = Gradient { loss, weight, bias };
+        let mut near = State::new(self.point(parameters, cost), self.config.optimum().memory);
+        for (s, y) in state.into_pairs() {
+            let step = coordinates.to_parameters(s, k);
+            let mut change = coordinates.gradient_of_parameters(y, k);
+            add_penalty(self.config.objective().l2 - l2, &step, &mut change);
+            near.remember(self.coordinates.coordinates_of(&step), self.coordinates.gradient(change, k));
+        }
+        near
+    }
+
     /// Returns the best candidate with its certificate.
-    fn certify(mut self, ended: SearchEnd) -> Result<Optimum, EngineError> {
+    fn certify(&mut self, ended: SearchEnd) -> Result<Optimum, EngineError> {
         let best = self.best.take().expect("the start is an iterate");
         // A converged candidate has already been computed in f64.
         let best = if ended == SearchEnd::Converged { best } else { self.recompute_in_f64(best)? };
-        let has_proof = self.moments.is_some() || self.config.objective().penalize_bias;
+        let has_proof = self.statistics.moments.is_some() || self.config.objective().penalize_bias;
         Ok(best.into_optimum(self.config, ended, [self.n_iterates - 1, self.gradients], has_proof, None))
     }
 }
@@ -419,34 +531,22 @@ impl Objective for OptimumSearch<'_> {
     type Error = EngineError;
 
     fn evaluate(&mut self, x: Vec<f64>) -> Result<Point, EngineError> {
-        let mut parameters = self.coordinates.to_parameters(x, self.columns);
-        if self.config.descent().precision == Precision::F32 {
-            // Round to the precision of the engine. J and its gradient then belong to exactly this
-            // point.
-            for value in parameters.weight.iter_mut().chain(&mut parameters.bias) {
-                *value = f64::from(*value as f32);
-            }
-        }
+        let parameters = self.rounded(self.coordinates.to_parameters(x, self.columns));
         self.engine.set(&parameters);
-        let cost = match self.at_zero.take().filter(|_| parameters.is_zero()) {
+        let cost = match self.statistics.at_zero.take().filter(|_| parameters.is_zero()) {
             Some(cost) => cost,
             None => {
                 self.gradients += 1;
                 self.engine.full_gradient()?
             }
         };
-        let (candidate, gradient) = self.candidate(parameters, cost, self.moments.as_ref());
-        let k = candidate.parameters.columns;
-        let point = Point {
-            x: self.coordinates.coordinates_of(&candidate.parameters),
-            value: candidate.objective,
-            gradient: self.coordinates.gradient(gradient, k),
-        };
-        self.last_evaluated = Some(candidate);
-        Ok(point)
+        Ok(self.point(parameters, cost))
     }
 
     fn proposal(&mut self) -> Result<Option<Vec<f64>>, EngineError> {
+        if let Some(proposal) = self.proposal.take() {
+            return Ok(Some(self.coordinates.coordinates_of(&proposal)));
+        }
         let k = self.columns;
         let [n, n_parameters] = [self.engine.rows(), self.coordinates.n_features() * k + k];
         let n_sampled = n / SAMPLE_STEP;
@@ -500,7 +600,7 @@ impl Objective for OptimumSearch<'_> {
             best: best.clone(),
             gradients: iterate.gradients,
             n_iterates: self.n_iterates,
-            has_moments_in_f64: self.moments_in_f64.is_some(),
+            has_moments_in_f64: self.statistics.moments_in_f64.is_some(),
         };
         let event = IterationEvent { iterate, parameters: &candidate.parameters, state: &search_state };
         let is_stopped = (self.on_iteration)(&mut *self.engine, event)?.is_break();

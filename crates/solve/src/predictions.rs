@@ -1,9 +1,10 @@
 //! Predictions of many rows.
 
 use std::ops::Range;
+use std::sync::{Arc, OnceLock};
 
-use chainrule_core::{Features, Link, LinkKind};
-use chainrule_data::{DataError, FeatureColumns, FeatureReader, RowBuffer, Rows};
+use chainrule_core::{FeatureLayout, Features, Link, LinkKind};
+use chainrule_data::{DataError, FeatureColumns, FeatureReader, InputBatch, RowBuffer, Rows};
 use chainrule_kernels::LogitMap;
 
 use crate::inference::{MAX_BLOCK_ROWS, Prediction, Predictor, RowError};
@@ -156,7 +157,7 @@ pub struct RowsPredictor<'a> {
     predictor: &'a Predictor,
     rows: &'a Rows,
     /// For a table.
-    table: Option<(FeatureReader<'a>, LogitMap)>,
+    table: Option<(FeatureReader<'a>, Arc<LogitMap>)>,
     buffer: RowBuffer,
     columns: FeatureColumns,
     /// The numbers and codes of a block, row by row.
@@ -166,8 +167,17 @@ pub struct RowsPredictor<'a> {
 
 impl<'a> RowsPredictor<'a> {
     pub(crate) fn new(predictor: &'a Predictor, rows: &'a Rows) -> Self {
+        Self::with_map(predictor, rows, |layout| predictor.map_of(layout).map(Arc::new))
+    }
+
+    /// Creates a predictor with the map that `map` returns for the layout of the rows.
+    fn with_map(
+        predictor: &'a Predictor,
+        rows: &'a Rows,
+        map: impl FnOnce(&FeatureLayout) -> Option<Arc<LogitMap>>,
+    ) -> Self {
         let table = rows.feature_reader().and_then(|reader| {
-            let map = predictor.map_of(reader.layout())?;
+            let map = map(reader.layout())?;
             Some((reader, map))
         });
         let (buffer, columns, numbers, codes) = Default::default();
@@ -216,6 +226,103 @@ impl<'a> RowsPredictor<'a> {
             predictor.append_rows(map, end - first, numbers, codes, predictions, feature)?;
         }
         Ok(())
+    }
+}
+
+/// Predicts the rows of files, batch by batch, from any number of threads.
+/// [`Predictor::of_batches`] makes it.
+#[derive(Debug)]
+pub struct BatchPredictor<'a> {
+    predictor: &'a Predictor,
+    /// The layout of the first batch, and its map. All batches of a model have one layout.
+    map: OnceLock<(FeatureLayout, Arc<LogitMap>)>,
+}
+
+/// The answers for consecutive rows of a file, which may have rows that cannot be read.
+#[derive(Clone, Debug)]
+pub struct Answers {
+    batch: InputBatch,
+    /// Of the rows that can be read.
+    predictions: Predictions,
+}
+
+/// The answer for a row of a file.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer<'a> {
+    batch: &'a InputBatch,
+    position: usize,
+    /// The prediction, or what is wrong with the row.
+    pub prediction: Result<RowPrediction<'a>, &'a str>,
+}
+
+impl<'a> BatchPredictor<'a> {
+    pub(crate) fn new(predictor: &'a Predictor) -> Self {
+        Self { predictor, map: OnceLock::new() }
+    }
+
+    /// Answers the rows of a batch.
+    ///
+    /// # Errors
+    /// As [`RowsPredictor::predict`].
+    pub fn answer(&self, batch: InputBatch) -> Result<Answers, RowsError> {
+        let mut predictions = Predictions::default();
+        let mut of_rows = RowsPredictor::with_map(self.predictor, &batch.rows, |layout| self.map_of(layout));
+        of_rows.predict(0..batch.rows.len(), &mut predictions)?;
+        Ok(Answers { batch, predictions })
+    }
+
+    fn map_of(&self, layout: &FeatureLayout) -> Option<Arc<LogitMap>> {
+        if let Some((of_first, map)) = self.map.get()
+            && of_first == layout
+        {
+            return Some(Arc::clone(map));
+        }
+        let map = Arc::new(self.predictor.map_of(layout)?);
+        // It fails if another thread was faster.
+        let _ = self.map.set((layout.clone(), Arc::clone(&map)));
+        Some(map)
+    }
+}
+
+impl Answers {
+    /// Returns the number of rows.
+    pub fn len(&self) -> usize {
+        self.batch.lines.len()
+    }
+
+    /// Returns whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.batch.lines.is_empty()
+    }
+
+    /// Returns the batch.
+    pub fn batch(&self) -> &InputBatch {
+        &self.batch
+    }
+
+    /// Returns the answer for each row, in the order of the file.
+    pub fn iter(&self) -> impl Iterator<Item = Answer<'_>> {
+        let (batch, mut predictions) = (&self.batch, self.predictions.iter());
+        (0..self.len()).map(move |position| {
+            let prediction = match batch.problems.get(&position) {
+                Some(problem) => Err(&**problem),
+                None => Ok(predictions.next().expect("each row that can be read has a prediction")),
+            };
+            Answer { batch, position, prediction }
+        })
+    }
+}
+
+impl<'a> Answer<'a> {
+    /// Returns the line of the row. See [`InputBatch::lines`].
+    pub fn line(&self) -> u64 {
+        self.batch.lines[self.position]
+    }
+
+    /// Returns the fields of the [kept columns](InputBatch::kept).
+    pub fn kept(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        let Self { batch, position, .. } = *self;
+        batch.kept.iter().map(move |column| column.get(position))
     }
 }
 

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use chainrule_core::{
     Certificate, EarlyStopping, EngineKind, Evaluation, FinalMetrics, Generator, History, Identification, Link,
-    MissingAbility, Parameters, ShuffleConfig, Solver, StoppingDecision, TrainConfig, pluralize,
+    MissingAbility, Parameters, SearchEnd, ShuffleConfig, Solver, StoppingDecision, TrainConfig, pluralize,
 };
 use chainrule_data::{BatchOrder, DataError, Rows, Shuffle};
 use chainrule_kernels::ThreadPoolError;
@@ -175,6 +175,18 @@ pub enum Ending {
         /// The step, counted from 0.
         step: usize,
     },
+}
+
+impl From<SearchEnd> for Ending {
+    fn from(ended: SearchEnd) -> Self {
+        match ended {
+            SearchEnd::Converged => Self::Converged,
+            SearchEnd::IterationsUsedUp => Self::IterationsUsedUp,
+            SearchEnd::Rounding => Self::Rounding,
+            SearchEnd::Separated => Self::Separated,
+            SearchEnd::Interrupted => Self::Interrupted,
+        }
+    }
 }
 
 /// The results of a training.

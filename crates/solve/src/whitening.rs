@@ -26,17 +26,12 @@ pub(crate) struct Whitening {
     pub(crate) root: f64,
 }
 
-/// Maximum number of numbers. The factor of a larger matrix would take longer than it saves.
-const MAX_NUMBERS: usize = 256;
-
 impl Whitening {
     /// Returns `None` if there are too many numbers, or if the matrix is singular.
     pub(crate) fn new(moments: &FeatureMoments, curvature: f64, l2: f64) -> Option<Self> {
         let m = moments.numbers.len();
-        if m > MAX_NUMBERS {
-            return None;
-        }
-        let mut matrix: Vec<f64> = moments.covariance.iter().map(|covariance| curvature * covariance).collect();
+        let covariance = moments.covariance.as_ref()?.iter();
+        let mut matrix: Vec<f64> = covariance.map(|covariance| curvature * covariance).collect();
         matrix.iter_mut().step_by(m + 1).for_each(|diagonal| *diagonal += l2);
         cholesky(&mut matrix, m)?;
         let factor = |&(feature, variance): &(usize, f64)| {
@@ -86,6 +81,19 @@ impl Whitening {
             }
         }
         self.scale_levels(gradient, k, |factor| 1.0 / factor);
+    }
+
+    /// Replaces a gradient `G [d, k]` by `L G`: the inverse of [`Whitening::whiten_gradient`].
+    pub(crate) fn unwhiten_gradient(&self, gradient: &mut [f64], k: usize) {
+        let m = self.numbers.len();
+        for i in (0..m).rev() {
+            for column in 0..k {
+                // Row i of L has no entries after i, so earlier entries are still the old ones.
+                let sum = (0..=i).map(|j| self.factor[i * m + j] * gradient[self.numbers[j] * k + column]).sum();
+                gradient[self.numbers[i] * k + column] = sum;
+            }
+        }
+        self.scale_levels(gradient, k, |factor| factor);
     }
 
     fn scale_levels(&self, weight: &mut [f64], k: usize, scale: impl Fn(f64) -> f64) {

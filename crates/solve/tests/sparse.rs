@@ -144,7 +144,10 @@ fn gradient_descent_on_sparse_rows_takes_the_steps_of_dense_rows() {
         let weights = [0.5, 2.0, 1.0];
         let [own, other] = [&sparse, &dense].map(|rows| {
             let (at, weights) = (Parameters::zeros(D, 3), Some(&weights[..]));
-            further_decrease(&link, &config, rows, &Preprocessing::Raw, weights, &at).expect("rows in memory")
+            let rows = FusedRows::new(rows.clone(), &Preprocessing::Raw).expect("rows in memory");
+            let one = NonZero::<usize>::MIN;
+            let decrease = further_decrease(&link, &config, &rows, one, weights, &at, &mut || false);
+            decrease.expect("rows in memory").expect("it is not stopped")
         });
         assert!(
             (own.before - other.before).abs() < 1e-12 && (own.after - other.after).abs() < 1e-9,

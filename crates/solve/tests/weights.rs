@@ -146,14 +146,16 @@ fn a_row_of_weight_w_has_the_minimum_of_w_rows() {
                 let models = [&own.parameters, &expected.parameters];
                 let far = distance(model, &all, &Preprocessing::Raw, models);
                 assert!(far < 3e-5, "{case}: {far}");
-                // Plain loops compute the same J, and its decrease from there.
+                // J falls no further from there.
                 let decrease = |rows: &Rows| {
                     let class_weights = match is_balanced {
                         true => Some(balanced(rows, k)),
                         false => None,
                     };
-                    further_decrease(&link, &config, rows, &Preprocessing::Raw, class_weights.as_deref(), models[0])
-                        .expect("rows in memory")
+                    let rows = FusedRows::new(rows.clone(), &Preprocessing::Raw).expect("rows in memory");
+                    let (one, weights) = (NonZero::<usize>::MIN, class_weights.as_deref());
+                    let decrease = further_decrease(&link, &config, &rows, one, weights, models[0], &mut || false);
+                    decrease.expect("rows in memory").expect("it is not stopped")
                 };
                 for decrease in [decrease(&weighted), decrease(&repeated)] {
                     assert!((decrease.before - proof.objective).abs() < 1e-11, "{case}: {decrease:?} {proof:?}");
@@ -272,17 +274,12 @@ fn the_minimum_with_weights_is_that_of_scikit_learn() {
                 assert!(difference.abs() < 1e-6, "{solver:?}, {fit}: {difference}");
             }
             let unweighted = config.with_class_weights(vec![1.0; k]);
-            let decrease = further_decrease(
-                &model.link(k),
-                &unweighted,
-                &rows,
-                &preprocessing,
-                None,
-                &Parameters { ..optimum.parameters.clone() },
-            );
+            let packed = FusedRows::new(rows.clone(), &preprocessing).expect("rows in memory");
+            let (link, one, at) = (model.link(k), NonZero::<usize>::MIN, &optimum.parameters);
+            let decrease = further_decrease(&link, &unweighted, &packed, one, None, at, &mut || false);
             let penalty =
                 0.5 * unweighted.objective().l2 * optimum.parameters.weight.iter().map(|w| w * w).sum::<f64>();
-            let loss = decrease.expect("rows in memory").before - penalty;
+            let loss = decrease.expect("rows in memory").expect("it is not stopped").before - penalty;
             assert!((loss - fit["loss"].as_f64().expect("a loss")).abs() < 1e-7, "{solver:?}, {fit}: {loss}");
         }
     }

@@ -36,10 +36,12 @@ macro_rules! fit {
         let numbers = Array2::from_shape_vec(($job.rows, $job.numbers), numbers).expect("a matrix");
         let labels: Array1<u32> = read($job, "labels", u32::from_le_bytes).into();
         let data = Dataset::new(numbers, labels);
-        let alpha = ($job.l2 * $job.rows as f64) as $float;
+        // linfa minimises the sum over the rows, and the tolerance is that of the mean.
+        let (alpha, rows) = (($job.l2 * $job.rows as f64) as $float, $job.rows as $float);
         println!("{}", serde_json::json!({ "version": "linfa-logistic 0.8.1" }));
         for line in std::io::stdin().lines() {
             let tolerance: $float = line.expect("a line").trim().parse().expect("a tolerance");
+            let tolerance = tolerance * rows;
             let (before, start) = (crate::peak_bytes(), Instant::now());
             let parameters: Vec<f64> = if $job.classes == 2 {
                 let model = LogisticRegression::<$float>::default();

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read as _};
 
 use chainrule_core::{ColumnKind, TextOptions, pluralize};
-use csv::ByteRecord;
 
 use super::records::RowCheck;
 use super::text::{Beginning, TextSource, text_source};
@@ -151,17 +150,20 @@ impl ArffRecords<'_> {
 
     /// Splits the line into values, and checks them.
     fn values(&self, record: &mut Record) -> Result<(), String> {
+        // A bad row has no fields of the one before it.
+        record.fields.clear();
         let text = self.text.trim_ascii();
         if text.starts_with(b"{") {
             return Err("a sparse row ({position value, …}) is not supported; save the file without Weka's NonSparseToSparse filter".to_owned());
         }
         let (values, has_quotes) = split(text)?;
-        let fields: ByteRecord = values.into();
+        (record.fields, record.has_quotes) = (values.into(), has_quotes);
+        let fields = &record.fields;
         if fields.len() != self.attributes.len() {
             let (fields, attributes) = (pluralize(fields.len(), "field"), self.attributes.len());
             return Err(format!("{fields}, but the header has {}", pluralize(attributes, "attribute")));
         }
-        self.rows.check_text(&fields)?;
+        self.rows.check_text(fields)?;
         for (field, (name, values)) in fields.iter().zip(&self.attributes) {
             let problem = match values {
                 _ if is_missing(field) => continue,
@@ -171,7 +173,6 @@ impl ArffRecords<'_> {
             };
             return Err(format!("column {name:?}: {:?} {problem}", String::from_utf8_lossy(field)));
         }
-        (record.fields, record.has_quotes) = (fields, has_quotes);
         Ok(())
     }
 }
@@ -185,7 +186,7 @@ impl Records for ArffRecords<'_> {
         }
         while self.next_line()? {
             let row = self.values(record).and_then(|()| self.rows.check_values(&record.fields));
-            if self.rows.accept(row, self.line)? {
+            if self.rows.accept(row, self.line, record)? {
                 return Ok(true);
             }
         }
@@ -198,6 +199,10 @@ impl Records for ArffRecords<'_> {
 
     fn require(&mut self, fields: Vec<Required>) {
         self.rows.required = fields;
+    }
+
+    fn keep_bad_rows(&mut self) {
+        self.rows.keeps_bad = true;
     }
 
     fn read_as(&self) -> ReadAs {

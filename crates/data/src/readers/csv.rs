@@ -161,7 +161,7 @@ impl Records for Separated<'_> {
             }
             let row = self.rows.check_text(&record.fields).and_then(|()| self.normalize(record, expected));
             let row = row.and_then(|()| self.rows.check_values(&record.fields));
-            if self.rows.accept(row, self.line)? {
+            if self.rows.accept(row, self.line, record)? {
                 return Ok(true);
             }
         }
@@ -189,6 +189,10 @@ impl Records for Separated<'_> {
 
     fn require(&mut self, fields: Vec<Required>) {
         self.rows.required = fields;
+    }
+
+    fn keep_bad_rows(&mut self) {
+        self.rows.keeps_bad = true;
     }
 
     fn read_as(&self) -> ReadAs {

@@ -43,6 +43,11 @@ pub trait Reader: Sync {
     /// Returns whether a file of this format can begin with these decompressed bytes.
     fn sniff(&self, beginning: &[u8]) -> bool;
 
+    /// Returns whether the format is read in another order than that of its bytes.
+    fn needs_random_access(&self) -> bool {
+        false
+    }
+
     /// Returns the function that reads the format.
     fn read(&self) -> Read;
 }

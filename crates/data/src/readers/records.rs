@@ -37,6 +37,10 @@ pub trait Records {
     /// one. It has an effect only if `data.bad_rows` says so.
     fn require(&mut self, fields: Vec<Required>);
 
+    /// Returns rows that cannot be read in their places, each with what is wrong, instead of failing
+    /// or leaving them out. Call it before the first row.
+    fn keep_bad_rows(&mut self);
+
     /// Returns the kinds of columns that the file itself declares.
     fn kinds(&self) -> &[(String, ColumnKind)] {
         &[]
@@ -53,6 +57,9 @@ pub struct Record {
     pub(crate) fields: ByteRecord,
     /// Whether the record has quotes. White space in a record with quotes may belong to a field.
     pub(crate) has_quotes: bool,
+    /// What is wrong with it, if [bad rows are kept](Records::keep_bad_rows). It may then have any
+    /// number of fields.
+    pub(crate) problem: Option<String>,
 }
 
 /// The bytes of the fields of a block, more or less.
@@ -81,6 +88,7 @@ struct SplitRecord {
     fields: Range<u32>,
     line: u64,
     has_quotes: bool,
+    problem: Option<String>,
 }
 
 /// How the lines of a block become records.
@@ -118,6 +126,11 @@ pub struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
+    /// Returns the number of fields.
+    pub(crate) fn len(&self) -> usize {
+        self.fields.len()
+    }
+
     /// Returns a field.
     pub(crate) fn field(&self, index: usize) -> &'a [u8] {
         let Range { start, end } = self.fields[index];
@@ -150,6 +163,11 @@ impl RecordBlock {
         Self { text, records: BlockRecords::Lines(lines) }
     }
 
+    /// Returns the bytes of the fields.
+    pub(crate) fn bytes(&self) -> usize {
+        self.text.len()
+    }
+
     /// Returns the number of records that were split.
     fn len(&self) -> usize {
         if let BlockRecords::Split(_, records) = &self.records { records.len() } else { 0 }
@@ -172,7 +190,9 @@ impl RecordBlock {
             self.text.extend_from_slice(field);
             fields.push(start..self.text.len() as u32);
         }
-        records.push(SplitRecord { fields: first..fields.len() as u32, line, has_quotes: record.has_quotes });
+        let fields = first..fields.len() as u32;
+        let (has_quotes, problem) = (record.has_quotes, record.problem.clone());
+        records.push(SplitRecord { fields, line, has_quotes, problem });
     }
 
     /// Calls `visit` with each record, until it fails.
@@ -180,11 +200,27 @@ impl RecordBlock {
     /// # Errors
     /// Fails as `visit` does, or if a line is no record.
     pub(crate) fn each(&self, mut visit: impl FnMut(Row) -> Result<(), String>) -> Result<(), String> {
+        self.each_row(|row, problem| match problem {
+            None => visit(row),
+            Some(problem) => Err(bad_row(row.line, &problem)),
+        })
+    }
+
+    /// Calls `visit` with each record, and with what is wrong with it if it is a bad one, until it
+    /// fails. A bad record may have any number of fields.
+    ///
+    /// # Errors
+    /// Fails as `visit` does.
+    pub(crate) fn each_row(
+        &self,
+        mut visit: impl FnMut(Row, Option<String>) -> Result<(), String>,
+    ) -> Result<(), String> {
         let (bytes, text) = (&self.text[..], std::str::from_utf8(&self.text).ok());
         match &self.records {
             BlockRecords::Split(fields, records) => records.iter().try_for_each(|record| {
-                let &SplitRecord { fields: Range { start, end }, line, has_quotes } = record;
-                visit(Row { bytes, text, fields: &fields[start as usize..end as usize], line, has_quotes })
+                let &SplitRecord { fields: Range { start, end }, line, has_quotes, ref problem } = record;
+                let fields = &fields[start as usize..end as usize];
+                visit(Row { bytes, text, fields, line, has_quotes }, problem.clone())
             }),
             BlockRecords::Lines(lines) => lines.each(bytes, text, visit),
         }
@@ -192,17 +228,17 @@ impl RecordBlock {
 }
 
 impl Lines {
-    /// Calls `visit` with the record of each line that is not blank.
+    /// Calls `visit` with the record of each line that is not blank, and with what is wrong with it.
     fn each(
         &self,
         bytes: &[u8],
         text: Option<&str>,
-        mut visit: impl FnMut(Row) -> Result<(), String>,
+        mut visit: impl FnMut(Row, Option<String>) -> Result<(), String>,
     ) -> Result<(), String> {
         let has_only_text = text.is_some() && memchr::memchr(0, bytes).is_none();
         let (mut fields, mut start, mut line) = (Vec::new(), 0, self.first_line);
         // The fields of a row with a decimal comma.
-        let mut own = Vec::new();
+        let (mut own, mut with_points) = (Vec::new(), Vec::new());
         for end in memchr::memchr2_iter(self.separator, b'\n', bytes) {
             let is_line_end = bytes[end] == b'\n';
             let is_blank = is_line_end && fields.is_empty() && start == end;
@@ -211,18 +247,22 @@ impl Lines {
             }
             start = end + 1;
             if is_line_end && !is_blank {
-                self.check(bytes, &fields, has_only_text).map_err(|problem| bad_row(line, &problem))?;
+                let mut problem = self.check(bytes, &fields, has_only_text).err();
                 if self.has_empty_last {
                     fields.pop();
                 }
-                if self.numbers == NumberFormat::Point {
-                    visit(Row { bytes, text, fields: &fields, line, has_quotes: false })?;
-                } else {
+                let (mut bytes, mut text) = (bytes, text);
+                if self.numbers != NumberFormat::Point && problem.is_none() {
                     own.clear();
-                    self.with_points(bytes, &mut fields, &mut own).map_err(|problem| bad_row(line, &problem))?;
-                    let text = std::str::from_utf8(&own).ok();
-                    visit(Row { bytes: &own, text, fields: &fields, line, has_quotes: false })?;
+                    match self.with_points(bytes, &fields, &mut own, &mut with_points) {
+                        Ok(()) => {
+                            std::mem::swap(&mut fields, &mut with_points);
+                            (bytes, text) = (&own, std::str::from_utf8(&own).ok());
+                        }
+                        Err(wrong) => problem = Some(wrong),
+                    }
                 }
+                visit(Row { bytes, text, fields: &fields, line, has_quotes: false }, problem)?;
                 fields.clear();
             }
             line += u64::from(is_line_end);
@@ -246,12 +286,19 @@ impl Lines {
         }
     }
 
-    /// Appends the fields with decimal points to `own`. `fields` are then their places there.
-    fn with_points(&self, bytes: &[u8], fields: &mut [Range<u32>], own: &mut Vec<u8>) -> Result<(), String> {
-        for (i, field) in fields.iter_mut().enumerate() {
+    /// Appends the fields with decimal points to `own`. `places` are then their places there.
+    fn with_points(
+        &self,
+        bytes: &[u8],
+        fields: &[Range<u32>],
+        own: &mut Vec<u8>,
+        places: &mut Vec<Range<u32>>,
+    ) -> Result<(), String> {
+        places.clear();
+        for (i, field) in fields.iter().enumerate() {
             let (start, place) = (own.len() as u32, field.start as usize..field.end as usize);
             self.numbers.append_with_point(&bytes[place], own).map_err(|problem| wrong_number(i, &problem))?;
-            *field = start..own.len() as u32;
+            places.push(start..own.len() as u32);
         }
         Ok(())
     }
@@ -350,13 +397,15 @@ pub(super) struct RowCheck {
     pub(super) required: Vec<Required>,
     pub(super) encoding: TextEncoding,
     pub(super) bad_rows: BadRows,
+    /// Whether bad rows are returned in their places.
+    pub(super) keeps_bad: bool,
     readable: u32,
     pub(super) skipped: Skipped,
 }
 
 impl RowCheck {
     pub(super) fn new(encoding: TextEncoding, bad_rows: BadRows) -> Self {
-        Self { required: Vec::new(), encoding, bad_rows, readable: 0, skipped: Skipped::default() }
+        Self { required: Vec::new(), encoding, bad_rows, keeps_bad: false, readable: 0, skipped: Skipped::default() }
     }
 
     /// Checks that the fields are text.
@@ -373,9 +422,14 @@ impl RowCheck {
         }
     }
 
-    /// Returns whether a row is used. A bad row is counted, if the options say so.
-    pub(super) fn accept(&mut self, row: Result<(), String>, line: u64) -> Result<bool, String> {
+    /// Returns whether a row is used. A bad row is kept or counted, if the options say so.
+    pub(super) fn accept(&mut self, row: Result<(), String>, line: u64, record: &mut Record) -> Result<bool, String> {
+        record.problem = None;
         match row {
+            Err(problem) if self.keeps_bad => {
+                record.problem = Some(problem);
+                Ok(true)
+            }
             Ok(()) => {
                 self.readable = self.readable.saturating_add(1);
                 Ok(true)

@@ -186,13 +186,14 @@ impl Rows<'_> {
 
     /// Splits the line into the fields of the columns.
     fn fields(&mut self, record: &mut Record) -> Result<(), String> {
+        // A bad row has no fields of the one before it.
+        record.fields.clear();
         let Parts { label, query, entries } = split(without_comment(&self.text))?;
         if query.is_some() != self.has_queries {
             let has = if self.has_queries { "no" } else { "a" };
             return Err(format!("it has {has} qid, unlike the first row"));
         }
         self.has_index_0 |= entries.starts_with(b"0:");
-        record.fields.clear();
         record.fields.push_field(label);
         query.into_iter().for_each(|query| record.fields.push_field(query));
         record.fields.push_field(entries);
@@ -240,7 +241,7 @@ impl Records for Rows<'_> {
         }
         while std::mem::take(&mut self.is_first_held) || self.next_line()? {
             let row = self.fields(record).and_then(|()| self.rows.check_values(&record.fields));
-            if self.rows.accept(row, self.line)? {
+            if self.rows.accept(row, self.line, record)? {
                 return Ok(true);
             }
         }
@@ -253,6 +254,10 @@ impl Records for Rows<'_> {
 
     fn require(&mut self, fields: Vec<Required>) {
         self.rows.required = fields;
+    }
+
+    fn keep_bad_rows(&mut self) {
+        self.rows.keeps_bad = true;
     }
 
     fn read_as(&self) -> ReadAs {

@@ -10,17 +10,23 @@ pub struct FeatureMoments {
     pub mean: Vec<f64>,
     /// The features that are numbers.
     pub numbers: Vec<usize>,
-    /// The covariances of the numbers, `[m, m]`. In a long table they are those of a sample of the
-    /// rows.
-    pub covariance: Vec<f64>,
+    /// The variances of the numbers, `[m]`. In a long table they are those of a sample of the rows.
+    pub variances: Vec<f64>,
+    /// The covariances of the numbers over the same rows, `[m, m]`. `None` if there are more than
+    /// [`MAX_COVARIANCES`] numbers.
+    pub covariance: Option<Vec<f64>>,
     /// The features that are levels or sparse, each with its variance over all rows.
     pub levels: Vec<(usize, f64)>,
 }
 
+/// The maximum number of numbers whose covariances are computed. The matrix of more would take
+/// longer than it saves.
+pub const MAX_COVARIANCES: usize = 256;
+
 /// The number of sampled rows for each number of a row. The eigenvalues of the covariances of such
 /// a sample are those of all rows up to a factor of about 1.4.
 const ROWS_PER_NUMBER: usize = 32;
-/// Maximum number of products of a covariance matrix.
+/// Maximum number of products of all sampled rows.
 const MAX_PRODUCTS: usize = 1 << 26;
 
 impl PackedRows {
@@ -48,7 +54,8 @@ impl PackedRows {
 /// Returns the rows whose numbers the covariances need.
 pub(crate) fn sampled_rows(rows: &TableRows) -> impl Iterator<Item = usize> + use<> {
     let (m, n) = (rows.layout().numbers.len(), rows.len());
-    let n_sampled = (ROWS_PER_NUMBER * m).min(MAX_PRODUCTS / (m * m).max(1)).max(m).clamp(1, n.max(1));
+    let products = if m > MAX_COVARIANCES { m } else { m * m };
+    let n_sampled = (ROWS_PER_NUMBER * m).min(MAX_PRODUCTS / products.max(1)).clamp(1, n.max(1));
     (0..n_sampled).map(move |i| i * n / n_sampled)
 }
 
@@ -56,23 +63,26 @@ pub(crate) fn sampled_rows(rows: &TableRows) -> impl Iterator<Item = usize> + us
 pub(crate) fn moments(rows: &TableRows, sample: &[f64]) -> FeatureMoments {
     let (mean, numbers) = (rows.mean(), rows.layout().numbers.clone());
     let m = numbers.len();
-    let mut covariance = vec![0.0; m * m];
+    let mut variances = vec![0.0; m];
+    let mut covariance = (m <= MAX_COVARIANCES).then(|| vec![0.0; m * m]);
     let mut deviations = vec![0.0; m];
     for row in sample.chunks_exact(m.max(1)) {
         for (position, deviation) in deviations.iter_mut().enumerate() {
             let (a, c) = rows.affine_of_number(position);
             *deviation = a * row[position] + c - mean[numbers[position]];
         }
-        for (first, sums) in deviations.iter().zip(covariance.chunks_exact_mut(m.max(1))) {
+        variances.iter_mut().zip(&deviations).for_each(|(sum, deviation)| *sum += deviation * deviation);
+        let sums = covariance.iter_mut().flat_map(|covariance| covariance.chunks_exact_mut(m.max(1)));
+        for (first, sums) in deviations.iter().zip(sums) {
             sums.iter_mut().zip(&deviations).for_each(|(sum, second)| *sum += first * second);
         }
     }
-    let n_sampled = sample.len() / m.max(1);
-    covariance.iter_mut().for_each(|sum| *sum /= n_sampled as f64);
+    let n_sampled = (sample.len() / m.max(1)) as f64;
+    variances.iter_mut().chain(covariance.iter_mut().flatten()).for_each(|sum| *sum /= n_sampled);
     let levels = rows.levels().iter().enumerate();
     let levels = levels.map(|(code, &feature)| (feature, rows.variance_of_level(code)));
     let sparse = rows.layout().sparse.iter().enumerate();
     let sparse = sparse.map(|(position, &feature)| (feature, rows.variance_of_sparse(position)));
     let levels = levels.chain(sparse).collect();
-    FeatureMoments { mean, numbers, covariance, levels }
+    FeatureMoments { mean, numbers, variances, covariance, levels }
 }

@@ -47,6 +47,11 @@ impl Reader for Parquet {
         beginning.starts_with(MAGIC)
     }
 
+    /// Its footer says where the columns are.
+    fn needs_random_access(&self) -> bool {
+        true
+    }
+
     fn read(&self) -> Read {
         // The text options have no effect: the columns have types.
         Read::Table(|input, _, limits| Ok(TableContent::Batches(Box::new(Table::open(input, limits)?))))

@@ -1,4 +1,5 @@
-//! Measures the training steps of GPUs: by two launches each, and by tensor operations.
+//! Measures the training steps of each backend: by its fused kernels, which are two launches on a
+//! GPU, and by tensor operations.
 
 use std::fmt::Write;
 use std::num::NonZero;
@@ -29,22 +30,21 @@ struct Case {
     preprocessing: Preprocessing,
 }
 
-/// Measures epochs on every device with its own kernels. In each round, the two engines take turns.
-/// Returns the table.
+/// Measures epochs on every backend with kernels. In each round, the two engines take turns. Returns
+/// the table.
 pub(crate) fn measure(bench: &Bench, rounds: usize, epochs: usize) -> Result<String> {
-    let has_steps = |backend: &Backend| {
-        backend.has_separate_memory()
-            && Machine::new(Some(backend), NonZero::<usize>::MIN).is_ok_and(|machine| machine.has_kernels())
+    let has_kernels = |backend: &Backend| {
+        Machine::new(Some(backend), NonZero::<usize>::MIN).is_ok_and(|machine| machine.has_kernels())
     };
-    let backends: Vec<Backend> = Backend::built()?.into_iter().filter(has_steps).collect();
-    ensure!(!backends.is_empty(), "no device of this build has kernels of its own; take --features wgpu or cuda");
+    let backends: Vec<Backend> = Backend::built()?.into_iter().filter(has_kernels).collect();
+    ensure!(!backends.is_empty(), "no backend of this build has kernels");
     let (images, n_classes) = bench.train_rows(&bench.softmax)?;
     let title = format!("{} bytes of an image and {n_classes} classes", images.n_features());
     let (config, preprocessing) = (bench.softmax.clone(), Preprocessing::Pixels);
     let mut cases = vec![Case { title, config, rows: images, n_classes, preprocessing }];
     cases.extend(TABLES.iter().filter(|spec| spec.is_dense()).map(|spec| table(bench, spec)));
     let mut text = String::from(
-        "| device | rows | batch | a step in two launches, µs | by tensor operations, µs | times as fast |\n| --- | --- | --- | --- | --- | --- |\n",
+        "| backend | rows | batch | a step by kernels, µs | by tensor operations, µs | times as fast |\n| --- | --- | --- | --- | --- | --- |\n",
     );
     for backend in &backends {
         for case in &cases {
@@ -68,7 +68,7 @@ pub(crate) fn measure(bench: &Bench, rounds: usize, epochs: usize) -> Result<Str
     Ok(text)
 }
 
-/// Returns the median time of a step and its spread, by two launches and by tensor operations.
+/// Returns the median time of a step and its spread, by kernels and by tensor operations.
 fn microseconds(case: &Case, batch: usize, backend: &Backend, rounds: usize, epochs: usize) -> Result<[(f64, f64); 2]> {
     let config = with(&case.config, &[format!("descent.batch_size={batch}")])?;
     let engine = |gradient| {
@@ -77,7 +77,11 @@ fn microseconds(case: &Case, batch: usize, backend: &Backend, rounds: usize, epo
     };
     let engines = [engine(GradientSource::Fused)?, engine(GradientSource::ClosedForm)?];
     let uses_kernels = engines.each_ref().map(Engine::uses_device_kernels);
-    ensure!(uses_kernels == [true, false], "{}: the engines are not those to measure", case.title);
+    ensure!(
+        uses_kernels == [backend.has_separate_memory(), false],
+        "{}: the engines are not those to measure",
+        case.title
+    );
     let (mut times, mut losses) = ([Vec::new(), Vec::new()], [0.0; 2]);
     for _ in 0..rounds {
         for ((engine, times), loss) in engines.iter().zip(&mut times).zip(&mut losses) {
