@@ -432,8 +432,9 @@ impl<L: Label> Fitted<L> {
     }
 
     /// Returns the predictor of raw rows of a table: structs and maps that have a number, a text or
-    /// nothing for each column. A row has the same bits as in a file with the same values. The first
-    /// call prepares the predictor; a service makes it before it answers.
+    /// nothing for each column. A row has the same bits as in a file with the same values.
+    ///
+    /// The first call prepares the predictor; a service makes it before it answers.
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -11,8 +11,8 @@ use chainrule::{Estimator, Fitted, Samples};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-/// A table with a number that may be missing, a complete number, a date, a category of texts, one of
-/// numbers, and one of truth values.
+/// A table with a number that may be missing, a complete number, a date, and categories of texts,
+/// numbers and truth values.
 const TABLE: &str = "\
 age,fare,since,city,deck,paid,survived
 22,7.25,2026-01-02,Rome,1,true,no

@@ -22,26 +22,6 @@ pub(crate) struct PreparedRecipe {
     coders: Vec<ColumnCoder>,
 }
 
-/// A recipe, prepared for the cells of one table.
-#[derive(Clone, Debug)]
-pub(crate) struct Encoder {
-    prepared: Arc<PreparedRecipe>,
-    columns: Vec<ColumnEncoder>,
-}
-
-/// What a column of the table adds to its [`ColumnCoder`].
-#[derive(Clone, Debug)]
-struct ColumnEncoder {
-    /// The position of the column among the table's.
-    position: usize,
-    /// The code of each text.
-    of_text: Vec<Code>,
-    /// Whether the numbers of some rows were rounded.
-    is_rounded: bool,
-    /// The numbers that mark a missing value, by their bits.
-    missing_numbers: Vec<u64>,
-}
-
 /// Turns the values of a column into codes, wherever they come from. See [`Recipe::expand`].
 #[derive(Clone, Debug)]
 pub(crate) struct ColumnCoder {
@@ -60,6 +40,26 @@ pub(crate) struct ColumnCoder {
     missing: Code,
     /// The code of a category's levels without a feature of their own.
     unknown: Code,
+}
+
+/// A recipe, prepared for the cells of one table.
+#[derive(Clone, Debug)]
+pub(crate) struct Encoder {
+    prepared: Arc<PreparedRecipe>,
+    columns: Vec<ColumnEncoder>,
+}
+
+/// The codes of a column's values. See [`Recipe::expand`].
+#[derive(Clone, Debug)]
+struct ColumnEncoder {
+    /// The position of the column among the table's.
+    position: usize,
+    /// The code of each text.
+    of_text: Vec<Code>,
+    /// Whether the numbers of some rows were rounded.
+    is_rounded: bool,
+    /// The numbers that mark a missing value, by their bits.
+    missing_numbers: Vec<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -176,7 +176,7 @@ impl Encoder {
         &self.prepared.recipe
     }
 
-    /// Returns each column with its recipe and its codes.
+    /// Returns each column with its recipe and coder.
     fn columns(&self) -> impl Iterator<Item = (&ColumnEncoder, &ColumnRecipe, &ColumnCoder)> {
         let columns = self.columns.iter().zip(&self.recipe().columns).zip(&self.prepared.coders);
         columns.map(|((column, recipe), coder)| (column, recipe, coder))
@@ -333,7 +333,6 @@ impl Encoder {
 }
 
 impl Unseen {
-    /// Returns no values of a column, with its position in the recipe.
     pub(crate) fn of_column(position: usize, column: &ColumnRecipe) -> Self {
         Self {
             position,
@@ -344,11 +343,11 @@ impl Unseen {
         }
     }
 
-    fn is_some(&self) -> bool {
+    pub(crate) fn is_some(&self) -> bool {
         self.rows + self.missing > 0
     }
 
-    fn add_row(&mut self, example: impl FnOnce() -> String) {
+    pub(crate) fn add_row(&mut self, example: impl FnOnce() -> String) {
         if self.rows == 0 {
             self.example = example();
         }
@@ -356,7 +355,7 @@ impl Unseen {
     }
 
     /// Counts a row with this code, whose level is `level`.
-    fn count<'a>(&mut self, code: Code, level: impl FnOnce() -> Cow<'a, str>, encoding: &Encoding) {
+    pub(crate) fn count<'a>(&mut self, code: Code, level: impl FnOnce() -> Cow<'a, str>, encoding: &Encoding) {
         match code {
             Code::Known(_) | Code::Invalid => {}
             Code::NewMissing => self.missing += 1,
@@ -389,7 +388,7 @@ impl Unseen {
 
 /// Returns whether no training row has a level, for a level without a feature of its own. If the
 /// recipe has not kept its rare levels, the level may be one of them, and is not called new.
-pub(crate) fn is_new(encoding: &Encoding, level: &str) -> bool {
+fn is_new(encoding: &Encoding, level: &str) -> bool {
     let Encoding::Category(Categorical { other: true, rare, .. }) = encoding else { return true };
     // The training may have read 1.0 as a number, whose level is 1.
     let of_number = || level.parse().is_ok_and(|number| levels_of_number(number).any(|level| rare.has(&level)));
@@ -430,19 +429,19 @@ impl ColumnCoder {
                 };
             }
             Encoding::Category(Categorical { levels, other, missing, .. }) => {
-                let codes: HashMap<&str, f64> = levels.iter().map(String::as_str).zip((0..).map(f64::from)).collect();
+                let codes: HashMap<String, f64> = levels.iter().cloned().zip((0..).map(f64::from)).collect();
                 let last = (encoding.n_features().saturating_sub(1)) as f64;
                 coder.missing = if *missing { Code::Known(last) } else { Code::NewMissing };
                 coder.unknown = Code::Other(if *other { levels.len() as f64 } else { ABSENT });
                 coder.of_form = levels_by_number(&codes);
                 // In a long table the number of a level may be rounded.
-                let numbers = |(level, &code): (&&str, &f64)| {
-                    let number = level.parse::<f64>().ok().filter(|&number| level_of_number(number) == **level);
+                let numbers = |(level, &code): (&String, &f64)| {
+                    let number = level.parse::<f64>().ok().filter(|&number| level_of_number(number) == *level);
                     let both = number.into_iter().flat_map(|number| [number, f64::from(number as f32)]);
                     both.map(|number| (bits_of(number), code)).collect::<Vec<_>>()
                 };
                 coder.of_number = codes.iter().flat_map(numbers).collect();
-                coder.of_level = codes.into_iter().map(|(level, code)| (level.to_owned(), code)).collect();
+                coder.of_level = codes;
             }
             // Its values are lists.
             Encoding::Sparse(_) => {}

@@ -11,11 +11,10 @@ use chainrule_core::{
 use serde::Serialize;
 
 use crate::decimal::decimal;
-use crate::encode::{Code, ColumnCoder, Unseen, is_new};
+use crate::encode::{Code, ColumnCoder, Unseen};
 use crate::feature_reader::SparseEntries;
-use crate::learn::shortened;
 use crate::sparse::each_entry;
-use crate::table::missing_value;
+use crate::table::{missing_value, without_advice};
 use serializer::RowSerializer;
 
 /// A recipe, prepared for rows that are structs or maps. Any number of threads may use it at once.
@@ -176,7 +175,7 @@ impl RawRowEncoder {
         }
         // Fields may come in any order.
         if encoded.unseen.len() > 1 {
-            encoded.unseen.sort_by_key(|unseen| self.positions.get(&unseen.column));
+            encoded.unseen.sort_by_key(|unseen| unseen.position);
         }
         Ok(())
     }
@@ -280,20 +279,12 @@ impl RawRowEncoder {
         let encoding = &self.recipe.columns[column].encoding;
         match code {
             Code::Known(_) => {}
-            Code::Invalid => return Err(self.value_error(column, problem())),
-            Code::NewMissing => {
-                let unseen = Unseen { missing: 1, ..Unseen::of_column(column, &self.recipe.columns[column]) };
-                encoded.unseen.push(unseen);
+            Code::Invalid => return Err(self.value_error(column, without_advice(&problem()).to_owned())),
+            code => {
+                let mut unseen = Unseen::of_column(column, &self.recipe.columns[column]);
+                unseen.count(code, || level.into(), encoding);
+                encoded.unseen.extend(unseen.is_some().then_some(unseen));
             }
-            Code::Other(_) if is_new(encoding, level) => {
-                let example = shortened(level);
-                encoded.unseen.push(Unseen {
-                    rows: 1,
-                    example,
-                    ..Unseen::of_column(column, &self.recipe.columns[column])
-                });
-            }
-            Code::Other(_) => {}
         }
         match (self.columns[column].place, code.code()) {
             (Place::Numbers(first, n), code) => encoding.write(code, &mut encoded.numbers[first..first + n]),
@@ -318,8 +309,9 @@ impl RawRowEncoder {
         each_entry(text.as_bytes(), entries).map_err(|problem| self.value_error(column, problem))?;
         encoded.sparse.end_row();
         if let Some(index) = new {
-            let example = index.to_string();
-            encoded.unseen.push(Unseen { rows: 1, example, is_sparse: true, ..Unseen::of_column(0, of) });
+            let mut unseen = Unseen { is_sparse: true, ..Unseen::of_column(column, of) };
+            unseen.add_row(|| index.to_string());
+            encoded.unseen.push(unseen);
         }
         Ok(())
     }
