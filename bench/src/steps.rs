@@ -30,8 +30,8 @@ struct Case {
     preprocessing: Preprocessing,
 }
 
-/// Measures epochs on every backend with kernels. In each round, the two engines take turns. Returns
-/// the table.
+/// Measures epochs on every backend with kernels. In each round, the two engines take turns.
+/// Returns the table.
 pub(crate) fn measure(bench: &Bench, rounds: usize, epochs: usize) -> Result<String> {
     let has_kernels = |backend: &Backend| {
         Machine::new(Some(backend), NonZero::<usize>::MIN).is_ok_and(|machine| machine.has_kernels())

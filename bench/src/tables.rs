@@ -380,8 +380,8 @@ struct Competitor {
     process: Process,
     /// The tolerance of a peer.
     tolerance: Option<f64>,
-    /// The most memory that a fit took besides the rows, until it was near the minimum. The first fit counts, too, because later
-    /// ones may use memory that it left.
+    /// The most memory that a fit took besides the rows, until it was near the minimum. The first
+    /// fit counts, too, because later ones may use memory that it left.
     memory: u64,
     turns: Vec<NearFit>,
 }

@@ -9,8 +9,8 @@ use crate::{Error, Fitted, SamplesError};
 /// The answers for the rows of a file of any size: an iterator of batches.
 /// [`Fitted::predict_rows`] makes it.
 ///
-/// A row that cannot be read is answered by what is wrong with it. A damaged file is an error, which
-/// ends the iteration.
+/// A row that cannot be read is answered by what is wrong with it. A damaged file is an error,
+/// which ends the iteration.
 pub struct FileRows<'a> {
     file: PathBuf,
     rows: InputRows<'static>,

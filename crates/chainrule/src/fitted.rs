@@ -342,9 +342,9 @@ impl<L: Label> Fitted<L> {
     /// - a picture of any size, which is converted like the training pictures
     ///
     /// # Errors
-    /// Returns an error if the file cannot be read, has another format or has a format of
-    /// images and more than 1 GiB. Returns an error with line and column if a column is missing or a
-    /// value is not a number; [`predict_rows`](Self::predict_rows) answers the other rows.
+    /// Returns an error if the file cannot be read, has another format or has a format of images
+    /// and more than 1 GiB. Returns an error with line and column if a column is missing or a value
+    /// is not a number; [`predict_rows`](Self::predict_rows) answers the other rows.
     pub fn predict_file(&self, path: impl AsRef<Path>) -> Result<FilePredictions, Error> {
         let path = path.as_ref();
         // The program reads `-` as standard input. Here it is a file name.

@@ -415,9 +415,9 @@ impl<L: Label> Samples<L> {
         Ok(samples)
     }
 
-    /// Returns the rows with their two classes in the order that `train` gives those of a table: the
-    /// positive class last. It is the one that is called yes, true, + or 1, else the rarer one, else
-    /// the second by name. Rows of more classes stay as they are.
+    /// Returns the rows with their two classes in the order that `train` gives those of a table:
+    /// the positive class last. It is the one that is called yes, true, + or 1, else the rarer one,
+    /// else the second by name. Rows of more classes stay as they are.
     ///
     /// # Errors
     /// As [`with_classes`](Self::with_classes).

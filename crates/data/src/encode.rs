@@ -300,8 +300,8 @@ impl Encoder {
         if let Some(unseen) = self.unseen_indices(cells, (0..n).filter(|row| !problems.contains_key(row))) {
             return unseen;
         }
-        // The rows with values that no training row has. They count unless a value of another column
-        // makes the row a bad one.
+        // The rows with values that no training row has. They count unless a value of another
+        // column makes the row a bad one.
         let (mut rows, mut bad) = (Vec::new(), vec![false; n]);
         problems.keys().for_each(|&row| bad[row] = true);
         for (column, of, coder) in self.columns() {
@@ -397,7 +397,7 @@ fn is_new(encoding: &Encoding, level: &str) -> bool {
 
 /// Returns the code of the level that is a number, whatever its form: `1`, `1.0` or `01`. If
 /// several levels are forms of a number, it is unknown which one is meant.
-fn levels_by_number(codes: &HashMap<&str, f64>) -> HashMap<String, Option<f64>> {
+fn levels_by_number(codes: &HashMap<String, f64>) -> HashMap<String, Option<f64>> {
     let mut by_number = HashMap::new();
     for (level, &code) in codes {
         if let Some(number) = same_number(level) {

@@ -86,8 +86,8 @@ fn coefficients(model: &Portable) -> (Vec<f64>, Vec<f64>) {
     (difference, vec![parameters.bias[1] - parameters.bias[0]])
 }
 
-/// Returns whether `coef` is a difference of weights. The weights themselves are then in `weight` and
-/// `bias`, because their probabilities may differ in the last digit.
+/// Returns whether `coef` is a difference of weights. The weights themselves are then in `weight`
+/// and `bias`, because their probabilities may differ in the last digit.
 fn is_difference(model: &Portable) -> bool {
     model.parameters.columns == 2 && model.link != LinkKind::OneVsRest
 }

@@ -37,8 +37,8 @@ pub trait Records {
     /// one. It has an effect only if `data.bad_rows` says so.
     fn require(&mut self, fields: Vec<Required>);
 
-    /// Returns rows that cannot be read in their places, each with what is wrong, instead of failing
-    /// or leaving them out. Call it before the first row.
+    /// Returns rows that cannot be read in their places, each with what is wrong, instead of
+    /// failing or leaving them out. Call it before the first row.
     fn keep_bad_rows(&mut self);
 
     /// Returns the kinds of columns that the file itself declares.
@@ -228,7 +228,8 @@ impl RecordBlock {
 }
 
 impl Lines {
-    /// Calls `visit` with the record of each line that is not blank, and with what is wrong with it.
+    /// Calls `visit` with the record of each line that is not blank, and with what is wrong with
+    /// it.
     fn each(
         &self,
         bytes: &[u8],
