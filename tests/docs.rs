@@ -131,6 +131,10 @@ const NOT_RUN: &[(&str, &str)] = &[
         "CHAINRULE_PYTHON=~/peers/bin/python cargo xtask bench --features flex,ndarray --peers --write docs/benchmarks.md",
         "takes minutes, and writes the page",
     ),
+    (
+        "CHAINRULE_PYTHON=~/peers/bin/python cargo xtask bench --features= --tables --peers --rounds 3 --write docs/benchmarks.md",
+        "takes minutes, and writes the page",
+    ),
     ("cargo xtask serve --features flex,remote-server --listen 0.0.0.0:3000", "ends never; `remote::` has its like"),
     (
         "cargo xtask train --features remote --backend remote:that-machine:3000",
