@@ -99,6 +99,7 @@ mod reference_tables;
 mod remote;
 mod reproduce;
 mod resume;
+mod round_trips;
 mod standardize;
 mod stream;
 mod support;
