@@ -3,8 +3,8 @@
 //! The columns of a table with categories, dates or features for missing values are one input each,
 //! and the nodes of `columns.rs` make features of them, as the recipe says. Images and plain
 //! numbers are one matrix. Then follow `Sub`, `Div`, `Gemm`, `Softmax`, and `ArgMax` with `Gather`
-//! for the label. For one-vs-rest, the probabilities are the softmax of `log sigmoid(z) = min(z, 0)
-//! - log(1 + exp(-|z|))`.
+//! for the label. For one-vs-rest, the probabilities are the softmax of `log sigmoid(z)`, which is
+//! `min(z, 0) - log(1 + exp(-|z|))`.
 
 mod columns;
 mod graph;
