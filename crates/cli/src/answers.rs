@@ -164,8 +164,13 @@ impl Layout {
         };
         let own = layout.columns();
         // A label is often called `class`.
-        let name = |name: &String| if own.contains(name) { format!("kept_{name}") } else { name.clone() };
-        layout.names_of_kept = keep.iter().map(name).collect();
+        for name in keep {
+            let mut free = name.clone();
+            while own.contains(&free) || free != *name && keep.contains(&free) {
+                free = format!("kept_{free}");
+            }
+            layout.names_of_kept.push(free);
+        }
         let columns = layout.columns();
         match columns.iter().enumerate().find(|(i, name)| columns[..*i].contains(name)) {
             Some((_, name)) => Err(anyhow!(
@@ -179,10 +184,15 @@ impl Layout {
     /// Returns the names of a file's columns.
     fn columns(&self) -> Vec<String> {
         let file = self.has_file.then_some("file");
-        let place = if self.is_table { "line" } else { "number" };
-        let first = file.into_iter().chain([place]).map(str::to_owned).chain(self.names_of_kept.iter().cloned());
+        let first =
+            file.into_iter().chain([self.place_name()]).map(str::to_owned).chain(self.names_of_kept.iter().cloned());
         let class = std::iter::once("class".to_owned()).chain(self.probabilities.iter().cloned());
         first.chain(class).chain(["error".to_owned()]).collect()
+    }
+
+    /// The name of the column with the place of each row.
+    fn place_name(&self) -> &'static str {
+        if self.is_table { "line" } else { "number" }
     }
 
     /// Returns a note for each kept column that has another name in the output.
@@ -367,7 +377,7 @@ impl Layout {
         let columns = self.columns();
         let of_column = |name: String| {
             let kind = match &*name {
-                "line" | "number" => ColumnType::Whole,
+                name if name == self.place_name() => ColumnType::Whole,
                 _ if self.probabilities.contains(&name) => ColumnType::Number,
                 _ => ColumnType::Text,
             };

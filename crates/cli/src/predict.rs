@@ -105,6 +105,7 @@ pub(crate) fn predict(options: &PredictOptions) -> Result<u8> {
         image_size: model.image_size(),
         classes: model.classes(),
     };
+    check_not_an_input(options)?;
     let sink = Sink::new(&layout, options.out.as_ref(), options.force, &about)?;
     let mut predicting = Predicting {
         options,
@@ -112,6 +113,7 @@ pub(crate) fn predict(options: &PredictOptions) -> Result<u8> {
         layout: &layout,
         sink,
         n_rows: 0,
+        n_left_out: 0,
         bad: BadOnes::default(),
         problems: Vec::new(),
     };
@@ -120,7 +122,7 @@ pub(crate) fn predict(options: &PredictOptions) -> Result<u8> {
         Some(_) => predicting.tables()?,
         None => predicting.images()?,
     }
-    let Predicting { sink, n_rows, bad, problems, .. } = predicting;
+    let Predicting { sink, n_rows, n_left_out, bad, problems, .. } = predicting;
     sink.finish(&problems)?;
     if bad.count > 0 {
         let what = if model.features().is_some() { "rows" } else { "images" };
@@ -133,13 +135,30 @@ pub(crate) fn predict(options: &PredictOptions) -> Result<u8> {
     if let Some(out) = &options.out {
         let file = out.display().to_string();
         match (options.output.json, form) {
-            (true, Form::File(format)) => print_json(
-                &json!({ "run": about.run, "file": file, "format": format.name(), "rows": n_rows, "errors": bad.count }),
-            )?,
+            (true, Form::File(format)) => print_json(&json!({
+                "run": about.run,
+                "file": file,
+                "format": format.name(),
+                "rows": n_rows,
+                "errors": bad.count,
+                "left_out": n_left_out,
+            }))?,
             _ => print_line(file)?,
         }
     }
     Ok(if bad.count == 0 && problems.is_empty() { exit::SUCCESS } else { exit::ERROR })
+}
+
+/// Checks that the output would not replace a file that is predicted.
+fn check_not_an_input(options: &PredictOptions) -> Result<()> {
+    let Some(out) = options.out.as_ref().and_then(|out| out.canonicalize().ok()) else { return Ok(()) };
+    let is_out = |file: &&PathBuf| file.canonicalize().is_ok_and(|file| file == out);
+    match options.files.iter().find(is_out) {
+        Some(file) => {
+            anyhow::bail!("--out {} is the file to predict; name another file for the predictions", file.display())
+        }
+        None => Ok(()),
+    }
 }
 
 /// A prediction of files.
@@ -150,6 +169,8 @@ struct Predicting<'a> {
     sink: Sink,
     /// The rows of the output.
     n_rows: u64,
+    /// The rows that cannot be read and are left out.
+    n_left_out: u64,
     /// Rows that have an error instead of a class.
     bad: BadOnes,
     /// Files that cannot be read.
@@ -272,6 +293,7 @@ impl Predicting<'_> {
             self.sink.write(answered.part)
         })?;
         let mut notes: Vec<String> = rows.read_as().message().into_iter().collect();
+        self.n_left_out += skipped.count;
         if skipped.count > 0 {
             let count = pluralize(usize::try_from(skipped.count).unwrap_or(usize::MAX), "row");
             let are = if skipped.count == 1 { "is" } else { "are" };

@@ -434,13 +434,17 @@ impl ColumnCoder {
                 coder.missing = if *missing { Code::Known(last) } else { Code::NewMissing };
                 coder.unknown = Code::Other(if *other { levels.len() as f64 } else { ABSENT });
                 coder.of_form = levels_by_number(&codes);
-                // In a long table the number of a level may be rounded.
-                let numbers = |(level, &code): (&String, &f64)| {
-                    let number = level.parse::<f64>().ok().filter(|&number| level_of_number(number) == *level);
-                    let both = number.into_iter().flat_map(|number| [number, f64::from(number as f32)]);
-                    both.map(|number| (bits_of(number), code)).collect::<Vec<_>>()
-                };
-                coder.of_number = codes.iter().flat_map(numbers).collect();
+                let number_of =
+                    |level: &String| level.parse::<f64>().ok().filter(|&number| level_of_number(number) == *level);
+                let numbers = levels.iter().zip((0..).map(f64::from));
+                let numbers: Vec<(f64, f64)> =
+                    numbers.filter_map(|(level, code)| Some((number_of(level)?, code))).collect();
+                coder.of_number = numbers.iter().map(|&(number, code)| (bits_of(number), code)).collect();
+                // In a long table the number of a level may be rounded. A whole number is not taken
+                // for another one, and no number for one that is a level itself.
+                for (number, code) in numbers.into_iter().filter(|(number, _)| number.fract() != 0.0) {
+                    coder.of_number.entry(bits_of(f64::from(number as f32))).or_insert(code);
+                }
                 coder.of_level = codes;
             }
             // Its values are lists.

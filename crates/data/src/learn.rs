@@ -541,10 +541,12 @@ fn forms_of_one_number<'a>(levels: impl Iterator<Item = &'a str>) -> Option<Stri
 }
 
 /// Returns the level of a number in a column with texts: its shortest decimal form. A number that
-/// `f32` represents may have been rounded to it, so its form is the shortest for `f32`.
+/// `f32` represents may have been rounded to it, so its form is the shortest for `f32`. That of a
+/// large whole number would be another number.
 pub(crate) fn level_of_number(number: f64) -> String {
     let narrow = number as f32;
-    if f64::from(narrow) == number { (narrow + 0.0).to_string() } else { number.to_string() }
+    let is_narrow = number.fract() != 0.0 && f64::from(narrow) == number;
+    if is_narrow { narrow.to_string() } else { (number + 0.0).to_string() }
 }
 
 /// Returns the levels that a number may have: its own, and that of the rounded number. A whole
