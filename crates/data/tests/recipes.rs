@@ -270,6 +270,27 @@ fn a_level_that_is_a_number_has_any_form() {
     check(&["1", "1.0", "2", "2"], &["1", "1.0", "01", "2.0"], &[Some(0), Some(1), None, Some(2)]);
 }
 
+/// f32 would round these codes to each other, and print some of them as others.
+#[test]
+fn large_codes_beside_texts_are_levels_of_their_own() {
+    let codes = ["100000001", "100000000", "123456792", "123456790", "A1"];
+    let content: String = (0..40).map(|i| format!("{},{}\n", codes[i % 5], i % 2)).collect();
+    // The order of a hash map would differ from one reading to the next.
+    for _ in 0..8 {
+        let tables = read(&format!("code,y\n{content}"), options());
+        let recipe = &tables.recipe;
+        let Encoding::Category(category) = &recipe.columns[0].encoding else { panic!("{recipe:?}") };
+        let mut levels = category.levels.clone();
+        levels.sort_unstable();
+        assert_eq!(levels, ["100000000", "100000001", "123456790", "123456792", "A1"]);
+        for (i, row) in features(&tables.parts[0].rows).iter().enumerate() {
+            let own = category.levels.iter().position(|level| level == codes[i % 5]).unwrap();
+            let expected: Vec<f64> = (0..5).map(|j| f64::from(u8::from(j == own))).collect();
+            assert_eq!(row, &expected, "{}", codes[i % 5]);
+        }
+    }
+}
+
 #[test]
 fn rare_levels_share_a_feature() {
     let levels = ["a", "a", "a", "b", "b", "c", "d", "a", "b", "c"];
