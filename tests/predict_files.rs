@@ -255,6 +255,17 @@ fn a_file_of_answers_is_whole_or_not_there() {
 
 #[cfg(target_os = "linux")]
 #[test]
+fn predictions_never_replace_the_rows_that_they_are_of() {
+    let folder = trained();
+    let folder = folder.path();
+    let table = COLUMNS.to_owned() + &rows(4);
+    write(folder, "new.csv", &table);
+    let (exit, stderr) = predict(folder, &["new.csv", "--out", "./new.csv", "--force"]);
+    assert!(exit == Some(2) && stderr.contains("is the file to predict; name another"), "{exit:?} {stderr}");
+    assert_eq!(read(folder, "new.csv"), table);
+}
+
+#[test]
 fn a_killed_prediction_leaves_no_file_of_answers() {
     use crate::command::{isolate, process};
 
