@@ -627,7 +627,7 @@ fn section(out: &mut String, measured: &Measured, limits: &[Limit]) -> Result<()
     writeln!(
         out,
         "\n### {} rows: {}\n\n\
-         {:.1} MB. The minimum of J is {minimum:.7}, at most {bound:.0e} too high.\n\n\
+         {:.1} MB.\nThe minimum of J is {minimum:.7}, at most {bound:.0e} too high.\n\n\
          | | type | threads | seconds | as fast as scikit-learn's best | tolerance | iterations | passes | memory besides the rows, of the rows |\n\
          | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
         table.rows,
