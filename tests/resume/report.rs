@@ -57,7 +57,8 @@ fn a_killed_report_resumes_to_the_same_report() {
         let [report, whole] = ["report", "whole"].map(|out| std::fs::read(folder.join(out).join(&file)).unwrap());
         assert!(report == whole, "{}", file.display());
     }
-    // A program that is killed leaves its lock behind. If the run was complete, nobody opens it again.
+    // A program that is killed leaves its lock behind. If the run was complete, nobody opens it
+    // again.
     let left = files_below(&folder.join("runs")).into_iter().filter(|path| is_hidden(path));
     let (locks, left): (Vec<_>, Vec<_>) = left.partition(|path| path.ends_with(".lock"));
     assert!(left.is_empty() && locks.len() <= n_killed, "{left:?} {locks:?}");
