@@ -323,9 +323,8 @@ impl Estimator {
     }
 
     /// Fits a model [to the minimum](Self::to_the_minimum) for each lambda, in the order of
-    /// `lambdas`. The fused kernels of a processor start each search at the minimum before it, so
-    /// the whole path takes little longer than a single fit. Any other backend fits one after the
-    /// other.
+    /// `lambdas`. The fused kernels of a processor start each search near the minimum before it, so
+    /// it takes a fraction of the passes over the rows. Any other backend fits one after the other.
     ///
     /// The models have no [history](Training::history), because nothing is evaluated on the way.
     ///

@@ -9,7 +9,7 @@
 //! - [`train_by_loops()`] uses plain loops, on any rows.
 //! - [`find_optimum()`] minimises the objective by L-BFGS or Newton's method with the fused
 //!   kernels, without evaluations.
-//! - [`train_path()`] finds the minima for several penalties, at little more than the cost of one.
+//! - [`train_path()`] finds the minima for several penalties, each from the one before it.
 //! - [`constant_model()`] and [`further_decrease()`] judge a result: is it better than no model,
 //!   and is it near the minimum?
 //! - A [`Predictor`] predicts with a trained model. A [`RawRowPredictor`] takes structs and maps.
