@@ -86,8 +86,7 @@ pub(crate) fn measure(threads: &[usize]) -> Result<Vec<Growth>> {
         let mut elements = Vec::new();
         for value in axis.values() {
             let (table, entries) = axis.table(value);
-            let k = if table.classes == 2 { 1 } else { table.classes };
-            elements.push(table.rows * (table.numbers + table.levels.len() + entries) * k);
+            elements.push(table.rows * (table.numbers + table.levels.len() + entries) * table.k());
             let rows = random_rows(&table, entries);
             for (&(float, threads, _), curve) in competitors.iter().zip(&mut curves) {
                 let link = table.link().link(table.classes);

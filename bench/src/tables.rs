@@ -76,7 +76,7 @@ impl Table {
     }
 
     /// The number of columns of the weights, k.
-    fn k(&self) -> usize {
+    pub(crate) fn k(&self) -> usize {
         if self.classes == 2 { 1 } else { self.classes }
     }
 

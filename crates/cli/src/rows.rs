@@ -116,23 +116,26 @@ impl SelectedRows {
 
     /// Prepares the rows for the engine of a config.
     pub(crate) fn load(self, config: &TrainConfig, machine: &Machine) -> Result<PreparedRows> {
-        let is_checked = self.about.kind == DataKind::Table && config.descent().solver == Solver::Sgd;
         // A view of the same rows.
-        let train = is_checked.then(|| self.rows[0].clone());
+        let train = is_checked(&self.about, config).then(|| self.rows[0].clone());
         let rows = machine.prepare(self.rows, &self.statistics.preprocessing, config)?;
         // Packed rows serve the check, too.
         let train = train.filter(|_| rows.fused().is_none());
         let Self { statistics, about, held_out, constant, .. } = self;
-        Ok(PreparedRows { rows, is_checked, train, statistics, about, held_out, constant })
+        Ok(PreparedRows { rows, train, statistics, about, held_out, constant })
     }
+}
+
+/// Returns whether [`PreparedRows::further_decrease`] measures: for tables, and for solvers without
+/// a certificate.
+fn is_checked(about: &DataSummary, config: &TrainConfig) -> bool {
+    about.kind == DataKind::Table && config.descent().solver == Solver::Sgd
 }
 
 /// The rows of a run, prepared for an engine.
 pub(crate) struct PreparedRows {
     rows: Prepared,
-    /// Whether [`further_decrease`](Self::further_decrease) measures.
-    is_checked: bool,
-    /// The training rows, if it has to pack them.
+    /// The training rows, if [`further_decrease`](Self::further_decrease) has to pack them.
     train: Option<Rows>,
     statistics: TrainingStatistics,
     about: DataSummary,
@@ -176,7 +179,7 @@ impl PreparedRows {
         at: &Parameters,
         observer: &mut dyn Observer,
     ) -> Result<Option<f64>, TrainError> {
-        if !self.is_checked {
+        if !is_checked(&self.about, config) {
             return Ok(None);
         }
         let link = LinkKind::from(config.model().kind).link(self.about.classes.len());

@@ -153,7 +153,7 @@ impl Run<'_> {
                 self.rows.further_decrease(self.config, self.machine, &trained.parameters, observer)
             })?,
         };
-        let summary = Summary { further_decrease, ..self.summary(&trained, norm, observer.seconds())? };
+        let summary = self.summary(&trained, norm, further_decrease, observer.seconds())?;
         let summary = self
             .folder
             .finish(&trained.history, &trained.parameters, self.rows.preprocessing(), summary)
@@ -179,7 +179,13 @@ impl Run<'_> {
         }
     }
 
-    fn summary(&self, trained: &Trained, norm: WeightNorms, seconds: Seconds) -> Result<Summary> {
+    fn summary(
+        &self,
+        trained: &Trained,
+        norm: WeightNorms,
+        further_decrease: Option<f64>,
+        seconds: Seconds,
+    ) -> Result<Summary> {
         let (best_step, best_validation_loss) = trained.best.context("no evaluation was made")?;
         let stop_step = trained.steps.saturating_sub(1);
         Ok(Summary {
@@ -210,7 +216,7 @@ impl Run<'_> {
             best_validation_loss,
             final_metrics: trained.final_metrics,
             constant: Some(self.rows.constant()),
-            further_decrease: None,
+            further_decrease,
             weight_norm: norm,
             seconds,
             files: BTreeMap::new(),

@@ -183,7 +183,7 @@ impl InputReader {
             }
         }
         let prepared = Arc::clone(&self.prepared);
-        let parser = Parser { prepared, n_columns: names.len(), features, names, kept, kept_in_batch };
+        let parser = Parser { prepared, names, features, kept, kept_in_batch };
         Ok(InputRows { table, parser, notes, has_rows: false, is_at_end: false })
     }
 }
@@ -241,7 +241,7 @@ impl InputRows<'_> {
         let Self { table, parser, has_rows, .. } = self;
         let mut failure = None;
         let converted = convert_in_order(
-            || next(table, parser.n_columns),
+            || next(table, parser.names.len()),
             |unparsed| {
                 let batch = parser.parse(unparsed)?;
                 Ok((!batch.lines.is_empty(), convert(batch)))
@@ -278,7 +278,7 @@ impl Iterator for InputRows<'_> {
         if self.is_at_end {
             return None;
         }
-        let batch = next(&mut self.table, self.parser.n_columns).transpose();
+        let batch = next(&mut self.table, self.parser.names.len()).transpose();
         let batch = batch.map(|unparsed| unparsed.and_then(|unparsed| self.parser.parse(unparsed)));
         self.is_at_end = !matches!(batch, Some(Ok(_)));
         match batch {
@@ -316,7 +316,6 @@ fn next(table: &mut OpenTable, n_columns: usize) -> Result<Option<Unparsed>, Str
 struct Parser {
     prepared: Arc<PreparedRecipe>,
     names: Vec<String>,
-    n_columns: usize,
     features: ColumnIndices,
     /// The kept columns in the file, and in a batch.
     kept: Vec<usize>,
@@ -332,12 +331,12 @@ impl Parser {
     }
 
     fn parse_records(&self, blocks: &[RecordBlock]) -> Result<InputBatch, String> {
-        let n = blocks.iter().map(|block| block.max_records(self.n_columns)).sum();
+        let n = blocks.iter().map(|block| block.max_records(self.names.len())).sum();
         let mut columns: Vec<ColumnPart> = self.features.columns().map(|_| ColumnPart::with_capacity(n)).collect();
         let (mut sparse, mut kept) = (SparsePart::default(), vec![KeptColumn::default(); self.kept.len()]);
         let (mut lines, mut problems) = (Vec::with_capacity(n), BTreeMap::new());
         let mut add = |row: Row, problem: Option<String>| {
-            let has_all = row.len() == self.n_columns;
+            let has_all = row.len() == self.names.len();
             let problem = problem.or_else(|| self.push(&row, &mut columns, &mut sparse).err());
             if let Some(problem) = problem {
                 problems.insert(lines.len(), problem);

@@ -41,7 +41,8 @@ use serializer::RowSerializer;
 ///     length: f64,
 /// }
 ///
-/// let encoder = RawRowEncoder::new(&Recipe::of_numbers(&["length".to_owned(), "width".to_owned()]));
+/// let recipe = Recipe::of_numbers(&["length".to_owned(), "width".to_owned()]);
+/// let encoder = RawRowEncoder::new(&recipe);
 /// let mut row = EncodedRow::default();
 /// encoder.encode(&Flower { name: "rose", width: 0.5, length: 2.0 }, &mut row)?;
 /// assert_eq!(row.numbers, [2.0, 0.5]);

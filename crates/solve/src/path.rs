@@ -4,14 +4,14 @@ use std::num::NonZero;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use chainrule_core::{FinalMetrics, History, Link, Parameters, Solver, TrainConfig};
+use chainrule_core::{History, Link, Parameters, Solver, TrainConfig};
 
 use crate::FusedRows;
 use crate::engine::{Engine, EngineError};
 use crate::fused::KernelEngine;
 use crate::newton;
 use crate::optimum::{IterationEvent, Optimum, RowStatistics, SearchStart, search_from};
-use crate::train::{Ending, TrainError, Trained, check_kernel_support};
+use crate::train::{Ending, TrainError, Trained, check_kernel_support, final_metrics};
 
 /// Trains a model for each penalty of a path: `configs` differ only in `objective.l2`. All of them
 /// search for the minimum, by the fused kernels on `threads` threads. The results are in the order
@@ -103,15 +103,9 @@ fn extrapolate(minima: &[(f64, Parameters)], l2: f64) -> Parameters {
 fn trained(engine: &mut dyn Engine, optimum: Optimum) -> Result<Trained, EngineError> {
     let Optimum { parameters, certificate, ended, identification } = optimum;
     engine.set(&parameters);
-    let [train, validation] = engine.metrics()?;
+    let metrics = engine.metrics()?;
     let steps = certificate.as_ref().map_or(0, |proof| proof.iterations);
-    let final_metrics = FinalMetrics {
-        train_loss: train.loss,
-        validation_loss: validation.loss,
-        train_accuracy: train.accuracy,
-        validation_accuracy: validation.accuracy,
-    };
-    let is_finite = train.loss.is_finite() && validation.loss.is_finite();
+    let is_finite = metrics.iter().all(|metrics| metrics.loss.is_finite());
     Ok(Trained {
         parameters,
         history: History::default(),
@@ -119,7 +113,7 @@ fn trained(engine: &mut dyn Engine, optimum: Optimum) -> Result<Trained, EngineE
         steps,
         steps_per_epoch: 1,
         best: None,
-        final_metrics,
+        final_metrics: final_metrics(metrics),
         certificate,
         identification,
         class_weights: engine.class_weights(),

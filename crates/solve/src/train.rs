@@ -12,7 +12,7 @@ use crate::engine::{Engine, EngineError, EvaluationResult};
 use crate::fused::KernelEngine;
 use crate::optimum::SearchState;
 use crate::schedule::LearningRates;
-use crate::{Checkpoint, FusedRows, MAX_NEWTON_PARAMETERS, Observer, Optimizer};
+use crate::{Checkpoint, FusedRows, MAX_NEWTON_PARAMETERS, Metrics, Observer, Optimizer};
 
 /// An error that prevents or ends a training.
 #[derive(Debug, thiserror::Error)]
@@ -448,18 +448,12 @@ impl TrainLoop<'_> {
         if let Some(best) = &self.best {
             engine.set(best);
         }
-        let [train, validation] = engine.metrics()?;
-        let is_finite = train.loss.is_finite() && validation.loss.is_finite();
+        let metrics = engine.metrics()?;
+        let is_finite = metrics.iter().all(|metrics| metrics.loss.is_finite());
         if !is_finite && !matches!(ending, Ending::Diverged { .. }) {
             ending = Ending::Diverged { step: self.steps.saturating_sub(1) };
         }
-        let metrics = FinalMetrics {
-            train_loss: train.loss,
-            validation_loss: validation.loss,
-            train_accuracy: train.accuracy,
-            validation_accuracy: validation.accuracy,
-        };
-        Ok((ending, metrics, engine.parameters()?))
+        Ok((ending, final_metrics(metrics), engine.parameters()?))
     }
 
     /// Restores a checkpoint. Returns the state of the search for the minimum, if there is one.
@@ -620,6 +614,16 @@ impl TrainLoop<'_> {
         let finite = losses.iter().take_while(|loss| loss.is_finite()).count();
         self.history.train_loss.extend_from_slice(&losses[..finite]);
         Ok((finite < losses.len()).then_some(self.history.train_loss.len()))
+    }
+}
+
+/// Returns the metrics on the training rows and on the validation rows side by side.
+pub(crate) fn final_metrics([train, validation]: [Metrics; 2]) -> FinalMetrics {
+    FinalMetrics {
+        train_loss: train.loss,
+        validation_loss: validation.loss,
+        train_accuracy: train.accuracy,
+        validation_accuracy: validation.accuracy,
     }
 }
 
