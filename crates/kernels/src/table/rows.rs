@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use chainrule_core::{FeatureLayout, NO_LEVEL};
 
-use crate::lanes::{LANES, Lanes};
+use crate::isa::prefetch;
+use crate::lanes::{LANES, Lanes, flattened};
 use crate::real::Real;
 use crate::row_set::RowSet;
 use crate::table::sparse::{SparseRows, SparseValues};
@@ -253,6 +254,19 @@ impl TableRows {
         }
     }
 
+    /// Loads rows into the cache that [`groups`](Self::groups) will copy.
+    #[inline(always)]
+    pub(crate) fn prefetch<S: Stored>(&self, rows: &[usize]) {
+        let (n_numbers, n_categories) = (self.shape.layout.numbers.len(), self.shape.layout.categories.len());
+        if self.shape.order == RowOrder::Rows {
+            let stored = flattened(S::of(&self.numbers));
+            for row in rows {
+                prefetch(&stored[row * n_numbers..][..n_numbers]);
+                prefetch(&self.codes[row * n_categories..][..n_categories]);
+            }
+        }
+    }
+
     /// Returns rows in groups of sixteen. `buffer` is used if they are not stored so.
     #[inline(always)]
     pub(crate) fn groups<'a, S: Stored>(&'a self, row_set: RowSet, buffer: &'a mut GroupBuffer<S>) -> Groups<'a, S> {
@@ -276,6 +290,21 @@ impl TableRows {
         codes.clear();
         codes.resize(n_groups * n_categories * LANES, self.shape.levels.len() as u32);
         let size = self.shape.order.group_size();
+        if self.shape.order == RowOrder::Rows {
+            let stored = flattened(stored);
+            for i in 0..row_set.len() {
+                let (row, group, lane) = (row_set.row(i), i / LANES, i % LANES);
+                let own = &stored[row * n_numbers..][..n_numbers];
+                for (numbers, &number) in numbers[group * n_numbers..][..n_numbers].iter_mut().zip(own) {
+                    numbers.0[lane] = number;
+                }
+                let own = &self.codes[row * n_categories..][..n_categories];
+                for (j, &code) in own.iter().enumerate() {
+                    codes[(group * n_categories + j) * LANES + lane] = code;
+                }
+            }
+            return Groups { numbers: &numbers[..n_groups * n_numbers], codes: &codes[..] };
+        }
         for i in 0..row_set.len() {
             let (row, group, lane) = (row_set.row(i), i / LANES, i % LANES);
             let (group_start, place) = (row / size * size, row % size);
