@@ -30,14 +30,9 @@ impl Engine {
         backend: &Backend,
         threads: usize,
     ) -> Result<Self> {
-        // The rows are in file order, as for the peers. The evaluation of each epoch is not timed,
-        // so its validation set is small. The patience is so large that early stopping never ends
-        // the run.
-        let settings = [
-            "descent.shuffle.generator=none",
-            "early_stopping.evaluations_per_epoch=1",
-            "early_stopping.patience=1000000000",
-        ];
+        // The evaluation of each epoch is not timed, so its validation set is small. The patience
+        // is so large that early stopping never ends the run.
+        let settings = ["early_stopping.evaluations_per_epoch=1", "early_stopping.patience=1000000000"];
         let config = with(config, &settings.map(str::to_owned))?;
         let (n_rows, batch) = (train.len(), config.descent().batch_size.min(train.len()));
         let validation = train.select(&(0..batch).collect::<Vec<_>>());
@@ -62,6 +57,11 @@ impl Engine {
         ensure!(stopwatch.milliseconds.len() == n, "{} epochs were timed, not {n}", stopwatch.milliseconds.len());
         Ok((stopwatch.milliseconds, losses[n * steps_per_epoch(&config, self.n_rows)? - 1]))
     }
+}
+
+/// Returns the config with batches in the file's order, as for the peers.
+pub(crate) fn in_file_order(config: &TrainConfig) -> Result<TrainConfig> {
+    with(config, &["descent.shuffle.generator=none".to_owned()])
 }
 
 /// Returns the config with these settings applied.

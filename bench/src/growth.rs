@@ -10,7 +10,7 @@ use chainrule_report::{Axis, Chart, Color, Content, Corner, Figure, Format, Mark
 use rand::{RngExt, SeedableRng};
 
 use crate::Bench;
-use crate::engine::{Engine, with};
+use crate::engine::{Engine, in_file_order, with};
 use crate::epoch::median;
 
 /// The fraction of nonzero bytes, as in MNIST.
@@ -181,7 +181,14 @@ pub(crate) fn measure(bench: &Bench) -> Result<Vec<Growth>> {
             let config = with(&bench.softmax, &[format!("descent.batch_size={}", size.batch)])?;
             for ((_, gradient, threads, _), curve) in engines.iter().zip(&mut curves) {
                 let config = config.clone().with_gradient(*gradient);
-                let engine = Engine::new(&config, &rows, size.classes, &Preprocessing::Pixels, &backend, *threads)?;
+                let engine = Engine::new(
+                    &in_file_order(&config)?,
+                    &rows,
+                    size.classes,
+                    &Preprocessing::Pixels,
+                    &backend,
+                    *threads,
+                )?;
                 let (milliseconds, _) = engine.epochs(EPOCHS + 1)?;
                 curve.points.push((value as f64, median(milliseconds[1..].to_vec())));
             }

@@ -70,7 +70,9 @@ pub(crate) fn measure(bench: &Bench, rounds: usize, epochs: usize) -> Result<Str
 
 /// Returns the median time of a step and its spread, by kernels and by tensor operations.
 fn microseconds(case: &Case, batch: usize, backend: &Backend, rounds: usize, epochs: usize) -> Result<[(f64, f64); 2]> {
-    let config = with(&case.config, &[format!("descent.batch_size={batch}")])?;
+    // Rows are shuffled, as in a training.
+    let settings = [format!("descent.batch_size={batch}"), "descent.shuffle.generator=chacha".to_owned()];
+    let config = with(&case.config, &settings)?;
     let engine = |gradient| {
         let config = config.clone().with_gradient(gradient);
         Engine::new(&config, &case.rows, case.n_classes, &case.preprocessing, backend, 1)

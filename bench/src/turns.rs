@@ -17,7 +17,7 @@ use chainrule_records::ConfigFile;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::engine::Engine;
+use crate::engine::{Engine, in_file_order};
 use crate::machine::peak_bytes;
 
 /// A training for a competitor.
@@ -175,7 +175,8 @@ pub(crate) fn answer() -> Result<()> {
         Some(name) => name.parse::<Backend>().map_err(anyhow::Error::msg)?,
         None => Backend::built()?.pop().context("this build has no backend")?,
     };
-    let engine = Engine::new(&config, &rows, job.classes, &Preprocessing::Pixels, &backend, job.threads)?;
+    let engine =
+        Engine::new(&in_file_order(&config)?, &rows, job.classes, &Preprocessing::Pixels, &backend, job.threads)?;
     send(&Version { version: String::new() })?;
     for line in lines {
         let (milliseconds, loss) = engine.epochs(line?.trim().parse()?)?;
