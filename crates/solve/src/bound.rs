@@ -4,7 +4,7 @@
 use chainrule_core::{DualDomain, Gradient, ObjectiveConfig, Parameters};
 
 use crate::engine::EngineError;
-use crate::lbfgs::dot;
+use crate::lbfgs::{dot, sum_of_squares};
 
 /// Weighted means over the training rows. The bound uses them if the bias has no penalty.
 pub(crate) struct Moments {
@@ -94,19 +94,16 @@ pub(crate) fn bound_point(
     let lambda = config.l2;
     let square = dot(&at.weight, &at.weight) + if config.penalize_bias { dot(&at.bias, &at.bias) } else { 0.0 };
     let objective = cost.loss + lambda / 2.0 * square;
-    let with_penalty = |g: &[f64], w: &[f64]| g.iter().zip(w).map(|(g, w)| g + lambda * w).collect::<Vec<f64>>();
-    let weight_gradient = with_penalty(&cost.weight, &at.weight);
-    match moments {
-        Some(moments) if !config.penalize_bias => {
-            let bound = free_bias_bound(at, &cost, &weight_gradient, lambda, moments);
-            BoundPoint { objective, gradient: [weight_gradient, cost.bias].concat(), bound }
-        }
-        _ => {
-            let bias_gradient = if config.penalize_bias { with_penalty(&cost.bias, &at.bias) } else { cost.bias };
-            let gradient = [weight_gradient, bias_gradient].concat();
-            BoundPoint { objective, bound: dot(&gradient, &gradient) / (2.0 * lambda), gradient }
-        }
-    }
+    let free_bias = moments.filter(|_| !config.penalize_bias);
+    let free_bias_bound = free_bias.map(|moments| free_bias_bound(at, &cost, lambda, moments));
+    // Many features take much memory, so that the gradient of C becomes that of J in its place.
+    let Gradient { weight: mut gradient, bias, .. } = cost;
+    gradient.reserve_exact(bias.len());
+    gradient.extend(bias);
+    let penalized_bias = if config.penalize_bias { &at.bias[..] } else { &[] };
+    gradient.iter_mut().zip(at.weight.iter().chain(penalized_bias)).for_each(|(g, w)| *g += lambda * w);
+    let bound = free_bias_bound.unwrap_or_else(|| dot(&gradient, &gradient) / (2.0 * lambda));
+    BoundPoint { objective, gradient, bound }
 }
 
 /// Returns the bound for a bias without a penalty: Eq. (32), or Eq. (35) with class weights.
@@ -114,13 +111,13 @@ pub(crate) fn bound_point(
 /// The probabilities p of every row are replaced by the mixture `(1 - theta) p + theta t`, with the
 /// same distribution t. The mean of the mixtures must be the class frequencies. theta is the
 /// smallest fraction with this property.
-fn free_bias_bound(at: &Parameters, cost: &Gradient, weight_gradient: &[f64], lambda: f64, moments: &Moments) -> f64 {
+fn free_bias_bound(at: &Parameters, cost: &Gradient, lambda: f64, moments: &Moments) -> f64 {
     let k = at.columns;
     let Mixture { theta, t } = mix(moments.dual_domain, &cost.bias, &moments.frequencies, moments.mean_weight);
     // X^T (1 t^T - Y) / N. Subtracting X^T (P - Y) / N gives X^T (1 t^T - P) / N.
     let mixture_product = |i: usize| moments.mean[i / k] * t[i % k] - moments.cross_moments[i];
-    let shifted_gradient: Vec<f64> =
-        weight_gradient.iter().enumerate().map(|(i, g)| g + theta * (mixture_product(i) - cost.weight[i])).collect();
+    let shifted_gradient =
+        |i: usize| cost.weight[i] + lambda * at.weight[i] + theta * (mixture_product(i) - cost.weight[i]);
     // For one row, KL(t | p) = ln S - t^T z - H(t) and C = ln S - y^T z, with S = sum_k exp(z_k).
     // So the mean of KL(t | p) is the mean of C, minus the mean of (t - y)^T z, minus H(t).
     let mean_logit_change = (0..at.weight.len()).map(|i| at.weight[i] * mixture_product(i)).sum::<f64>()
@@ -128,7 +125,7 @@ fn free_bias_bound(at: &Parameters, cost: &Gradient, weight_gradient: &[f64], la
     let divergence = cost.loss - mean_logit_change - moments.mean_weight * entropy(moments.dual_domain, &t);
     // Rounding may make it negative. NaN stays NaN.
     let divergence = if divergence < 0.0 { 0.0 } else { divergence };
-    dot(&shifted_gradient, &shifted_gradient) / (2.0 * lambda) + theta * divergence
+    sum_of_squares(at.weight.len(), shifted_gradient) / (2.0 * lambda) + theta * divergence
 }
 
 /// The fraction theta and the distribution t of the mixture.

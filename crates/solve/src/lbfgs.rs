@@ -338,6 +338,19 @@ pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
     sums.iter().sum::<f64>() + rest
 }
 
+/// Returns the sum of the squares of `value(0)` to `value(n - 1)`, with the same bits as [`dot`].
+pub(crate) fn sum_of_squares(n: usize, value: impl Fn(usize) -> f64) -> f64 {
+    let (n_blocks, mut sums) = (n / 4, [0.0; 4]);
+    for block in 0..n_blocks {
+        for (i, sum) in sums.iter_mut().enumerate() {
+            let value = value(4 * block + i);
+            *sum += value * value;
+        }
+    }
+    let rest: f64 = (4 * n_blocks..n).map(|i| value(i) * value(i)).sum();
+    sums.iter().sum::<f64>() + rest
+}
+
 pub(crate) fn norm(a: &[f64]) -> f64 {
     dot(a, a).sqrt()
 }
@@ -518,6 +531,8 @@ mod tests {
         for n in 0..10 {
             let a: Vec<f64> = (1..=n).map(f64::from).collect();
             assert_eq!(dot(&a, &a), f64::from(n * (n + 1) * (2 * n + 1) / 6));
+            let a: Vec<f64> = a.iter().map(|x| (x * 0.7).sin()).collect();
+            assert_eq!(sum_of_squares(a.len(), |i| a[i]).to_bits(), dot(&a, &a).to_bits());
         }
     }
 }
