@@ -73,9 +73,18 @@ fn no_file_is_replaced_without_force() {
         assert_eq!(code(&output), Some(0), "{arguments:?}: {}", text(&output.stderr));
         assert_ne!(read(&at(file)), "mine", "{arguments:?}");
     }
-    let model = read(&at("run/model.safetensors"));
-    is_refused(folder.path(), &["page", "run", "--out", "run/model.safetensors"], &["exists already"]);
-    assert_eq!(read(&at("run/model.safetensors")), model);
+    // Not even --force replaces what a run consists of, also through a link.
+    for name in ["config.toml", "manifest.json", "history.json", "model.safetensors", "summary.json"] {
+        let file = format!("run/{name}");
+        std::os::unix::fs::symlink(at(&file), at("link")).unwrap();
+        let own = read(&at(&file));
+        for out in [&file, "link"] {
+            let arguments = ["export", "run", "--format", "json", "--force", "--out", out];
+            is_refused(folder.path(), &arguments, &[out, "it belongs to the run or the model in its folder"]);
+        }
+        assert_eq!(read(&at(&file)), own);
+        std::fs::remove_file(at("link")).unwrap();
+    }
 
     // Before any run of the report starts.
     std::fs::create_dir_all(at("report/figures")).unwrap();

@@ -293,6 +293,19 @@ fn a_killed_prediction_leaves_no_file_of_answers() {
     write(folder, "new.csv", COLUMNS.to_owned() + &rows(5));
     assert_eq!(predict(folder, &["new.csv", "--out", "out.csv"]).0, Some(0));
     assert_eq!(drafts(), ["out.csv"]);
+    // Ctrl-C leaves nothing, even while the program waits for its input.
+    let arguments = ["predict", "run", "-", "--out", "out.csv", "--force"];
+    let mut child = command(folder, &arguments).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all((COLUMNS.to_owned() + &rows(20_000)).as_bytes()).unwrap();
+    while !drafts().iter().any(|name| name.starts_with(".chainrule-")) {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    assert!(process("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((code(&output), text(&output.stderr)), (Some(130), "interrupted; out.csv was not written\n".to_owned()));
+    drop(input);
+    assert_eq!(drafts(), ["out.csv"]);
     // A file that cannot become as long, as on a full disk, is an error that leaves nothing.
     write(folder, "long.csv", COLUMNS.to_owned() + &rows(20_000));
     let script = "trap '' XFSZ; ulimit -f 100; exec \"$0\" predict run long.csv --out out.csv --force";

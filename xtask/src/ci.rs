@@ -346,7 +346,7 @@ fn without_burn() -> CheckOutcome {
     let steps = [
         [&["clippy", "--all-targets"][..], &light, &["--", "--deny", "warnings"]].concat(),
         // No other check uses these features.
-        ["test", "--package", "chainrule", "--test", "typed", "--features", "arrays", "--locked"].to_vec(),
+        ["test", "--package", "chainrule", "--test", "typed", "--features", "arrays,arrow", "--locked"].to_vec(),
         [&["test", "--package", "chainrule-data", "--test", "columnar"][..], &of_parquet].concat(),
         [&["clippy", "--package", "chainrule-data", "--all-targets"][..], &of_parquet, &["--", "--deny", "warnings"]]
             .concat(),

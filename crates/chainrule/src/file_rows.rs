@@ -1,19 +1,20 @@
 use std::path::{Path, PathBuf};
 
-use chainrule_core::{DataKind, TextOptions};
+use chainrule_core::{ContentError, DataKind};
 use chainrule_data::{InputReader, InputRows, Unseen};
 use chainrule_solve::{Answers, BatchPredictor};
 
 use crate::{Error, Fitted, SamplesError};
 
 /// The answers for the rows of a file of any size: an iterator of batches.
-/// [`Fitted::predict_rows`] makes it.
+/// [`Fitted::predict_rows`] makes it, and `Fitted::predict_record_batches` does for rows in memory.
 ///
 /// A row that cannot be read is answered by what is wrong with it. A damaged file is an error,
 /// which ends the iteration.
 pub struct FileRows<'a> {
-    file: PathBuf,
-    rows: InputRows<'static>,
+    /// `None` if the rows are in memory.
+    file: Option<PathBuf>,
+    rows: InputRows<'a>,
     predictor: BatchPredictor<'a>,
     unseen: Vec<Unseen>,
 }
@@ -58,16 +59,71 @@ impl<L> Fitted<L> {
     pub fn predict_rows(&self, path: impl AsRef<Path>, keep: &[&str]) -> Result<FileRows<'_>, Error> {
         // The program reads `-` as standard input. Here it is a file name.
         let file = Path::new(".").join(path);
+        let (reader, predictor) = self.reader(keep)?;
+        let rows = reader.open(&file).map_err(|problem| wrong(Some(&file), problem))?;
+        Ok(FileRows { file: Some(file), rows, predictor, unseen: Vec::new() })
+    }
+
+    /// Predicts the rows of Arrow's record batches, of any number. A value is what it is in a
+    /// Parquet file, and the columns are found by name as in [`predict_rows`](Self::predict_rows).
+    ///
+    /// Any reader will do: one of this process's batches, as here, a stream, or the memory of
+    /// another library (such as polars) through Arrow's C interface.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::sync::Arc;
+    ///
+    /// use arrow_array::{Float64Array, RecordBatch, RecordBatchIterator};
+    /// use chainrule::Fitted;
+    /// use chainrule::core::{LinkKind, Parameters};
+    ///
+    /// let (weight, bias) = (vec![1.5, -0.5], vec![0.25]);
+    /// let weights = Parameters { n_features: 2, columns: 1, weight, bias };
+    /// let fitted = Fitted::of_weights(LinkKind::Logistic, weights, &["no", "yes"])?;
+    /// let columns = [vec![0.0, 4.0], vec![1.0, 0.0]].map(|column| Arc::new(Float64Array::from(column)) as _);
+    /// let batch = RecordBatch::try_from_iter(["x2", "x1"].into_iter().zip(columns))?;
+    /// let schema = batch.schema();
+    /// let batches = RecordBatchIterator::new([Ok(batch)], schema);
+    /// let mut classes = Vec::new();
+    /// for answers in fitted.predict_record_batches(batches, &[])? {
+    ///     classes.extend(answers?.iter().map(|answer| answer.prediction.map(|prediction| prediction.class).ok()));
+    /// }
+    /// assert_eq!(classes, [Some(1), Some(0)]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Returns an error if the model takes images, or if the batches lack a column.
+    #[cfg(feature = "arrow")]
+    pub fn predict_record_batches<'a>(
+        &'a self,
+        batches: impl arrow_array::RecordBatchReader + 'a,
+        keep: &[&str],
+    ) -> Result<FileRows<'a>, Error> {
+        let (reader, predictor) = self.reader(keep)?;
+        let rows = reader.record_batches(batches).map_err(|problem| wrong(None, problem))?;
+        Ok(FileRows { file: None, rows, predictor, unseen: Vec::new() })
+    }
+
+    fn reader(&self, keep: &[&str]) -> Result<(InputReader, BatchPredictor<'_>), Error> {
         let schema = self.schema();
         if schema.kind != DataKind::Table {
-            return Err(Error::Model("it takes images, and predict_rows the rows of a table".to_owned()));
+            return Err(Error::Model("the model takes images, and no rows of a table".to_owned()));
         }
         let recipe = schema.recipe_of_columns();
         let predictor = self.predictor().of_batches(recipe.n_features())?;
         let keep = keep.iter().map(|&name| name.to_owned()).collect();
-        let rows = InputReader::new(recipe, keep, TextOptions::default()).open(&file);
-        let rows = rows.map_err(|problem| SamplesError::File { file: file.clone(), problem })?;
-        Ok(FileRows { file, rows, predictor, unseen: Vec::new() })
+        Ok((InputReader::new(recipe, keep, self.text_options()), predictor))
+    }
+}
+
+/// Returns what is wrong with a file, or with rows in memory.
+fn wrong(file: Option<&PathBuf>, problem: ContentError) -> Error {
+    match file {
+        Some(file) => SamplesError::File { file: file.clone(), problem }.into(),
+        None => SamplesError::RecordBatches(problem).into(),
     }
 }
 
@@ -85,7 +141,7 @@ impl Iterator for FileRows<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         let batch = match self.rows.next()? {
             Ok(batch) => batch,
-            Err(problem) => return Some(Err(SamplesError::File { file: self.file.clone(), problem }.into())),
+            Err(problem) => return Some(Err(wrong(self.file.as_ref(), problem))),
         };
         Unseen::add(&mut self.unseen, batch.unseen.clone());
         Some(self.predictor.answer(batch).map_err(Error::from))

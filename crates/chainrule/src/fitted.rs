@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use chainrule_core::{
     Certificate, Class, ContentError, DataKind, History, Identification, LinkKind, Parameters, Precision,
-    Preprocessing, Schema, TrainConfig, WeightNorms, pluralize,
+    Preprocessing, Schema, TextOptions, TrainConfig, WeightNorms, pluralize,
 };
 use chainrule_data::{PictureMode, Provenance, Rows, Unseen, input_files};
 use chainrule_evaluate::Tally;
@@ -42,6 +42,8 @@ pub struct Fitted<L = Class> {
     predictor: Predictor,
     /// Made when it is first asked for.
     raw_predictor: OnceLock<Box<RawRowPredictor>>,
+    /// How the text of a table is read.
+    text: TextOptions,
     training: Option<(Training, Provenance)>,
 }
 
@@ -104,6 +106,7 @@ impl<L> Fitted<L> {
             weight_norm,
             predictor,
             raw_predictor: OnceLock::new(),
+            text: TextOptions::default(),
             training: None,
         })
     }
@@ -125,6 +128,18 @@ impl<L> Fitted<L> {
     /// any number of threads. It also explains logits.
     pub fn predictor(&self) -> &Predictor {
         &self.predictor
+    }
+
+    /// Says how [`predict_rows`](Self::predict_rows) and [`predict_file`](Self::predict_file) read
+    /// the text of a table: separator, decimal mark, encoding and header, which are otherwise
+    /// recognised. A run's settings of these (`data.decimal`, …) do not belong to its model.
+    #[must_use]
+    pub fn with_text_options(self, text: TextOptions) -> Self {
+        Self { text, ..self }
+    }
+
+    pub(crate) fn text_options(&self) -> TextOptions {
+        self.text
     }
 
     pub(crate) fn schema(&self) -> &Schema {

@@ -188,6 +188,9 @@ pub enum SamplesError {
         #[source]
         problem: ContentError,
     },
+    /// Record batches whose rows the model cannot predict.
+    #[error("the record batches: {0}")]
+    RecordBatches(#[source] ContentError),
     /// A data setting other than `standardize` was set. The samples are already chosen.
     #[error("data: what is trained on are the samples; choose them before, and of data set standardize alone")]
     DataSetting,

@@ -291,3 +291,60 @@ fn without_a_penalty_the_minimum_is_found_by_newtons_method() {
     assert!(fitted.parameters().weights_of_class(0).iter().all(|&w| w == 0.0));
     assert_eq!(fitted.parameters().weights_of_class(2)[2], 0.0);
 }
+
+/// Rows of Arrow are found by name and predicted like those of memory, by any number of threads.
+#[cfg(feature = "arrow")]
+#[test]
+fn record_batches_have_the_predictions_of_rows() {
+    use std::sync::Arc;
+
+    use arrow_array::{ArrayRef, Float32Array, Float64Array, Int8Array, RecordBatch, RecordBatchIterator, StringArray};
+
+    let (rows, places) = rows();
+    let samples = Samples::from_rows(&rows, &places).expect("samples");
+    let fitted = softmax().learning_rate(0.5).fit(&samples).expect("a model");
+    let column = |j: usize| rows.iter().map(move |row| row[j]);
+    let ids: ArrayRef = Arc::new(StringArray::from_iter_values((0..rows.len()).map(|i| format!("row {i}"))));
+    let columns = [("id", ids), ("x2", Arc::new(Float64Array::from_iter_values(column(1))) as _)];
+    let batch = RecordBatch::try_from_iter(
+        columns.into_iter().chain([("x1", Arc::new(Float64Array::from_iter_values(column(0))) as ArrayRef)]),
+    );
+    let batch = batch.expect("a batch");
+    let schema = batch.schema();
+    std::thread::scope(|scope| {
+        for n_rows in [90, 7, 1] {
+            let (fitted, batch, schema, rows, places) = (&fitted, &batch, schema.clone(), &rows, &places);
+            scope.spawn(move || {
+                let parts = (0..90).step_by(n_rows).map(|start| Ok(batch.slice(start, n_rows.min(90 - start))));
+                let batches = RecordBatchIterator::new(parts.collect::<Vec<_>>(), schema);
+                let answers = fitted.predict_record_batches(batches, &["id"]).expect("the columns are there");
+                let answers: Vec<_> = answers.collect::<Result<_, _>>().expect("answers");
+                let answers: Vec<_> = answers.iter().flat_map(|answers| answers.iter()).collect();
+                assert_eq!(answers.len(), 90);
+                for (i, answer) in answers.iter().enumerate() {
+                    let prediction = answer.prediction.expect("a prediction");
+                    assert_eq!(fitted.classes()[prediction.class], places[i]);
+                    let mut probabilities = [0.0; 3];
+                    prediction.write_probabilities(&mut probabilities);
+                    let alone = fitted.predictor().predict(&rows[i]).expect("a prediction");
+                    assert_eq!(alone.probabilities, probabilities);
+                    assert_eq!(answer.kept().collect::<Vec<_>>(), [format!("row {i}")]);
+                }
+            });
+        }
+    });
+    // What does not fit is named.
+    let batch =
+        RecordBatch::try_from_iter([("x1", Arc::new(Float32Array::from(vec![1.0])) as ArrayRef)]).expect("batch");
+    let schema = batch.schema();
+    let error = fitted.predict_record_batches(RecordBatchIterator::new([Ok(batch)], schema), &[]).err();
+    let error = error.expect("a column is missing").to_string();
+    assert!(error.starts_with("the record batches: ") && error.contains("\"x2\""), "{error}");
+    let whole: ArrayRef = Arc::new(Int8Array::from(vec![None, Some(2)]));
+    let batch = RecordBatch::try_from_iter([("x1", whole.clone()), ("x2", whole)]).expect("batch");
+    let schema = batch.schema();
+    let answers = fitted.predict_record_batches(RecordBatchIterator::new([Ok(batch)], schema), &[]).expect("answers");
+    let answers = answers.collect::<Result<Vec<_>, _>>().expect("answers");
+    let answers: Vec<_> = answers[0].iter().map(|answer| (answer.line(), answer.prediction.err())).collect();
+    assert_eq!(answers, [(1, Some("column \"x1\": a value is missing")), (2, None)]);
+}

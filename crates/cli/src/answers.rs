@@ -1,15 +1,14 @@
 //! The output of `predict`: a table for people or a JSON document on standard output, or a file in
 //! CSV, JSON lines or Parquet. Each is written part by part.
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow, bail};
 use chainrule_core::{Class, align_right, display_width, listed};
 use chainrule_data::picture::Treatment;
-#[cfg(feature = "parquet")]
 use chainrule_data::{ColumnType, ParquetWriter, Values};
-use chainrule_records::Draft;
+use chainrule_records::{Draft, RunError};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -47,7 +46,7 @@ impl FileFormat {
         match &*ending {
             "csv" => Ok(Self::Csv),
             "jsonl" => Ok(Self::JsonLines),
-            "parquet" if cfg!(feature = "parquet") => Ok(Self::Parquet),
+            "parquet" if ParquetWriter::<Draft>::IS_THERE => Ok(Self::Parquet),
             "parquet" => bail!(
                 "--out {file}: this program cannot write Parquet; name a .csv or .jsonl file, or build it with --features parquet"
             ),
@@ -134,7 +133,6 @@ pub(crate) struct Layout {
 /// Rows in the form of the output.
 pub(crate) enum Part {
     Text(Vec<u8>),
-    #[cfg(feature = "parquet")]
     Columns(Vec<Values>),
 }
 
@@ -224,10 +222,7 @@ impl Layout {
                     self.columns().iter().map(|name| json!(name).to_string().into_bytes()).collect();
                 rows.for_each(|row| self.push_json(&row, &names, &mut text));
             }
-            #[cfg(feature = "parquet")]
             Form::File(FileFormat::Parquet) => return Part::Columns(self.values(rows)),
-            #[cfg(not(feature = "parquet"))]
-            Form::File(FileFormat::Parquet) => unreachable!("the format was refused"),
         }
         Part::Text(text)
     }
@@ -348,7 +343,6 @@ impl Layout {
         text.extend_from_slice(b"}\n");
     }
 
-    #[cfg(feature = "parquet")]
     fn values<'a>(&self, rows: impl Iterator<Item = Row<'a>>) -> Vec<Values> {
         let (mut files, mut places, mut classes, mut errors) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut kept = vec![Vec::new(); self.kept.len()];
@@ -372,7 +366,6 @@ impl Layout {
         first.chain(class).chain([Values::Texts(errors)]).collect()
     }
 
-    #[cfg(feature = "parquet")]
     fn types(&self) -> Vec<(String, ColumnType)> {
         let columns = self.columns();
         let of_column = |name: String| {
@@ -432,8 +425,12 @@ pub(crate) enum Sink {
     Standard(Form, Option<String>),
     /// A text file.
     Text(Draft),
-    #[cfg(feature = "parquet")]
     Parquet(PathBuf, Box<ParquetWriter<Draft>>),
+}
+
+/// Returns the error of a file that could not be written.
+fn failed(file: &Path) -> impl FnOnce(io::Error) -> RunError {
+    move |problem| RunError::Write { path: file.to_owned(), problem }
 }
 
 impl Sink {
@@ -462,14 +459,11 @@ impl Sink {
                 Ok(Self::Text(draft))
             }
             FileFormat::JsonLines => Ok(Self::Text(draft)),
-            #[cfg(feature = "parquet")]
             FileFormat::Parquet => {
                 let writer = ParquetWriter::new(draft, &layout.types());
-                let writer = writer.map_err(|problem| anyhow!("{}: {problem}", out.display()))?;
+                let writer = writer.map_err(failed(out))?;
                 Ok(Self::Parquet(out.clone(), Box::new(writer)))
             }
-            #[cfg(not(feature = "parquet"))]
-            FileFormat::Parquet => unreachable!("the format was refused"),
         }
     }
 
@@ -491,11 +485,9 @@ impl Sink {
             (Self::Text(draft), Part::Text(text)) => {
                 draft.write_all(&text).map_err(|problem| draft.failed(problem))?;
             }
-            #[cfg(feature = "parquet")]
             (Self::Parquet(out, writer), Part::Columns(columns)) => {
-                writer.write(columns).map_err(|problem| anyhow!("{}: {problem}", out.display()))?;
+                writer.write(columns).map_err(failed(out))?;
             }
-            #[cfg(feature = "parquet")]
             _ => unreachable!("the parts have the form of the output"),
         }
         Ok(())
@@ -515,9 +507,8 @@ impl Sink {
             }
             Self::Standard(..) => Ok(()),
             Self::Text(draft) => Ok(draft.finish()?),
-            #[cfg(feature = "parquet")]
             Self::Parquet(out, writer) => {
-                let draft = writer.finish().map_err(|problem| anyhow!("{}: {problem}", out.display()))?;
+                let draft = writer.finish().map_err(failed(&out))?;
                 Ok(draft.finish()?)
             }
         }

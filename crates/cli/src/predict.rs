@@ -17,6 +17,7 @@ use crate::missing::check_folder_exists;
 use crate::model::Model;
 use crate::options::{OutputOptions, TextArgs};
 use crate::output::{print_json, print_line, print_message};
+use crate::progress::discard_on_interrupt;
 
 #[derive(Args, Debug)]
 pub(crate) struct PredictOptions {
@@ -106,6 +107,9 @@ pub(crate) fn predict(options: &PredictOptions) -> Result<u8> {
         classes: model.classes(),
     };
     check_not_an_input(options)?;
+    if let Some(out) = &options.out {
+        discard_on_interrupt(out.clone());
+    }
     let sink = Sink::new(&layout, options.out.as_ref(), options.force, &about)?;
     let mut predicting = Predicting {
         options,
@@ -241,6 +245,13 @@ impl Predicting<'_> {
         let recipe = model.schema.recipe_of_columns();
         let predictor = model.predictor.of_batches(recipe.n_features())?;
         let reader = InputReader::new(recipe, options.keep.clone(), options.text.or(model.text_options()));
+        // What is written so far would be lost. A pipe can be opened only once.
+        let is_file = |file: &&PathBuf| file.metadata().is_ok_and(|metadata| metadata.is_file());
+        for file in options.files.iter().skip(1).filter(|file| options.out.is_some() && is_file(file)) {
+            if let Err(problem) = reader.open(file) {
+                self.report_problem(file, &problem)?;
+            }
+        }
         for file in &options.files {
             let predicted = self.table(file, &reader, &predictor);
             match predicted.map_err(anyhow::Error::downcast::<ContentError>) {

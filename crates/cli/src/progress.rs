@@ -2,12 +2,14 @@
 
 use std::io::IsTerminal;
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use chainrule_core::Evaluation;
+use chainrule_records::discard_drafts;
 use chainrule_solve::Observer;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -41,6 +43,18 @@ pub(crate) fn catch_interrupts(is_quiet: bool) {
     if let Err(error) = HANDLER.get_or_init(|| ctrlc::set_handler(on_signal)) {
         crate::output::print_message(&format!("warning: Ctrl-C would lose this run: {error}"));
     }
+}
+
+/// Installs the signal handler of a program that writes a file part by part. Ctrl-C ends it at once.
+/// The file does not appear, and what was written so far is deleted.
+pub(crate) fn discard_on_interrupt(file: PathBuf) {
+    let on_signal = move || {
+        discard_drafts(&file);
+        crate::output::print_message(&format!("interrupted; {} was not written", file.display()));
+        std::process::exit(exit::INTERRUPTED.into());
+    };
+    // Without a handler, the parts stay until the next file is written there.
+    let _ = ctrlc::set_handler(on_signal);
 }
 
 /// Whether the user pressed Ctrl-C.

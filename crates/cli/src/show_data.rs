@@ -72,6 +72,9 @@ pub(crate) fn data(options: &DataOptions) -> Result<u8> {
         (None, true) => Request::Mnist,
         (None, false) => Request::from(options.data.source.as_deref().unwrap_or("auto")),
     };
+    if let Some(weight) = options.weight.as_deref().filter(|_| options.weight == options.label) {
+        anyhow::bail!("--weight {weight}: it names the label column; name one of weights");
+    }
     let text = options.text.or(TextOptions::default());
     let resident_bytes = DataConfig::default().resident_bytes;
     if let Some(inspected) = request.summarize_tables(text, resident_bytes)? {

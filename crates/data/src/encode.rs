@@ -32,7 +32,8 @@ pub(crate) struct ColumnCoder {
     missing_numbers: Vec<u64>,
     /// The code of each level of a category.
     of_level: HashMap<String, f64>,
-    /// The code of the level that is a number, whatever its form. See [`levels_by_number`].
+    /// The code of the level that is a number or a truth value, whatever its form. See
+    /// [`levels_by_form`].
     of_form: HashMap<String, Option<f64>>,
     /// The codes of a category's numbers, by their bits.
     of_number: HashMap<u64, f64>,
@@ -395,16 +396,27 @@ fn is_new(encoding: &Encoding, level: &str) -> bool {
     !rare.is_empty() && !rare.has(level) && !of_number()
 }
 
-/// Returns the code of the level that is a number, whatever its form: `1`, `1.0` or `01`. If
-/// several levels are forms of a number, it is unknown which one is meant.
-fn levels_by_number(codes: &HashMap<String, f64>) -> HashMap<String, Option<f64>> {
-    let mut by_number = HashMap::new();
+/// Returns the code of the level that is a number, whatever its form: `1`, `1.0` or `01`; or a truth
+/// value: `True`, `true` or `TRUE`. If several levels are forms of one value, it is unknown which
+/// one is meant.
+fn levels_by_form(codes: &HashMap<String, f64>) -> HashMap<String, Option<f64>> {
+    let mut by_form = HashMap::new();
     for (level, &code) in codes {
-        if let Some(number) = same_number(level) {
-            by_number.entry(number).and_modify(|code| *code = None).or_insert(Some(code));
+        if let Some(form) = form_of(level) {
+            by_form.entry(form).and_modify(|code| *code = None).or_insert(Some(code));
         }
     }
-    by_number
+    by_form
+}
+
+/// Returns a text that is the same for all forms of a number, or of a truth value, which pandas,
+/// Parquet and JSON write in different ways.
+fn form_of(text: &str) -> Option<String> {
+    match text {
+        "True" | "true" | "TRUE" => Some("true".to_owned()),
+        "False" | "false" | "FALSE" => Some("false".to_owned()),
+        _ => same_number(text),
+    }
 }
 
 impl ColumnCoder {
@@ -433,7 +445,7 @@ impl ColumnCoder {
                 let last = (encoding.n_features().saturating_sub(1)) as f64;
                 coder.missing = if *missing { Code::Known(last) } else { Code::NewMissing };
                 coder.unknown = Code::Other(if *other { levels.len() as f64 } else { ABSENT });
-                coder.of_form = levels_by_number(&codes);
+                coder.of_form = levels_by_form(&codes);
                 let number_of =
                     |level: &String| level.parse::<f64>().ok().filter(|&number| level_of_number(number) == *level);
                 let numbers = levels.iter().zip((0..).map(f64::from));
@@ -458,11 +470,6 @@ impl ColumnCoder {
         self.kind == ColumnKind::Number && self.missing_numbers.is_empty()
     }
 
-    /// Returns whether a category has a feature for this text.
-    pub(crate) fn has_level(&self, text: &str) -> bool {
-        self.of_level.contains_key(text)
-    }
-
     /// Returns the code of a missing value.
     pub(crate) fn of_missing(&self) -> Code {
         self.missing
@@ -473,7 +480,7 @@ impl ColumnCoder {
         let is_missing = || marks_missing(text, &self.marks, false);
         match self.kind {
             ColumnKind::Category => {
-                let of_form = || match self.of_form.get(&same_number(text)?) {
+                let of_form = || match self.of_form.get(&form_of(text)?) {
                     Some(code) => *code,
                     // The training may have rounded the number.
                     None => levels_of_number(text.parse().ok()?).find_map(|level| self.of_level.get(&level).copied()),

@@ -122,6 +122,9 @@ pub(crate) fn open(file: &Path, max_bytes: u64) -> Result<File, ContentError> {
         _ => error.into(),
     })?;
     // Opening a pipe or a device could block forever.
+    if metadata.is_dir() {
+        return Err(ContentError::new("it is a folder; name the files in it"));
+    }
     if !metadata.is_file() {
         return Err(ContentError::new("it is not a regular file; use - to read from a pipe (standard input)"));
     }

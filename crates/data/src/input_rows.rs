@@ -138,8 +138,23 @@ impl InputReader {
         self.rows(Input::within(source, MAX_MEMORY))
     }
 
+    /// Reads record batches in memory. A value is what it is in a Parquet file.
+    ///
+    /// # Errors
+    /// Fails if they lack a column.
+    #[cfg(feature = "arrow")]
+    pub fn record_batches<'a>(
+        &self,
+        batches: impl arrow_array::RecordBatchReader + 'a,
+    ) -> Result<InputRows<'a>, ContentError> {
+        self.rows_of(OpenTable::of_record_batches(batches))
+    }
+
     fn rows<'a>(&self, input: Input<'a>) -> Result<InputRows<'a>, ContentError> {
-        let input = with_random_access(input)?;
+        self.rows_of(OpenTable::new(with_random_access(input)?, self.text, Limits::of_summary(MAX_MEMORY))?)
+    }
+
+    fn rows_of<'a>(&self, mut table: OpenTable<'a>) -> Result<InputRows<'a>, ContentError> {
         let recipe = self.prepared.recipe();
         let (features, texts, required) = (recipe.column_names(), categories(recipe), kinds(recipe));
         let columns = Columns {
@@ -151,7 +166,6 @@ impl InputReader {
             exact: true,
             ..Columns::default()
         };
-        let mut table = OpenTable::new(input, self.text, Limits::of_summary(MAX_MEMORY))?;
         let Names { names, notes } = header(&mut table.content)?;
         let features = ColumnIndices::new(&names, columns, table.content.kinds())?;
         let kept = self.kept.iter().map(|name| {

@@ -49,7 +49,6 @@ mod labels;
 mod learn;
 pub mod mnist;
 mod order;
-#[cfg(feature = "parquet")]
 mod parquet_writer;
 pub mod picture;
 mod positioned;
@@ -86,8 +85,7 @@ pub use images::Images;
 pub use input_rows::{InputBatch, InputReader, InputRows, KeptColumn};
 pub use learn::RecipeOptions;
 pub use order::{BatchOrder, Order, Shuffle};
-#[cfg(feature = "parquet")]
-pub use parquet_writer::{ColumnType, ParquetWriteError, ParquetWriter, Values};
+pub use parquet_writer::{ColumnType, ParquetWriter, Values};
 pub use prefetcher::Prefetcher;
 pub use provenance::{Provenance, schema_of_images, schema_of_tables, unused_message};
 pub use raw_row::{EncodedRow, RawRowEncoder, RawRowError};

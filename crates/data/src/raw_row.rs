@@ -24,8 +24,7 @@ use serializer::RowSerializer;
 /// - `null`, `None`, `NaN` or an empty text: a missing value, as are the
 ///   [usual marks](crate::MISSING)
 /// - the name of an enum's variant without fields: a text
-/// - `true` or `false`: the text `True` or `False` (as pandas writes it), or the one of `true` and
-///   `TRUE` that is a level of the column
+/// - `true` or `false`: the text `True` or `False`, as pandas writes it
 ///
 /// A struct's field that serde skips is a missing value. Columns that the recipe does not use are
 /// ignored. A column that it uses must be there.
@@ -262,10 +261,7 @@ impl RawRowEncoder {
 
     /// Sets a truth value.
     fn set_bool(&self, column: usize, value: bool, encoded: &mut EncodedRow) -> Result<(), RawRowError> {
-        let forms = if value { ["True", "true", "TRUE"] } else { ["False", "false", "FALSE"] };
-        let coder = &self.columns[column].coder;
-        let known = forms.into_iter().find(|form| coder.has_level(form));
-        self.set_text(column, known.unwrap_or(forms[0]), encoded)
+        self.set_text(column, if value { "True" } else { "False" }, encoded)
     }
 
     /// Sets the code of a value, whose text is `level` if it may be the level of a category.

@@ -550,10 +550,13 @@ pub(crate) fn without_advice(problem: &str) -> &str {
 
 /// The problem of a text in a column of numbers.
 pub(crate) fn no_number(text: &str) -> String {
+    let shown: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(40).collect();
+    let outside = |number: &str| format!("{number} is not between ±{MAX_ABS_VALUE:e}; {ADVICE}");
     match text.parse::<f64>() {
-        Ok(number) if number.is_finite() => format!("{number:e} is not between ±{MAX_ABS_VALUE:e}; {ADVICE}"),
+        Ok(number) if number.is_finite() => outside(&format!("{number:e}")),
+        // A number beyond f64, such as 1e400, is rounded to an infinite one.
+        Ok(number) if number.is_infinite() && text.contains(|c: char| c.is_ascii_digit()) => outside(&shown),
         _ => {
-            let shown: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(40).collect();
             let hint = match Form::of(text.as_bytes()) {
                 Form::Other => "",
                 form if form.has_comma() => " (its comma is a decimal mark only with data.decimal = \"comma\")",

@@ -10,18 +10,24 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_array::types::{Int8Type, Int32Type};
-use arrow_array::{ArrayRef, DictionaryArray, Float64Array, Int64Array, RecordBatch, RecordBatchOptions, StringArray};
+use arrow_array::{
+    ArrayRef, DictionaryArray, FixedSizeListArray, Float64Array, Int64Array, RecordBatch, RecordBatchIterator,
+    RecordBatchOptions, RecordBatchReader, StringArray,
+};
+use arrow_ipc::reader::{FileReader, StreamReader};
 use arrow_ipc::writer::{DictionaryHandling, FileWriter, IpcWriteOptions, StreamWriter};
+use arrow_schema::ArrowError;
 use chainrule_core::{BadRows, ColumnKind, Preprocessing, Recipe, TextOptions, WhyLeftOut};
 use chainrule_data::readers::{READERS, Reader};
 use chainrule_data::table::{Columns, Table, TableSummary};
 use chainrule_data::{
-    ColumnType, Holdout, InputReader, ParquetWriter, RecipeOptions, RecipeSource, Request, TableRequest, Tables,
-    Values, sha256,
+    ColumnType, Holdout, InputReader, InputRows, ParquetWriter, RecipeOptions, RecipeSource, Request, TableRequest,
+    Tables, Values, sha256,
 };
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/columnar").join(name)
@@ -73,6 +79,51 @@ fn content(tables: &Tables) -> Content {
     (tables.recipe.clone(), tables.classes.clone(), parts)
 }
 
+/// Returns the record batches of a file, decoded by the arrow crates. `None` if they lack the
+/// decompressor.
+fn decoded(path: &Path) -> Option<Box<dyn RecordBatchReader>> {
+    let file = File::open(path).unwrap();
+    let batches: Box<dyn RecordBatchReader> = match path.extension()?.to_str()? {
+        "parquet" => Box::new(ParquetRecordBatchReaderBuilder::try_new(file).unwrap().with_batch_size(7).build().ok()?),
+        "arrows" => Box::new(StreamReader::try_new(file, None).ok()?),
+        _ => Box::new(FileReader::try_new(file, None).ok()?),
+    };
+    let schema = batches.schema();
+    let batches: Result<Vec<RecordBatch>, ArrowError> = batches.collect();
+    Some(Box::new(RecordBatchIterator::new(batches.ok()?.into_iter().map(Ok), schema)))
+}
+
+#[test]
+fn record_batches_that_do_not_fit_are_refused() {
+    let reader = InputReader::new(Recipe::of_numbers(&["x".to_owned()]), vec!["id".to_owned()], TextOptions::default());
+    let batch = |columns: &[(&str, ArrayRef)]| RecordBatch::try_from_iter(columns.iter().cloned()).unwrap();
+    let numbers = || -> ArrayRef { Arc::new(Float64Array::from(vec![1.0, 2.0])) };
+    let ids = || -> ArrayRef { Arc::new(StringArray::from(vec!["a", "b"])) };
+    let lists: ArrayRef =
+        Arc::new(FixedSizeListArray::from_iter_primitive::<Int8Type, _, _>([None::<[_; 0]>, None], 0));
+    let fits = batch(&[("x", numbers()), ("id", ids())]);
+    let no_id = batch(&[("x", numbers())]);
+    let problem = |batches: Vec<Result<RecordBatch, ArrowError>>| {
+        let schema = batches[0].as_ref().unwrap().schema();
+        let rows = reader.record_batches(RecordBatchIterator::new(batches, schema));
+        rows.and_then(|rows| rows.collect::<Result<Vec<_>, _>>()).unwrap_err().to_string()
+    };
+    assert_eq!(problem(vec![Ok(no_id.clone())]), "no column \"id\", which is to be kept; its columns are x");
+    assert_eq!(
+        problem(vec![Ok(batch(&[("x", lists), ("id", ids())]))]),
+        "column \"x\": lists are not supported; convert them to numbers or texts"
+    );
+    assert_eq!(
+        problem(vec![Ok(fits.clone()), Ok(no_id)]),
+        "after row 2: a record batch has other columns than the schema"
+    );
+    assert_eq!(
+        problem(vec![Ok(fits.clone()), Err(ArrowError::ComputeError("no memory\nleft".to_owned()))]),
+        "after row 2: Compute error: no memory left"
+    );
+    assert_eq!(problem(vec![Ok(fits.slice(0, 0))]), "it has no rows");
+}
+
 #[test]
 fn a_table_has_the_same_recipe_and_rows_in_each_format() {
     let of_kinds = |kinds: &[(&str, ColumnKind)]| {
@@ -84,6 +135,7 @@ fn a_table_has_the_same_recipe_and_rows_in_each_format() {
         of_kinds(&["small", "gaps", "half", "single", "price", "day", "size"].map(|name| (name, ColumnKind::Category)));
     for request in [&learned, &categories] {
         let csv = Tables::read(&fixture("table.csv"), request).unwrap();
+        let mut n_decoded = 0;
         assert_eq!(csv.classes, ["9007199254740993", "9007199254740994"]);
         for name in FILES {
             let path = fixture(name);
@@ -100,20 +152,29 @@ fn a_table_has_the_same_recipe_and_rows_in_each_format() {
 
             // A model predicts from each.
             let reader = InputReader::new(csv.recipe.clone(), vec!["code".to_owned()], TextOptions::default());
-            let content = |path: &Path| {
+            let content_of = |batches: InputRows| {
                 let (mut rows, mut features) = (Vec::new(), Vec::new());
-                for batch in reader.open(path).unwrap() {
+                for batch in batches {
                     let batch = batch.unwrap();
                     rows.extend((0..).zip(&batch.lines).map(|(i, line)| (*line, batch.kept[0].get(i).to_owned())));
                     features.extend(batch.rows.into_features(&Preprocessing::Raw, |x| x).unwrap());
                 }
                 (rows, features)
             };
+            let content = |path: &Path| content_of(reader.open(path).unwrap());
             let ((rows, features), (of_csv, features_of_csv)) = (content(&path), content(&fixture("table.csv")));
             assert_eq!(features, features_of_csv, "{name}");
             let by_line = rows.iter().map(|(row, kept)| (row + 1, kept.clone()));
             assert_eq!(by_line.collect::<Vec<_>>(), of_csv, "{name}");
+
+            // So it does from record batches, whoever decoded them.
+            if let Some(batches) = decoded(&path) {
+                let batches = reader.record_batches(batches).unwrap();
+                assert_eq!(content_of(batches), (rows, features), "{name}");
+                n_decoded += 1;
+            }
         }
+        assert!(n_decoded >= 5, "{n_decoded} files were decoded");
     }
 }
 

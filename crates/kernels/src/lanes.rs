@@ -15,17 +15,6 @@ pub(crate) const LANES: usize = 16;
 #[repr(C, align(64))]
 pub(crate) struct Lanes<T>(pub(crate) [T; LANES]);
 
-/// Returns the numbers of all vectors.
-#[inline(always)]
-#[expect(unsafe_code, reason = "the standard library flattens arrays only, and these are aligned")]
-pub(crate) fn flattened<T>(lanes: &[Lanes<T>]) -> &[T] {
-    const { assert!(size_of::<Lanes<T>>() == LANES * size_of::<T>()) };
-    // SAFETY: `Lanes` is `repr(C)` around an array, so that its numbers are at its start, and the
-    // assertion says that nothing follows them. So the slice is that many consecutive numbers, which
-    // are initialised and borrowed for as long.
-    unsafe { std::slice::from_raw_parts(lanes.as_ptr().cast(), lanes.len() * LANES) }
-}
-
 impl<T: Real> Lanes<T> {
     pub(crate) const ZERO: Self = Self([T::ZERO; LANES]);
 

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::RunError;
 use crate::checksum::sha256;
+use crate::names::is_part_of_its_folder;
 
 /// Reads a regular file, or a link to one, of at most `most` bytes. Other files could block:
 /// opening a pipe waits for a writer.
@@ -97,6 +98,10 @@ impl Destination {
         };
         let metadata = std::fs::metadata(&file).map_err(failed)?;
         is_regular(&metadata).map_err(failed)?;
+        if is_part_of_its_folder(&file) {
+            let problem = "it belongs to the run or the model in its folder; name another file";
+            return Err(failed(Error::new(ErrorKind::InvalidInput, problem)));
+        }
         if !replace {
             return Err(RunError::Exists(named));
         }
@@ -298,15 +303,26 @@ pub(crate) fn clear_drafts(folder: &Path) {
     }
 }
 
+/// Deletes the temporary files of this process for a file, before it ends without
+/// [`Draft::finish`].
+pub fn discard_drafts(place: &Path) {
+    for entry in std::fs::read_dir(folder_of(place)).into_iter().flatten().flatten() {
+        if entry.file_name().to_str().and_then(process_of_draft) == Some(std::process::id()) {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
 /// Returns whether a file name belongs to a temporary file.
 pub(crate) fn is_draft(name: &str) -> bool {
-    let mut parts = name.strip_prefix(DRAFT).unwrap_or_default().split('-');
-    match [parts.next().map(str::parse), parts.next().map(str::parse)] {
-        [Some(Ok(process)), Some(Ok(number))] => {
-            u32::try_from(process).is_ok_and(|process| draft_name(process, number) == name)
-        }
-        _ => false,
-    }
+    process_of_draft(name).is_some()
+}
+
+/// Returns the process of a temporary file with this name.
+fn process_of_draft(name: &str) -> Option<u32> {
+    let mut parts = name.strip_prefix(DRAFT)?.split('-');
+    let (process, number) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+    (draft_name(process, number) == name).then_some(process)
 }
 
 /// Returns the metadata of a path, without following a link.

@@ -32,7 +32,7 @@ mod weights;
 
 pub use checksum::{Checksum, sha256};
 pub use error::RunError;
-pub use file::{AtomicFile, Destination, Draft, read_text, read_whole, write_whole};
+pub use file::{AtomicFile, Destination, Draft, discard_drafts, read_text, read_whole, write_whole};
 pub use imported::Imported;
 #[cfg(feature = "runs")]
 pub use runs::*;

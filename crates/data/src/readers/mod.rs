@@ -16,11 +16,15 @@ use crate::tables::{TRAIN, VALIDATION};
 
 pub use crate::input::{CODECS, Codec, Input, Packed, compressed_extensions, compressions};
 pub use batches::{Batch, Batches, Field, Fields};
+#[cfg(feature = "arrow")]
+pub(crate) use record_batches::RecordBatches;
 pub use records::{Record, RecordBlock, Records, Required, Row};
 
-#[cfg(feature = "parquet")]
+#[cfg(feature = "arrow")]
 mod arrow_types;
 mod batches;
+#[cfg(feature = "arrow")]
+mod record_batches;
 mod records;
 mod splitter;
 mod text;
@@ -164,6 +168,13 @@ impl<'a> OpenTable<'a> {
             }
             _ => Err(foreign::no_table(input.beginning()).into()),
         }
+    }
+
+    /// Opens a table of record batches in memory.
+    #[cfg(feature = "arrow")]
+    pub(crate) fn of_record_batches(source: impl arrow_array::RecordBatchReader + 'a) -> Self {
+        let content = TableContent::Batches(Box::new(RecordBatches::new(source)));
+        Self { content, compression: None, bad_rows: BadRows::Error }
     }
 
     /// Returns what the file was taken for. `notes` are about its names.

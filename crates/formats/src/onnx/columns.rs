@@ -1,6 +1,6 @@
 //! The nodes that turn the columns of a table into features, as the recipe says.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use chainrule_core::{Categorical, Encoding, MISSING, Numeric, Precision, Recipe};
 
@@ -121,25 +121,28 @@ fn to_double(graph: &mut Graph, input: &str, output: &str) -> String {
 }
 
 /// Returns the texts of a column that are known, each with the position of its feature: the levels,
-/// the marks of a missing value, and other spellings of levels that are numbers, because `1` may
-/// come as `1.0` from a column of floats. A level counts before a mark, and a mark before a
-/// spelling, as in `predict`.
+/// the marks of a missing value, and other spellings of levels that are numbers or truth values,
+/// because `1` may come as `1.0` from a column of floats. A level counts before a mark, and a mark
+/// before a spelling, as in `predict`.
 fn spellings(levels: &[String], marks: &[String], missing: i64) -> Vec<(String, i64)> {
     let marks = marks.iter().map(|mark| mark.trim());
     let of_marks = marks.flat_map(|mark| std::iter::once(mark.to_owned()).chain(spellings_of_number(mark)));
     let of_missing = std::iter::once(String::new()).chain(MISSING.map(str::to_owned)).chain(of_marks);
-    // Two levels may be the same number: then it is unknown which one another spelling means.
-    let mut same_number = HashMap::<u64, usize>::new();
-    for level in levels {
-        if let Some(number) = number_of(level) {
-            *same_number.entry(number.to_bits()).or_default() += 1;
+    // Two levels may be the same value: then it is unknown which one another spelling means.
+    let mut levels_of = BTreeMap::<String, Vec<i64>>::new();
+    for (level, position) in levels.iter().zip(0..) {
+        let of_truth = || spellings_of_truth(level).map(|[first, ..]| (*first).to_owned());
+        if let Some(spelling) = spellings_of_number(level).next().or_else(of_truth) {
+            levels_of.entry(spelling).or_default().push(position);
         }
     }
-    let is_alone = |level: &str| number_of(level).is_some_and(|number| same_number[&number.to_bits()] == 1);
-    let of_numbers = levels.iter().zip(0..).filter(|(level, _)| is_alone(level));
-    let of_numbers =
-        of_numbers.flat_map(|(level, position)| spellings_of_number(level).map(move |text| (text, position)));
-    let all = levels.iter().cloned().zip(0..).chain(of_missing.map(|text| (text, missing))).chain(of_numbers);
+    let others = levels_of.iter().filter_map(|(spelling, positions)| {
+        let [position] = positions[..] else { return None };
+        let of_truth = spellings_of_truth(spelling).into_iter().flatten().map(|&text| text.to_owned());
+        Some(spellings_of_number(spelling).chain(of_truth).map(move |text| (text, position)))
+    });
+    let others = others.flatten();
+    let all = levels.iter().cloned().zip(0..).chain(of_missing.map(|text| (text, missing))).chain(others);
     let mut seen = HashSet::new();
     all.filter(|(text, _)| seen.insert(text.clone())).collect()
 }
@@ -147,6 +150,11 @@ fn spellings(levels: &[String], marks: &[String], missing: i64) -> Vec<(String, 
 /// Returns the usual spellings of the number that a text spells: `1` and `1.0`.
 fn spellings_of_number(text: &str) -> impl Iterator<Item = String> + use<> {
     number_of(text).into_iter().flat_map(|number| [format!("{number}"), format!("{number:?}")])
+}
+
+/// Returns the usual spellings of a truth value.
+fn spellings_of_truth(text: &str) -> Option<&'static [&'static str; 3]> {
+    [&["True", "true", "TRUE"], &["False", "false", "FALSE"]].into_iter().find(|spellings| spellings.contains(&text))
 }
 
 /// Returns the number that a text spells. Larger numbers may stand for several whole numbers.
@@ -190,5 +198,9 @@ mod tests {
         check(&["-0"], &[], "0", Some(0));
         check(&["9007199254740993"], &[], "9007199254740992", None);
         check(&["inf"], &[], "infinity", None);
+        check(&["false", "true"], &[], "True", Some(1));
+        check(&["FALSE"], &[], "false", Some(0));
+        check(&["true", "TRUE"], &[], "True", None);
+        check(&["true"], &["True"], "True", Some(9));
     }
 }

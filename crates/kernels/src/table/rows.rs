@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chainrule_core::{FeatureLayout, NO_LEVEL};
 
 use crate::isa::prefetch;
-use crate::lanes::{LANES, Lanes, flattened};
+use crate::lanes::{LANES, Lanes};
 use crate::real::Real;
 use crate::row_set::RowSet;
 use crate::table::sparse::{SparseRows, SparseValues};
@@ -259,9 +259,9 @@ impl TableRows {
     pub(crate) fn prefetch<S: Stored>(&self, rows: &[usize]) {
         let (n_numbers, n_categories) = (self.shape.layout.numbers.len(), self.shape.layout.categories.len());
         if self.shape.order == RowOrder::Rows {
-            let stored = flattened(S::of(&self.numbers));
+            let stored = S::of(&self.numbers);
             for row in rows {
-                prefetch(&stored[row * n_numbers..][..n_numbers]);
+                prefetch(&stored[row * n_numbers / LANES..((row + 1) * n_numbers).div_ceil(LANES)]);
                 prefetch(&self.codes[row * n_categories..][..n_categories]);
             }
         }
@@ -291,12 +291,18 @@ impl TableRows {
         codes.resize(n_groups * n_categories * LANES, self.shape.levels.len() as u32);
         let size = self.shape.order.group_size();
         if self.shape.order == RowOrder::Rows {
-            let stored = flattened(stored);
             for i in 0..row_set.len() {
                 let (row, group, lane) = (row_set.row(i), i / LANES, i % LANES);
-                let own = &stored[row * n_numbers..][..n_numbers];
-                for (numbers, &number) in numbers[group * n_numbers..][..n_numbers].iter_mut().zip(own) {
-                    numbers.0[lane] = number;
+                let mut numbers = &mut numbers[group * n_numbers..][..n_numbers];
+                // The row begins and ends within vectors.
+                let mut start = row * n_numbers % LANES;
+                for own in &stored[row * n_numbers / LANES..((row + 1) * n_numbers).div_ceil(LANES)] {
+                    let own = &own.0[start..LANES.min(start + numbers.len())];
+                    let (now, later) = numbers.split_at_mut(own.len());
+                    for (numbers, &number) in now.iter_mut().zip(own) {
+                        numbers.0[lane] = number;
+                    }
+                    (numbers, start) = (later, 0);
                 }
                 let own = &self.codes[row * n_categories..][..n_categories];
                 for (j, &code) in own.iter().enumerate() {

@@ -9,7 +9,7 @@ use crate::checksum::sha256;
 use crate::claim::{Claim, FolderKind, entries, is_lock_or_leftover, remove};
 use crate::file::{clear_drafts, is_draft, write_whole};
 use crate::lock::{LOCK, Lock};
-use crate::names::{CONFIG, MANIFEST, MODEL, PLAN, SUMMARY};
+use crate::names::{CONFIG, DIVERGED, HELD_OUT, HISTORY, MANIFEST, MODEL, PLAN, SUMMARY};
 use crate::runs::checkpoints;
 use crate::runs::run_start::RunStart;
 use crate::seal::{read, read_sealed, sealed, unsealed};
@@ -24,13 +24,8 @@ pub struct RunFolder {
 
 /// The files of a run, besides its checkpoints.
 const FILES: [&str; 6] = [CONFIG, MANIFEST, HISTORY, MODEL, HELD_OUT, SUMMARY];
-const HISTORY: &str = "history.json";
-/// The rows of a table that were held out for validation.
-const HELD_OUT: &str = "held_out.csv";
 /// The first line of [`HELD_OUT`], with one file and with several.
 const HELD_OUT_HEADERS: [&str; 2] = ["row,line\n", "file,row,line\n"];
-/// The file that a diverged training leaves instead of a model and a summary.
-const DIVERGED: &str = "diverged.json";
 
 /// Returns a field of a CSV file, in quotes if it needs them.
 fn csv_field(text: &str) -> String {
