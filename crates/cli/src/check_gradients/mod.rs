@@ -1,10 +1,10 @@
-//! `chainrule gradcheck`: checks this project's models, or Burn's `nn` with `--burn`.
+//! `chainrule gradcheck`: checks this project's models, or Burn's own operations and layers with `--burn`.
 
 #[expect(
     clippy::redundant_closure_for_method_calls,
     reason = "a table is easier to read if all its lines have one form"
 )]
-mod burn_nn;
+mod burn_sweep;
 mod derivation;
 mod models;
 mod status;
@@ -34,7 +34,7 @@ pub(crate) fn gradcheck(options: &GradcheckOptions) -> Result<u8> {
     let status = StatusLine::new(!options.output.quiet && stderr_is_terminal());
     let on_row = |line: &GradientCheck| status.log(&format!("{} {}, {}", line.subject, line.precision, line.what));
     let table = if options.burn {
-        table(&machine, options.seed, burn_nn::sweep(device(&machine)?, options.seed, &on_row))
+        table(&machine, options.seed, burn_sweep::sweep(device(&machine)?, options.seed, &on_row))
     } else {
         check(&machine, options.seed, &on_row)?
     };

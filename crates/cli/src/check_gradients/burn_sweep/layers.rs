@@ -1,8 +1,5 @@
-//! Gradient checks of Burn's own `nn`: layers, activations and losses, with parameters and inputs.
-//!
-//! They are a service to Burn's developers. `docs/burn-gradients.md` has the findings.
+//! Layers, activations and losses of Burn's `nn`.
 
-use burn::module::{Module, Param};
 use burn::nn::attention::{MhaInput, MultiHeadAttentionConfig};
 use burn::nn::conv::{Conv1dConfig, Conv2dConfig, Conv3dConfig, ConvTranspose1dConfig, ConvTranspose2dConfig};
 use burn::nn::gru::GruConfig;
@@ -13,91 +10,13 @@ use burn::nn::{
     BatchNormConfig, EmbeddingConfig, GroupNormConfig, InstanceNormConfig, LayerNormConfig, LinearConfig, LstmConfig,
     PReluConfig, RmsNormConfig, RnnConfig, SwiGluConfig,
 };
-use burn::tensor::{Device, FloatDType, Int, Tensor, TensorData, activation};
-use chainrule::panics::catch_panic;
-use chainrule_gradcheck::{Options, Report, check_output, f64_works};
+use burn::tensor::{Tensor, activation};
+use chainrule_gradcheck::{Report, check_output};
 use chainrule_models::to_precision;
-use chainrule_records::GradientCheck;
 
-use super::{OnRow, add, fail, random, row};
-
-/// A module or function of Burn.
-struct Case {
-    name: &'static str,
-    run: fn(&CheckContext) -> Report,
-}
-
-/// The settings that all cases share.
-struct CheckContext {
-    device: Device,
-    dtype: FloatDType,
-    seed: u64,
-}
-
-/// Checks every case in every precision of the device. A case that panics becomes a failed row of
-/// the table, and the other cases still run.
-pub(super) fn sweep(device: &Device, seed: u64, on_row: OnRow<'_>) -> Vec<GradientCheck> {
-    // Burn draws a layer's initial weights from the device's generator.
-    device.seed(seed);
-    let dtypes = if f64_works(device) { vec![FloatDType::F32, FloatDType::F64] } else { vec![FloatDType::F32] };
-    let mut rows = Vec::new();
-    for case in CASES {
-        for dtype in dtypes.iter().copied() {
-            let sweep = CheckContext { device: device.clone(), dtype, seed };
-            let mut line = row(case.name, dtype, "parameters and inputs");
-            on_row(&line);
-            match catch_panic(|| (case.run)(&sweep)) {
-                Ok(report) => add(&mut line, "", &report),
-                Err(panic) => fail(&mut line, format!("panicked: {panic}")),
-            }
-            rows.push(line);
-        }
-    }
-    rows
-}
+use super::{Case, CheckContext, cases};
 
 impl CheckContext {
-    fn options(&self) -> Options {
-        Options { seed: self.seed, ..Options::default() }
-    }
-
-    /// Returns a random tensor with values in [-1, 1).
-    fn random<const D: usize>(&self, salt: u64, shape: [usize; D]) -> Tensor<D> {
-        random(1000 * self.seed + salt, shape, &self.device, self.dtype)
-    }
-
-    fn labels<const D: usize>(&self, labels: [i32; D]) -> Tensor<1, Int> {
-        Tensor::from_data(TensorData::from(labels), &self.device)
-    }
-
-    /// Checks a module with respect to its parameters and its input.
-    fn module<M: Module, const I: usize, const O: usize>(
-        &self,
-        module: M,
-        shape: [usize; I],
-        forward: impl Fn(&M, Tensor<I>) -> Tensor<O>,
-    ) -> Report {
-        let input = Param::from_tensor(self.random(1, shape));
-        let subject = (to_precision(module, self.dtype), input);
-        check_output(&subject, |(module, input): &(M, Param<Tensor<I>>)| forward(module, input.val()), &self.options())
-    }
-
-    /// Checks a function with respect to its one input.
-    fn input<const I: usize, const O: usize>(
-        &self,
-        input: Tensor<I>,
-        forward: impl Fn(Tensor<I>) -> Tensor<O>,
-    ) -> Report {
-        let input = Param::from_tensor(input);
-        check_output(&input, |input: &Param<Tensor<I>>| forward(input.val()), &self.options())
-    }
-
-    /// Checks an elementwise function of a matrix. Its values reach twice as far as in the other
-    /// cases.
-    fn elementwise(&self, forward: impl Fn(Tensor<2>) -> Tensor<2>) -> Report {
-        self.input(self.random(1, [3, 4]) * 2.0, forward)
-    }
-
     /// Checks a loss with respect to its predictions. The targets have the same shape.
     fn loss(&self, forward: impl Fn(Tensor<2>, Tensor<2>) -> Tensor<1>) -> Report {
         let targets = self.random(2, [3, 4]);
@@ -105,14 +24,8 @@ impl CheckContext {
     }
 }
 
-/// One case a line.
-macro_rules! cases {
-    ($($name:literal => |$s:ident| $run:expr;)*) => {
-        const CASES: &[Case] = &[$(Case { name: $name, run: |$s: &CheckContext| $run }),*];
-    };
-}
-
-cases! {
+#[rustfmt::skip]
+pub(super) fn cases() -> Vec<Case> { cases! {
     "Linear" => |s| s.module(LinearConfig::new(3, 2).init(&s.device), [4, 3], |m, x| m.forward(x));
     "Embedding" => |s| {
         let module = to_precision(EmbeddingConfig::new(5, 3).init(&s.device), s.dtype);
@@ -260,4 +173,4 @@ cases! {
             RNNTLossConfig::new().init().forward(x, targets.clone(), inputs.clone(), lengths.clone())
         })
     };
-}
+}}
