@@ -1,0 +1,623 @@
+//! The reader: which parts of a text are formulas, and what each formula says.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::error::{ParseError, position};
+use crate::lex::{Notation, Token, is_known_word, lex};
+use crate::parse::{Form, Parser, Set, Statement, is_index_letter};
+use crate::tree::{Condition, Expr, Index, Kind, Limit, Name, Span};
+
+/// The maximum size of a document in bytes.
+const MAX_BYTES: usize = 1 << 20;
+/// The maximum number of tokens of one formula.
+const MAX_TOKENS: usize = 5_000;
+/// The maximum number of statements.
+const MAX_STATEMENTS: usize = 1_000;
+
+/// A derivation: the formulas of a text, each with its place and its meaning.
+#[derive(Clone, Debug)]
+pub struct Document {
+    pub(crate) text: String,
+    pub(crate) items: Vec<Item>,
+    pub(crate) definitions: Vec<Definition>,
+    /// The sizes of declared names: `x \in \mathbb R^d`.
+    pub(crate) shapes: BTreeMap<String, Vec<String>>,
+    /// The number of the first class, row or feature: 0 if the document writes an index 0.
+    pub(crate) base: i64,
+    /// Lines with `=` that were read as prose.
+    pub(crate) prose: Vec<usize>,
+}
+
+/// A statement with its role.
+#[derive(Clone, Debug)]
+pub(crate) struct Item {
+    pub(crate) role: Role,
+    pub(crate) members: Vec<Expr>,
+    pub(crate) condition: Option<Condition>,
+    pub(crate) label: Option<String>,
+    pub(crate) span: Span,
+}
+
+/// What a statement is for.
+#[derive(Clone, Debug)]
+pub(crate) enum Role {
+    /// The first member is defined by the second.
+    Definition,
+    Claim,
+    Assumption(Assumption),
+    NotChecked(String),
+}
+
+/// What can be assumed.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Assumption {
+    /// The entries of a vector sum to one.
+    SumOne(String),
+    /// Every entry is one of these numbers.
+    OneOf(String, Vec<f64>),
+    /// Every entry is between these.
+    Between(String, f64, f64),
+    /// A size is a number.
+    Size(String, usize),
+    /// Nothing but a type or a shape.
+    Declaration,
+}
+
+/// The definition of a name.
+#[derive(Clone, Debug)]
+pub(crate) struct Definition {
+    pub(crate) name: Name,
+    /// The parameters of a function.
+    pub(crate) parameters: Vec<Name>,
+    pub(crate) body: Expr,
+    /// The item that contains it.
+    pub(crate) item: usize,
+    /// Whether it collects rows of the same name: C = (1/N) sum_n C^(n).
+    pub(crate) is_batch: bool,
+}
+
+struct Formula {
+    from: usize,
+    to: usize,
+    notation: Notation,
+    inline: bool,
+}
+
+impl Document {
+    /// Reads a derivation.
+    ///
+    /// # Errors
+    ///
+    /// Every formula that cannot be read, with line, column and what was expected.
+    pub fn parse(text: &str) -> Result<Self, Vec<ParseError>> {
+        let located = |errors: Vec<ParseError>| errors.into_iter().map(|error| error.located(text)).collect::<Vec<_>>();
+        if text.len() > MAX_BYTES {
+            let message = format!("the document has {} bytes; at most {MAX_BYTES} can be read", text.len());
+            return Err(located(vec![ParseError::new(0, message)]));
+        }
+        let mut errors = Vec::new();
+        let (formulas, prose) = formulas(text, &mut errors);
+        let mut tokens = Vec::new();
+        for formula in formulas {
+            match lex(text, formula.from, formula.to, formula.notation) {
+                Ok(lexed) if lexed.len() > MAX_TOKENS => {
+                    errors.push(ParseError::new(formula.from, format!("a formula can have at most {MAX_TOKENS} signs")));
+                }
+                Ok(lexed) => tokens.push((formula, lexed)),
+                // Prose may mention what the checker does not know, but not state it.
+                Err(_) if formula.inline && !states(&text[formula.from..formula.to]) => {}
+                Err(error) => errors.push(error),
+            }
+        }
+        let functions = defined_functions(tokens.iter().map(|(_, tokens)| tokens.as_slice()));
+        let mut statements: Vec<Statement> = Vec::new();
+        for (formula, tokens) in tokens {
+            let parser = Parser::new(tokens, formula.to, formula.notation, &functions);
+            match parser.statements() {
+                Ok(parsed) => {
+                    for statement in parsed {
+                        push(&mut statements, statement, &mut errors);
+                    }
+                }
+                Err(_) if formula.inline && !states(&text[formula.from..formula.to]) => {}
+                Err(error) => errors.push(error),
+            }
+            if statements.len() > MAX_STATEMENTS {
+                let message = format!("the document has more than {MAX_STATEMENTS} statements");
+                errors.push(ParseError::new(formula.from, message));
+                break;
+            }
+        }
+        if errors.is_empty() {
+            let mut document = Self::with_roles(text, statements);
+            document.prose = prose;
+            match crate::typing::Model::new(&document) {
+                Ok(_) => return Ok(document),
+                Err(error) => errors.push(error),
+            }
+        }
+        errors.sort_by_key(|error| error.at);
+        Err(located(errors))
+    }
+
+    /// Returns the line of a place, from 1.
+    pub(crate) fn line(&self, at: usize) -> usize {
+        position(&self.text, at).0
+    }
+
+    fn with_roles(text: &str, mut statements: Vec<Statement>) -> Self {
+        merge_name_parts(&mut statements);
+        let sizes = size_names(&statements);
+        let heads: BTreeSet<String> = statements.iter().filter_map(|s| left_name(s).map(|n| n.head.clone())).collect();
+        let mut document = Self {
+            text: text.to_owned(),
+            items: Vec::new(),
+            definitions: Vec::new(),
+            shapes: BTreeMap::new(),
+            base: 1,
+            prose: Vec::new(),
+        };
+        for statement in statements {
+            let item = document.items.len();
+            let mut members = Vec::new();
+            let role = match statement.form {
+                Form::Mention => continue,
+                Form::Condition(condition) => Role::NotChecked(format!("a condition in prose: {condition}")),
+                Form::Member(names, set) => {
+                    for name in &names {
+                        let assumption = match &set {
+                            Set::Numbers(numbers) => Assumption::OneOf(name.head.clone(), numbers.clone()),
+                            Set::Interval(low, high) => Assumption::Between(name.head.clone(), *low, *high),
+                            Set::Reals(sizes) => {
+                                document.shapes.insert(name.head.clone(), sizes.clone());
+                                Assumption::Declaration
+                            }
+                        };
+                        document.items.push(Item {
+                            role: Role::Assumption(assumption),
+                            members: Vec::new(),
+                            condition: None,
+                            label: statement.label.clone(),
+                            span: statement.span,
+                        });
+                    }
+                    continue;
+                }
+                Form::Order(ordered, relations) => match bounds(&ordered, &relations) {
+                    Some(assumption) => Role::Assumption(assumption),
+                    None => Role::NotChecked("an inequality; only equations are checked".into()),
+                },
+                Form::Chain(chain) => {
+                    members = chain;
+                    match assumption(&members, &sizes, &heads) {
+                        Some(assumption) => Role::Assumption(assumption),
+                        None => document.define(item, &members, statement.condition.as_ref()),
+                    }
+                }
+            };
+            let (condition, label) = (statement.condition, statement.label);
+            document.items.push(Item { role, members, condition, label, span: statement.span });
+        }
+        let mut base = 1;
+        for item in &document.items {
+            for member in &item.members {
+                member.visit(&mut |expr| {
+                    let indices: &[Index] = match &expr.kind {
+                        Kind::Name(name) => &name.indices,
+                        Kind::Entry(_, indices) => indices,
+                        _ => &[],
+                    };
+                    if indices.contains(&Index::Number(0)) {
+                        base = 0;
+                    }
+                });
+            }
+        }
+        document.base = base;
+        document
+    }
+
+    /// Decides whether a chain defines its first member, and notes the definition.
+    fn define(&mut self, item: usize, members: &[Expr], condition: Option<&Condition>) -> Role {
+        let (name, parameters) = match &members[0].kind {
+            Kind::Name(name) => (name, Vec::new()),
+            Kind::Apply(name, arguments) => {
+                let names = arguments.iter().map(|argument| match &argument.kind {
+                    Kind::Name(name) => Some(name.clone()),
+                    _ => None,
+                });
+                match names.collect::<Option<Vec<Name>>>() {
+                    Some(names) => (name, names),
+                    None => return Role::Claim,
+                }
+            }
+            _ => return Role::Claim,
+        };
+        let letters: BTreeSet<&Index> = name.indices.iter().filter(|i| matches!(i, Index::Letter(_))).collect();
+        if letters.len() != name.indices.len() || condition.is_some() || members[1].kind == Kind::Missing {
+            return Role::Claim;
+        }
+        let mut is_batch = false;
+        members[1].visit_names(&mut |used| is_batch |= used.head == name.head && used.row.is_some());
+        let is_batch = is_batch && name.row.is_none();
+        let known = self.definitions.iter().any(|known| {
+            known.name.head == name.head && known.is_batch == is_batch
+                && (known.name.row.is_some() == name.row.is_some() || known.name.row.is_none())
+        });
+        // A row's version after the batch's one is new: C = (1/N) sum_n C^(n), C^(n) = ….
+        if known {
+            return Role::Claim;
+        }
+        let body = members[1].clone();
+        self.definitions.push(Definition { name: name.clone(), parameters, body, item, is_batch });
+        Role::Definition
+    }
+}
+
+/// Returns whether a formula states something, rather than mention a name.
+fn states(formula: &str) -> bool {
+    formula.contains('=') || formula.contains("\\in ")
+}
+
+/// Adds a statement, or continues the last one.
+fn push(statements: &mut Vec<Statement>, statement: Statement, errors: &mut Vec<ParseError>) {
+    if !statement.continues {
+        return statements.push(statement);
+    }
+    match (statements.last_mut(), statement.form) {
+        (Some(Statement { form: Form::Chain(chain), span, condition, label, .. }), Form::Chain(more)) => {
+            chain.extend(more);
+            *span = span.to(statement.span);
+            *condition = condition.take().or(statement.condition);
+            *label = label.take().or(statement.label);
+        }
+        (Some(last), Form::Chain(more)) if matches!(last.form, Form::Mention) => {
+            // A left side alone on its line.
+            errors.push(ParseError::new(more[0].span.start, "the line before `=` must be a statement with `=`"));
+        }
+        _ => errors.push(ParseError::new(statement.span.start, "this line begins with `=`, but none before it can go on")),
+    }
+}
+
+/// Finds the names that are defined as functions: f(x) = ….
+fn defined_functions<'a>(formulas: impl Iterator<Item = &'a [crate::lex::Lexeme]>) -> BTreeSet<String> {
+    let mut functions = BTreeSet::new();
+    for tokens in formulas {
+        for at in 0..tokens.len() {
+            let begins = at == 0
+                || matches!(tokens[at - 1].token, Token::Separator | Token::Row | Token::Op(',' | ';' | '&') | Token::Text(_));
+            let Token::Name(head) = &tokens[at].token else { continue };
+            if !begins {
+                continue;
+            }
+            let mut next = at + 1;
+            if tokens.get(next).map(|t| &t.token) != Some(&Token::Op('(')) {
+                continue;
+            }
+            next += 1;
+            while matches!(tokens.get(next).map(|t| &t.token), Some(Token::Name(_))) {
+                next += 1;
+                if tokens.get(next).map(|t| &t.token) == Some(&Token::Op(',')) {
+                    next += 1;
+                }
+            }
+            let closes = tokens.get(next).map(|t| &t.token) == Some(&Token::Op(')'));
+            if next > at + 2 && closes && tokens.get(next + 1).map(|t| &t.token) == Some(&Token::Op('=')) {
+                functions.insert(head.clone());
+            }
+        }
+    }
+    functions
+}
+
+/// Makes subscripts that are no indices a part of the name: the b of `v_b` unless a sum is over b,
+/// and the 1 of `W_1` unless `W_k` occurs too.
+fn merge_name_parts(statements: &mut [Statement]) {
+    let mut letters: BTreeSet<String> = BTreeSet::new();
+    let mut with_letters: BTreeSet<String> = BTreeSet::new();
+    let each = |statements: &[Statement], f: &mut dyn FnMut(&Expr)| {
+        for statement in statements {
+            match &statement.form {
+                Form::Chain(members) | Form::Order(members, _) => members.iter().for_each(|member| member.visit(f)),
+                _ => {}
+            }
+        }
+    };
+    each(statements, &mut |expr| {
+        if let Kind::Sum { bound, .. } = &expr.kind {
+            letters.extend(bound.iter().map(|bound| bound.letter.clone()));
+        }
+    });
+    let is_index = |index: &Index| match index {
+        Index::Letter(letter) => is_index_letter(letter) || letters.contains(letter),
+        Index::Number(_) => true,
+    };
+    let merge_letters = |name: &mut Name| {
+        let (indices, parts): (Vec<_>, Vec<_>) = name.indices.drain(..).partition(is_index);
+        name.indices = indices;
+        for part in parts {
+            name.head = format!("{}_{part}", name.head);
+        }
+    };
+    change_names(statements, &merge_letters);
+    for statement in statements.iter() {
+        if let Form::Chain(members) | Form::Order(members, _) = &statement.form {
+            for member in members {
+                member.visit_names(&mut |name| {
+                    if name.indices.iter().any(|index| matches!(index, Index::Letter(_))) {
+                        with_letters.insert(name.head.clone());
+                    }
+                });
+            }
+        }
+    }
+    change_names(statements, &|name| {
+        if !with_letters.contains(&name.head) {
+            for part in std::mem::take(&mut name.indices) {
+                name.head = format!("{}_{part}", name.head);
+            }
+        }
+    });
+}
+
+fn change_names(statements: &mut [Statement], change: &dyn Fn(&mut Name)) {
+    for statement in statements {
+        match &mut statement.form {
+            Form::Chain(members) | Form::Order(members, _) => {
+                members.iter_mut().for_each(|member| *member = member.map_names(change));
+            }
+            Form::Member(names, _) => names.iter_mut().for_each(change),
+            Form::Condition(_) | Form::Mention => {}
+        }
+    }
+}
+
+fn left_name(statement: &Statement) -> Option<&Name> {
+    match &statement.form {
+        Form::Chain(members) => match &members[0].kind {
+            Kind::Name(name) | Kind::Apply(name, _) => Some(name),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Returns the names of sizes: upper limits of sums, sizes of declared shapes, and N.
+fn size_names(statements: &[Statement]) -> BTreeSet<String> {
+    let mut sizes: BTreeSet<String> = ["N".to_owned()].into();
+    for statement in statements {
+        match &statement.form {
+            Form::Chain(members) | Form::Order(members, _) => {
+                for member in members {
+                    member.visit(&mut |expr| {
+                        if let Kind::Sum { bound, .. } = &expr.kind {
+                            for bound in bound {
+                                if let Some(Limit::Size(size)) = &bound.to {
+                                    sizes.insert(size.clone());
+                                }
+                            }
+                        }
+                    });
+                }
+            }
+            Form::Member(_, Set::Reals(names)) => sizes.extend(names.iter().cloned()),
+            _ => {}
+        }
+    }
+    sizes
+}
+
+fn constant(expr: &Expr) -> Option<f64> {
+    match &expr.kind {
+        Kind::Number { digits, decimals } => Some(digits / 10f64.powi(*decimals)),
+        Kind::Neg(inner) => constant(inner).map(|value| -value),
+        _ => None,
+    }
+}
+
+/// Recognises `\sum_k y_k = 1` for a y that nothing defines, and `K = 2`.
+fn assumption(members: &[Expr], sizes: &BTreeSet<String>, defined: &BTreeSet<String>) -> Option<Assumption> {
+    let [left, right] = members else { return None };
+    let one = constant(right)?;
+    match &left.kind {
+        Kind::Name(name) if sizes.contains(&name.head) && name.indices.is_empty() => {
+            (one.fract() == 0.0 && (1.0..=16.0).contains(&one)).then(|| Assumption::Size(name.head.clone(), one as usize))
+        }
+        Kind::Sum { product: false, bound, conditions, body } if conditions.is_empty() && bound.len() == 1 => {
+            let Kind::Name(name) = &body.kind else { return None };
+            let bound = Index::Letter(bound[0].letter.clone());
+            let is_vector = name.indices.as_slice() == [bound] && !defined.contains(&name.head);
+            (is_vector && one == 1.0).then(|| Assumption::SumOne(name.head.clone()))
+        }
+        _ => None,
+    }
+}
+
+/// Recognises `N > 0` and `0 < p < 1`.
+fn bounds(members: &[Expr], relations: &[String]) -> Option<Assumption> {
+    let name = |expr: &Expr| match &expr.kind {
+        Kind::Name(name) => Some(name.head.clone()),
+        _ => None,
+    };
+    let mut low = f64::NEG_INFINITY;
+    let mut high = f64::INFINITY;
+    let mut head = None;
+    for (pair, relation) in members.windows(2).zip(relations) {
+        let (smaller, larger) = match relation.as_str() {
+            "<" | "<=" | "≤" => (&pair[0], &pair[1]),
+            ">" | ">=" | "≥" => (&pair[1], &pair[0]),
+            _ => return None,
+        };
+        match (name(smaller), constant(larger), constant(smaller), name(larger)) {
+            (Some(name), Some(bound), ..) => {
+                high = bound;
+                head = Some(name);
+            }
+            (_, _, Some(bound), Some(name)) => {
+                low = bound;
+                head = Some(name);
+            }
+            _ => return None,
+        }
+    }
+    head.map(|head| Assumption::Between(head, low, high))
+}
+
+/// Finds the formulas of a text. Returns also the lines with `=` that are read as prose.
+fn formulas(text: &str, errors: &mut Vec<ParseError>) -> (Vec<Formula>, Vec<usize>) {
+    let mut formulas = Vec::new();
+    let mut prose = Vec::new();
+    let mut at = 0;
+    let mut line_start = true;
+    let latex = |from, to, inline| Formula { from, to, notation: Notation::Latex, inline };
+    while at < text.len() {
+        let rest = &text[at..];
+        let line_end = rest.find('\n').map_or(text.len(), |end| at + end);
+        if line_start {
+            line_start = false;
+            let line = &text[at..line_end];
+            let trimmed = line.trim_start();
+            if let Some(language) = trimmed.strip_prefix("```").or_else(|| trimmed.strip_prefix("~~~")) {
+                let body = (line_end + 1).min(text.len());
+                let fence = &trimmed[..3];
+                let close = find_line(text, body, |line| line.trim_start().starts_with(fence));
+                let Some((close, after)) = close else {
+                    errors.push(ParseError::new(at, "this fence is not closed"));
+                    break;
+                };
+                if language.trim() == "math" {
+                    formulas.push(latex(body, close, false));
+                }
+                at = after;
+                line_start = true;
+                continue;
+            }
+            if trimmed.starts_with("\\begin{") {
+                let name_start = at + (line.len() - trimmed.len()) + "\\begin{".len();
+                let name = text[name_start..].split('}').next().unwrap_or_default();
+                let end = format!("\\end{{{name}}}");
+                match text[at..].find(&end) {
+                    Some(found) => {
+                        formulas.push(latex(at, at + found + end.len(), false));
+                        at += found + end.len();
+                    }
+                    None => {
+                        errors.push(ParseError::new(at, format!("`\\begin{{{name}}}` has no `{end}`")));
+                        break;
+                    }
+                }
+                continue;
+            }
+            let marked = line.contains('$') || line.contains("\\[") || line.contains("\\(");
+            if !marked {
+                match bare(text, at, line_end) {
+                    Bare::Formula(from, notation) => {
+                        formulas.push(Formula { from, to: line_end, notation, inline: false });
+                    }
+                    Bare::Prose if line.contains('=') && !trimmed.starts_with(['#', '|', '<']) => prose.push(at),
+                    Bare::Prose => {}
+                }
+                at = line_end + 1;
+                line_start = true;
+                continue;
+            }
+        }
+        let c = rest.chars().next().unwrap_or('\n');
+        match c {
+            '\n' => {
+                line_start = true;
+                at += 1;
+            }
+            '`' => {
+                let close = text[at + 1..line_end.max(at + 1)].find('`');
+                at += close.map_or(1, |close| close + 2);
+            }
+            '\\' if rest.starts_with("\\$") => at += 2,
+            '\\' if rest.starts_with("\\[") || rest.starts_with("\\(") => {
+                let close = if rest.starts_with("\\[") { "\\]" } else { "\\)" };
+                let Some(end) = rest.find(close) else {
+                    errors.push(ParseError::new(at, format!("`{}` has no `{close}`", &rest[..2])));
+                    break;
+                };
+                formulas.push(latex(at + 2, at + end, close == "\\)"));
+                at += end + 2;
+            }
+            '$' => {
+                let display = rest.starts_with("$$");
+                let mark = if display { "$$" } else { "$" };
+                let from = at + mark.len();
+                // An inline formula ends in its paragraph.
+                let limit = if display { text.len() } else { text[from..].find("\n\n").map_or(text.len(), |end| from + end) };
+                let Some(end) = text[from..limit].find(mark) else {
+                    errors.push(ParseError::new(at, format!("this `{mark}` has no partner")));
+                    break;
+                };
+                formulas.push(latex(from, from + end, !display));
+                at = from + end + mark.len();
+            }
+            c => at += c.len_utf8(),
+        }
+    }
+    (formulas, prose)
+}
+
+/// Finds the first line from a place with a property: its start, and the start of the next.
+fn find_line(text: &str, from: usize, is: impl Fn(&str) -> bool) -> Option<(usize, usize)> {
+    let mut at = from;
+    while at < text.len() {
+        let end = text[at..].find('\n').map_or(text.len(), |end| at + end);
+        if is(&text[at..end]) {
+            return Some((at, (end + 1).min(text.len())));
+        }
+        at = end + 1;
+    }
+    None
+}
+
+enum Bare {
+    Formula(usize, Notation),
+    Prose,
+}
+
+/// Decides whether a line without marks is a formula: it has a relation, and never two words in a
+/// row of which one is not known.
+fn bare(text: &str, from: usize, to: usize) -> Bare {
+    let line = &text[from..to];
+    let mut body = line.trim_start();
+    for marker in ["- ", "* ", "+ ", "> "] {
+        body = body.strip_prefix(marker).map_or(body, str::trim_start);
+    }
+    let has_relation = body.contains('=') || body.contains('∈') || body.contains('<') || body.contains('>')
+        || body.contains(" in {") || body.contains(" in (") || body.contains(" in R") || body.contains("\\in");
+    if !has_relation || body.starts_with(['#', '|', '<', '!', '[']) {
+        return Bare::Prose;
+    }
+    let mut last_was_word = false;
+    let mut last_was_unknown = false;
+    let mut first = true;
+    for part in body.split_whitespace() {
+        let word = part.trim_matches([',', ':', '.', ';']);
+        let is_word = word.chars().count() > 1 && word.chars().all(|c| c.is_alphabetic() || c == '\'' || c == '-');
+        let unknown = is_word && !is_known_word(&word.to_lowercase()) && !word.starts_with('d') && !is_introduction(word);
+        if (is_word && last_was_word && (unknown || last_was_unknown)) || (unknown && first && part.ends_with(':')) {
+            return Bare::Prose;
+        }
+        // A single word before the formula, like "So", is prose too.
+        last_was_word = is_word;
+        last_was_unknown = unknown;
+        first = false;
+    }
+    let notation = if body.contains('\\') { Notation::Latex } else { Notation::Plain };
+    let mut start = to - body.len();
+    if let Some(first) = body.split_whitespace().next()
+        && is_introduction(first.trim_end_matches(':'))
+    {
+        start += first.len();
+    }
+    Bare::Formula(start, notation)
+}
+
+/// Returns whether a word introduces an assumption or a definition.
+fn is_introduction(word: &str) -> bool {
+    ["assume", "assuming", "let", "given", "suppose", "with", "where"].contains(&word.to_lowercase().as_str())
+}

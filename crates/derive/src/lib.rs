@@ -1,0 +1,22 @@
+//! Checks a written derivation line by line, and names the first wrong step.
+mod check;
+mod diagnose;
+mod document;
+mod error;
+mod evaluate;
+mod lex;
+mod number;
+mod parse;
+mod point;
+mod report;
+mod samples;
+mod tree;
+mod typing;
+mod witness;
+
+pub use check::{Options, check};
+pub use document::Document;
+pub use error::ParseError;
+pub use number::{Number, Real};
+pub use report::{Counterexample, Line, Mistake, Report, Step, Verdict};
+pub use witness::{Differences, Estimate, Question, Witness};
