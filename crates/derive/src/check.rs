@@ -122,6 +122,8 @@ impl Checker<'_> {
         // Members whose types do not fit are left out.
         let mut good: Vec<usize> = Vec::new();
         let mut typing = None;
+        let mut merged: Vec<String> = Vec::new();
+        let mut merged_by: Vec<Vec<String>> = vec![Vec::new(); members.len()];
         for (place, member) in members.iter().enumerate() {
             if member.kind == Kind::Missing {
                 continue;
@@ -129,6 +131,9 @@ impl Checker<'_> {
             let exprs: Vec<&Expr> = good.iter().map(|&place| &members[place]).chain([member]).collect();
             match self.model.typing(&exprs, &condition) {
                 Ok((found, _)) => {
+                    let all = self.model.merged_sizes(&found);
+                    merged_by[place] = all.iter().filter(|sizes| !merged.contains(sizes)).cloned().collect();
+                    merged = all;
                     typing = Some(found);
                     good.push(place);
                 }
@@ -168,7 +173,14 @@ impl Checker<'_> {
             }
             Err(error) => exprs.iter().map(|_| Verdict::Undecided { reason: explain(&error) }).collect(),
         };
-        for (&member, verdict) in good.iter().zip(found) {
+        for (&member, mut verdict) in good.iter().zip(found) {
+            // A sum over the rows where one over the classes is meant is right only if both are as many.
+            let sizes = &merged_by[member];
+            match &mut verdict {
+                Verdict::HoldsUnder { assumptions } => assumptions.extend(sizes.iter().cloned()),
+                Verdict::Holds if !sizes.is_empty() => verdict = Verdict::HoldsUnder { assumptions: sizes.clone() },
+                _ => {}
+            }
             if let Verdict::Wrong { .. } = verdict {
                 let line = position(&self.document.text, members[member].span.start).0;
                 self.wrong.push(WrongClaim { line, left: members[0].clone(), right: members[member].clone() });

@@ -187,6 +187,22 @@ impl Model {
         before.or(candidates.first()).copied()
     }
 
+    /// Returns the pairs of sizes with different names that a claim makes equal: `K = N`.
+    pub(crate) fn merged_sizes(&self, typing: &Typing) -> Vec<String> {
+        let sizes: Vec<(&String, &Range)> = self.sizes.iter().collect();
+        let mut merged = Vec::new();
+        for (place, &(first, &a)) in sizes.iter().enumerate() {
+            for &(second, &b) in &sizes[place + 1..] {
+                let before = &self.typing.ranges;
+                let known = a < before.parents.len() && b < before.parents.len();
+                if known && before.find(a) != before.find(b) && typing.ranges.find(a) == typing.ranges.find(b) {
+                    merged.push(format!("{first} = {second}"));
+                }
+            }
+        }
+        merged
+    }
+
     /// Returns whether nothing defines a name.
     pub(crate) fn is_input(&self, head: &str) -> bool {
         !self.definitions.iter().any(|definition| definition.name.head == head)
@@ -217,41 +233,62 @@ impl Model {
     }
 
     fn find_ranks(&mut self, document: &Document) -> Result<()> {
-        // The first place where each name has each number of indices.
-        let mut used: BTreeMap<String, BTreeMap<usize, usize>> = BTreeMap::new();
+        // The first place where each name has each number of indices: in definitions, and anywhere.
+        // Definitions decide. A claim that disagrees is judged as a claim.
+        type Uses = BTreeMap<String, BTreeMap<usize, usize>>;
+        let mut in_definitions = Uses::new();
+        let mut anywhere = Uses::new();
         let mut vectors: BTreeSet<String> = BTreeSet::new();
-        for member in document.items.iter().flat_map(|item| &item.members) {
-            member.visit_names(&mut |name| {
-                used.entry(name.head.clone()).or_default().entry(name.indices.len()).or_insert(name.span.start);
-            });
-            member.visit(&mut |expr| {
-                if let Kind::Call(Function::Transpose | Function::Norm | Function::Diag | Function::Softmax, all) = &expr.kind
-                    && let Kind::Name(name) = &all[0].kind
-                {
-                    vectors.insert(name.head.clone());
-                }
-            });
+        for item in &document.items {
+            for (place, member) in item.members.iter().enumerate() {
+                let defines = matches!(item.role, Role::Definition) && place < 2;
+                member.visit_names(&mut |name| {
+                    for uses in [&mut anywhere, &mut in_definitions].into_iter().take(1 + usize::from(defines)) {
+                        let counts = uses.entry(name.head.clone()).or_default();
+                        counts.entry(name.indices.len()).or_insert(name.span.start);
+                    }
+                });
+                member.visit(&mut |expr| {
+                    if let Kind::Call(Function::Transpose | Function::Norm | Function::Diag | Function::Softmax, all) = &expr.kind
+                        && let Kind::Name(name) = &all[0].kind
+                    {
+                        vectors.insert(name.head.clone());
+                    }
+                });
+            }
         }
-        for (head, counts) in &used {
-            let indexed: Vec<(usize, usize)> = counts.iter().filter(|(count, _)| **count > 0).map(|(a, b)| (*a, *b)).collect();
-            if let [(first, _), (second, at), ..] = indexed.as_slice() {
+        for (head, counts) in &anywhere {
+            let indexed = |counts: &BTreeMap<usize, usize>| -> Vec<(usize, usize)> {
+                counts.iter().filter(|(count, _)| **count > 0).map(|(count, at)| (*count, *at)).collect()
+            };
+            let defining = in_definitions.get(head).map(indexed).unwrap_or_default();
+            if let [(first, _), (second, at), ..] = defining.as_slice() {
                 return Err(ParseError::new(*at, format!("`{head}` has {second} indices here and {first} elsewhere")));
             }
-            if let [(count, at)] = indexed.as_slice() {
-                if *count > 2 {
+            // A name that is defined as a whole has the shape of its body, whatever claims say.
+            let is_whole = defining.is_empty() && !self.is_input(head);
+            let found = if defining.is_empty() { indexed(counts) } else { defining };
+            let declared = document.shapes.get(head);
+            match found.first() {
+                Some((count, at)) if *count > 2 => {
                     return Err(ParseError::new(*at, format!("`{head}` has {count} indices; at most 2 can be checked")));
                 }
-                self.ranks.insert(head.clone(), *count);
-            } else if let Some(sizes) = document.shapes.get(head) {
-                self.ranks.insert(head.clone(), sizes.len().min(2));
-            } else if self.is_input(head) {
-                let is_upper = head.chars().next().is_some_and(char::is_uppercase);
-                let rank = if vectors.contains(head) { 1 + usize::from(is_upper) } else { 0 };
-                self.ranks.insert(head.clone(), rank);
+                _ if is_whole => {}
+                _ if declared.is_some() => {
+                    self.ranks.insert(head.clone(), declared.map_or(0, Vec::len).min(2));
+                }
+                Some((count, _)) => {
+                    self.ranks.insert(head.clone(), *count);
+                }
+                None => {
+                    let is_upper = head.chars().next().is_some_and(char::is_uppercase);
+                    let rank = if vectors.contains(head) { 1 + usize::from(is_upper) } else { 0 };
+                    self.ranks.insert(head.clone(), rank);
+                }
             }
         }
         // A name that is defined without indices has the shape of its body.
-        for head in used.keys() {
+        for head in anywhere.keys() {
             if !self.ranks.contains_key(head) {
                 let rank = self.rank_of_definition(head, 0);
                 self.ranks.insert(head.clone(), rank);
