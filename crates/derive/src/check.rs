@@ -363,7 +363,8 @@ fn counterexample(
     used.extend(inputs(setting.model, &both));
     let mut values: Vec<String> = Vec::new();
     for head in setting.inputs.iter().filter(|head| used.contains(*head)) {
-        let rows: Vec<String> = sample.point.rows(head).iter().map(text).collect();
+        let count = if rows_matter(setting.model, &both) { usize::MAX } else { 1 };
+        let rows: Vec<String> = sample.point.rows(head).iter().take(count).map(text).collect();
         values.push(format!("{head} = {}", rows.join("; ")));
     }
     for (letter, value) in &sample.letters {
@@ -390,8 +391,21 @@ fn text(value: &crate::evaluate::Value<crate::number::Real>) -> String {
     }
 }
 
-/// Returns the names without a definition that expressions depend on.
-pub(crate) fn inputs(model: &Model, exprs: &[&Expr]) -> Vec<String> {
+/// Returns whether expressions depend on more rows than their own.
+fn rows_matter(model: &Model, exprs: &[&Expr]) -> bool {
+    let mut found = false;
+    for expr in exprs {
+        expr.visit_names(&mut |name| found |= name.row.is_some());
+    }
+    let used = dependencies(model, exprs);
+    for definition in model.definitions.iter().filter(|definition| used.contains(&definition.name.head)) {
+        definition.body.visit_names(&mut |name| found |= name.row.is_some() && definition.name.row.is_none());
+    }
+    found
+}
+
+/// Returns the names that expressions depend on.
+fn dependencies(model: &Model, exprs: &[&Expr]) -> BTreeSet<String> {
     let mut heads: BTreeSet<String> = BTreeSet::new();
     let mut queue: Vec<String> = Vec::new();
     for expr in exprs {
@@ -405,8 +419,13 @@ pub(crate) fn inputs(model: &Model, exprs: &[&Expr]) -> Vec<String> {
             definition.body.visit_names(&mut |name| queue.push(name.head.clone()));
         }
     }
+    heads
+}
+
+/// Returns the names without a definition that expressions depend on.
+pub(crate) fn inputs(model: &Model, exprs: &[&Expr]) -> Vec<String> {
     let is_constant = |head: &String| model.sizes.contains_key(head) || head == "e" || head == "π";
-    heads.into_iter().filter(|head| model.is_input(head) && !is_constant(head)).collect()
+    dependencies(model, exprs).into_iter().filter(|head| model.is_input(head) && !is_constant(head)).collect()
 }
 
 /// Evaluates an expression of a claim at a point with plain letters, for the diagnosis.

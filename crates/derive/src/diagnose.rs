@@ -29,6 +29,9 @@ pub(crate) struct Diagnosis<'a> {
     samples: Vec<&'a Sample>,
 }
 
+/// The maximum number of parts of a side in which names are swapped.
+const PARTS: usize = 40;
+
 /// The number of samples that a candidate is tested on.
 const SAMPLES: usize = 24;
 
@@ -134,8 +137,8 @@ impl<'a> Diagnosis<'a> {
             return self.equals(&transposed, a).then_some(Mistake::Transposed);
         }
         self.factor(a, b)
-            .or_else(|| self.diagonal(a, b))
             .or_else(|| self.swapped_indices(a, b))
+            .or_else(|| self.diagonal(a, b))
             .or_else(|| self.swapped_names(a, b))
             .or_else(|| self.equals(&transposed, a).then_some(Mistake::Transposed))
             .or_else(|| self.chain_rule(a, b))
@@ -307,6 +310,11 @@ impl<'a> Diagnosis<'a> {
         let right = self.exprs[b];
         let model = self.setting.model;
         let mut heads = BTreeSet::new();
+        let mut has_derivative = false;
+        right.visit(&mut |part| has_derivative |= matches!(part.kind, Kind::Derivative(..)));
+        if has_derivative {
+            return None;
+        }
         right.visit_names(&mut |name| {
             heads.insert(name.head.clone());
         });
@@ -316,14 +324,24 @@ impl<'a> Diagnosis<'a> {
                 if model.ranks.get(first) != model.ranks.get(second) {
                     continue;
                 }
-                let swapped = right.map_names(&|name| {
-                    if name.head == *first {
-                        name.head.clone_from(second);
-                    } else if name.head == *second {
-                        name.head.clone_from(first);
-                    }
+                let swap = |part: &Expr| {
+                    part.map_names(&|name| {
+                        if name.head == *first {
+                            name.head.clone_from(second);
+                        } else if name.head == *second {
+                            name.head.clone_from(first);
+                        }
+                    })
+                };
+                // In the whole side, or in one part of it.
+                let mut parts: Vec<&Expr> = Vec::new();
+                right.visit(&mut |part| parts.push(part));
+                let is_swapped = parts.iter().take(PARTS).any(|&part| {
+                    let swapped = swap(part);
+                    let whole = right.map(&|other| if other.span == part.span { swapped.clone() } else { other });
+                    whole != *right && self.equals(&whole, a)
                 });
-                if self.equals(&swapped, a) {
+                if is_swapped {
                     return Some(Mistake::Swapped { first: first.clone(), second: second.clone() });
                 }
             }

@@ -1135,7 +1135,7 @@ impl<'a> Parser<'a> {
             }
             by.push(name);
         }
-        if by.len() != order || self.is_differential(0) {
+        if by.len() != order {
             return Err(ParseError::new(at, format!("this is not a derivative of order {order}")));
         }
         Ok(by)
@@ -1176,10 +1176,17 @@ impl<'a> Parser<'a> {
             Ok(derivative) => Ok(Some(derivative)),
             // The d of `d x` may be a name. What begins with ∂ is a derivative.
             Err(error) if committed => Err(error),
-            Err(_) => {
+            Err(error) => {
                 self.at = before;
                 self.depth = depth;
-                Ok(None)
+                match self.ahead(1) {
+                    // `dx` that is no derivative may be a product, or a mistake.
+                    Some(Token::Name(name)) => {
+                        let what = format!("`d{name}` is no derivative; write a product of d and {name} as `d {name}`");
+                        Err(ParseError::new(error.at.min(self.here()), what))
+                    }
+                    _ => Ok(None),
+                }
             }
         }
     }

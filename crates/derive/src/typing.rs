@@ -263,7 +263,7 @@ impl Model {
             };
             let defining = in_definitions.get(head).map(indexed).unwrap_or_default();
             if let [(first, _), (second, at), ..] = defining.as_slice() {
-                return Err(ParseError::new(*at, format!("`{head}` has {second} indices here and {first} elsewhere")));
+                return Err(ParseError::new(*at, format!("`{head}` has {second} index(es) here and {first} elsewhere")));
             }
             // A name that is defined as a whole has the shape of its body, whatever claims say.
             let is_whole = defining.is_empty() && !self.is_input(head);
@@ -551,7 +551,13 @@ impl Scope<'_> {
             });
         }
         if name.indices.len() != slots.len() {
-            let message = format!("`{}` has {} indices here and {} elsewhere", name.head, name.indices.len(), slots.len());
+            let count = |n: usize| match n {
+                0 => "no index".to_owned(),
+                1 => "1 index".to_owned(),
+                n => format!("{n} indices"),
+            };
+            let (here, elsewhere) = (count(name.indices.len()), count(slots.len()));
+            let message = format!("`{}` has {here} here and {elsewhere} elsewhere", name.head);
             return Err(ParseError::new(name.span.start, message));
         }
         for (index, slot) in name.indices.iter().zip(slots) {
