@@ -235,8 +235,7 @@ impl<'a> Diagnosis<'a> {
                 let on = |sample: &Sample| value(sample, first) == value(sample, second);
                 let (on, off): (Vec<_>, Vec<_>) = self.pairs(a, b).into_iter().partition(|(sample, ..)| on(sample));
                 let right = |pairs: &[(&Sample, Real, Real)]| pairs.iter().all(|(_, left, right)| !left.differs(*right));
-                let wrong = |pairs: &[(&Sample, Real, Real)]| pairs.iter().all(|(_, left, right)| left.differs(*right));
-                if on.len() >= 3 && off.len() >= 3 && right(&on) && wrong(&off) && self.is_jacobian() {
+                if on.len() >= 3 && off.len() >= 3 && right(&on) && !right(&off) && self.is_jacobian() {
                     return Some(Mistake::DiagonalOnly { what: format!("it holds for {first} = {second} only") });
                 }
             }

@@ -69,7 +69,7 @@ fn transposed_and_swapped_sides_are_named() {
         (NETWORK, "dE/du_i = (h_i - y) f", "none"),
         (SOFTMAX, "dC/dw_jk = x_k (p_j - y_j)", "j and k are swapped"),
         (NETWORK, "dE/dV_ij = (f - y) u_j (1 - h_j^2) x_i", "i and j are swapped"),
-        (SOFTMAX, "dz_k/dx_j = w_kj", "k and j are swapped"),
+        (SOFTMAX, "dz_k/dx_j = w_kj", "j and k are swapped"),
     ]);
 }
 
