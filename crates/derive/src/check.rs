@@ -27,12 +27,12 @@ pub struct Options<'a> {
 
 impl Default for Options<'_> {
     fn default() -> Self {
-        Self { seed: 0, witnesses: &[&Differences], operations: 20_000_000 }
+        Self { seed: 0, witnesses: &[&Differences], operations: 8_000_000 }
     }
 }
 
 /// The part of all operations that one statement may use.
-const SHARE: u64 = 8;
+const SHARE: u64 = 4;
 
 /// Checks every step of a derivation.
 pub fn check(document: &Document, options: &Options<'_>) -> Report {
@@ -374,7 +374,16 @@ fn counterexample(
         }
     }
     let side = |place: usize| sample.values[place].as_ref().map_or_else(|| "not defined".into(), text);
-    Counterexample { values, left: side(left), right: side(right) }
+    let (left_text, mut right_text) = (side(left), side(right));
+    if left_text == right_text
+        && let (Some(left), Some(right)) = (&sample.values[left], &sample.values[right])
+    {
+        // Nearly equal: how far apart they are says more than their digits.
+        let distances = left.entries.iter().zip(&right.entries).map(|(a, b)| b.sub(*a).value());
+        let largest = distances.fold(0.0f64, |largest, d| if d.abs() > largest.abs() { d } else { largest });
+        right_text = format!("{right_text}, which differs by {largest:.2e}");
+    }
+    Counterexample { values, left: left_text, right: right_text }
 }
 
 /// Writes a value: a number, a vector in parentheses, or a matrix with its rows in brackets.

@@ -436,6 +436,9 @@ impl<'a> Diagnosis<'a> {
             for outer in self.with_indices(&outer) {
                 for inner in self.with_indices(&inner) {
                     let factor = derivative(&outer, &inner);
+                    if factor.to_string() == self.exprs[0].to_string() {
+                        continue;
+                    }
                     let mut candidates = vec![product(right.clone(), factor.clone())];
                     // The factor belongs inside of a sum over rows.
                     if outer.row.is_some() || inner.row.is_some() {

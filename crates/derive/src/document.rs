@@ -237,9 +237,16 @@ impl Document {
         if letters.len() != name.indices.len() || condition.is_some() || members[1].kind == Kind::Missing {
             return Role::Claim;
         }
-        let mut is_batch = false;
-        members[1].visit_names(&mut |used| is_batch |= used.head == name.head && used.row.is_some());
-        let is_batch = is_batch && name.row.is_none();
+        let mut uses_row = false;
+        let mut uses_itself = false;
+        members[1].visit_names(&mut |used| {
+            uses_row |= used.head == name.head && used.row.is_some();
+            uses_itself |= used.head == name.head && used.row.is_none();
+        });
+        let is_batch = uses_row && name.row.is_none();
+        if uses_itself || (uses_row && !is_batch) {
+            return Role::Claim;
+        }
         let known = self.definitions.iter().any(|known| {
             known.name.head == name.head && known.is_batch == is_batch
                 && (known.name.row.is_some() == name.row.is_some() || known.name.row.is_none())
@@ -592,20 +599,21 @@ fn bare(text: &str, from: usize, to: usize) -> Bare {
     if !has_relation || body.starts_with(['#', '|', '<', '!', '[']) {
         return Bare::Prose;
     }
-    let mut last_was_word = false;
-    let mut last_was_unknown = false;
-    let mut first = true;
-    for part in body.split_whitespace() {
+    // An unknown word is a name only beside an operator: "But a = b" is prose, "loss = a" is not.
+    let parts: Vec<&str> = body.split_whitespace().collect();
+    for (place, part) in parts.iter().enumerate() {
         let word = part.trim_matches([',', ':', '.', ';']);
         let is_word = word.chars().count() > 1 && word.chars().all(|c| c.is_alphabetic() || c == '\'' || c == '-');
-        let unknown = is_word && !is_known_word(&word.to_lowercase()) && !word.starts_with('d') && !is_introduction(word);
-        if (is_word && last_was_word && (unknown || last_was_unknown)) || (unknown && first && part.ends_with(':')) {
+        let is_known = is_known_word(word) || is_introduction(word) || (word.starts_with('d') && word.len() == 2);
+        if !is_word || (is_known && place > 0) || (is_known && is_introduction(word)) {
+            continue;
+        }
+        let is_operator = |c: char| "+-*/=^·<>(){}|".contains(c);
+        let after = *part == word && parts.get(place + 1).is_some_and(|next| next.starts_with(is_operator) || *next == "in");
+        let before = place > 0 && parts[place - 1].ends_with(is_operator);
+        if !(after || before || is_known) {
             return Bare::Prose;
         }
-        // A single word before the formula, like "So", is prose too.
-        last_was_word = is_word;
-        last_was_unknown = unknown;
-        first = false;
     }
     let notation = if body.contains('\\') { Notation::Latex } else { Notation::Plain };
     let mut start = to - body.len();

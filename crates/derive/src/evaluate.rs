@@ -403,7 +403,7 @@ impl<'a, N: Number> Evaluator<'a, N> {
         let row = self.row_of(name)?;
         let inside = self.inside.last().copied();
         let place = self.context.model.resolve(&name.head, name.row.is_some(), self.context.item, inside);
-        let Some(place) = place else { return meaningless(format!("the function `{}` is not defined", name.head)) };
+        let Some(place) = place else { return meaningless(format!("the function `{}` is not defined before this place", name.head)) };
         let parameters = &self.context.model.definitions[place].parameters;
         if parameters.len() != arguments.len() {
             return meaningless(format!("`{}` takes {} arguments", name.head, parameters.len()));

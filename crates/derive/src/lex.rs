@@ -287,8 +287,15 @@ impl Lexer<'_> {
             digits.push('.');
             digits += &self.take(|c| c.is_ascii_digit());
         }
-        if digits.len() > 16 {
-            return Err(ParseError::new(start, "a number can have at most 15 digits"));
+        // 1e3 and 2.5e-4, as computers write them.
+        let exponent: String = self.rest().chars().take_while(|&c| c == 'e' || c == '-' || c.is_ascii_digit()).collect();
+        let power = exponent.strip_prefix('e').map(|power| power.trim_start_matches('-'));
+        if power.is_some_and(|power| !power.is_empty() && power.len() < 3 && power.chars().all(|c| c.is_ascii_digit())) {
+            self.at += exponent.len();
+            digits += &exponent;
+        }
+        if digits.len() > 20 {
+            return Err(ParseError::new(start, "a number can have at most 20 characters"));
         }
         self.push(Token::Number(digits), start);
         Ok(())

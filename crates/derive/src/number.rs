@@ -411,6 +411,9 @@ impl Number for Jet {
         if level >= LEVELS {
             return None;
         }
+        if !self.parts[0].is_defined() {
+            return Some(Self::constant(Real::UNDEFINED));
+        }
         let mut parts = [Real::ZERO; 1 << LEVELS];
         for set in (0..parts.len()).filter(|set| set & bit == 0) {
             parts[set] = self.parts[set | bit];

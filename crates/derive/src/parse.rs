@@ -12,6 +12,8 @@ use crate::tree::{Bound, Condition, Expr, Function, Index, Kind, Limit, Name, Op
 
 /// The maximum depth of an expression.
 const MAX_DEPTH: usize = 60;
+/// The maximum number of operators of one formula: it bounds the depth of the tree.
+const MAX_OPERATORS: usize = 600;
 const SUM: u8 = 10;
 const SIGN: u8 = 15;
 const PRODUCT: u8 = 20;
@@ -59,6 +61,7 @@ pub(crate) struct Parser<'a> {
     at: usize,
     end: usize,
     depth: usize,
+    operators: usize,
     /// The number of open bars: there, a bar closes and does not open.
     bars: usize,
     notation: Notation,
@@ -80,7 +83,7 @@ impl<'a> Parser<'a> {
             }
             cases > 0 || lexeme.token != Token::Op('&')
         });
-        Self { tokens: tokens.collect(), at: 0, end, depth: 0, bars: 0, notation, functions }
+        Self { tokens: tokens.collect(), at: 0, end, depth: 0, operators: 0, bars: 0, notation, functions }
     }
 
     fn peek(&self) -> Option<&Token> {
@@ -478,6 +481,11 @@ impl<'a> Parser<'a> {
             if strength < least {
                 break;
             }
+            self.operators += 1;
+            if self.operators > MAX_OPERATORS {
+                let message = format!("a formula can have at most {MAX_OPERATORS} operators");
+                return Err(ParseError::new(self.here(), message));
+            }
             self.at += taken;
             let right = self.expr(strength + 1)?;
             left = Expr::new(Kind::Binary(operator, Box::new(left), Box::new(right)), self.since(start));
@@ -513,6 +521,10 @@ impl<'a> Parser<'a> {
     /// Parses powers, transposes and subscripts after an expression.
     fn postfix(&mut self, mut expr: Expr, start: usize) -> Result<Expr> {
         loop {
+            self.operators += usize::from(self.is('^') || self.is('_'));
+            if self.operators > MAX_OPERATORS {
+                return Err(ParseError::new(self.here(), format!("a formula can have at most {MAX_OPERATORS} operators")));
+            }
             if self.is('^') {
                 self.at += 1;
                 if self.eat_transpose() {
@@ -1197,10 +1209,17 @@ pub(crate) fn is_index_letter(letter: &str) -> bool {
     matches!(letter.trim_end_matches('\''), "i" | "j" | "k" | "l" | "m" | "n")
 }
 
-fn number(digits: &str, span: Span) -> Result<Expr> {
+fn number(text: &str, span: Span) -> Result<Expr> {
+    let (digits, power) = text.split_once('e').unwrap_or((text, "0"));
     let decimals = digits.find('.').map_or(0, |point| digits.len() - point - 1);
-    let whole = digits.replace('.', "").parse().map_err(|_| ParseError::new(span.start, "this is not a number"))?;
-    Ok(Expr::new(Kind::Number { digits: whole, decimals: decimals as i32 }, span))
+    let parsed = digits.replace('.', "").parse::<f64>().ok().zip(power.parse::<i32>().ok());
+    let Some((digits, power)) = parsed.filter(|(digits, _)| *digits < 1e15) else {
+        return Err(ParseError::new(span.start, format!("`{text}` has too many digits")));
+    };
+    let decimals = decimals as i32 - power;
+    // A whole number has no decimals: 1e3 is 1000.
+    let (digits, decimals) = if decimals < 0 { (digits * 10f64.powi(-decimals), 0) } else { (digits, decimals) };
+    Ok(Expr::new(Kind::Number { digits, decimals }, span))
 }
 
 fn describe(token: &Token) -> String {

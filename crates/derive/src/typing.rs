@@ -289,71 +289,67 @@ impl Model {
         }
         // A name that is defined without indices has the shape of its body.
         for head in anywhere.keys() {
-            if !self.ranks.contains_key(head) {
-                let rank = self.rank_of_definition(head, 0);
-                self.ranks.insert(head.clone(), rank);
-            }
+            let mut ranks = std::mem::take(&mut self.ranks);
+            self.rank_of(head, &mut ranks, 0);
+            self.ranks = ranks;
         }
         Ok(())
     }
 
-    fn rank_of_definition(&self, head: &str, depth: usize) -> usize {
-        if let Some(&rank) = self.ranks.get(head) {
+    /// Returns the number of indices of a name, and notes it.
+    fn rank_of(&self, head: &str, ranks: &mut BTreeMap<String, usize>, depth: usize) -> usize {
+        if let Some(&rank) = ranks.get(head) {
             return rank;
         }
+        // A name that is defined by itself is found later.
+        ranks.insert(head.to_owned(), 0);
         let definition = self.definitions.iter().find(|definition| definition.name.head == head);
-        definition.map_or(0, |definition| self.rank(&definition.body, depth))
+        let (rows, columns) = definition.map_or((0, 0), |definition| self.sides(&definition.body, ranks, depth));
+        ranks.insert(head.to_owned(), rows + columns);
+        rows + columns
     }
 
-    /// Returns the number of sides of an expression's shape that are ranges. Vectors are columns,
-    /// and their transposes are rows.
-    fn rank(&self, expr: &Expr, depth: usize) -> usize {
-        // (rows, columns) as 0 for one and 1 for a range.
-        fn sides(model: &Model, expr: &Expr, depth: usize) -> (usize, usize) {
-            if depth > 200 {
-                return (0, 0);
-            }
-            let of = |expr: &Expr| sides(model, expr, depth + 1);
-            match &expr.kind {
-                Kind::Name(name) | Kind::Apply(name, _) if name.indices.is_empty() => {
-                    match model.rank_of_definition(&name.head, depth + 1) {
-                        0 => (0, 0),
-                        1 => (1, 0),
-                        _ => (1, 1),
-                    }
-                }
-                Kind::Neg(a) | Kind::Sum { body: a, .. } => of(a),
-                Kind::Binary(Operator::Mul, a, b) => match (of(a), of(b)) {
-                    ((0, 0), b) => b,
-                    (a, (0, 0)) => a,
-                    (a, b) => (a.0, b.1),
-                },
-                Kind::Binary(_, a, b) => {
-                    let (a, b) = (of(a), of(b));
-                    (a.0.max(b.0), a.1.max(b.1))
-                }
-                Kind::Call(Function::Transpose, all) => {
-                    let (rows, columns) = of(&all[0]);
-                    (columns, rows)
-                }
-                Kind::Call(Function::Diag, _) => (1, 1),
-                Kind::Call(Function::Norm | Function::Trace, _) => (0, 0),
-                Kind::Call(_, all) => of(&all[0]),
-                Kind::Cases(cases) => of(&cases[0].0),
-                Kind::Derivative(a, by) => match (of(a), by.as_slice()) {
-                    ((0, 0), [by]) if by.indices.is_empty() => match model.rank_of_definition(&by.head, depth + 1) {
-                        0 => (0, 0),
-                        1 => (1, 0),
-                        _ => (1, 1),
-                    },
-                    (a, _) => a,
-                },
-                Kind::Ones => (1, 0),
-                _ => (0, 0),
-            }
+    /// Returns how many of an expression's rows and columns are ranges: 0 or 1 each. Vectors are
+    /// columns, and their transposes are rows.
+    fn sides(&self, expr: &Expr, ranks: &mut BTreeMap<String, usize>, depth: usize) -> (usize, usize) {
+        if depth > 400 {
+            return (0, 0);
         }
-        let (rows, columns) = sides(self, expr, depth);
-        rows + columns
+        let mut of = |expr: &Expr| self.sides(expr, ranks, depth + 1);
+        let by_rank = |rank: usize| match rank {
+            0 => (0, 0),
+            1 => (1, 0),
+            _ => (1, 1),
+        };
+        match &expr.kind {
+            Kind::Name(name) | Kind::Apply(name, _) if name.indices.is_empty() => {
+                by_rank(self.rank_of(&name.head, ranks, depth + 1))
+            }
+            Kind::Neg(a) | Kind::Sum { body: a, .. } => of(a),
+            Kind::Binary(Operator::Mul, a, b) => match (of(a), of(b)) {
+                ((0, 0), b) => b,
+                (a, (0, 0)) => a,
+                (a, b) => (a.0, b.1),
+            },
+            Kind::Binary(_, a, b) => {
+                let (a, b) = (of(a), of(b));
+                (a.0.max(b.0), a.1.max(b.1))
+            }
+            Kind::Call(Function::Transpose, all) => {
+                let (rows, columns) = of(&all[0]);
+                (columns, rows)
+            }
+            Kind::Call(Function::Diag, _) => (1, 1),
+            Kind::Call(Function::Norm | Function::Trace, _) => (0, 0),
+            Kind::Call(_, all) => of(&all[0]),
+            Kind::Cases(cases) => of(&cases[0].0),
+            Kind::Derivative(a, by) => match (of(a), by.as_slice()) {
+                ((0, 0), [by]) if by.indices.is_empty() => by_rank(self.rank_of(&by.head, ranks, depth + 1)),
+                (a, _) => a,
+            },
+            Kind::Ones => (1, 0),
+            _ => (0, 0),
+        }
     }
 
     fn size(&mut self, typing: &mut Typing, name: &str) -> Range {
@@ -573,7 +569,11 @@ impl Scope<'_> {
                 self.typing.ranges.unify(a, b);
                 Ok(())
             }
-            _ => Err(ParseError::new(span.start, "the shapes do not fit: a vector or matrix meets another shape here")),
+            _ => {
+                let message = "a number meets a vector here, or a vector a matrix; \
+                               say what is a vector, like `b \\in \\mathbb R^K`, or write indices";
+                Err(ParseError::new(span.start, message))
+            }
         }
     }
 
