@@ -45,6 +45,10 @@ pub fn check(document: &Document, options: &Options<'_>) -> Report {
     let Ok(model) = Model::new(document) else { return report };
     let mut checker = Checker { document, model, options, left: options.operations, wrong: Vec::new() };
     for (place, item) in document.items.iter().enumerate() {
+        // A statement about several names is one line.
+        if place > 0 && document.items[place - 1].span == item.span {
+            continue;
+        }
         let steps = checker.steps(place, item);
         if report.first_wrong.is_none() && steps.iter().any(|step| matches!(step.verdict, Verdict::Wrong { .. })) {
             report.first_wrong = Some(report.lines.len());

@@ -596,7 +596,8 @@ fn bare(text: &str, from: usize, to: usize) -> Bare {
     }
     let has_relation = body.contains('=') || body.contains('∈') || body.contains('<') || body.contains('>')
         || body.contains(" in {") || body.contains(" in (") || body.contains(" in R") || body.contains("\\in");
-    if !has_relation || body.starts_with(['#', '|', '<', '!', '[']) {
+    let is_table = body.starts_with('|') && body.trim_end().ends_with('|');
+    if !has_relation || is_table || body.starts_with(['#', '<', '!']) {
         return Bare::Prose;
     }
     // An unknown word is a name only beside an operator: "But a = b" is prose, "loss = a" is not.
@@ -608,7 +609,7 @@ fn bare(text: &str, from: usize, to: usize) -> Bare {
         if !is_word || (is_known && place > 0) || (is_known && is_introduction(word)) {
             continue;
         }
-        let is_operator = |c: char| "+-*/=^·<>(){}|".contains(c);
+        let is_operator = |c: char| "+-*/=^·<>(){}|".contains(c) || c.is_ascii_digit();
         let after = *part == word && parts.get(place + 1).is_some_and(|next| next.starts_with(is_operator) || *next == "in");
         let before = place > 0 && parts[place - 1].ends_with(is_operator);
         if !(after || before || is_known) {

@@ -328,7 +328,7 @@ impl Lexer<'_> {
                 return self.push(Token::Name(word + &digits), start);
             }
         }
-        if word.chars().count() == 1 && self.notation == Notation::Plain && !in_script {
+        if word.chars().count() == 1 && self.notation == Notation::Plain && !in_script && word != "σ" {
             let digits = self.take(|c| c.is_ascii_digit());
             return self.push(Token::Name(word + &digits), start);
         }

@@ -938,7 +938,12 @@ impl<'a> Parser<'a> {
                 if self.eat('}') {
                     break;
                 }
-            } else if self.notation == Notation::Latex || !self.touches() || part.is_some() {
+            } else if !self.touches() || part.is_some() {
+                break;
+            } else if self.notation == Notation::Latex
+                && !matches!(self.peek(), Some(Token::Name(letter)) if is_index_letter(letter))
+            {
+                // `w_jN` is w_j times N, but an index like k is never a factor: `w_jk` has two.
                 break;
             }
         }
@@ -1078,6 +1083,13 @@ impl<'a> Parser<'a> {
         }
     }
 
+    /// The same below the bar, where `d x` may have a space.
+    fn is_differential_below(&self, by: usize) -> bool {
+        let spaced = self.ahead(by) == Some(&Token::Name("d".into()))
+            && matches!(self.ahead(by + 1), Some(Token::Name(_) | Token::Accent(_)));
+        spaced || self.is_differential(by)
+    }
+
     fn fraction(&mut self) -> Result<Expr> {
         let start = self.here();
         self.at += 1;
@@ -1108,7 +1120,7 @@ impl<'a> Parser<'a> {
                 Some(Token::Op('}')) => {
                     depth -= 1;
                     if depth == 0 {
-                        return self.ahead(by + 1) == Some(&Token::Op('{')) && self.is_differential(by + 2);
+                        return self.ahead(by + 1) == Some(&Token::Op('{')) && self.is_differential_below(by + 2);
                     }
                 }
                 Some(_) => {}
@@ -1136,7 +1148,7 @@ impl<'a> Parser<'a> {
         let at = self.here();
         let mut by = Vec::new();
         while by.len() < order {
-            if !self.is_differential(0) {
+            if !self.is_differential_below(0) {
                 return Err(self.expected("`\\partial` or `d` and the name to differentiate by"));
             }
             self.at += 1;
