@@ -23,11 +23,13 @@ pub struct Options<'a> {
     pub witnesses: &'a [&'a dyn Witness],
     /// The maximum number of operations, which bounds the time: a million take about a second.
     pub operations: u64,
+    /// Whether wrong steps get the kind of mistake and a counterexample of round numbers.
+    pub explain: bool,
 }
 
 impl Default for Options<'_> {
     fn default() -> Self {
-        Self { seed: 0, witnesses: &[&Differences], operations: 8_000_000 }
+        Self { seed: 0, witnesses: &[&Differences], operations: 8_000_000, explain: true }
     }
 }
 
@@ -308,8 +310,8 @@ fn judge(
                     }
                     None => {
                         wrong_line = Some(line);
-                        let kind = diagnosis.kind(before, place);
-                        let counterexample = counterexample(exprs, before, place, evidence, &outcome);
+                        let kind = if options.explain { diagnosis.kind(before, place) } else { None };
+                        let counterexample = counterexample(options, exprs, before, place, evidence, &outcome);
                         Verdict::Wrong { kind, counterexample }
                     }
                 }
@@ -348,6 +350,7 @@ fn contradiction(options: &Options<'_>, left: &Expr, evidence: &Evidence<'_>) ->
 }
 
 fn counterexample(
+    options: &Options<'_>,
     exprs: &[&Expr],
     before: usize,
     place: usize,
@@ -356,7 +359,8 @@ fn counterexample(
 ) -> Counterexample {
     let assumptions: Vec<&Assumption> = evidence.assumptions.iter().map(|(assumption, _)| *assumption).collect();
     let setting = &evidence.setting;
-    let round = setting.counterexample(exprs[before], exprs[place], &assumptions);
+    let search = || setting.counterexample(exprs[before], exprs[place], &assumptions);
+    let round = options.explain.then(search).flatten();
     let (sample, left, right) = match (&round, outcome) {
         (Some(sample), _) => (sample, 0, 1),
         (None, Outcome::Different(found)) => (&evidence.assumed[*found], before, place),

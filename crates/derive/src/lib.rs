@@ -11,6 +11,8 @@ mod point;
 mod report;
 mod samples;
 mod tree;
+#[cfg(test)]
+mod trust;
 mod typing;
 mod witness;
 

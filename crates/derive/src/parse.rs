@@ -879,8 +879,9 @@ impl<'a> Parser<'a> {
                     Token::Name(letter) if is_index_letter(letter) => {
                         Some((taken, Some(Index::Letter(letter.clone())), None))
                     }
-                    // A number counts layers: W^{(1)} is another name than W^{(2)}.
-                    Token::Number(digits) => Some((taken, None, Some(format!("({digits})")))),
+                    // A number counts layers: W^{(1)} is another name than W^{(2)}. In plain notation,
+                    // x^(2) is a power.
+                    Token::Number(digits) if braces == 1 => Some((taken, None, Some(format!("({digits})")))),
                     _ => None,
                 }
             }
@@ -1106,6 +1107,10 @@ impl<'a> Parser<'a> {
                 None => self.expr(PRODUCT)?,
             };
             return Ok(Expr::new(Kind::Derivative(Box::new(of), by), self.since(start)));
+        }
+        if self.is('{') && self.ahead(1) == Some(&Token::Partial) {
+            let message = "below `\\partial`, expected `\\partial` and the name to differentiate by";
+            return Err(ParseError::new(start, message));
         }
         let above = self.argument()?;
         let below = self.argument()?;

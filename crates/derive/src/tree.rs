@@ -365,12 +365,20 @@ impl fmt::Display for Expr {
             Kind::Call(function, all) => write!(f, "{function}({})", join(all)),
             Kind::Entry(a, indices) => write!(f, "({a}){}", subscripts(indices)),
             Kind::Sum { product, bound, conditions, body } => {
-                let letters: Vec<&str> = bound.iter().map(|bound| bound.letter.as_str()).collect();
-                let mut below = letters.join(",");
-                for condition in conditions {
-                    below = format!("{below}, {condition}");
+                let letters = bound.iter().map(|bound| match bound.from.or(bound.to.as_ref().map(|_| 1)) {
+                    Some(from) => format!("{}={from}", bound.letter),
+                    None => bound.letter.clone(),
+                });
+                let conditions = conditions.iter().map(ToString::to_string);
+                let below: Vec<String> = letters.chain(conditions).collect();
+                write!(f, "{}_{{{}}}", if *product { "∏" } else { "∑" }, below.join(", "))?;
+                match bound.first().and_then(|first| Some((first.from, first.to.as_ref()?))) {
+                    Some((Some(0), Limit::Size(size))) => write!(f, "^{{{size} - 1}}")?,
+                    Some((_, Limit::Size(size))) => write!(f, "^{{{size}}}")?,
+                    Some((_, Limit::Number(last))) => write!(f, "^{{{last}}}")?,
+                    None => {}
                 }
-                write!(f, "{}_{{{below}}} {}", if *product { "∏" } else { "∑" }, factor(body))
+                write!(f, " {}", factor(body))
             }
             Kind::Cases(cases) => {
                 let all: Vec<String> = cases
@@ -388,7 +396,8 @@ impl fmt::Display for Expr {
                 let order = if by.len() > 1 { format!("^{}", by.len()) } else { String::new() };
                 match a.kind {
                     Kind::Name(_) => write!(f, "∂{order}{a}/{}", below.join(" ")),
-                    _ => write!(f, "∂{order}/{} ({a})", below.join(" ")),
+                    // In parentheses, because it would differentiate the factors that follow too.
+                    _ => write!(f, "(∂{order}/{} ({a}))", below.join(" ")),
                 }
             }
             Kind::Ones => f.write_str("𝟏"),

@@ -686,6 +686,20 @@ impl Scope<'_> {
                 }
                 let shape = self.shape(body);
                 self.bound.truncate(before);
+                for (bound, range) in bound.iter().zip(&ranges) {
+                    // A range that nothing else has could be anything.
+                    let class = self.typing.ranges.find(*range);
+                    let all = 0..self.typing.ranges.parents.len();
+                    let is_known = bound.to.is_some()
+                        || all.into_iter().any(|other| other != *range && self.typing.ranges.find(other) == class);
+                    if !is_known {
+                        let letter = &bound.letter;
+                        let message = format!(
+                            "nothing says over what `{letter}` runs in this sum; write its last value, like `\\sum_{{{letter}=1}}^K`"
+                        );
+                        return Err(ParseError::new(span.start, message));
+                    }
+                }
                 self.typing.sums.insert(span, ranges);
                 shape
             }

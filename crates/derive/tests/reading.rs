@@ -32,7 +32,7 @@ fn errors_say_where_and_what_was_expected() {
         ("y = sum x_j", "line 1, column 5: this sum does not say over which index; write `sum_k`"),
         ("$y = x", "line 1, column 1: this `$` has no partner"),
         ("$$y = x^12$$", "line 1, column 9: `^12` raises only to the first digit; write `^{12}`"),
-        ("$$y = \\frac{\\partial z}{w}$$", "line 1, column 25: expected"),
+        ("$$y = \\frac{\\partial z}{w}$$", "line 1, column 7: below `\\partial`, expected `\\partial`"),
         ("a = b\nb = a + 1", "line 1, column 1: `a` is defined by itself, through `a`, `b`"),
         ("y_k = x_j", "line 1, column 7: the index `j` of this definition of `y` is neither on its left side"),
         ("y_j = x_j w_jk", "line 1, column 7: the index `k`"),
