@@ -2,16 +2,18 @@
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::ops::Sub;
 
 use crate::diagnose::{Diagnosis, WrongClaim};
 use crate::document::{Assumption, Document, Item, Role};
 use crate::error::position;
-use crate::evaluate::{EvaluationError, Evaluator};
+use crate::evaluate::Evaluator;
 use crate::number::{Jet, Number};
 use crate::report::{Counterexample, Line, Report, Step, Verdict, number};
 use crate::samples::{Outcome, Sample, Setting, compare};
 use crate::tree::{Expr, Kind, Span};
 use crate::typing::{Model, Typing};
+use crate::value::EvaluationError;
 use crate::witness::{Differences, Question, Witness};
 
 /// The settings of a check.
@@ -119,11 +121,13 @@ impl Checker<'_> {
 
     fn chain(&mut self, place: usize, item: &Item, first: usize, budget: &Cell<u64>) -> Vec<Verdict> {
         let members = &item.members;
-        let mut verdicts: Vec<Verdict> =
-            members.iter().map(|member| match member.kind {
+        let mut verdicts: Vec<Verdict> = members
+            .iter()
+            .map(|member| match member.kind {
                 Kind::Missing => Verdict::Missing,
                 _ => Verdict::NotChecked { reason: String::new() },
-            }).collect();
+            })
+            .collect();
         let condition: Vec<_> = item.condition.iter().collect();
         // Members whose types do not fit are left out.
         let mut good: Vec<usize> = Vec::new();
@@ -155,10 +159,14 @@ impl Checker<'_> {
                 Verdict::Undecided { reason } => reason.clone(),
                 _ => "the left side is missing".into(),
             };
-            return verdicts.into_iter().skip(first).map(|verdict| match verdict {
-                Verdict::NotChecked { .. } => Verdict::Undecided { reason: reason.clone() },
-                verdict => verdict,
-            }).collect();
+            return verdicts
+                .into_iter()
+                .skip(first)
+                .map(|verdict| match verdict {
+                    Verdict::NotChecked { .. } => Verdict::Undecided { reason: reason.clone() },
+                    verdict => verdict,
+                })
+                .collect();
         }
         let Some(typing) = typing else { return verdicts.split_off(first) };
         let exprs: Vec<&Expr> = good.iter().map(|&place| &members[place]).collect();
@@ -300,7 +308,7 @@ fn judge(
                 wrong_line = None;
                 Verdict::RightAgain
             }
-            (Outcome::Different(_) | Outcome::Shapes(..), _) => {
+            (Outcome::Different(_) | Outcome::Shapes, _) => {
                 let diagnosis = Diagnosis::new(item, exprs, &evidence.setting, &evidence.assumed);
                 // The mistake is judged against the left side where the step before is right.
                 match diagnosis.follows(wrong, before, place) {
@@ -395,7 +403,7 @@ fn counterexample(
 }
 
 /// Writes a value: a number, a vector in parentheses, or a matrix with its rows in brackets.
-fn text(value: &crate::evaluate::Value<crate::number::Real>) -> String {
+fn text(value: &crate::value::Value<crate::real::Real>) -> String {
     let entries: Vec<String> = value.entries.iter().map(|entry| number(entry.value())).collect();
     match (value.rows, value.columns) {
         (1, 1) => entries.concat(),
@@ -452,14 +460,9 @@ pub(crate) fn evaluate(
     typing: &Typing,
     expr: &Expr,
     sample: &Sample,
-) -> Option<Vec<crate::number::Real>> {
-    let context = crate::evaluate::Context {
-        model,
-        typing,
-        point: &sample.point,
-        item: setting.item,
-        budget: setting.budget,
-    };
+) -> Option<Vec<crate::real::Real>> {
+    let context =
+        crate::evaluate::Context { model, typing, point: &sample.point, item: setting.item, budget: setting.budget };
     let mut evaluator = Evaluator::<Jet>::new(context, &sample.letters);
     if let Some((_, row)) = sample.letters.iter().find(|(letter, _)| letter == "n") {
         evaluator.set_row(*row);

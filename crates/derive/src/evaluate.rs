@@ -5,56 +5,15 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::ops::Div;
 use std::rc::Rc;
 
-use crate::number::{Number, Real};
+use crate::number::Number;
 use crate::point::Point;
+use crate::real::Real;
 use crate::tree::{Condition, Expr, Function, Index, Kind, Name, Operator, Span};
 use crate::typing::{Model, ROWS, Typing};
-
-/// A matrix of numbers. A vector has one column, and a scalar one entry.
-#[derive(Clone, Debug)]
-pub(crate) struct Value<N> {
-    pub(crate) rows: usize,
-    pub(crate) columns: usize,
-    /// Row by row.
-    pub(crate) entries: Vec<N>,
-}
-
-impl<N: Clone> Value<N> {
-    pub(crate) fn scalar(entry: N) -> Self {
-        Self { rows: 1, columns: 1, entries: vec![entry] }
-    }
-
-    fn map(&self, f: impl Fn(&N) -> N) -> Self {
-        Self { rows: self.rows, columns: self.columns, entries: self.entries.iter().map(f).collect() }
-    }
-
-    fn is_scalar(&self) -> bool {
-        self.entries.len() == 1
-    }
-
-    pub(crate) fn transposed(&self) -> Self {
-        let at = |row: usize, column: usize| self.entries[column * self.columns + row].clone();
-        let entries = (0..self.columns).flat_map(|row| (0..self.rows).map(move |column| (row, column)));
-        Self { rows: self.columns, columns: self.rows, entries: entries.map(|(row, column)| at(row, column)).collect() }
-    }
-}
-
-/// Why an expression has no value.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum EvaluationError {
-    /// It takes too many operations.
-    TooLarge,
-    /// It has no meaning: one sentence without a full stop.
-    Meaningless(String),
-}
-
-type Result<T> = std::result::Result<T, EvaluationError>;
-
-fn meaningless<T>(message: impl Into<String>) -> Result<T> {
-    Err(EvaluationError::Meaningless(message.into()))
-}
+use crate::value::{EvaluationError, Result, Value, meaningless, multiply, shape, sum_of_squares, zip};
 
 /// What an evaluation needs to know, whatever its numbers are.
 #[derive(Clone, Copy)]
@@ -128,7 +87,8 @@ impl<'a, N: Number> Evaluator<'a, N> {
         let mut value = (*self.whole(name, row)?).clone();
         let entry = self.place(name, &value)?.unwrap_or(0);
         value.entries[entry] = variable;
-        let result = self.with_override(&name.head, self.row_of_override(name, row), value, |this| this.evaluate(of))?;
+        let result =
+            self.with_override(&name.head, self.row_of_override(name, row), value, |this| this.evaluate(of))?;
         Ok(result.entries[0].clone())
     }
 
@@ -157,7 +117,8 @@ impl<'a, N: Number> Evaluator<'a, N> {
     /// A name with another value in each row is replaced in one row only.
     fn row_of_override(&self, name: &Name, row: usize) -> Option<usize> {
         let model = self.context.model;
-        let depends = model.has_rows && (name.row.is_some() || model.by_row.contains(&name.head) || !model.is_input(&name.head));
+        let depends =
+            model.has_rows && (name.row.is_some() || model.by_row.contains(&name.head) || !model.is_input(&name.head));
         depends.then_some(row)
     }
 
@@ -178,7 +139,8 @@ impl<'a, N: Number> Evaluator<'a, N> {
 
     /// Returns all entries of a name in a row.
     fn whole(&mut self, name: &Name, row: usize) -> Result<Rc<Value<N>>> {
-        let replaced = self.overrides.iter().rev().find(|o| o.head == name.head && o.row.is_none_or(|only| only == row));
+        let replaced =
+            self.overrides.iter().rev().find(|o| o.head == name.head && o.row.is_none_or(|only| only == row));
         if let Some(replaced) = replaced {
             return Ok(Rc::clone(&replaced.value));
         }
@@ -403,7 +365,9 @@ impl<'a, N: Number> Evaluator<'a, N> {
         let row = self.row_of(name)?;
         let inside = self.inside.last().copied();
         let place = self.context.model.resolve(&name.head, name.row.is_some(), self.context.item, inside);
-        let Some(place) = place else { return meaningless(format!("the function `{}` is not defined before this place", name.head)) };
+        let Some(place) = place else {
+            return meaningless(format!("the function `{}` is not defined before this place", name.head));
+        };
         let parameters = &self.context.model.definitions[place].parameters;
         if parameters.len() != arguments.len() {
             return meaningless(format!("`{}` takes {} arguments", name.head, parameters.len()));
@@ -576,38 +540,4 @@ impl<'a, N: Number> Evaluator<'a, N> {
         debug_assert!(row < self.length(ROWS));
         self.row = row;
     }
-}
-
-fn shape<N>(value: &Value<N>) -> String {
-    match (value.rows, value.columns) {
-        (1, 1) => "a number".into(),
-        (rows, 1) => format!("a vector of {rows}"),
-        (rows, columns) => format!("{rows} × {columns}"),
-    }
-}
-
-fn zip<N: Number>(a: &Value<N>, b: &Value<N>, f: impl Fn(&N, &N) -> N) -> Result<Value<N>> {
-    if (a.rows, a.columns) != (b.rows, b.columns) {
-        return meaningless(format!("{} meets {}", shape(a), shape(b)));
-    }
-    let entries = a.entries.iter().zip(&b.entries).map(|(a, b)| f(a, b)).collect();
-    Ok(Value { rows: a.rows, columns: a.columns, entries })
-}
-
-fn multiply<N: Number>(a: &Value<N>, b: &Value<N>) -> Result<Value<N>> {
-    if a.columns != b.rows {
-        return meaningless(format!("a product of {} and {}", shape(a), shape(b)));
-    }
-    let mut entries = Vec::with_capacity(a.rows * b.columns);
-    for row in 0..a.rows {
-        for column in 0..b.columns {
-            let product = |k: usize| a.entries[row * a.columns + k].mul(&b.entries[k * b.columns + column]);
-            entries.push((1..a.columns).fold(product(0), |sum, k| sum.add(&product(k))));
-        }
-    }
-    Ok(Value { rows: a.rows, columns: b.columns, entries })
-}
-
-fn sum_of_squares<N: Number>(a: &Value<N>) -> N {
-    a.entries.iter().fold(N::constant(Real::ZERO), |sum, entry| sum.add(&entry.powi(2)))
 }

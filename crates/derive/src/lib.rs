@@ -8,17 +8,21 @@ mod lex;
 mod number;
 mod parse;
 mod point;
+mod real;
 mod report;
 mod samples;
 mod tree;
 #[cfg(test)]
 mod trust;
 mod typing;
+mod value;
 mod witness;
+mod words;
 
 pub use check::{Options, check};
 pub use document::Document;
 pub use error::ParseError;
-pub use number::{Number, Real};
+pub use number::Number;
+pub use real::Real;
 pub use report::{Counterexample, Line, Mistake, Report, Step, Verdict};
 pub use witness::{Differences, Estimate, Question, Witness};

@@ -5,13 +5,14 @@
 //! positive numbers, and mixtures. So whether points are found does not depend on the seed.
 
 use std::collections::BTreeMap;
+use std::ops::{Add, Div, Sub};
 
 use crate::document::Assumption;
-use crate::evaluate::Value;
-use crate::number::Real;
+use crate::real::Real;
 use crate::typing::{Model, ROWS, Range, Ranges};
+use crate::value::Value;
 
-/// A small random number generator (SplitMix64, Steele, Lea and Flood 2014).
+/// A small random number generator (`SplitMix64`, Steele, Lea and Flood 2014).
 #[derive(Clone, Debug)]
 pub(crate) struct Random(u64);
 
@@ -89,9 +90,22 @@ pub(crate) struct Sampler<'a> {
 
 /// The styles in the order in which they are tried.
 const STYLES: [Style; 16] = [
-    Style::Real(1.0), Style::Unit, Style::Real(1.0), Style::Positive, Style::Mixed, Style::Real(0.125),
-    Style::Real(4.0), Style::Mixed, Style::Unit, Style::Real(1.0 / 1024.0), Style::Mixed, Style::Real(16.0),
-    Style::Positive, Style::Mixed, Style::Real(64.0), Style::Mixed,
+    Style::Real(1.0),
+    Style::Unit,
+    Style::Real(1.0),
+    Style::Positive,
+    Style::Mixed,
+    Style::Real(0.125),
+    Style::Real(4.0),
+    Style::Mixed,
+    Style::Unit,
+    Style::Real(1.0 / 1024.0),
+    Style::Mixed,
+    Style::Real(16.0),
+    Style::Positive,
+    Style::Mixed,
+    Style::Real(64.0),
+    Style::Mixed,
 ];
 
 impl Sampler<'_> {
@@ -205,8 +219,20 @@ fn inside(low: f64, high: f64, style: Style, random: &mut Random) -> f64 {
     let part = if matches!(style, Style::Round(_)) { (1 + random.below(3)) as f64 / 4.0 } else { random.unit() };
     match (low.is_finite(), high.is_finite()) {
         (true, true) => low + (high - low) * part,
-        (true, false) => low + if matches!(style, Style::Round(_)) { 1.0 + random.below(2) as f64 } else { (part * 6.0 - 3.0).exp2() },
-        (false, true) => high - if matches!(style, Style::Round(_)) { 1.0 + random.below(2) as f64 } else { (part * 6.0 - 3.0).exp2() },
+        (true, false) => {
+            low + if matches!(style, Style::Round(_)) {
+                1.0 + random.below(2) as f64
+            } else {
+                (part * 6.0 - 3.0).exp2()
+            }
+        }
+        (false, true) => {
+            high - if matches!(style, Style::Round(_)) {
+                1.0 + random.below(2) as f64
+            } else {
+                (part * 6.0 - 3.0).exp2()
+            }
+        }
         (false, false) => plain(style, random),
     }
 }

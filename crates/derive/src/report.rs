@@ -184,7 +184,9 @@ impl Report {
             }
         }
         for line in &self.prose {
-            text += &format!("Line {line} has `=` and was read as prose; put the formula between $ and $ to have it checked.\n");
+            text += &format!(
+                "Line {line} has `=` and was read as prose; put the formula between $ and $ to have it checked.\n"
+            );
         }
         text += &self.summary();
         text.push('\n');

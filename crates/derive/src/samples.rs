@@ -4,11 +4,13 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use crate::document::Assumption;
-use crate::evaluate::{Context, EvaluationError, Evaluator, Value};
-use crate::number::{Jet, Number, Real};
+use crate::evaluate::{Context, Evaluator};
+use crate::number::{Jet, Number};
 use crate::point::{Point, Random, Sampler};
+use crate::real::Real;
 use crate::tree::{Condition, Expr, Index};
 use crate::typing::{Model, Typing};
+use crate::value::{EvaluationError, Value};
 
 /// The number of points at which all expressions shall be defined.
 const POINTS: usize = 12;
@@ -40,7 +42,7 @@ pub(crate) enum Outcome {
     /// They certainly differ in the sample of this number.
     Different(usize),
     /// One is a vector or matrix of another shape.
-    Shapes((usize, usize), (usize, usize)),
+    Shapes,
     Unknown(String),
 }
 
@@ -71,8 +73,7 @@ impl<'a> Setting<'a> {
         point: &Point,
         letters: &Letters,
     ) -> Result<(Option<Value<Real>>, Option<String>), EvaluationError> {
-        let context =
-            Context { model: self.model, typing: self.typing, point, item: self.item, budget: self.budget };
+        let context = Context { model: self.model, typing: self.typing, point, item: self.item, budget: self.budget };
         let mut evaluator = Evaluator::<Jet>::new(context, letters);
         if let Some((_, row)) = letters.iter().find(|(letter, _)| letter == "n") {
             evaluator.set_row(*row);
@@ -183,7 +184,13 @@ impl<'a> Setting<'a> {
                 }
                 let cost = self.inputs.iter().flat_map(|head| sample.point.rows(head)).flat_map(|value| &value.entries);
                 let cost = cost.map(|entry| digits(entry.value())).sum::<usize>()
-                    + sample.values.iter().flatten().flat_map(|value| &value.entries).map(|e| digits(e.value())).sum::<usize>();
+                    + sample
+                        .values
+                        .iter()
+                        .flatten()
+                        .flat_map(|value| &value.entries)
+                        .map(|e| digits(e.value()))
+                        .sum::<usize>();
                 if best.as_ref().is_none_or(|(least, _)| cost < *least) {
                     best = Some((cost, sample));
                 }
@@ -225,9 +232,10 @@ pub(crate) fn compare(samples: &[Sample], a: usize, b: usize, reasons: &[Option<
         let (Some(left), Some(right)) = (&sample.values[a], &sample.values[b]) else { continue };
         seen = true;
         if (left.rows, left.columns) != (right.rows, right.columns) {
-            return Outcome::Shapes((left.rows, left.columns), (right.rows, right.columns));
+            return Outcome::Shapes;
         }
-        let scale = left.entries.iter().chain(&right.entries).fold(0.0f64, |scale, entry| scale.max(entry.value().abs()));
+        let scale =
+            left.entries.iter().chain(&right.entries).fold(0.0f64, |scale, entry| scale.max(entry.value().abs()));
         let mut resolved = true;
         for (x, y) in left.entries.iter().zip(&right.entries) {
             if x.differs(*y) {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// A range of bytes of the document.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Span {
     /// The first byte.
     pub(crate) start: usize,

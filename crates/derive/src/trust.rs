@@ -34,7 +34,9 @@ fn claims() -> Vec<Claim> {
         let model = crate::typing::Model::new(&document).expect("a file of the project");
         let scalar = |expr: &Expr| {
             let mut all = true;
-            expr.visit_names(&mut |name| all &= model.ranks.get(&name.head).copied().unwrap_or(0) == name.indices.len());
+            expr.visit_names(&mut |name| {
+                all &= model.ranks.get(&name.head).copied().unwrap_or(0) == name.indices.len();
+            });
             expr.visit(&mut |part| all &= !matches!(part.kind, Kind::Call(Function::Transpose | Function::Norm, _)));
             all
         };
@@ -142,18 +144,14 @@ fn rewrite(part: Expr, rule: usize) -> Option<Expr> {
             )),
             _ => None,
         },
-        (5, Kind::Call(Function::Ln, mut all)) => Some(binary(
-            Sub,
-            new(Kind::Call(Function::Ln, vec![binary(Mul, all.remove(0), positive())])),
-            number(2.0),
-        )),
+        (5, Kind::Call(Function::Ln, mut all)) => {
+            Some(binary(Sub, new(Kind::Call(Function::Ln, vec![binary(Mul, all.remove(0), positive())])), number(2.0)))
+        }
         (6, Kind::Call(Function::Exp, all)) => match all[0].kind.clone() {
             Kind::Neg(inner) => Some(binary(Div, number(1.0), new(Kind::Call(Function::Exp, vec![*inner])))),
-            Kind::Binary(Add, a, b) => Some(binary(
-                Mul,
-                new(Kind::Call(Function::Exp, vec![*a])),
-                new(Kind::Call(Function::Exp, vec![*b])),
-            )),
+            Kind::Binary(Add, a, b) => {
+                Some(binary(Mul, new(Kind::Call(Function::Exp, vec![*a])), new(Kind::Call(Function::Exp, vec![*b]))))
+            }
             _ => None,
         },
         (7, Kind::Sum { product: false, bound, conditions, body }) => match body.kind.clone() {
@@ -207,7 +205,6 @@ fn mutate(part: Expr, mutation: usize, letters: &[String]) -> Option<Expr> {
         (0, Kind::Neg(inner)) => Some(*inner),
         (1, Kind::Binary(Add | Sub, a, _)) => Some(*a),
         (2, Kind::Binary(Mul, a, _)) => Some(*a),
-        (2, Kind::Binary(Mul, _, b)) => Some(*b),
         (3, Kind::Name(_)) => Some(binary(Mul, number(2.0), part)),
         (4, Kind::Name(mut name)) => {
             let slot = name.indices.iter().position(|index| matches!(index, Index::Letter(_)))?;
@@ -216,6 +213,7 @@ fn mutate(part: Expr, mutation: usize, letters: &[String]) -> Option<Expr> {
             Some(new(Kind::Name(name)))
         }
         (5, Kind::Number { digits, decimals }) => Some(new(Kind::Number { digits: digits + 1.0, decimals })),
+        (8, Kind::Binary(Mul, _, b)) => Some(*b),
         (6, Kind::Binary(Operator::Div, a, b)) => Some(binary(Mul, *a, *b)),
         (7, Kind::Call(Function::Exp, mut all)) => Some(all.remove(0)),
         _ => None,
@@ -265,7 +263,7 @@ fn mutations_are_found() {
         let claim = &claims[random.below(claims.len())];
         let letters: Vec<String> = crate::typing::free_letters(&claim.right).into_iter().filter(|l| l != "n").collect();
         let place = random.below(size(&claim.right));
-        let mutation = random.below(8);
+        let mutation = random.below(9);
         let Some(mutant) = replace(&claim.right, place, &|part| mutate(part, mutation, &letters)) else { continue };
         round += 1;
         let (text, verdict) = verdict(claim, &mutant, 0);

@@ -6,7 +6,8 @@
 use chainrule_gradcheck::{noise, slope};
 
 use crate::evaluate::{Context, Evaluator};
-use crate::number::{Jet, Number, Real};
+use crate::number::{Jet, Number};
+use crate::real::Real;
 use crate::tree::{Expr, Name};
 
 /// A derivative by a witness.

@@ -10,7 +10,8 @@ const BATCH: &str = "z = sum_j x_j w_j + b\np = sigma(z)\nC^(n) = -(y^(n) ln p^(
 const SOFTMAX: &str = "z_k = sum_j w_jk x_j + b_k\np_k = e^(z_k) / sum_i e^(z_i)\nC = -sum_{k=1}^K y_k ln p_k\n\
                        sum_k y_k = 1\nR = 1/2 sum_{j,k} w_jk^2\nJ = C + lambda R\n";
 
-const LINEAR: &str = "f = sum_j x_j w_j + b\nE = 1/(2 N) sum_n (f^(n) - y^(n))^2\nX_nj = x_j^(n)\nr_n = f^(n) - y^(n)\n";
+const LINEAR: &str =
+    "f = sum_j x_j w_j + b\nE = 1/(2 N) sum_n (f^(n) - y^(n))^2\nX_nj = x_j^(n)\nr_n = f^(n) - y^(n)\n";
 
 const NETWORK: &str = "a_i = sum_j V_ij x_j\nh_i = tanh(a_i)\nf = sum_i u_i h_i\nE = 1/2 (f - y)^2\n";
 

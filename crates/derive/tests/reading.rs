@@ -62,7 +62,8 @@ fn prose_is_told_apart_from_formulas() {
 /// A hostile file ends in a sentence, after a bounded number of operations.
 #[test]
 fn hostile_files_end_in_a_sentence() {
-    let nested = |open: &str, close: &str, count: usize| format!("$$y = {}x{}$$", open.repeat(count), close.repeat(count));
+    let nested =
+        |open: &str, close: &str, count: usize| format!("$$y = {}x{}$$", open.repeat(count), close.repeat(count));
     let files = [
         nested("(", ")", 100),
         nested("(", ")", 100_000),

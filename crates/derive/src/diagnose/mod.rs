@@ -4,22 +4,21 @@
 //! of this kind. It is named only if the candidate is equal at every point.
 
 use std::collections::BTreeSet;
+use std::ops::{Div, Mul, Neg};
 
 use crate::check::evaluate;
 use crate::document::Item;
-use crate::number::Real;
+use crate::real::Real;
 use crate::report::Mistake;
 use crate::samples::{Sample, Setting};
-use crate::tree::{Bound, Expr, Function, Index, Kind, Name, Operator, Span};
+use crate::tree::{Expr, Function, Index, Kind, Name, Span};
 use crate::typing::{Model, free_letters};
 
-/// A step that was found wrong.
-#[derive(Clone, Debug)]
-pub(crate) struct WrongClaim {
-    pub(crate) line: usize,
-    pub(crate) left: Expr,
-    pub(crate) right: Expr,
-}
+mod build;
+mod follows;
+
+use build::{add, derivative, expr, integer, named, product, quotient, simple_derivative, subtract};
+pub(crate) use follows::WrongClaim;
 
 /// A chain with its samples.
 pub(crate) struct Diagnosis<'a> {
@@ -34,38 +33,6 @@ const PARTS: usize = 40;
 
 /// The number of samples that a candidate is tested on.
 const SAMPLES: usize = 24;
-
-fn expr(kind: Kind) -> Expr {
-    Expr::new(kind, Span::default())
-}
-
-fn product(a: Expr, b: Expr) -> Expr {
-    expr(Kind::Binary(Operator::Mul, Box::new(a), Box::new(b)))
-}
-
-fn add(a: Expr, b: Expr) -> Expr {
-    expr(Kind::Binary(Operator::Add, Box::new(a), Box::new(b)))
-}
-
-fn subtract(a: Expr, b: Expr) -> Expr {
-    expr(Kind::Binary(Operator::Sub, Box::new(a), Box::new(b)))
-}
-
-fn quotient(a: Expr, b: Expr) -> Expr {
-    expr(Kind::Binary(Operator::Div, Box::new(a), Box::new(b)))
-}
-
-fn integer(value: f64) -> Expr {
-    expr(Kind::Number { digits: value, decimals: 0 })
-}
-
-fn named(name: &Name) -> Expr {
-    expr(Kind::Name(name.clone()))
-}
-
-fn derivative(of: &Name, by: &Name) -> Expr {
-    expr(Kind::Derivative(Box::new(named(of)), vec![by.clone()]))
-}
 
 impl<'a> Diagnosis<'a> {
     pub(crate) fn new(item: &'a Item, exprs: &'a [&'a Expr], setting: &'a Setting<'a>, samples: &'a [Sample]) -> Self {
@@ -96,33 +63,6 @@ impl<'a> Diagnosis<'a> {
 
     fn equals(&self, candidate: &Expr, member: usize) -> bool {
         self.equals_where(candidate, member, &|_| true)
-    }
-
-    /// Returns the line of the wrong step that a step follows from, if it would be right if that
-    /// step were.
-    pub(crate) fn follows(&self, wrong: &[WrongClaim], before: usize, place: usize) -> Option<usize> {
-        for claim in wrong {
-            let (Some((of, by)), Some(_)) = (claim.derivative(), Some(())) else { continue };
-            // The step uses the wrong result by name: dC/dz = dC/dp dp/dz = …
-            let used = std::cell::Cell::new(false);
-            let replaced = self.exprs[before].map(&|part| match simple_derivative(&part) {
-                Some((a, b)) if a.head == of.head && b.head == by.head && before > 0 => {
-                    used.set(true);
-                    claim.instantiate(a, b)
-                }
-                _ => part,
-            });
-            if used.get() && self.equals(&replaced, place) {
-                return Some(claim.line);
-            }
-            // The step is a later result: dC/dw = dC/dz dz/dw, with the wrong dC/dz.
-            if let Some((target, variable)) = simple_derivative(self.exprs[0])
-                && self.equals(&claim.consequence(target, variable), place)
-            {
-                return Some(claim.line);
-            }
-        }
-        None
     }
 
     /// Names the mistake of the step from member `a` to member `b`.
@@ -167,9 +107,9 @@ impl<'a> Diagnosis<'a> {
             return None;
         }
         let is = |factor: &dyn Fn(&Sample) -> Option<Real>| {
-            nonzero.iter().all(|(sample, left, right)| {
-                factor(sample).is_some_and(|factor| !left.mul(factor).differs(*right))
-            })
+            nonzero
+                .iter()
+                .all(|(sample, left, right)| factor(sample).is_some_and(|factor| !left.mul(factor).differs(*right)))
         };
         let sign = |negative: bool, text: &str| if negative { format!("-{text}") } else { text.to_owned() };
         for negative in [false, true] {
@@ -183,7 +123,8 @@ impl<'a> Diagnosis<'a> {
                 }
             }
             for (head, &range) in &self.setting.model.sizes {
-                let length = |sample: &Sample| Real::new(sample.point.length(&self.setting.typing.ranges, range) as f64);
+                let length =
+                    |sample: &Sample| Real::new(sample.point.length(&self.setting.typing.ranges, range) as f64);
                 let is_rows = head == "N" && !negative;
                 if is(&|sample| Some(signed(length(sample)))) {
                     let factor = sign(negative, head);
@@ -234,7 +175,8 @@ impl<'a> Diagnosis<'a> {
                 };
                 let on = |sample: &Sample| value(sample, first) == value(sample, second);
                 let (on, off): (Vec<_>, Vec<_>) = self.pairs(a, b).into_iter().partition(|(sample, ..)| on(sample));
-                let right = |pairs: &[(&Sample, Real, Real)]| pairs.iter().all(|(_, left, right)| !left.differs(*right));
+                let right =
+                    |pairs: &[(&Sample, Real, Real)]| pairs.iter().all(|(_, left, right)| !left.differs(*right));
                 if on.len() >= 3 && off.len() >= 3 && right(&on) && !right(&off) && self.is_jacobian() {
                     return Some(Mistake::DiagonalOnly { what: format!("it holds for {first} = {second} only") });
                 }
@@ -269,7 +211,9 @@ impl<'a> Diagnosis<'a> {
         // One index stands for another in a single name, or a name has its two indices swapped.
         let mut names: Vec<Name> = Vec::new();
         right.visit_names(&mut |name| {
-            if !name.indices.is_empty() && !names.iter().any(|known| known.head == name.head && known.indices == name.indices) {
+            if !name.indices.is_empty()
+                && !names.iter().any(|known| known.head == name.head && known.indices == name.indices)
+            {
                 names.push(name.clone());
             }
         });
@@ -351,8 +295,16 @@ impl<'a> Diagnosis<'a> {
     /// All ways to write a name with the free indices of the chain.
     fn with_indices(&self, head: &str) -> Vec<Name> {
         let model = self.setting.model;
-        let letters: Vec<Index> =
-            self.setting.typing.free.iter().map(|(letter, _)| letter).filter(|letter| *letter != "n").cloned().map(Index::Letter).collect();
+        let letters: Vec<Index> = self
+            .setting
+            .typing
+            .free
+            .iter()
+            .map(|(letter, _)| letter)
+            .filter(|letter| *letter != "n")
+            .cloned()
+            .map(Index::Letter)
+            .collect();
         let rows: Vec<Option<Index>> = self.rows(head);
         let name = |indices: Vec<Index>, row: &Option<Index>| Name {
             head: head.to_owned(),
@@ -367,9 +319,12 @@ impl<'a> Diagnosis<'a> {
                 1 => names.extend(letters.iter().map(|letter| name(vec![letter.clone()], row))),
                 _ => {
                     for first in &letters {
-                        names.extend(letters.iter().filter(|second| *second != first).map(|second| {
-                            name(vec![first.clone(), second.clone()], row)
-                        }));
+                        names.extend(
+                            letters
+                                .iter()
+                                .filter(|second| *second != first)
+                                .map(|second| name(vec![first.clone(), second.clone()], row)),
+                        );
                     }
                 }
             }
@@ -412,7 +367,8 @@ impl<'a> Diagnosis<'a> {
         let other = || self.other_derivative(of, by, b);
         let missing = || self.missing_inner(a, b);
         // A derivative by a parameter lacks its last factor; one by a name in between is another one.
-        let found = if self.setting.model.is_input(&by.head) { missing().or_else(other) } else { other().or_else(missing) };
+        let found =
+            if self.setting.model.is_input(&by.head) { missing().or_else(other) } else { other().or_else(missing) };
         found.or_else(|| self.diagonal_of_sum(of, by, b))
     }
 
@@ -453,7 +409,7 @@ impl<'a> Diagnosis<'a> {
         None
     }
 
-    /// A chain rule over a vector of which only one term is there: ∂C/∂p_k ∂p_k/∂z_k.
+    /// A chain rule over a vector of which only one term is there: `∂C/∂p_k ∂p_k/∂z_k`.
     fn diagonal_of_sum(&self, of: &Name, by: &Name, b: usize) -> Option<Mistake> {
         for (outer, inner) in self.links() {
             for outer in self.with_indices(&outer) {
@@ -492,12 +448,10 @@ impl<'a> Diagnosis<'a> {
                 term.clone(),
                 product(integer(2.0), term.clone()),
                 quotient(term.clone(), integer(2.0)),
-                quotient(term.clone(), expr(Kind::Name(Name {
-                    head: "N".into(),
-                    indices: Vec::new(),
-                    row: None,
-                    span: Span::default(),
-                }))),
+                quotient(
+                    term.clone(),
+                    expr(Kind::Name(Name { head: "N".into(), indices: Vec::new(), row: None, span: Span::default() })),
+                ),
             ];
             for term in terms {
                 if self.equals(&add(right.clone(), term.clone()), a) {
@@ -520,71 +474,4 @@ fn in_sums(right: &Expr, factor: &Expr) -> Expr {
         }
         part
     })
-}
-
-/// Returns the names of a first derivative of a name by a name.
-fn simple_derivative(expr: &Expr) -> Option<(&Name, &Name)> {
-    match &expr.kind {
-        Kind::Derivative(of, by) => match (&of.kind, by.as_slice()) {
-            (Kind::Name(of) | Kind::Apply(of, _), [by]) => Some((of, by)),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-impl WrongClaim {
-    fn derivative(&self) -> Option<(&Name, &Name)> {
-        simple_derivative(&self.left)
-    }
-
-    /// Returns the wrong right side with the indices of another place.
-    fn instantiate(&self, of: &Name, by: &Name) -> Expr {
-        let Some((own_of, own_by)) = self.derivative() else { return self.right.clone() };
-        let own = own_of.indices.iter().chain(&own_of.row).chain(&own_by.indices).chain(&own_by.row);
-        let new = of.indices.iter().chain(&of.row).chain(&by.indices).chain(&by.row);
-        let pairs: Vec<(Index, Index)> = own.cloned().zip(new.cloned()).collect();
-        let change = |index: &Index| {
-            pairs.iter().find(|(own, _)| own == index).map_or_else(|| index.clone(), |(_, new)| new.clone())
-        };
-        let row = self.right.map_names(&|name| {
-            if let Some(row) = &mut name.row {
-                *row = change(row);
-            }
-        });
-        row.map_indices(&change)
-    }
-
-    /// Returns what ∂T/∂V would be if this wrong claim about ∂A/∂B were right:
-    /// the sum over the indices of A and B of ∂T/∂A (wrong) ∂B/∂V.
-    fn consequence(&self, target: &Name, variable: &Name) -> Expr {
-        let Some((of, by)) = self.derivative() else { return self.right.clone() };
-        let mut bound: Vec<Bound> = Vec::new();
-        let mut fresh = |name: &Name, prefix: &str| {
-            let mut name = name.clone();
-            for (place, index) in name.indices.iter_mut().enumerate() {
-                let letter = format!("{prefix}{place}");
-                bound.push(Bound { letter: letter.clone(), from: None, to: None });
-                *index = Index::Letter(letter);
-            }
-            name
-        };
-        let same_target = target.head == of.head && target.indices.len() == of.indices.len();
-        let same_variable = variable.head == by.head && variable.indices.len() == by.indices.len();
-        let outer = if same_target { target.clone() } else { fresh(of, "outer") };
-        let inner = if same_variable { variable.clone() } else { fresh(by, "inner") };
-        let mut term = self.instantiate(&outer, &inner);
-        if !same_target {
-            term = product(derivative(target, &outer), term);
-        }
-        if !same_variable {
-            term = product(term, derivative(&inner, variable));
-        }
-        if bound.is_empty() {
-            return term;
-        }
-        // Its place only identifies the sum.
-        let span = Span { start: usize::MAX - 1, end: usize::MAX };
-        Expr::new(Kind::Sum { product: false, bound, conditions: Vec::new(), body: Box::new(term) }, span)
-    }
 }
