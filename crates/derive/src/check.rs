@@ -72,9 +72,10 @@ pub fn check(document: &Document, options: &Options<'_>) -> Report {
     report
 }
 
-/// Returns a part of the document on one line.
+/// Returns a part of the document on one line, without characters that control a terminal.
 fn source(document: &Document, span: Span) -> String {
-    document.text[span.start..span.end].split_whitespace().collect::<Vec<_>>().join(" ")
+    let words: Vec<&str> = document.text[span.start..span.end].split_whitespace().collect();
+    words.join(" ").replace(char::is_control, "�")
 }
 
 struct Checker<'a> {
