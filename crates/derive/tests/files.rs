@@ -19,10 +19,14 @@ fn every_step_of_the_derivations_holds() {
         [("logistic", 16), ("softmax", 15), ("l2", 4), ("linear", 9), ("mlp", 12), ("layer-norm", 9), ("attention", 5)]
     {
         let report = report(&file(name));
-        let verdicts: Vec<&Verdict> = report.lines.iter().flat_map(|line| &line.steps).map(|step| &step.verdict).collect();
+        let verdicts: Vec<&Verdict> =
+            report.lines.iter().flat_map(|line| &line.steps).map(|step| &step.verdict).collect();
         let count = verdicts.iter().filter(|v| matches!(v, Verdict::Holds | Verdict::HoldsUnder { .. })).count();
         let others = verdicts.iter().all(|verdict| {
-            !matches!(verdict, Verdict::Wrong { .. } | Verdict::Follows { .. } | Verdict::Undecided { .. } | Verdict::Missing)
+            !matches!(
+                verdict,
+                Verdict::Wrong { .. } | Verdict::Follows { .. } | Verdict::Undecided { .. } | Verdict::Missing
+            )
         });
         assert!(others && count == steps && report.is_right(), "{name}: {count} of {steps}\n{report}");
     }
@@ -31,9 +35,10 @@ fn every_step_of_the_derivations_holds() {
 #[test]
 fn no_misprinted_line_holds() {
     let report = report(&file("misprints"));
-    let claims = report.lines.iter().flat_map(|line| &line.steps).filter(|step| {
-        !matches!(step.verdict, Verdict::Definition | Verdict::Assumption | Verdict::NotChecked { .. })
-    });
+    let claims =
+        report.lines.iter().flat_map(|line| &line.steps).filter(|step| {
+            !matches!(step.verdict, Verdict::Definition | Verdict::Assumption | Verdict::NotChecked { .. })
+        });
     let verdicts: Vec<&str> = claims
         .map(|step| match &step.verdict {
             Verdict::Wrong { .. } => "wrong",
