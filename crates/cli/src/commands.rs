@@ -107,8 +107,8 @@ Examples:
   chainrule serve
   CHAINRULE_TOKEN=$(cat token) chainrule serve --backend wgpu --listen 192.168.0.2:3000")]
     Serve(ServeOptions),
-    /// Check a written derivation line by line, and name the first wrong step. The exit code is 1 if
-    /// a step is wrong.
+    /// Check a written derivation line by line, and name the first wrong step. The exit code is 1
+    /// if a step is wrong.
     #[command(after_help = "\
 The file has definitions like z = sum_j x_j w_j + b and claims like dC/dw_j = (p - y) x_j.
 docs/howto/derive.md describes the language: LaTeX and plain notation.

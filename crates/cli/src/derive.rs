@@ -70,7 +70,8 @@ fn check_file(file: &Path) -> Result<Report> {
     }
 }
 
-/// Reads a little more than a derivation may have, so that `Document::parse` says that it is too large.
+/// Reads a little more than a derivation may have, so that `Document::parse` says that it is too
+/// large.
 fn read(from: impl Read) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     from.take(2 << 20).read_to_end(&mut bytes)?;

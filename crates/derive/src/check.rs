@@ -189,7 +189,8 @@ impl Checker<'_> {
             Err(error) => exprs.iter().map(|_| Verdict::Undecided { reason: explain(&error) }).collect(),
         };
         for (&member, mut verdict) in good.iter().zip(found) {
-            // A sum over the rows where one over the classes is meant is right only if both are as many.
+            // A sum over the rows where one over the classes is meant is right only if both are as
+            // many.
             let sizes = &merged_by[member];
             match &mut verdict {
                 Verdict::HoldsUnder { assumptions } => assumptions.extend(sizes.iter().cloned()),
@@ -348,7 +349,7 @@ fn contradiction(options: &Options<'_>, left: &Expr, evidence: &Evidence<'_>) ->
         // The bound of differences is an estimate itself, so a contradiction must be clear.
         if distance > 10.0 * estimate.bound + 1e-6 * exact.value().abs() + 1e-12 {
             return Some(format!(
-                "{} give {} for the left side, and the definitions give {}",
+                "{} found {} for the left side, and the definitions give {}",
                 witness.name(),
                 number(estimate.value),
                 number(exact.value())

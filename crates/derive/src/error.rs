@@ -20,7 +20,10 @@ pub struct ParseError {
 
 impl ParseError {
     pub(crate) fn new(at: usize, message: impl Into<String>) -> Self {
-        Self { line: 0, column: 0, message: message.into(), at }
+        // Parts of the document are quoted: as one line, and not too long.
+        let message: String = message.into();
+        let message = message.chars().map(|c| if c.is_control() { '�' } else { c }).take(300).collect();
+        Self { line: 0, column: 0, message, at }
     }
 
     /// Finds line and column.
@@ -55,6 +58,7 @@ pub(crate) fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) 
     let limit = (word.chars().count() / 3).clamp(1, 3);
     let distances = names.into_iter().map(|name| (strsim::damerau_levenshtein(&word, name), name));
     let near = distances.filter(|&(distance, name)| distance <= limit && distance < name.chars().count());
-    // `sigm` is the beginning of `sigma`: a prefix is nearer than another word at the same distance.
+    // `sigm` is the beginning of `sigma`: a prefix is nearer than another word at the same
+    // distance.
     near.min_by_key(|(distance, name)| (*distance, !name.starts_with(&*word))).map(|(_, name)| name)
 }

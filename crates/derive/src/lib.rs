@@ -27,8 +27,8 @@
 //! - `typing` finds how many indices each name has, and which indices run over the same range.
 //! - `point` draws values for what nothing defines, and `evaluate` computes both sides of a step
 //!   there, with derivatives (`number`) and with bounds on the rounding errors (`real`).
-//! - `samples` and `check` decide whether the sides are equal, `witness` confirms the derivatives by
-//!   finite differences, and `diagnose` names the kind of mistake.
+//! - `samples` and `check` decide whether the sides are equal, `witness` confirms the derivatives
+//!   by finite differences, and `diagnose` names the kind of mistake.
 //! - `report` is what was found, as data and as text.
 
 mod check;

@@ -131,8 +131,8 @@ impl<'a> Setting<'a> {
         all
     }
 
-    /// Evaluates expressions at points where all are defined, as far as such are found. Returns also
-    /// why each was not defined where it was not.
+    /// Evaluates expressions at points where all are defined, as far as such are found. Returns
+    /// also why each was not defined where it was not.
     pub(crate) fn gather(
         &self,
         exprs: &[&Expr],

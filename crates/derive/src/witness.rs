@@ -43,8 +43,8 @@ impl Question<'_> {
         evaluator.evaluate(&name).ok()?.entries.first().map(Number::real)
     }
 
-    /// Evaluates the function with numbers of another type, such as those of a library for automatic
-    /// differentiation.
+    /// Evaluates the function with numbers of another type, such as those of a library for
+    /// automatic differentiation.
     pub fn evaluate<N: Number>(&self, variable: N) -> Option<N> {
         Evaluator::<N>::new(self.context, self.letters).with_variable(self.of, self.by, variable).ok()
     }

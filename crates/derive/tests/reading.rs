@@ -115,3 +115,49 @@ fn what_cannot_be_decided_says_why() {
         assert!(said.contains(expected) && !matches!(verdict, Verdict::Holds), "{text}: {said}");
     }
 }
+
+/// Files with random mistakes of typing are read, or refused in a sentence.
+#[test]
+fn damaged_files_end_in_a_sentence() {
+    let seeds = [
+        include_str!("../../cli/configs/derivations/softmax.md"),
+        include_str!("../../cli/configs/derivations/linear.md"),
+        include_str!("../templates/l2.md"),
+        "x \\in \\mathbb R^d\nW \\in \\mathbb R^{d \\times K}\nz = W^\\top x\n|z_1| = max(z_1, -z_1)\nf(u) = u^2\nf(3) = 9\n",
+    ];
+    let pieces = [
+        "$", "$$", "{", "}", "(", ")", "_", "^", "=", "\\frac", "\\sum_k", "d", "/", "|", "\\", "é", "[", "k", "(n)",
+        ",", "\n",
+    ];
+    let mut state = 1u64;
+    let mut random = move |limit: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % limit
+    };
+    let rounds = std::env::var("DERIVE_TRUST").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(400);
+    let mut read = 0;
+    for round in 0..rounds {
+        let mut characters: Vec<char> = seeds[round % seeds.len()].chars().collect();
+        for _ in 0..1 + random(3) {
+            let place = random(characters.len());
+            match random(3) {
+                0 => drop(characters.remove(place)),
+                1 => drop(characters.splice(place..place, pieces[random(pieces.len())].chars())),
+                _ => drop(characters.splice(place..(place + 5).min(characters.len()), "".chars())),
+            }
+        }
+        let text: String = characters.into_iter().collect();
+        match Document::parse(&text) {
+            Ok(document) => {
+                read += 1;
+                let options = Options { operations: 50_000, explain: round % 8 == 0, ..Options::default() };
+                assert!(!check(&document, &options).to_string().is_empty(), "{text}");
+            }
+            Err(errors) => {
+                let is_sentence = |message: &str| !message.is_empty() && !message.contains(char::is_control);
+                assert!(errors.iter().all(|error| error.line > 0 && is_sentence(&error.message)), "{text}: {errors:?}");
+            }
+        }
+    }
+    assert!(read > rounds / 8 && read < rounds, "{read} of {rounds} were read");
+}

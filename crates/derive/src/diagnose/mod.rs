@@ -1,7 +1,7 @@
 //! What kind of mistake a wrong step looks like.
 //!
-//! Each kind is a candidate: an expression that would be equal to the other side if the mistake were
-//! of this kind. It is named only if the candidate is equal at every point.
+//! Each kind is a candidate: an expression that would be equal to the other side if the mistake
+//! were of this kind. It is named only if the candidate is equal at every point.
 
 use std::collections::BTreeSet;
 use std::ops::{Div, Mul, Neg};
@@ -366,7 +366,8 @@ impl<'a> Diagnosis<'a> {
         let (of, by) = simple_derivative(self.exprs[0])?;
         let other = || self.other_derivative(of, by, b);
         let missing = || self.missing_inner(a, b);
-        // A derivative by a parameter lacks its last factor; one by a name in between is another one.
+        // A derivative by a parameter lacks its last factor; one by a name in between is another
+        // one.
         let found =
             if self.setting.model.is_input(&by.head) { missing().or_else(other) } else { other().or_else(missing) };
         found.or_else(|| self.diagonal_of_sum(of, by, b))

@@ -95,8 +95,8 @@ impl Parser<'_> {
                     Token::Name(letter) if is_index_letter(letter) => {
                         Some((taken, Some(Index::Letter(letter.clone())), None))
                     }
-                    // A number counts layers: W^{(1)} is another name than W^{(2)}. In plain notation,
-                    // x^(2) is a power.
+                    // A number counts layers: W^{(1)} is another name than W^{(2)}. In plain
+                    // notation, x^(2) is a power.
                     Token::Number(digits) if braces == 1 => Some((taken, None, Some(format!("({digits})")))),
                     _ => None,
                 }

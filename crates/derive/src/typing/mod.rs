@@ -141,8 +141,8 @@ impl Model {
         !self.definitions.iter().any(|definition| definition.name.head == head)
     }
 
-    /// Rows occur if a superscript selects one. Then x, y and all names with such a superscript have
-    /// another value in each row, and so has what they define.
+    /// Rows occur if a superscript selects one. Then x, y and all names with such a superscript
+    /// have another value in each row, and so has what they define.
     fn find_rows(&mut self, document: &Document) {
         let mut with_row = BTreeSet::new();
         let mut in_definitions = BTreeSet::new();
