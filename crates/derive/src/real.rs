@@ -80,8 +80,12 @@ impl Real {
         if !hi.is_finite() {
             return Self::UNDEFINED;
         }
-        // Below the smallest normal number, the error is absolute. An exact zero stays exact.
-        let underflow = if hi.abs() < 1e-280 && hi != 0.0 { 1e-300 } else { 0.0 };
+        if unit == 0.0 {
+            return Self { hi, lo, error };
+        }
+        // Below the smallest normal number, the error is absolute. The bound itself can underflow,
+        // too, when it is multiplied by a tiny number: so it is never less than the second number.
+        let underflow = if hi.abs() < 1e-280 && hi != 0.0 { 1e-300 } else { 1e-315 };
         Self { hi, lo, error: error + unit * hi.abs() + underflow }
     }
 
@@ -191,11 +195,13 @@ impl Mul for Real {
         let e = self.hi.mul_add(other.hi, -p) + (self.hi * other.lo + self.lo * other.hi);
         let (p, e) = quick_two_sum(p, e);
         let error = self.hi.abs() * other.error + other.hi.abs() * self.error + self.error * other.error;
-        let exact = error == 0.0 && e == 0.0 && self.lo == 0.0 && other.lo == 0.0 && p.abs() > 1e-280;
+        let is_zero = (self.hi == 0.0 && self.error == 0.0) || (other.hi == 0.0 && other.error == 0.0);
+        let is_short = e == 0.0 && self.lo == 0.0 && other.lo == 0.0 && p.abs() > 1e-280;
+        let exact = error == 0.0 && (is_zero || is_short);
         // Zero times an unbounded error is not a bounded number.
         let error = if error.is_nan() { f64::INFINITY } else { error * 1.001 };
         // A product of numbers that are not zero can underflow to zero.
-        let lost = if p == 0.0 && self.hi != 0.0 && other.hi != 0.0 { 1e-300 } else { 0.0 };
+        let lost = if p == 0.0 && self.hi != 0.0 && other.hi != 0.0 { 1e-300 } else { 1e-315 };
         Self::rounded(p, e, error + lost, if exact { 0.0 } else { UNIT })
     }
 }
@@ -252,5 +258,15 @@ mod tests {
         let unknown = third.add(third).add(third).sub(Real::ONE);
         assert!(!unknown.is_nonzero());
         assert!(!Real::ONE.div(unknown).is_defined());
+    }
+
+    /// The bound itself must not underflow: this product of a number below the range with a large
+    /// one is 1e-278, and not zero without an error.
+    #[test]
+    fn numbers_below_the_range_keep_an_error() {
+        let tiny = Real::new(1e-174);
+        let product = tiny.mul(tiny).mul(Real::new(1e-104)).mul(Real::new(1e174));
+        assert!(!product.differs(Real::new(1e-278)), "{product:?}");
+        assert!(!Real::ZERO.mul(Real::new(3.0)).differs(Real::ZERO) && Real::ZERO.mul(tiny).error() == 0.0);
     }
 }
