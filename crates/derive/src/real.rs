@@ -201,7 +201,7 @@ impl Mul for Real {
         // Zero times an unbounded error is not a bounded number.
         let error = if error.is_nan() { f64::INFINITY } else { error * 1.001 };
         // A product of numbers that are not zero can underflow to zero.
-        let lost = if p == 0.0 && self.hi != 0.0 && other.hi != 0.0 { 1e-300 } else { 1e-315 };
+        let lost = if p == 0.0 && self.hi != 0.0 && other.hi != 0.0 { 1e-300 } else { 0.0 };
         Self::rounded(p, e, error + lost, if exact { 0.0 } else { UNIT })
     }
 }

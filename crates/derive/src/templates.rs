@@ -11,9 +11,9 @@ pub struct Template {
 
 /// All templates.
 pub const TEMPLATES: [Template; 5] = [
-    Template { name: "logistic", text: include_str!("../templates/logistic.md") },
-    Template { name: "softmax", text: include_str!("../templates/softmax.md") },
-    Template { name: "l2", text: include_str!("../templates/l2.md") },
-    Template { name: "linear", text: include_str!("../templates/linear.md") },
-    Template { name: "mlp", text: include_str!("../templates/mlp.md") },
+    Template { name: "logistic", text: include_str!("../assets/templates/logistic.md") },
+    Template { name: "softmax", text: include_str!("../assets/templates/softmax.md") },
+    Template { name: "l2", text: include_str!("../assets/templates/l2.md") },
+    Template { name: "linear", text: include_str!("../assets/templates/linear.md") },
+    Template { name: "mlp", text: include_str!("../assets/templates/mlp.md") },
 ];

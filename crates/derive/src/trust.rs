@@ -9,13 +9,13 @@ use crate::tree::{Expr, Function, Index, Kind, Operator, Span};
 use crate::{Options, check};
 
 const FILES: [&str; 7] = [
-    include_str!("../../cli/configs/derivations/logistic.md"),
-    include_str!("../../cli/configs/derivations/softmax.md"),
-    include_str!("../../cli/configs/derivations/l2.md"),
-    include_str!("../../cli/configs/derivations/linear.md"),
-    include_str!("../../cli/configs/derivations/mlp.md"),
-    include_str!("../../cli/configs/derivations/layer-norm.md"),
-    include_str!("../../cli/configs/derivations/attention.md"),
+    include_str!("../configs/logistic.md"),
+    include_str!("../configs/softmax.md"),
+    include_str!("../configs/l2.md"),
+    include_str!("../configs/linear.md"),
+    include_str!("../configs/mlp.md"),
+    include_str!("../configs/layer-norm.md"),
+    include_str!("../configs/attention.md"),
 ];
 
 /// A right claim about numbers, with the definitions that it needs.
@@ -277,7 +277,7 @@ fn mutations_are_found() {
 /// The verdicts on all files, and on all steps that were broken, do not depend on the seed.
 #[test]
 fn verdicts_do_not_depend_on_the_seed() {
-    let misprints = include_str!("../../cli/configs/derivations/misprints.md");
+    let misprints = include_str!("../configs/misprints.md");
     let verdicts = |seed: u64| -> Vec<String> {
         let mut verdicts = Vec::new();
         for file in FILES.iter().chain([&misprints]) {

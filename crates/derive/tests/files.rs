@@ -9,7 +9,7 @@ fn report(text: &str) -> Report {
 }
 
 fn file(name: &str) -> String {
-    let path = format!("{}/../cli/configs/derivations/{name}.md", env!("CARGO_MANIFEST_DIR"));
+    let path = format!("{}/configs/{name}.md", env!("CARGO_MANIFEST_DIR"));
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 

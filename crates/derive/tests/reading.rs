@@ -2,24 +2,6 @@
 
 use chainrule_derive::{Document, Options, Verdict, check};
 
-/// Every example of the page holds. The page is one document.
-#[test]
-fn examples_of_the_page_hold() {
-    let page = include_str!("../../../docs/howto/derive.md");
-    let language = page.split("## The language").nth(1).and_then(|rest| rest.split("## What it cannot").next());
-    let blocks = language.expect("the part about the language").split("```text\n").skip(1);
-    let lines: Vec<&str> = blocks.flat_map(|block| block.split("```").next().unwrap_or_default().lines()).collect();
-    assert!(lines.len() >= 30, "{} examples", lines.len());
-    let document = Document::parse(&lines.join("\n")).unwrap_or_else(|errors| panic!("{errors:?}"));
-    let report = check(&document, &Options::default());
-    let is_right = |verdict: &Verdict| {
-        matches!(verdict, Verdict::Definition | Verdict::Assumption | Verdict::Holds | Verdict::HoldsUnder { .. })
-    };
-    let steps = report.lines.iter().flat_map(|line| &line.steps);
-    assert!(steps.clone().all(|step| is_right(&step.verdict)), "{report}");
-    assert!(steps.count() >= lines.len() && report.prose.is_empty(), "{report}");
-}
-
 #[test]
 fn errors_say_where_and_what_was_expected() {
     let cases = [
@@ -120,9 +102,9 @@ fn what_cannot_be_decided_says_why() {
 #[test]
 fn damaged_files_end_in_a_sentence() {
     let seeds = [
-        include_str!("../../cli/configs/derivations/softmax.md"),
-        include_str!("../../cli/configs/derivations/linear.md"),
-        include_str!("../templates/l2.md"),
+        include_str!("../configs/softmax.md"),
+        include_str!("../configs/linear.md"),
+        include_str!("../assets/templates/l2.md"),
         "x \\in \\mathbb R^d\nW \\in \\mathbb R^{d \\times K}\nz = W^\\top x\n|z_1| = max(z_1, -z_1)\nf(u) = u^2\nf(3) = 9\n",
     ];
     let pieces = [

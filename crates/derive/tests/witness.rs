@@ -105,7 +105,7 @@ impl Witness for Reverse {
 }
 
 fn report(witnesses: &[&dyn Witness]) -> Report {
-    let text = include_str!("../../cli/configs/derivations/mlp.md");
+    let text = include_str!("../configs/mlp.md");
     let document = Document::parse(text).unwrap_or_else(|errors| panic!("{errors:?}"));
     check(&document, &Options { witnesses, ..Options::default() })
 }
