@@ -13,15 +13,33 @@ impl Parser<'_> {
             Some(Token::Name(d)) if d == "d" => {
                 let touches = self.at + by + 1 < self.tokens.len()
                     && self.tokens[self.at + by].span.end == self.tokens[self.at + by + 1].span.start;
-                let next = self.ahead(by + 1);
-                touches
-                    && matches!(
-                        next,
-                        Some(Token::Name(_) | Token::Accent(_) | Token::Op('^' | '/' | '}') | Token::Function(_))
-                    )
+                let is_begun = match self.ahead(by + 1) {
+                    Some(Token::Name(_) | Token::Accent(_) | Token::Function(_)) => true,
+                    Some(Token::Op('^' | '/' | '}')) => true,
+                    Some(Token::Op('(')) => self.is_group_over_differential(by + 1),
+                    _ => false,
+                };
+                touches && is_begun
             }
             _ => false,
         }
+    }
+
+    /// Returns whether the parentheses that open at a distance are followed by `/d`: d(p^2)/dw.
+    fn is_group_over_differential(&self, by: usize) -> bool {
+        let mut depth = 0;
+        for by in by.. {
+            match self.ahead(by) {
+                Some(Token::Op('(')) => depth += 1,
+                Some(Token::Op(')')) => depth -= 1,
+                Some(_) => {}
+                None => return false,
+            }
+            if depth == 0 {
+                return self.ahead(by + 1) == Some(&Token::Op('/')) && self.is_differential_below(by + 2);
+            }
+        }
+        false
     }
 
     /// The same below the bar, where `d x` may have a space.
@@ -121,7 +139,7 @@ impl Parser<'_> {
         self.at += 1;
         // Once the denominator is read, it is a derivative, and an error is an error. Without this,
         // nested attempts would take a time exponential in their depth.
-        let mut committed = self.tokens[before].token == Token::Partial;
+        let mut committed = self.tokens[before].token == Token::Partial || self.is('(');
         let parsed = (|| {
             let order = self.order()?;
             let of = if self.is('/') {
