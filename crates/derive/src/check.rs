@@ -7,12 +7,10 @@ use std::ops::Sub;
 use crate::diagnose::{Diagnosis, WrongClaim};
 use crate::document::{Assumption, Document, Item, Role};
 use crate::error::position;
-use crate::evaluate::Evaluator;
-use crate::number::{Jet, Number};
 use crate::report::{Counterexample, Line, Report, Step, Verdict, number};
 use crate::samples::{Outcome, Sample, Setting, compare};
 use crate::tree::{Expr, Kind, Span};
-use crate::typing::{Model, Typing};
+use crate::typing::Model;
 use crate::value::EvaluationError;
 use crate::witness::{Differences, Question, Witness};
 
@@ -453,23 +451,4 @@ fn dependencies(model: &Model, exprs: &[&Expr]) -> BTreeSet<String> {
 pub(crate) fn inputs(model: &Model, exprs: &[&Expr]) -> Vec<String> {
     let is_constant = |head: &String| model.sizes.contains_key(head) || head == "e" || head == "π";
     dependencies(model, exprs).into_iter().filter(|head| model.is_input(head) && !is_constant(head)).collect()
-}
-
-/// Evaluates an expression of a claim at a point with plain letters, for the diagnosis.
-pub(crate) fn evaluate(
-    setting: &Setting<'_>,
-    model: &Model,
-    typing: &Typing,
-    expr: &Expr,
-    sample: &Sample,
-) -> Option<Vec<crate::real::Real>> {
-    let context =
-        crate::evaluate::Context { model, typing, point: &sample.point, item: setting.item, budget: setting.budget };
-    let mut evaluator = Evaluator::<Jet>::new(context, &sample.letters);
-    if let Some((_, row)) = sample.letters.iter().find(|(letter, _)| letter == "n") {
-        evaluator.set_row(*row);
-    }
-    let value = evaluator.evaluate(expr).ok()?;
-    let entries: Vec<_> = value.entries.iter().map(Number::real).collect();
-    entries.iter().all(|entry| entry.is_defined()).then_some(entries)
 }

@@ -380,7 +380,15 @@ impl Lexer<'_> {
                 known_word(&words).unwrap_or(Token::Text(words))
             }
             "operatorname" | "mathrm" | "mathit" | "mathsf" => {
-                let word = self.group(&name)?;
+                // As in TeX, one letter needs no braces: \mathrm d.
+                let word = if self.rest().trim_start().starts_with('{') {
+                    self.group(&name)?
+                } else {
+                    self.take(char::is_whitespace);
+                    let c: String = self.rest().chars().take(1).filter(|c| c.is_alphabetic()).collect();
+                    self.at += c.len();
+                    c
+                };
                 match known_word(&word) {
                     Some(token) => token,
                     None if word == "d" => Token::Partial,

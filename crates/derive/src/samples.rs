@@ -26,6 +26,9 @@ const RESOLUTION: f64 = 1e-12;
 /// The values of the free indices.
 pub(crate) type Letters = Vec<(String, usize)>;
 
+/// A value where the expression is defined, and otherwise why it is not.
+pub(crate) type Evaluated = Result<(Option<Value<Real>>, Option<String>), EvaluationError>;
+
 /// A point with values of the free indices, and the values of the expressions there.
 #[derive(Clone, Debug)]
 pub(crate) struct Sample {
@@ -66,14 +69,21 @@ impl<'a> Setting<'a> {
         Context { model: self.model, typing: self.typing, point, item: self.item, budget: self.budget }
     }
 
-    /// Evaluates an expression at a sample's point.
-    pub(crate) fn value(
+    /// Evaluates an expression at a point.
+    pub(crate) fn value(&self, expr: &Expr, point: &Point, letters: &Letters) -> Evaluated {
+        self.value_with(self.model, self.typing, expr, point, letters)
+    }
+
+    /// Evaluates an expression with types of its own, such as a candidate of the diagnosis.
+    pub(crate) fn value_with(
         &self,
+        model: &Model,
+        typing: &Typing,
         expr: &Expr,
         point: &Point,
         letters: &Letters,
-    ) -> Result<(Option<Value<Real>>, Option<String>), EvaluationError> {
-        let context = Context { model: self.model, typing: self.typing, point, item: self.item, budget: self.budget };
+    ) -> Evaluated {
+        let context = Context { model, typing, point, item: self.item, budget: self.budget };
         let mut evaluator = Evaluator::<Jet>::new(context, letters);
         if let Some((_, row)) = letters.iter().find(|(letter, _)| letter == "n") {
             evaluator.set_row(*row);

@@ -6,13 +6,13 @@
 use std::collections::BTreeSet;
 use std::ops::{Div, Mul, Neg};
 
-use crate::check::evaluate;
 use crate::document::Item;
 use crate::real::Real;
 use crate::report::Mistake;
 use crate::samples::{Sample, Setting};
 use crate::tree::{Expr, Function, Index, Kind, Name, Span};
 use crate::typing::{Model, free_letters};
+use crate::value::Value;
 
 mod build;
 mod follows;
@@ -51,7 +51,8 @@ impl<'a> Diagnosis<'a> {
         let mut all_zero = true;
         for sample in self.samples.iter().filter(|sample| is(sample)) {
             let Some(value) = &sample.values[member] else { continue };
-            let Some(entries) = evaluate(self.setting, &model, &typing, candidate, sample) else { continue };
+            let found = self.setting.value_with(&model, &typing, candidate, &sample.point, &sample.letters);
+            let Ok((Some(Value { entries, .. }), _)) = found else { continue };
             if entries.len() != value.entries.len() || entries.iter().zip(&value.entries).any(|(a, b)| a.differs(*b)) {
                 return false;
             }

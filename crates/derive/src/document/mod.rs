@@ -182,7 +182,12 @@ impl Document {
                 }
                 Form::Order(ordered, relations) => match bounds(&ordered, &relations) {
                     Some(assumption) => Role::Assumption(assumption),
-                    None => Role::NotChecked("an inequality; only equations are checked".into()),
+                    None => {
+                        // The expressions of an inequality need no types.
+                        let what =
+                            if relations.contains(&"in".to_owned()) { "membership of a set" } else { "an inequality" };
+                        Role::NotChecked(format!("{what}; only equations are checked"))
+                    }
                 },
                 Form::Chain(chain) => {
                     members = chain;

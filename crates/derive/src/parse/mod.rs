@@ -233,6 +233,13 @@ impl<'a> Parser<'a> {
                     self.at += 1;
                     members.push(self.expr(SUM)?);
                 }
+                // An expression in a set, like p - y \in R^N, says something, but no equation.
+                Some(Token::In) => {
+                    relations.push("in".into());
+                    self.at += 1;
+                    self.set()?;
+                    break;
+                }
                 Some(Token::Ne) => {
                     relations.push("!=".into());
                     self.at += 1;
