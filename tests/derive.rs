@@ -34,7 +34,7 @@ fn the_exit_code_says_whether_a_step_is_wrong() {
     write("unknown.md", format!("{model}$$dC/dw = \\sigm(z)$$\n").as_bytes());
     write("latin.md", b"z = 1\ncaf\xe9\n");
     for (file, expected, said) in [
-        ("right.md", 0, "1 steps hold."),
+        ("right.md", 0, "1 step holds."),
         ("wrong.md", 1, "wrong: the inner derivative ∂z/∂w is missing"),
         ("unknown.md", 2, "unknown.md, line 4, column 11: unknown command `\\sigm`; did you mean `\\sigma`?"),
         ("latin.md", 2, "latin.md, line 2: expected text in UTF-8"),

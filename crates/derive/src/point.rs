@@ -89,7 +89,7 @@ pub(crate) struct Sampler<'a> {
 }
 
 /// The styles in the order in which they are tried.
-const STYLES: [Style; 16] = [
+pub(crate) const STYLES: [Style; 16] = [
     Style::Real(1.0),
     Style::Unit,
     Style::Real(1.0),

@@ -198,14 +198,12 @@ impl Report {
         let count = |is: fn(&Verdict) -> bool| {
             self.lines.iter().flat_map(|line| &line.steps).filter(|step| is(&step.verdict)).count()
         };
-        let mut parts = vec![format!(
-            "{} steps hold",
-            count(|v| matches!(v, Verdict::Holds | Verdict::HoldsUnder { .. } | Verdict::RightAgain))
-        )];
+        let right = count(|v| matches!(v, Verdict::Holds | Verdict::HoldsUnder { .. } | Verdict::RightAgain));
+        let mut parts = vec![if right == 1 { "1 step holds".to_owned() } else { format!("{right} steps hold") }];
         let wrong = count(|v| matches!(v, Verdict::Wrong { .. }));
         let others = [
             (wrong, "wrong"),
-            (count(|v| matches!(v, Verdict::Follows { .. })), "follow from a wrong one"),
+            (count(|v| matches!(v, Verdict::Follows { .. })), "that follow from a wrong one"),
             (count(|v| matches!(v, Verdict::Undecided { .. })), "not decided"),
             (count(|v| matches!(v, Verdict::Missing)), "still to be derived"),
             (count(|v| matches!(v, Verdict::NotChecked { .. })), "not checked"),

@@ -6,13 +6,14 @@ use std::collections::BTreeSet;
 use crate::document::Assumption;
 use crate::evaluate::{Context, Evaluator};
 use crate::number::{Jet, Number};
-use crate::point::{Point, Random, Sampler};
+use crate::point::{Point, Random, STYLES, Sampler};
 use crate::real::Real;
 use crate::tree::{Condition, Expr, Index};
 use crate::typing::{Model, Typing};
 use crate::value::{EvaluationError, Value};
 
-/// The number of points at which all expressions shall be defined.
+/// The number of points at which all expressions shall be defined. Every style of point is tried at
+/// least once, from tiny to large numbers.
 const POINTS: usize = 12;
 /// The maximum number of points that are tried.
 const TRIES: usize = 96;
@@ -153,7 +154,7 @@ impl<'a> Setting<'a> {
         let mut reasons: Vec<Option<String>> = vec![None; exprs.len()];
         let mut complete = 0;
         for number in 0..TRIES {
-            if complete >= POINTS {
+            if complete >= POINTS && number >= STYLES.len() {
                 break;
             }
             let point = sampler.point(number);
