@@ -79,6 +79,7 @@ fn mistakes_of_the_chain_rule_are_named() {
     check_kinds(&[
         (LOGISTIC, "dC/dw_j = p - y", "∂z/∂w_j is missing"),
         (LOGISTIC, "dC/dw_j = dC/dp dz/dw_j", "∂p/∂z is missing"),
+        ("p = sigma(w x)\nC = -(y ln p + (1 - y) ln(1 - p))\nu = w x\n", "dC/dw = p - y", "∂u/∂w is missing"),
         (NETWORK, "dE/dV_ij = (f - y) u_i x_j", "∂h_i/∂a_i is missing"),
         (SOFTMAX, "dC/dw_jk = p_k - y_k", "∂z_k/∂w_{jk} is missing"),
         (BATCH, "dC/dw_j = 1/N sum_n (p^(n) - y^(n))", "∂z^(n)/∂w_j is missing"),

@@ -20,6 +20,9 @@ mod follows;
 use build::{add, derivative, expr, integer, named, product, quotient, simple_derivative, subtract};
 pub(crate) use follows::WrongClaim;
 
+/// The value of a factor in a sample.
+type FactorOf<'a> = dyn Fn(&Sample) -> Option<Real> + 'a;
+
 /// A chain with its samples.
 pub(crate) struct Diagnosis<'a> {
     item: &'a Item,
@@ -77,12 +80,13 @@ impl<'a> Diagnosis<'a> {
         if shapes_differ {
             return self.equals(&transposed, a).then_some(Mistake::Transposed);
         }
-        self.factor(a, b)
+        self.factor(a, b, false)
             .or_else(|| self.swapped_indices(a, b))
             .or_else(|| self.diagonal(a, b))
             .or_else(|| self.swapped_names(a, b))
             .or_else(|| self.equals(&transposed, a).then_some(Mistake::Transposed))
             .or_else(|| self.chain_rule(a, b))
+            .or_else(|| self.factor(a, b, true))
             .or_else(|| self.penalty(a, b))
     }
 
@@ -97,7 +101,8 @@ impl<'a> Diagnosis<'a> {
         pairs
     }
 
-    fn factor(&self, a: usize, b: usize) -> Option<Mistake> {
+    /// A constant factor, or with `names` one that is an input like λ.
+    fn factor(&self, a: usize, b: usize, names: bool) -> Option<Mistake> {
         let pairs = self.pairs(a, b);
         let nonzero = pairs.iter().filter(|(_, left, right)| left.is_nonzero() && right.is_nonzero());
         let nonzero: Vec<_> = nonzero.collect();
@@ -107,11 +112,14 @@ impl<'a> Diagnosis<'a> {
         if points.len() < 3 || !zeros_agree {
             return None;
         }
-        let is = |factor: &dyn Fn(&Sample) -> Option<Real>| {
+        let is = |factor: &FactorOf| {
             nonzero
                 .iter()
                 .all(|(sample, left, right)| factor(sample).is_some_and(|factor| !left.mul(factor).differs(*right)))
         };
+        if names {
+            return self.named_factor(&is);
+        }
         let sign = |negative: bool, text: &str| if negative { format!("-{text}") } else { text.to_owned() };
         for negative in [false, true] {
             let signed = |value: Real| if negative { value.neg() } else { value };
@@ -136,15 +144,6 @@ impl<'a> Diagnosis<'a> {
                     return Some(if is_rows { Mistake::MeanForSum } else { Mistake::Factor { factor } });
                 }
             }
-            for head in self.scalars() {
-                let value = |sample: &Sample| sample.point.value(&head, 0).map(|value| value.entries[0]);
-                if is(&|sample| value(sample).map(signed)) {
-                    return Some(Mistake::Factor { factor: sign(negative, &head) });
-                }
-                if is(&|sample| value(sample).map(|value| signed(Real::ONE.div(value)))) {
-                    return Some(Mistake::Factor { factor: sign(negative, &format!("1/{head}")) });
-                }
-            }
         }
         // Another constant.
         let ratio = nonzero[0].2.div(nonzero[0].1);
@@ -153,6 +152,23 @@ impl<'a> Diagnosis<'a> {
             let value = Real::new(above).div(Real::new(f64::from(below)));
             if above.abs() <= 144.0 && above != 0.0 && is(&|_| Some(value)) {
                 let factor = if below == 1 { format!("{above}") } else { format!("{above}/{below}") };
+                return Some(Mistake::Factor { factor });
+            }
+        }
+        None
+    }
+
+    fn named_factor(&self, is: &dyn Fn(&FactorOf) -> bool) -> Option<Mistake> {
+        for head in self.scalars() {
+            let value = |sample: &Sample| sample.point.value(&head, 0).map(|value| value.entries[0]);
+            let inverse = |sample: &Sample| value(sample).map(|value| Real::ONE.div(value));
+            let factors: [(String, &FactorOf); 4] = [
+                (head.clone(), &value),
+                (format!("1/{head}"), &inverse),
+                (format!("-{head}"), &|sample| value(sample).map(Real::neg)),
+                (format!("-1/{head}"), &|sample| inverse(sample).map(Real::neg)),
+            ];
+            if let Some((factor, _)) = factors.into_iter().find(|(_, factor)| is(factor)) {
                 return Some(Mistake::Factor { factor });
             }
         }
