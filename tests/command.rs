@@ -47,10 +47,15 @@ pub(crate) fn isolate(command: &mut Command, folder: &Path) {
 pub(crate) fn folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs");
-    std::fs::create_dir(folder.path().join("configs")).unwrap();
-    for entry in std::fs::read_dir(configs).unwrap() {
-        let path = entry.unwrap().path();
-        std::fs::copy(&path, folder.path().join("configs").join(path.file_name().unwrap())).unwrap();
+    for (from, to) in [("", "configs"), ("derivations", "configs/derivations")] {
+        let to = folder.path().join(to);
+        std::fs::create_dir(&to).unwrap();
+        for entry in std::fs::read_dir(configs.join(from)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_file() {
+                std::fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+            }
+        }
     }
     folder
 }

@@ -170,6 +170,11 @@ fn mutated_configs_are_read_or_refused() {
 }
 
 #[test]
+fn mutated_derivations_are_read_or_refused() {
+    survives(formats::format("derivation"), 1000);
+}
+
+#[test]
 fn mutated_models_are_read_or_refused() {
     survives(formats::format("safetensors"), 4000);
 }

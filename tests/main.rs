@@ -39,6 +39,7 @@
 //! - `output`: files named by the user, standard output, Ctrl-C and terminals
 //! - `messages`: error messages for wrong input
 //! - `manual`: shell completions and man pages
+//! - `derive`: a written derivation is checked by the program, and the examples of its page
 //! - `docs`: the commands, outputs, links and formulas of the documentation
 //! - `evaluate`: a trained model on labelled images
 //! - `predict`: predictions of a trained model for pictures
@@ -63,6 +64,7 @@ mod browser;
 mod command;
 mod config;
 mod derivation;
+mod derive;
 mod descent;
 mod determinism;
 mod docs;

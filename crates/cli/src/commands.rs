@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
+use crate::derive::DeriveOptions;
 use crate::evaluate::EvaluateOptions;
 use crate::export::ExportOptions;
 use crate::import::ImportOptions;
@@ -106,6 +107,18 @@ Examples:
   chainrule serve
   CHAINRULE_TOKEN=$(cat token) chainrule serve --backend wgpu --listen 192.168.0.2:3000")]
     Serve(ServeOptions),
+    /// Check a written derivation line by line, and name the first wrong step. The exit code is 1
+    /// if a step is wrong.
+    #[command(after_help = "\
+The file has definitions like z = sum_j x_j w_j + b and claims like dC/dw_j = (p - y) x_j.
+docs/howto/derive.md describes the language: LaTeX and plain notation.
+
+Examples:
+  chainrule derive --new softmax > mine.md
+  chainrule derive mine.md
+  chainrule derive mine.md --watch
+  chainrule derive mine.md --json")]
+    Derive(DeriveOptions),
     /// Reproduce the report: train its runs, draw its figures, test its claims and write its pages.
     #[command(after_help = "\
 Examples:

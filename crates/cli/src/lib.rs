@@ -12,6 +12,7 @@ mod check_gradients;
 mod check_gradients;
 mod checkpoints;
 mod commands;
+mod derive;
 mod destination;
 mod evaluate;
 mod exit;
@@ -65,6 +66,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Backends(backends) => backends::backends(backends),
         Command::Data(data) => show_data::data(data),
         Command::Serve(serve) => serve::serve(serve),
+        Command::Derive(derive) => derive::derive(derive),
         Command::Reproduce(reproduce) => reproduce::reproduce(reproduce),
         Command::Evaluate(evaluate) => evaluate::evaluate(evaluate),
         Command::Inspect(inspect) => inspect::inspect(inspect),

@@ -5,6 +5,7 @@
 mod columnar;
 mod compressed;
 mod config;
+mod derivation;
 mod gzip;
 mod idx;
 mod picture;
@@ -27,7 +28,7 @@ pub struct Format {
 }
 
 /// All formats.
-pub const FORMATS: [Format; 12] = [
+pub const FORMATS: [Format; 13] = [
     Format { name: "idx", seeds: idx::seeds, check: idx::check },
     Format { name: "gzip", seeds: gzip::seeds, check: gzip::check },
     Format { name: "compressed", seeds: compressed::seeds, check: compressed::check },
@@ -39,6 +40,7 @@ pub const FORMATS: [Format; 12] = [
     Format { name: "svmlight", seeds: svmlight::seeds, check: svmlight::check },
     Format { name: "columnar", seeds: columnar::seeds, check: columnar::check },
     Format { name: "weights", seeds: weights::seeds, check: weights::check },
+    Format { name: "derivation", seeds: derivation::seeds, check: derivation::check_bytes },
     Format { name: "run_folder", seeds: run_folder::seeds, check: run_folder::check },
 ];
 

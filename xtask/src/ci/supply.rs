@@ -182,7 +182,8 @@ fn packages_in(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// The packages that do not link Burn. They build in a minute.
-const LIGHT: [&str; 10] = ["core", "kernels", "records", "data", "formats", "evaluate", "solve", "", "report", "audit"];
+const LIGHT: [&str; 11] =
+    ["core", "kernels", "records", "data", "derive", "formats", "evaluate", "solve", "", "report", "audit"];
 
 /// Runs the tests and doc tests of the light packages from the packed files. Nothing there may
 /// reach outside of its package.

@@ -1,0 +1,454 @@
+//! Checks every `=` of a document.
+
+use std::cell::Cell;
+use std::collections::BTreeSet;
+use std::ops::Sub;
+
+use crate::diagnose::{Diagnosis, WrongClaim};
+use crate::document::{Assumption, Document, Item, Role};
+use crate::error::position;
+use crate::report::{Counterexample, Line, Report, Step, Verdict, number};
+use crate::samples::{Outcome, Sample, Setting, compare};
+use crate::tree::{Expr, Kind, Span};
+use crate::typing::Model;
+use crate::value::EvaluationError;
+use crate::witness::{Differences, Question, Witness};
+
+/// The settings of a check.
+#[derive(Clone, Copy)]
+pub struct Options<'a> {
+    /// The seed of the random points. The verdicts do not depend on it.
+    pub seed: u64,
+    /// The witnesses that confirm the derivatives on left sides.
+    pub witnesses: &'a [&'a dyn Witness],
+    /// The maximum number of operations, which bounds the time: a million take about a second.
+    pub operations: u64,
+    /// Whether wrong steps get the kind of mistake and a counterexample of round numbers.
+    pub explain: bool,
+}
+
+impl Default for Options<'_> {
+    fn default() -> Self {
+        Self { seed: 0, witnesses: &[&Differences], operations: 8_000_000, explain: true }
+    }
+}
+
+/// The part of all operations that one statement may use.
+const SHARE: u64 = 4;
+
+/// Checks every step of a derivation.
+pub fn check(document: &Document, options: &Options<'_>) -> Report {
+    let mut report = Report {
+        lines: Vec::new(),
+        first_wrong: None,
+        prose: document.prose.iter().map(|&at| document.line(at)).collect(),
+    };
+    // The document was read, so its types fit.
+    let Ok(model) = Model::new(document) else { return report };
+    let mut checker = Checker { document, model, options, left: options.operations, wrong: Vec::new() };
+    for (place, item) in document.items.iter().enumerate() {
+        // A statement about several names is one line.
+        if place > 0 && document.items[place - 1].span == item.span {
+            continue;
+        }
+        let steps = checker.steps(place, item);
+        if report.first_wrong.is_none() && steps.iter().any(|step| matches!(step.verdict, Verdict::Wrong { .. })) {
+            report.first_wrong = Some(report.lines.len());
+        }
+        let left = match item.role {
+            Role::Assumption(_) | Role::NotChecked(_) => source(document, item.span),
+            _ => source(document, item.members[0].span),
+        };
+        report.lines.push(Line {
+            line: document.line(item.span.start),
+            label: item.label.clone(),
+            left,
+            condition: item.condition.as_ref().map(ToString::to_string),
+            steps,
+        });
+    }
+    report
+}
+
+/// Returns a part of the document on one line, without characters that control a terminal.
+fn source(document: &Document, span: Span) -> String {
+    let words: Vec<&str> = document.text[span.start..span.end].split_whitespace().collect();
+    words.join(" ").replace(char::is_control, "�")
+}
+
+struct Checker<'a> {
+    document: &'a Document,
+    model: Model,
+    options: &'a Options<'a>,
+    /// The number of operations that are left.
+    left: u64,
+    wrong: Vec<WrongClaim>,
+}
+
+impl Checker<'_> {
+    fn steps(&mut self, place: usize, item: &Item) -> Vec<Step> {
+        let line = self.document.line(item.span.start);
+        let only = |verdict| vec![Step { line, right: String::new(), verdict }];
+        match &item.role {
+            Role::Assumption(_) => return only(Verdict::Assumption),
+            Role::NotChecked(reason) => return only(Verdict::NotChecked { reason: reason.clone() }),
+            Role::Definition | Role::Claim => {}
+        }
+        let first = if matches!(item.role, Role::Definition) { 2 } else { 1 };
+        let mut steps = Vec::new();
+        let mut step = |member: &Expr, verdict| {
+            let right = source(self.document, member.span);
+            steps.push(Step { line: position(&self.document.text, member.span.start).0, right, verdict });
+        };
+        if first == 2 {
+            step(&item.members[1], Verdict::Definition);
+        }
+        let verdicts = if item.members.len() > first { self.verdicts(place, item, first) } else { Vec::new() };
+        for (member, verdict) in item.members[first..].iter().zip(verdicts) {
+            step(member, verdict);
+        }
+        steps
+    }
+
+    fn verdicts(&mut self, place: usize, item: &Item, first: usize) -> Vec<Verdict> {
+        let share = (self.options.operations / SHARE).min(self.left);
+        let budget = Cell::new(share);
+        let verdicts = self.chain(place, item, first, &budget);
+        self.left -= share - budget.get();
+        verdicts
+    }
+
+    fn chain(&mut self, place: usize, item: &Item, first: usize, budget: &Cell<u64>) -> Vec<Verdict> {
+        let members = &item.members;
+        let mut verdicts: Vec<Verdict> = members
+            .iter()
+            .map(|member| match member.kind {
+                Kind::Missing => Verdict::Missing,
+                _ => Verdict::NotChecked { reason: String::new() },
+            })
+            .collect();
+        let condition: Vec<_> = item.condition.iter().collect();
+        // Members whose types do not fit are left out.
+        let mut good: Vec<usize> = Vec::new();
+        let mut typing = None;
+        let mut merged: Vec<String> = Vec::new();
+        let mut merged_by: Vec<Vec<String>> = vec![Vec::new(); members.len()];
+        for (place, member) in members.iter().enumerate() {
+            if member.kind == Kind::Missing {
+                continue;
+            }
+            let exprs: Vec<&Expr> = good.iter().map(|&place| &members[place]).chain([member]).collect();
+            match self.model.typing(&exprs, &condition) {
+                Ok((found, _)) => {
+                    let all = self.model.merged_sizes(&found);
+                    merged_by[place] = all.iter().filter(|sizes| !merged.contains(sizes)).cloned().collect();
+                    merged = all;
+                    typing = Some(found);
+                    good.push(place);
+                }
+                Err(error) => {
+                    let (line, column) = position(&self.document.text, error.at);
+                    let reason = format!("{} (line {line}, column {column})", error.message);
+                    verdicts[place] = Verdict::Undecided { reason };
+                }
+            }
+        }
+        if good.first() != Some(&0) {
+            let reason = match &verdicts[0] {
+                Verdict::Undecided { reason } => reason.clone(),
+                _ => "the left side is missing".into(),
+            };
+            return verdicts
+                .into_iter()
+                .skip(first)
+                .map(|verdict| match verdict {
+                    Verdict::NotChecked { .. } => Verdict::Undecided { reason: reason.clone() },
+                    verdict => verdict,
+                })
+                .collect();
+        }
+        let Some(typing) = typing else { return verdicts.split_off(first) };
+        let exprs: Vec<&Expr> = good.iter().map(|&place| &members[place]).collect();
+        let inputs = inputs(&self.model, &exprs);
+        let setting = Setting {
+            model: &self.model,
+            typing: &typing,
+            item: place,
+            condition: item.condition.as_ref(),
+            inputs: &inputs,
+            seed: self.options.seed,
+            budget,
+        };
+        let found = match Evidence::gather(self.document, setting, &exprs) {
+            Ok(evidence) => {
+                let first = if first == 2 && good.get(1) == Some(&1) { 2 } else { 1 };
+                judge(self.document, self.options, &self.wrong, item, &exprs, &evidence, first)
+            }
+            Err(error) => exprs.iter().map(|_| Verdict::Undecided { reason: explain(&error) }).collect(),
+        };
+        for (&member, mut verdict) in good.iter().zip(found) {
+            // A sum over the rows where one over the classes is meant is right only if both are as
+            // many.
+            let sizes = &merged_by[member];
+            match &mut verdict {
+                Verdict::HoldsUnder { assumptions } => assumptions.extend(sizes.iter().cloned()),
+                Verdict::Holds if !sizes.is_empty() => verdict = Verdict::HoldsUnder { assumptions: sizes.clone() },
+                _ => {}
+            }
+            if let Verdict::Wrong { .. } = verdict {
+                let line = position(&self.document.text, members[member].span.start).0;
+                self.wrong.push(WrongClaim { line, left: members[0].clone(), right: members[member].clone() });
+            }
+            verdicts[member] = verdict;
+        }
+        verdicts.split_off(first)
+    }
+}
+
+fn explain(error: &EvaluationError) -> String {
+    match error {
+        EvaluationError::TooLarge => "it takes too many operations".into(),
+        EvaluationError::Meaningless(message) => message.clone(),
+    }
+}
+
+/// The samples of a chain, with the assumptions of the document and without.
+struct Evidence<'a> {
+    setting: Setting<'a>,
+    assumptions: Vec<(&'a Assumption, String)>,
+    assumed: Vec<Sample>,
+    reasons: Vec<Option<String>>,
+    free: Option<(Vec<Sample>, Vec<Option<String>>)>,
+}
+
+impl<'a> Evidence<'a> {
+    fn gather(document: &'a Document, setting: Setting<'a>, exprs: &[&Expr]) -> Result<Self, EvaluationError> {
+        let is_relevant = |assumption: &Assumption| match assumption {
+            Assumption::SumOne(head) | Assumption::OneOf(head, _) | Assumption::Between(head, ..) => {
+                setting.inputs.contains(head)
+            }
+            Assumption::Size(..) => true,
+            Assumption::Declaration => false,
+        };
+        let assumptions: Vec<(&Assumption, String)> = document
+            .items
+            .iter()
+            .filter_map(|item| match &item.role {
+                Role::Assumption(assumption) if is_relevant(assumption) => {
+                    Some((assumption, source(document, item.span)))
+                }
+                _ => None,
+            })
+            .collect();
+        let all: Vec<&Assumption> = assumptions.iter().map(|(assumption, _)| *assumption).collect();
+        let (assumed, reasons) = setting.gather(exprs, &all)?;
+        let free = if all.is_empty() { None } else { Some(setting.gather(exprs, &[])?) };
+        Ok(Self { setting, assumptions, assumed, reasons, free })
+    }
+
+    /// Compares two members. Returns also the assumptions that their equality needs.
+    fn decide(&self, exprs: &[&Expr], a: usize, b: usize) -> (Outcome, Vec<String>) {
+        if let Some((free, reasons)) = &self.free
+            && matches!(compare(free, a, b, reasons), Outcome::Equal)
+        {
+            return (Outcome::Equal, Vec::new());
+        }
+        let outcome = compare(&self.assumed, a, b, &self.reasons);
+        if !matches!(outcome, Outcome::Equal) || self.free.is_none() {
+            return (outcome, Vec::new());
+        }
+        // Leave out one assumption after the other, as long as the sides stay equal.
+        let mut needed: Vec<&(&Assumption, String)> = self.assumptions.iter().collect();
+        let mut place = 0;
+        while place < needed.len() {
+            let without: Vec<&Assumption> =
+                needed.iter().enumerate().filter(|(other, _)| *other != place).map(|(_, a)| a.0).collect();
+            let equal = match self.setting.gather(&[exprs[a], exprs[b]], &without) {
+                Ok((samples, reasons)) => !matches!(compare(&samples, 0, 1, &reasons), Outcome::Different(_)),
+                Err(_) => false,
+            };
+            if equal {
+                needed.remove(place);
+            } else {
+                place += 1;
+            }
+        }
+        (outcome, needed.into_iter().map(|(_, text)| text.clone()).collect())
+    }
+}
+
+/// Judges the steps of a chain. Members before `first` have no step.
+fn judge(
+    document: &Document,
+    options: &Options<'_>,
+    wrong: &[WrongClaim],
+    item: &Item,
+    exprs: &[&Expr],
+    evidence: &Evidence<'_>,
+    first: usize,
+) -> Vec<Verdict> {
+    let mut verdicts = vec![Verdict::Definition; exprs.len().min(first)];
+    if let Some(reason) = contradiction(options, exprs[0], evidence) {
+        verdicts.extend((first..exprs.len()).map(|_| Verdict::Undecided { reason: reason.clone() }));
+        return verdicts;
+    }
+    // The line of the last wrong step, while the chain has not come back to the right value.
+    let mut wrong_line = None;
+    for place in first..exprs.len() {
+        let before = place - 1;
+        let (outcome, assumptions) = evidence.decide(exprs, before, place);
+        let is_true = || matches!(evidence.decide(exprs, 0, place).0, Outcome::Equal);
+        let line = document.line(exprs[place].span.start);
+        let verdict = match (&outcome, wrong_line) {
+            (Outcome::Equal, None) if assumptions.is_empty() => Verdict::Holds,
+            (Outcome::Equal, None) => Verdict::HoldsUnder { assumptions },
+            (Outcome::Equal, Some(from_line)) => Verdict::Follows { from_line },
+            (Outcome::Unknown(reason), _) => Verdict::Undecided { reason: reason.clone() },
+            (_, Some(_)) if is_true() => {
+                wrong_line = None;
+                Verdict::RightAgain
+            }
+            (Outcome::Different(_) | Outcome::Shapes, _) => {
+                let diagnosis = Diagnosis::new(item, exprs, &evidence.setting, &evidence.assumed);
+                // The mistake is judged against the left side where the step before is right.
+                match diagnosis.follows(wrong, before, place) {
+                    Some(from_line) => {
+                        wrong_line = Some(from_line);
+                        Verdict::Follows { from_line }
+                    }
+                    None => {
+                        wrong_line = Some(line);
+                        let kind = if options.explain { diagnosis.kind(before, place) } else { None };
+                        let counterexample = counterexample(options, exprs, before, place, evidence, &outcome);
+                        Verdict::Wrong { kind, counterexample }
+                    }
+                }
+            }
+        };
+        verdicts.push(verdict);
+    }
+    verdicts
+}
+
+/// Asks the witnesses for the derivative on the left side. Returns what they contradict.
+fn contradiction(options: &Options<'_>, left: &Expr, evidence: &Evidence<'_>) -> Option<String> {
+    let Kind::Derivative(of, by) = &left.kind else { return None };
+    let [by] = by.as_slice() else { return None };
+    let sample = evidence.assumed.iter().find(|sample| sample.values[0].is_some())?;
+    let exact = sample.values[0].as_ref()?.entries[0];
+    let context = evidence.setting.context(&sample.point);
+    for witness in options.witnesses {
+        let question = Question { context, letters: &sample.letters, of, by };
+        let Some(estimate) = witness.derivative(&question) else { continue };
+        let distance = (estimate.value - exact.value()).abs();
+        if estimate.kink {
+            return Some("the left side has a kink, where the derivative does not exist".into());
+        }
+        // The bound of differences is an estimate itself, so a contradiction must be clear.
+        if distance > 10.0 * estimate.bound + 1e-6 * exact.value().abs() + 1e-12 {
+            return Some(format!(
+                "{} found {} for the left side, and the definitions give {}",
+                witness.name(),
+                number(estimate.value),
+                number(exact.value())
+            ));
+        }
+    }
+    None
+}
+
+fn counterexample(
+    options: &Options<'_>,
+    exprs: &[&Expr],
+    before: usize,
+    place: usize,
+    evidence: &Evidence<'_>,
+    outcome: &Outcome,
+) -> Counterexample {
+    let assumptions: Vec<&Assumption> = evidence.assumptions.iter().map(|(assumption, _)| *assumption).collect();
+    let setting = &evidence.setting;
+    let search = || setting.counterexample(exprs[before], exprs[place], &assumptions);
+    let round = options.explain.then(search).flatten();
+    let (sample, left, right) = match (&round, outcome) {
+        (Some(sample), _) => (sample, 0, 1),
+        (None, Outcome::Different(found)) => (&evidence.assumed[*found], before, place),
+        (None, _) => (&evidence.assumed[0], before, place),
+    };
+    let mut used = BTreeSet::new();
+    let both = [exprs[before], exprs[place]];
+    used.extend(inputs(setting.model, &both));
+    let mut values: Vec<String> = Vec::new();
+    for head in setting.inputs.iter().filter(|head| used.contains(*head)) {
+        let count = if rows_matter(setting.model, &both) { usize::MAX } else { 1 };
+        let rows: Vec<String> = sample.point.rows(head).iter().take(count).map(text).collect();
+        values.push(format!("{head} = {}", rows.join("; ")));
+    }
+    for (letter, value) in &sample.letters {
+        let is_used = both.iter().any(|expr| crate::typing::free_letters(expr).contains(letter));
+        if is_used {
+            values.push(format!("{letter} = {}", *value as i64 + setting.model.base));
+        }
+    }
+    let side = |place: usize| sample.values[place].as_ref().map_or_else(|| "not defined".into(), text);
+    let (left_text, mut right_text) = (side(left), side(right));
+    if left_text == right_text
+        && let (Some(left), Some(right)) = (&sample.values[left], &sample.values[right])
+    {
+        // Nearly equal: how far apart they are says more than their digits.
+        let distances = left.entries.iter().zip(&right.entries).map(|(a, b)| b.sub(*a).value());
+        let largest = distances.fold(0.0f64, |largest, d| if d.abs() > largest.abs() { d } else { largest });
+        right_text = format!("{right_text}, which differs by {largest:.2e}");
+    }
+    Counterexample { values, left: left_text, right: right_text }
+}
+
+/// Writes a value: a number, a vector in parentheses, or a matrix with its rows in brackets.
+fn text(value: &crate::value::Value<crate::real::Real>) -> String {
+    let entries: Vec<String> = value.entries.iter().map(|entry| number(entry.value())).collect();
+    match (value.rows, value.columns) {
+        (1, 1) => entries.concat(),
+        (_, 1) => format!("({})", entries.join(", ")),
+        (1, _) => format!("[{}]", entries.join(" ")),
+        (_, columns) => {
+            let rows: Vec<String> = entries.chunks(columns).map(|row| row.join(" ")).collect();
+            format!("[{}]", rows.join("; "))
+        }
+    }
+}
+
+/// Returns whether expressions depend on more rows than their own.
+fn rows_matter(model: &Model, exprs: &[&Expr]) -> bool {
+    let mut found = false;
+    for expr in exprs {
+        expr.visit_names(&mut |name| found |= name.row.is_some());
+    }
+    let used = dependencies(model, exprs);
+    for definition in model.definitions.iter().filter(|definition| used.contains(&definition.name.head)) {
+        definition.body.visit_names(&mut |name| found |= name.row.is_some() && definition.name.row.is_none());
+    }
+    found
+}
+
+/// Returns the names that expressions depend on.
+fn dependencies(model: &Model, exprs: &[&Expr]) -> BTreeSet<String> {
+    let mut heads: BTreeSet<String> = BTreeSet::new();
+    let mut queue: Vec<String> = Vec::new();
+    for expr in exprs {
+        expr.visit_names(&mut |name| queue.push(name.head.clone()));
+    }
+    while let Some(head) = queue.pop() {
+        if !heads.insert(head.clone()) {
+            continue;
+        }
+        for definition in model.definitions.iter().filter(|definition| definition.name.head == head) {
+            definition.body.visit_names(&mut |name| queue.push(name.head.clone()));
+        }
+    }
+    heads
+}
+
+/// Returns the names without a definition that expressions depend on.
+pub(crate) fn inputs(model: &Model, exprs: &[&Expr]) -> Vec<String> {
+    let is_constant = |head: &String| model.sizes.contains_key(head) || head == "e" || head == "π";
+    dependencies(model, exprs).into_iter().filter(|head| model.is_input(head) && !is_constant(head)).collect()
+}

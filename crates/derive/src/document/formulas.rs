@@ -1,0 +1,183 @@
+//! Which parts of a text are formulas.
+
+use crate::error::ParseError;
+use crate::lex::Notation;
+use crate::words::is_known_word;
+
+/// A formula of a text.
+pub(super) struct Formula {
+    pub(super) from: usize,
+    pub(super) to: usize,
+    pub(super) notation: Notation,
+    /// Whether it stands in a line of prose.
+    pub(super) inline: bool,
+}
+
+/// Finds the formulas of a text. Returns also the lines with `=` that are read as prose.
+pub(super) fn formulas(text: &str, errors: &mut Vec<ParseError>) -> (Vec<Formula>, Vec<usize>) {
+    let mut formulas = Vec::new();
+    let mut prose = Vec::new();
+    let mut at = 0;
+    let mut line_start = true;
+    let latex = |from, to, inline| Formula { from, to, notation: Notation::Latex, inline };
+    while at < text.len() {
+        let rest = &text[at..];
+        let line_end = rest.find('\n').map_or(text.len(), |end| at + end);
+        if line_start {
+            line_start = false;
+            let line = &text[at..line_end];
+            let trimmed = line.trim_start();
+            if let Some(language) = trimmed.strip_prefix("```").or_else(|| trimmed.strip_prefix("~~~")) {
+                let body = (line_end + 1).min(text.len());
+                let fence = &trimmed[..3];
+                let close = find_line(text, body, |line| line.trim_start().starts_with(fence));
+                let Some((close, after)) = close else {
+                    errors.push(ParseError::new(at, "this fence is not closed"));
+                    break;
+                };
+                if language.trim() == "math" {
+                    formulas.push(latex(body, close, false));
+                }
+                at = after;
+                line_start = true;
+                continue;
+            }
+            if trimmed.starts_with("\\begin{") {
+                let name_start = at + (line.len() - trimmed.len()) + "\\begin{".len();
+                let name = text[name_start..].split('}').next().unwrap_or_default();
+                let end = format!("\\end{{{name}}}");
+                match text[at..].find(&end) {
+                    Some(found) => {
+                        formulas.push(latex(at, at + found + end.len(), false));
+                        at += found + end.len();
+                    }
+                    None => {
+                        errors.push(ParseError::new(at, format!("`\\begin{{{name}}}` has no `{end}`")));
+                        break;
+                    }
+                }
+                continue;
+            }
+            let marked = line.contains('$') || line.contains("\\[") || line.contains("\\(");
+            if !marked {
+                match bare(text, at, line_end) {
+                    Bare::Formula(from, notation) => {
+                        formulas.push(Formula { from, to: line_end, notation, inline: false });
+                    }
+                    Bare::Prose if line.contains('=') && !trimmed.starts_with(['#', '|', '<']) => prose.push(at),
+                    Bare::Prose => {}
+                }
+                at = line_end + 1;
+                line_start = true;
+                continue;
+            }
+        }
+        let c = rest.chars().next().unwrap_or('\n');
+        match c {
+            '\n' => {
+                line_start = true;
+                at += 1;
+            }
+            '`' => {
+                let close = text[at + 1..line_end.max(at + 1)].find('`');
+                at += close.map_or(1, |close| close + 2);
+            }
+            '\\' if rest.starts_with("\\$") => at += 2,
+            '\\' if rest.starts_with("\\[") || rest.starts_with("\\(") => {
+                let close = if rest.starts_with("\\[") { "\\]" } else { "\\)" };
+                let Some(end) = rest.find(close) else {
+                    errors.push(ParseError::new(at, format!("`{}` has no `{close}`", &rest[..2])));
+                    break;
+                };
+                formulas.push(latex(at + 2, at + end, close == "\\)"));
+                at += end + 2;
+            }
+            '$' => {
+                let display = rest.starts_with("$$");
+                let mark = if display { "$$" } else { "$" };
+                let from = at + mark.len();
+                // An inline formula ends in its paragraph.
+                let limit =
+                    if display { text.len() } else { text[from..].find("\n\n").map_or(text.len(), |end| from + end) };
+                let Some(end) = text[from..limit].find(mark) else {
+                    errors.push(ParseError::new(at, format!("this `{mark}` has no partner")));
+                    break;
+                };
+                formulas.push(latex(from, from + end, !display));
+                at = from + end + mark.len();
+            }
+            c => at += c.len_utf8(),
+        }
+    }
+    (formulas, prose)
+}
+
+/// Finds the first line from a place with a property: its start, and the start of the next.
+fn find_line(text: &str, from: usize, is: impl Fn(&str) -> bool) -> Option<(usize, usize)> {
+    let mut at = from;
+    while at < text.len() {
+        let end = text[at..].find('\n').map_or(text.len(), |end| at + end);
+        if is(&text[at..end]) {
+            return Some((at, (end + 1).min(text.len())));
+        }
+        at = end + 1;
+    }
+    None
+}
+
+enum Bare {
+    Formula(usize, Notation),
+    Prose,
+}
+
+/// Decides whether a line without marks is a formula: it has a relation, and never two words in a
+/// row of which one is not known.
+fn bare(text: &str, from: usize, to: usize) -> Bare {
+    let line = &text[from..to];
+    let mut body = line.trim_start();
+    for marker in ["- ", "* ", "+ ", "> "] {
+        body = body.strip_prefix(marker).map_or(body, str::trim_start);
+    }
+    let has_relation = body.contains('=')
+        || body.contains('∈')
+        || body.contains('<')
+        || body.contains('>')
+        || body.contains(" in {")
+        || body.contains(" in (")
+        || body.contains(" in R")
+        || body.contains("\\in");
+    let is_table = body.starts_with('|') && body.trim_end().ends_with('|');
+    if !has_relation || is_table || body.starts_with(['#', '<', '!']) {
+        return Bare::Prose;
+    }
+    // An unknown word is a name only beside an operator: "But a = b" is prose, "loss = a" is not.
+    let parts: Vec<&str> = body.split_whitespace().collect();
+    for (place, part) in parts.iter().enumerate() {
+        let word = part.trim_matches([',', ':', '.', ';']);
+        let is_word = word.chars().count() > 1 && word.chars().all(|c| c.is_alphabetic() || c == '\'' || c == '-');
+        let is_known = is_known_word(word) || is_introduction(word) || (word.starts_with('d') && word.len() == 2);
+        if !is_word || (is_known && place > 0) || (is_known && is_introduction(word)) {
+            continue;
+        }
+        let is_operator = |c: char| "+-*/=^·<>(){}|".contains(c) || c.is_ascii_digit();
+        let after =
+            *part == word && parts.get(place + 1).is_some_and(|next| next.starts_with(is_operator) || *next == "in");
+        let before = place > 0 && parts[place - 1].ends_with(is_operator);
+        if !(after || before || is_known) {
+            return Bare::Prose;
+        }
+    }
+    let notation = if body.contains('\\') { Notation::Latex } else { Notation::Plain };
+    let mut start = to - body.len();
+    if let Some(first) = body.split_whitespace().next()
+        && is_introduction(first.trim_end_matches(':'))
+    {
+        start += first.len();
+    }
+    Bare::Formula(start, notation)
+}
+
+/// Returns whether a word introduces an assumption or a definition.
+fn is_introduction(word: &str) -> bool {
+    ["assume", "assuming", "let", "given", "suppose", "with", "where"].contains(&word.to_lowercase().as_str())
+}

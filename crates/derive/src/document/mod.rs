@@ -1,0 +1,478 @@
+//! The reader: which parts of a text are formulas, and what each formula says.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::error::{ParseError, position};
+use crate::lex::{Token, lex};
+use crate::parse::{Form, Parser, Set, Statement, is_index_letter};
+use crate::tree::{Condition, Expr, Index, Kind, Limit, Name, Span};
+use formulas::formulas;
+
+/// The maximum size of a document in bytes.
+const MAX_BYTES: usize = 1 << 20;
+/// The maximum number of tokens of one formula.
+const MAX_TOKENS: usize = 5_000;
+/// The maximum number of statements.
+const MAX_STATEMENTS: usize = 1_000;
+
+mod formulas;
+
+/// A derivation: the formulas of a text, each with its place and its meaning.
+#[derive(Clone, Debug)]
+pub struct Document {
+    pub(crate) text: String,
+    pub(crate) items: Vec<Item>,
+    pub(crate) definitions: Vec<Definition>,
+    /// The sizes of declared names: `x \in \mathbb R^d`.
+    pub(crate) shapes: BTreeMap<String, Vec<String>>,
+    /// The number of the first class, row or feature: 0 if the document writes an index 0.
+    pub(crate) base: i64,
+    /// Lines with `=` that were read as prose.
+    pub(crate) prose: Vec<usize>,
+}
+
+/// A statement with its role.
+#[derive(Clone, Debug)]
+pub(crate) struct Item {
+    pub(crate) role: Role,
+    pub(crate) members: Vec<Expr>,
+    pub(crate) condition: Option<Condition>,
+    pub(crate) label: Option<String>,
+    pub(crate) span: Span,
+}
+
+/// What a statement is for.
+#[derive(Clone, Debug)]
+pub(crate) enum Role {
+    /// The first member is defined by the second.
+    Definition,
+    Claim,
+    Assumption(Assumption),
+    NotChecked(String),
+}
+
+/// What can be assumed.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Assumption {
+    /// The entries of a vector sum to one.
+    SumOne(String),
+    /// Every entry is one of these numbers.
+    OneOf(String, Vec<f64>),
+    /// Every entry is between these.
+    Between(String, f64, f64),
+    /// A size is a number.
+    Size(String, usize),
+    /// Nothing but a type or a shape.
+    Declaration,
+}
+
+/// The definition of a name.
+#[derive(Clone, Debug)]
+pub(crate) struct Definition {
+    pub(crate) name: Name,
+    /// The parameters of a function.
+    pub(crate) parameters: Vec<Name>,
+    pub(crate) body: Expr,
+    /// The item that contains it.
+    pub(crate) item: usize,
+    /// Whether it collects rows of the same name: `C = (1/N) sum_n C^(n)`.
+    pub(crate) is_batch: bool,
+}
+
+impl Document {
+    /// Reads a derivation.
+    ///
+    /// # Errors
+    ///
+    /// Every formula that cannot be read, with line, column and what was expected.
+    pub fn parse(text: &str) -> Result<Self, Vec<ParseError>> {
+        let located = |errors: Vec<ParseError>| errors.into_iter().map(|error| error.located(text)).collect::<Vec<_>>();
+        if text.len() > MAX_BYTES {
+            let message = format!("the document has {} bytes; at most {MAX_BYTES} can be read", text.len());
+            return Err(located(vec![ParseError::new(0, message)]));
+        }
+        let mut errors = Vec::new();
+        let (formulas, prose) = formulas(text, &mut errors);
+        let mut tokens = Vec::new();
+        for formula in formulas {
+            match lex(text, formula.from, formula.to, formula.notation) {
+                Ok(lexed) if lexed.len() > MAX_TOKENS => {
+                    errors
+                        .push(ParseError::new(formula.from, format!("a formula can have at most {MAX_TOKENS} signs")));
+                }
+                Ok(lexed) => tokens.push((formula, lexed)),
+                // Prose may mention what the checker does not know, but not state it.
+                Err(_) if formula.inline && !states(&text[formula.from..formula.to]) => {}
+                Err(error) => errors.push(error),
+            }
+        }
+        let functions = defined_functions(tokens.iter().map(|(_, tokens)| tokens.as_slice()));
+        let mut statements: Vec<Statement> = Vec::new();
+        for (formula, tokens) in tokens {
+            let parser = Parser::new(tokens, formula.to, formula.notation, &functions);
+            match parser.statements() {
+                Ok(parsed) => {
+                    for statement in parsed {
+                        push(&mut statements, statement, &mut errors);
+                    }
+                }
+                Err(_) if formula.inline && !states(&text[formula.from..formula.to]) => {}
+                Err(error) => errors.push(error),
+            }
+            if statements.len() > MAX_STATEMENTS {
+                let message = format!("the document has more than {MAX_STATEMENTS} statements");
+                errors.push(ParseError::new(formula.from, message));
+                break;
+            }
+        }
+        if errors.is_empty() {
+            let mut document = Self::with_roles(text, statements);
+            document.prose = prose;
+            match crate::typing::Model::new(&document) {
+                Ok(_) => return Ok(document),
+                Err(error) => errors.push(error),
+            }
+        }
+        errors.sort_by_key(|error| error.at);
+        Err(located(errors))
+    }
+
+    /// Returns the line of a place, from 1.
+    pub(crate) fn line(&self, at: usize) -> usize {
+        position(&self.text, at).0
+    }
+
+    fn with_roles(text: &str, mut statements: Vec<Statement>) -> Self {
+        merge_name_parts(&mut statements);
+        let sizes = size_names(&statements);
+        let heads: BTreeSet<String> = statements.iter().filter_map(|s| left_name(s).map(|n| n.head.clone())).collect();
+        let mut document = Self {
+            text: text.to_owned(),
+            items: Vec::new(),
+            definitions: Vec::new(),
+            shapes: BTreeMap::new(),
+            base: 1,
+            prose: Vec::new(),
+        };
+        for statement in statements {
+            let item = document.items.len();
+            let mut members = Vec::new();
+            let role = match statement.form {
+                Form::Mention => continue,
+                Form::Condition(condition) => Role::NotChecked(format!("a condition in prose: {condition}")),
+                Form::Member(names, set) => {
+                    for name in &names {
+                        let assumption = match &set {
+                            Set::Numbers(numbers) => Assumption::OneOf(name.head.clone(), numbers.clone()),
+                            Set::Interval(low, high) => Assumption::Between(name.head.clone(), *low, *high),
+                            Set::Reals(sizes) => {
+                                document.shapes.insert(name.head.clone(), sizes.clone());
+                                Assumption::Declaration
+                            }
+                        };
+                        document.items.push(Item {
+                            role: Role::Assumption(assumption),
+                            members: Vec::new(),
+                            condition: None,
+                            label: statement.label.clone(),
+                            span: statement.span,
+                        });
+                    }
+                    continue;
+                }
+                Form::Order(ordered, relations) => match bounds(&ordered, &relations) {
+                    Some(assumption) => Role::Assumption(assumption),
+                    None => {
+                        // The expressions of an inequality need no types.
+                        let what =
+                            if relations.contains(&"in".to_owned()) { "membership of a set" } else { "an inequality" };
+                        Role::NotChecked(format!("{what}; only equations are checked"))
+                    }
+                },
+                Form::Chain(chain) => {
+                    members = chain;
+                    match assumption(&members, &sizes, &heads) {
+                        Some(assumption) => Role::Assumption(assumption),
+                        None => document.define(item, &members, statement.condition.as_ref()),
+                    }
+                }
+            };
+            let (condition, label) = (statement.condition, statement.label);
+            document.items.push(Item { role, members, condition, label, span: statement.span });
+        }
+        let mut base = 1;
+        for item in &document.items {
+            for member in &item.members {
+                member.visit(&mut |expr| {
+                    let indices: &[Index] = match &expr.kind {
+                        Kind::Name(name) => &name.indices,
+                        Kind::Entry(_, indices) => indices,
+                        _ => &[],
+                    };
+                    if indices.contains(&Index::Number(0)) {
+                        base = 0;
+                    }
+                });
+            }
+        }
+        document.base = base;
+        document
+    }
+
+    /// Decides whether a chain defines its first member, and notes the definition.
+    fn define(&mut self, item: usize, members: &[Expr], condition: Option<&Condition>) -> Role {
+        let (name, parameters) = match &members[0].kind {
+            Kind::Name(name) => (name, Vec::new()),
+            Kind::Apply(name, arguments) => {
+                let names = arguments.iter().map(|argument| match &argument.kind {
+                    Kind::Name(name) => Some(name.clone()),
+                    _ => None,
+                });
+                match names.collect::<Option<Vec<Name>>>() {
+                    Some(names) => (name, names),
+                    None => return Role::Claim,
+                }
+            }
+            _ => return Role::Claim,
+        };
+        let letters: BTreeSet<&Index> = name.indices.iter().filter(|i| matches!(i, Index::Letter(_))).collect();
+        if letters.len() != name.indices.len() || condition.is_some() || members[1].kind == Kind::Missing {
+            return Role::Claim;
+        }
+        let mut uses_row = false;
+        let mut uses_itself = false;
+        members[1].visit_names(&mut |used| {
+            uses_row |= used.head == name.head && used.row.is_some();
+            uses_itself |= used.head == name.head && used.row.is_none();
+        });
+        let is_batch = uses_row && name.row.is_none();
+        if uses_itself || (uses_row && !is_batch) {
+            return Role::Claim;
+        }
+        let known = self.definitions.iter().any(|known| {
+            known.name.head == name.head
+                && known.is_batch == is_batch
+                && (known.name.row.is_some() == name.row.is_some() || known.name.row.is_none())
+        });
+        // A row's version after the batch's one is new: C = (1/N) sum_n C^(n), C^(n) = ….
+        if known {
+            return Role::Claim;
+        }
+        let body = members[1].clone();
+        self.definitions.push(Definition { name: name.clone(), parameters, body, item, is_batch });
+        Role::Definition
+    }
+}
+
+/// Returns whether a formula states something, rather than mention a name.
+fn states(formula: &str) -> bool {
+    formula.contains('=') || formula.contains("\\in ")
+}
+
+/// Adds a statement, or continues the last one.
+fn push(statements: &mut Vec<Statement>, statement: Statement, errors: &mut Vec<ParseError>) {
+    if !statement.continues {
+        return statements.push(statement);
+    }
+    match (statements.last_mut(), statement.form) {
+        (Some(Statement { form: Form::Chain(chain), span, condition, label, .. }), Form::Chain(more)) => {
+            chain.extend(more);
+            *span = span.to(statement.span);
+            *condition = condition.take().or(statement.condition);
+            *label = label.take().or(statement.label);
+        }
+        (Some(last), Form::Chain(more)) if matches!(last.form, Form::Mention) => {
+            // A left side alone on its line.
+            errors.push(ParseError::new(more[0].span.start, "the line before `=` must be a statement with `=`"));
+        }
+        _ => errors
+            .push(ParseError::new(statement.span.start, "this line begins with `=`, but none before it can go on")),
+    }
+}
+
+/// Finds the names that are defined as functions: f(x) = ….
+fn defined_functions<'a>(formulas: impl Iterator<Item = &'a [crate::lex::Lexeme]>) -> BTreeSet<String> {
+    let mut functions = BTreeSet::new();
+    for tokens in formulas {
+        for at in 0..tokens.len() {
+            let begins = at == 0
+                || matches!(
+                    tokens[at - 1].token,
+                    Token::Separator | Token::Row | Token::Op(',' | ';' | '&') | Token::Text(_)
+                );
+            let Token::Name(head) = &tokens[at].token else { continue };
+            if !begins {
+                continue;
+            }
+            let mut next = at + 1;
+            if tokens.get(next).map(|t| &t.token) != Some(&Token::Op('(')) {
+                continue;
+            }
+            next += 1;
+            while matches!(tokens.get(next).map(|t| &t.token), Some(Token::Name(_))) {
+                next += 1;
+                if tokens.get(next).map(|t| &t.token) == Some(&Token::Op(',')) {
+                    next += 1;
+                }
+            }
+            let closes = tokens.get(next).map(|t| &t.token) == Some(&Token::Op(')'));
+            if next > at + 2 && closes && tokens.get(next + 1).map(|t| &t.token) == Some(&Token::Op('=')) {
+                functions.insert(head.clone());
+            }
+        }
+    }
+    functions
+}
+
+/// Makes subscripts that are no indices a part of the name: the b of `v_b` unless a sum is over b,
+/// and the 1 of `W_1` unless `W_k` occurs too.
+fn merge_name_parts(statements: &mut [Statement]) {
+    let mut letters: BTreeSet<String> = BTreeSet::new();
+    let mut with_letters: BTreeSet<String> = BTreeSet::new();
+    let each = |statements: &[Statement], f: &mut dyn FnMut(&Expr)| {
+        for statement in statements {
+            match &statement.form {
+                Form::Chain(members) | Form::Order(members, _) => members.iter().for_each(|member| member.visit(f)),
+                _ => {}
+            }
+        }
+    };
+    each(statements, &mut |expr| {
+        if let Kind::Sum { bound, .. } = &expr.kind {
+            letters.extend(bound.iter().map(|bound| bound.letter.clone()));
+        }
+    });
+    let is_index = |index: &Index| match index {
+        Index::Letter(letter) => is_index_letter(letter) || letters.contains(letter),
+        Index::Number(_) => true,
+    };
+    let merge_letters = |name: &mut Name| {
+        let (indices, parts): (Vec<_>, Vec<_>) = name.indices.drain(..).partition(is_index);
+        name.indices = indices;
+        for part in parts {
+            name.head = format!("{}_{part}", name.head);
+        }
+    };
+    change_names(statements, &merge_letters);
+    for statement in statements.iter() {
+        if let Form::Chain(members) | Form::Order(members, _) = &statement.form {
+            for member in members {
+                member.visit_names(&mut |name| {
+                    if name.indices.iter().any(|index| matches!(index, Index::Letter(_))) {
+                        with_letters.insert(name.head.clone());
+                    }
+                });
+            }
+        }
+    }
+    change_names(statements, &|name| {
+        if !with_letters.contains(&name.head) {
+            for part in std::mem::take(&mut name.indices) {
+                name.head = format!("{}_{part}", name.head);
+            }
+        }
+    });
+}
+
+fn change_names(statements: &mut [Statement], change: &dyn Fn(&mut Name)) {
+    for statement in statements {
+        match &mut statement.form {
+            Form::Chain(members) | Form::Order(members, _) => {
+                members.iter_mut().for_each(|member| *member = member.map_names(change));
+            }
+            Form::Member(names, _) => names.iter_mut().for_each(change),
+            Form::Condition(_) | Form::Mention => {}
+        }
+    }
+}
+
+fn left_name(statement: &Statement) -> Option<&Name> {
+    match &statement.form {
+        Form::Chain(members) => match &members[0].kind {
+            Kind::Name(name) | Kind::Apply(name, _) => Some(name),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Returns the names of sizes: upper limits of sums, sizes of declared shapes, and N.
+fn size_names(statements: &[Statement]) -> BTreeSet<String> {
+    let mut sizes: BTreeSet<String> = ["N".to_owned()].into();
+    for statement in statements {
+        match &statement.form {
+            Form::Chain(members) | Form::Order(members, _) => {
+                for member in members {
+                    member.visit(&mut |expr| {
+                        if let Kind::Sum { bound, .. } = &expr.kind {
+                            for bound in bound {
+                                if let Some(Limit::Size(size)) = &bound.to {
+                                    sizes.insert(size.clone());
+                                }
+                            }
+                        }
+                    });
+                }
+            }
+            Form::Member(_, Set::Reals(names)) => sizes.extend(names.iter().cloned()),
+            _ => {}
+        }
+    }
+    sizes
+}
+
+fn constant(expr: &Expr) -> Option<f64> {
+    match &expr.kind {
+        Kind::Number { digits, decimals } => Some(digits / 10f64.powi(*decimals)),
+        Kind::Neg(inner) => constant(inner).map(|value| -value),
+        _ => None,
+    }
+}
+
+/// Recognises `\sum_k y_k = 1` for a y that nothing defines, and `K = 2`.
+fn assumption(members: &[Expr], sizes: &BTreeSet<String>, defined: &BTreeSet<String>) -> Option<Assumption> {
+    let [left, right] = members else { return None };
+    let one = constant(right)?;
+    match &left.kind {
+        Kind::Name(name) if sizes.contains(&name.head) && name.indices.is_empty() => (one.fract() == 0.0
+            && (1.0..=16.0).contains(&one))
+        .then(|| Assumption::Size(name.head.clone(), one as usize)),
+        Kind::Sum { product: false, bound, conditions, body } if conditions.is_empty() && bound.len() == 1 => {
+            let Kind::Name(name) = &body.kind else { return None };
+            let bound = Index::Letter(bound[0].letter.clone());
+            let is_vector = name.indices.as_slice() == [bound] && !defined.contains(&name.head);
+            (is_vector && one == 1.0).then(|| Assumption::SumOne(name.head.clone()))
+        }
+        _ => None,
+    }
+}
+
+/// Recognises `N > 0` and `0 < p < 1`.
+fn bounds(members: &[Expr], relations: &[String]) -> Option<Assumption> {
+    let name = |expr: &Expr| match &expr.kind {
+        Kind::Name(name) => Some(name.head.clone()),
+        _ => None,
+    };
+    let mut low = f64::NEG_INFINITY;
+    let mut high = f64::INFINITY;
+    let mut head = None;
+    for (pair, relation) in members.windows(2).zip(relations) {
+        let (smaller, larger) = match relation.as_str() {
+            "<" | "<=" | "≤" => (&pair[0], &pair[1]),
+            ">" | ">=" | "≥" => (&pair[1], &pair[0]),
+            _ => return None,
+        };
+        match (name(smaller), constant(larger), constant(smaller), name(larger)) {
+            (Some(name), Some(bound), ..) => {
+                high = bound;
+                head = Some(name);
+            }
+            (_, _, Some(bound), Some(name)) => {
+                low = bound;
+                head = Some(name);
+            }
+            _ => return None,
+        }
+    }
+    head.map(|head| Assumption::Between(head, low, high))
+}

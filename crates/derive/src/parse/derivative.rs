@@ -1,0 +1,180 @@
+//! Derivatives: `\frac{\partial C}{\partial w_j}`, `dC/dw_j` and `d/dz …`.
+
+use super::{PRODUCT, Parser, Result};
+use crate::error::ParseError;
+use crate::lex::Token;
+use crate::tree::{Expr, Kind, Name, Operator};
+
+impl Parser<'_> {
+    /// Returns whether the token at a distance is the mark of a derivative, before a name.
+    pub(super) fn is_differential(&self, by: usize) -> bool {
+        match self.ahead(by) {
+            Some(Token::Partial) => true,
+            Some(Token::Name(d)) if d == "d" => {
+                let touches = self.at + by + 1 < self.tokens.len()
+                    && self.tokens[self.at + by].span.end == self.tokens[self.at + by + 1].span.start;
+                let is_begun = match self.ahead(by + 1) {
+                    Some(Token::Name(_) | Token::Accent(_) | Token::Function(_)) => true,
+                    Some(Token::Op('^' | '/' | '}')) => true,
+                    Some(Token::Op('(')) => self.is_group_over_differential(by + 1),
+                    _ => false,
+                };
+                touches && is_begun
+            }
+            _ => false,
+        }
+    }
+
+    /// Returns whether the parentheses that open at a distance are followed by `/d`: d(p^2)/dw.
+    fn is_group_over_differential(&self, by: usize) -> bool {
+        let mut depth = 0;
+        for by in by.. {
+            match self.ahead(by) {
+                Some(Token::Op('(')) => depth += 1,
+                Some(Token::Op(')')) => depth -= 1,
+                Some(_) => {}
+                None => return false,
+            }
+            if depth == 0 {
+                return self.ahead(by + 1) == Some(&Token::Op('/')) && self.is_differential_below(by + 2);
+            }
+        }
+        false
+    }
+
+    /// The same below the bar, where `d x` may have a space.
+    pub(super) fn is_differential_below(&self, by: usize) -> bool {
+        let spaced = self.ahead(by) == Some(&Token::Name("d".into()))
+            && matches!(self.ahead(by + 1), Some(Token::Name(_) | Token::Accent(_)));
+        spaced || self.is_differential(by)
+    }
+
+    pub(super) fn fraction(&mut self) -> Result<Expr> {
+        let start = self.here();
+        self.at += 1;
+        if self.is('{') && self.is_differential(1) && self.denominator_is_differential() {
+            self.at += 2;
+            let order = self.order()?;
+            let of = if self.is('}') { None } else { Some(self.expr(PRODUCT)?) };
+            self.expect('}')?;
+            self.expect('{')?;
+            let by = self.differentials(order)?;
+            self.expect('}')?;
+            let of = match of {
+                Some(of) => of,
+                None => self.expr(PRODUCT)?,
+            };
+            return Ok(Expr::new(Kind::Derivative(Box::new(of), by), self.since(start)));
+        }
+        if self.is('{') && self.ahead(1) == Some(&Token::Partial) {
+            let message = "below `\\partial`, expected `\\partial` and the name to differentiate by";
+            return Err(ParseError::new(start, message));
+        }
+        let above = self.argument()?;
+        let below = self.argument()?;
+        Ok(Expr::new(Kind::Binary(Operator::Div, Box::new(above), Box::new(below)), self.since(start)))
+    }
+
+    pub(super) fn denominator_is_differential(&self) -> bool {
+        let mut depth = 0;
+        for by in 0.. {
+            match self.ahead(by) {
+                Some(Token::Op('{')) => depth += 1,
+                Some(Token::Op('}')) => {
+                    depth -= 1;
+                    if depth == 0 {
+                        return self.ahead(by + 1) == Some(&Token::Op('{')) && self.is_differential_below(by + 2);
+                    }
+                }
+                Some(_) => {}
+                None => break,
+            }
+        }
+        false
+    }
+
+    /// Parses the order of a derivative after its mark: nothing or `^2`.
+    pub(super) fn order(&mut self) -> Result<usize> {
+        if !self.is('^') {
+            return Ok(1);
+        }
+        self.at += 1;
+        let at = self.here();
+        match self.script()?.kind {
+            Kind::Number { digits: 2.0, decimals: 0 } => Ok(2),
+            _ => Err(ParseError::new(at, "only first and second derivatives are known")),
+        }
+    }
+
+    /// Parses the names of a denominator: `∂w_j`, `∂w_j ∂w_k` or `∂w^2`.
+    pub(super) fn differentials(&mut self, order: usize) -> Result<Vec<Name>> {
+        let at = self.here();
+        let mut by = Vec::new();
+        while by.len() < order {
+            if !self.is_differential_below(0) {
+                return Err(self.expected("`\\partial` or `d` and the name to differentiate by"));
+            }
+            self.at += 1;
+            let name = self.name()?.ok_or_else(|| self.expected("the name to differentiate by"))?;
+            if order == 2 && by.is_empty() && self.eat('^') {
+                self.script()?;
+                by.push(name.clone());
+            }
+            by.push(name);
+        }
+        if by.len() != order {
+            return Err(ParseError::new(at, format!("this is not a derivative of order {order}")));
+        }
+        Ok(by)
+    }
+
+    /// Parses `\partial C / \partial w_j` or `dC/dw_j` or `d/dz …`, if one follows.
+    pub(super) fn slash_derivative(&mut self) -> Result<Option<Expr>> {
+        if !self.is_differential(0) {
+            return Ok(None);
+        }
+        let before = self.at;
+        let start = self.here();
+        let depth = self.depth;
+        self.at += 1;
+        // Once the denominator is read, it is a derivative, and an error is an error. Without this,
+        // nested attempts would take a time exponential in their depth.
+        let mut committed = self.tokens[before].token == Token::Partial || self.is('(');
+        let parsed = (|| {
+            let order = self.order()?;
+            let of = if self.is('/') {
+                None
+            } else if self.is('(') {
+                Some(self.group('(', ')')?)
+            } else {
+                let name = self.name()?.ok_or_else(|| self.expected("a name"))?;
+                Some(self.named(name)?)
+            };
+            self.expect('/')?;
+            let by = self.differentials(order)?;
+            committed = true;
+            let of = match of {
+                Some(of) => of,
+                None => self.expr(PRODUCT)?,
+            };
+            Ok(Expr::new(Kind::Derivative(Box::new(of), by), self.since(start)))
+        })();
+        match parsed {
+            Ok(derivative) => Ok(Some(derivative)),
+            // The d of `d x` may be a name. What begins with ∂ is a derivative.
+            Err(error) if committed => Err(error),
+            Err(error) => {
+                self.at = before;
+                self.depth = depth;
+                match self.ahead(1) {
+                    // `dx` that is no derivative may be a product, or a mistake.
+                    Some(Token::Name(name)) => {
+                        let what = format!("`d{name}` is no derivative; write a product of d and {name} as `d {name}`");
+                        Err(ParseError::new(error.at.min(self.here()), what))
+                    }
+                    _ => Ok(None),
+                }
+            }
+        }
+    }
+}

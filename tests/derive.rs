@@ -1,0 +1,65 @@
+//! `chainrule derive`, and the examples of its page.
+
+use chainrule_derive::{Document, Options, Verdict, check};
+use chainrule_tests_macros::test;
+use serde_json::Value;
+
+use crate::command::{call, code, folder, text};
+
+/// Every example of the page holds. The page is one document.
+#[test]
+fn examples_of_the_page_hold() {
+    let page = include_str!("../docs/howto/derive.md");
+    let language = page.split("## The language").nth(1).and_then(|rest| rest.split("## What it cannot").next());
+    let blocks = language.unwrap().split("```text\n").skip(1);
+    let lines: Vec<&str> = blocks.flat_map(|block| block.split("```").next().unwrap().lines()).collect();
+    assert!(lines.len() >= 30, "{} examples", lines.len());
+    let document = Document::parse(&lines.join("\n")).unwrap_or_else(|errors| panic!("{errors:?}"));
+    let report = check(&document, &Options::default());
+    let is_right = |verdict: &Verdict| {
+        matches!(verdict, Verdict::Definition | Verdict::Assumption | Verdict::Holds | Verdict::HoldsUnder { .. })
+    };
+    let steps = report.lines.iter().flat_map(|line| &line.steps);
+    assert!(steps.clone().all(|step| is_right(&step.verdict)), "{report}");
+    assert!(steps.count() >= lines.len() && report.prose.is_empty(), "{report}");
+}
+
+#[test]
+fn the_exit_code_says_whether_a_step_is_wrong() {
+    let folder = folder();
+    let write = |name: &str, content: &[u8]| std::fs::write(folder.path().join(name), content).unwrap();
+    let model = "z = w x + b\np = sigma(z)\nC = -(y ln p + (1 - y) ln(1 - p))\n";
+    write("right.md", format!("{model}dC/dw = (p - y) x\n").as_bytes());
+    write("wrong.md", format!("{model}dC/dw = p - y\n").as_bytes());
+    write("unknown.md", format!("{model}$$dC/dw = \\sigm(z)$$\n").as_bytes());
+    write("latin.md", b"z = 1\ncaf\xe9\n");
+    for (file, expected, said) in [
+        ("right.md", 0, "1 step holds."),
+        ("wrong.md", 1, "wrong: the inner derivative ∂z/∂w is missing"),
+        ("unknown.md", 2, "unknown.md, line 4, column 11: unknown command `\\sigm`; did you mean `\\sigma`?"),
+        ("latin.md", 2, "latin.md, line 2: expected text in UTF-8"),
+        ("none.md", 2, "reading none.md"),
+    ] {
+        let output = call(folder.path(), &["derive", file]);
+        let printed = text(&output.stdout) + &text(&output.stderr);
+        assert!(code(&output) == Some(expected) && printed.contains(said), "{file}: {printed}");
+    }
+    let output = call(folder.path(), &["derive", "wrong.md", "--json"]);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let step = &report["lines"][3]["steps"][0];
+    assert_eq!((step["verdict"].as_str(), step["kind"]["mistake"].as_str()), (Some("wrong"), Some("missing_inner")));
+    assert_eq!((code(&output), report["first_wrong"].as_u64()), (Some(1), Some(3)));
+}
+
+/// What `--new` prints can be filled in: before that, nothing is wrong.
+#[test]
+fn a_new_derivation_asks_for_its_right_sides() {
+    let folder = folder();
+    for model in ["logistic", "softmax", "l2", "linear", "mlp"] {
+        let new = call(folder.path(), &["derive", "--new", model]);
+        std::fs::write(folder.path().join("mine.md"), &new.stdout).unwrap();
+        let output = call(folder.path(), &["derive", "mine.md"]);
+        let printed = text(&output.stdout);
+        assert!(code(&output) == Some(0) && printed.contains("still to be derived"), "{model}: {printed}");
+    }
+}
