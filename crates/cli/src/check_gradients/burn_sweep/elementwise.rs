@@ -41,11 +41,8 @@ pub(super) fn cases() -> Vec<Case> {
         "log1p" => |s| s.input(s.random(1, [3, 4]) * 0.9, |x| x.log1p());
         "recip" => |s| s.input(s.positive(1, [3, 4]), |x| x.recip());
         "recip of negative numbers" => |s| s.input(s.positive(1, [3, 4]).neg(), |x| x.recip());
-        "sqrt of tiny numbers" => |s| s.input(s.positive(1, [3, 4]) * 1e-9, |x| x.sqrt());
-        "log of tiny numbers" => |s| s.input(s.positive(1, [3, 4]) * 1e-7, |x| x.log());
         "exp of large numbers" => |s| s.input(s.random(1, [3, 4]) * 5.0 + 30.0, |x| x.exp());
         "erf of large numbers" => |s| s.input(s.random(1, [3, 4]) + 4.0, |x| x.erf());
-        "tanh of large numbers" => |s| s.input(s.random(1, [3, 4]) + 8.0, |x| x.tanh());
         "sigmoid of large numbers" => |s| s.input(s.random(1, [3, 4]) * 3.0 - 20.0, activation::sigmoid);
         "log_sigmoid of large numbers" => |s| s.input(s.random(1, [3, 4]) * 9.0 - 90.0, activation::log_sigmoid);
         "softplus of large numbers" => |s| s.input(s.random(1, [3, 4]) * 9.0 + 90.0, |x| activation::softplus(x, 1.0));
