@@ -396,9 +396,9 @@ fn is_new(encoding: &Encoding, level: &str) -> bool {
     !rare.is_empty() && !rare.has(level) && !of_number()
 }
 
-/// Returns the code of the level that is a number, whatever its form: `1`, `1.0` or `01`; or a truth
-/// value: `True`, `true` or `TRUE`. If several levels are forms of one value, it is unknown which
-/// one is meant.
+/// Returns the code of the level that is a number, whatever its form: `1`, `1.0` or `01`; or a
+/// truth value: `True`, `true` or `TRUE`. If several levels are forms of one value, it is unknown
+/// which one is meant.
 fn levels_by_form(codes: &HashMap<String, f64>) -> HashMap<String, Option<f64>> {
     let mut by_form = HashMap::new();
     for (level, &code) in codes {

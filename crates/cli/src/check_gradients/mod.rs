@@ -1,6 +1,7 @@
 //! `chainrule gradcheck`: checks this project's models, or Burn's own operations and layers with `--burn`.
 
 #[expect(
+    clippy::redundant_closure,
     clippy::redundant_closure_for_method_calls,
     reason = "a table is easier to read if all its lines have one form"
 )]

@@ -71,7 +71,8 @@ fn conv_transpose3d_case(s: &CheckContext, [stride, padding, dilation, groups]: 
 #[rustfmt::skip]
 pub(super) fn cases() -> Vec<Case> {
     let mut all = cases! {
-        // Where the length, less the window, is no multiple of the stride, a part of the end is not read.
+        // Where the length, less the window, is no multiple of the stride, a part of the end is not
+        // read.
         "conv1d of 12, stride 2, padding 1, 2 groups" => |s| conv1d_case(s, [2, 1, 1, 2], 12);
         "conv1d without bias" => |s| s.inputs(s.random(1, [2, 2, 6]), s.random(2, [3, 2, 3]), |x, w| {
             conv1d(x, w, None, ConvOptions::new([1], [0], [1], 1))
@@ -159,7 +160,7 @@ pub(super) fn cases() -> Vec<Case> {
     }
     for (name, padding) in [("zeros", GridSamplePaddingMode::Zeros), ("border", GridSamplePaddingMode::Border), ("reflection", GridSamplePaddingMode::Reflection)] {
         let run = move |s: &CheckContext| {
-            let options = GridSampleOptions::new(InterpolateMode::Bilinear).with_padding_mode(padding.clone());
+            let options = GridSampleOptions::new(InterpolateMode::Bilinear).with_padding_mode(padding);
             s.inputs(s.random(1, [1, 1, 3, 4]), s.random(2, [1, 2, 2, 2]), |x: Tensor<4>, grid: Tensor<4>| {
                 x.grid_sample_2d(grid, options.clone())
             })

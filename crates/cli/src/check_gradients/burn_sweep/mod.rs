@@ -1,5 +1,5 @@
-//! Gradient checks of Burn itself: its layers and losses, with parameters and inputs, and its tensor
-//! operations.
+//! Gradient checks of Burn itself: its layers and losses, with parameters and inputs, and its
+//! tensor operations.
 //!
 //! They are a service to Burn's developers. `docs/burn-gradients.md` has the findings.
 

@@ -72,7 +72,7 @@ pub(super) fn cases() -> Vec<Case> {
     let pads = [[(1, 2), (0, 1)], [(0, 0), (2, 2)], [(2, 1), (3, 2)]];
     for (name, mode) in [("constant", PadMode::Constant(0.5)), ("reflect", PadMode::Reflect), ("edge", PadMode::Edge)] {
         for pad in pads {
-            let run = move |s: &super::CheckContext| s.input(s.random(1, [3, 4]), |x| x.pad(pad, mode.clone()));
+            let run = move |s: &super::CheckContext| s.input(s.random(1, [3, 4]), |x| x.pad(pad, mode));
             all.push(case(format!("pad {name} by {pad:?}"), run));
         }
     }
