@@ -280,7 +280,8 @@ pub(crate) struct DataOptions {
 
 #[derive(Args, Debug)]
 pub(crate) struct GradcheckOptions {
-    /// Check Burn itself instead: layers, activations, losses and tensor operations on this backend.
+    /// Check Burn itself instead: layers, activations, losses and tensor operations on this
+    /// backend.
     #[arg(long)]
     pub(crate) burn: bool,
     /// Random seed of weights, features and directions.

@@ -45,8 +45,8 @@ pub(crate) fn catch_interrupts(is_quiet: bool) {
     }
 }
 
-/// Installs the signal handler of a program that writes a file part by part. Ctrl-C ends it at once.
-/// The file does not appear, and what was written so far is deleted.
+/// Installs the signal handler of a program that writes a file part by part. Ctrl-C ends it at
+/// once. The file does not appear, and what was written so far is deleted.
 pub(crate) fn discard_on_interrupt(file: PathBuf) {
     let on_signal = move || {
         discard_drafts(&file);

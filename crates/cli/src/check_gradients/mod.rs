@@ -1,4 +1,5 @@
-//! `chainrule gradcheck`: checks this project's models, or Burn's own operations and layers with `--burn`.
+//! `chainrule gradcheck`: checks this project's models, or Burn's own operations and layers with
+//! `--burn`.
 
 #[expect(
     clippy::redundant_closure,
