@@ -106,7 +106,7 @@ fn record_batches_that_do_not_fit_are_refused() {
     let problem = |batches: Vec<Result<RecordBatch, ArrowError>>| {
         let schema = batches[0].as_ref().unwrap().schema();
         let rows = reader.record_batches(RecordBatchIterator::new(batches, schema));
-        rows.and_then(|rows| rows.collect::<Result<Vec<_>, _>>()).unwrap_err().to_string()
+        rows.and_then(Iterator::collect::<Result<Vec<_>, _>>).unwrap_err().to_string()
     };
     assert_eq!(problem(vec![Ok(no_id.clone())]), "no column \"id\", which is to be kept; its columns are x");
     assert_eq!(
