@@ -319,7 +319,7 @@ fn record_batches_have_the_predictions_of_rows() {
                 let batches = RecordBatchIterator::new(parts.collect::<Vec<_>>(), schema);
                 let answers = fitted.predict_record_batches(batches, &["id"]).expect("the columns are there");
                 let answers: Vec<_> = answers.collect::<Result<_, _>>().expect("answers");
-                let answers: Vec<_> = answers.iter().flat_map(|answers| answers.iter()).collect();
+                let answers: Vec<_> = answers.iter().flat_map(chainrule::solve::Answers::iter).collect();
                 assert_eq!(answers.len(), 90);
                 for (i, answer) in answers.iter().enumerate() {
                     let prediction = answer.prediction.expect("a prediction");
