@@ -12,7 +12,7 @@ use crate::number::Number;
 use crate::point::Point;
 use crate::real::Real;
 use crate::tree::{Condition, Expr, Function, Index, Kind, Name, Operator, Span};
-use crate::typing::{Model, ROWS, Typing};
+use crate::typing::{Model, Typing};
 use crate::value::{EvaluationError, Result, Value, meaningless, multiply, shape, sum_of_squares, zip};
 
 /// What an evaluation needs to know, whatever its numbers are.
@@ -535,9 +535,9 @@ impl<'a, N: Number> Evaluator<'a, N> {
         Ok(Value { rows, columns: slopes.len(), entries: entries.collect() })
     }
 
-    /// Sets the row of names without a superscript.
+    /// Sets the row of names without a superscript. Where `n` counts something else than rows, it may
+    /// be past the last one; names without rows have one value in all of them.
     pub(crate) fn set_row(&mut self, row: usize) {
-        debug_assert!(row < self.length(ROWS));
         self.row = row;
     }
 }
