@@ -535,8 +535,8 @@ impl<'a, N: Number> Evaluator<'a, N> {
         Ok(Value { rows, columns: slopes.len(), entries: entries.collect() })
     }
 
-    /// Sets the row of names without a superscript. Where `n` counts something else than rows, it may
-    /// be past the last one; names without rows have one value in all of them.
+    /// Sets the row of names without a superscript. Where `n` counts something else than rows, it
+    /// may be past the last one; names without rows have one value in all of them.
     pub(crate) fn set_row(&mut self, row: usize) {
         self.row = row;
     }
