@@ -17,7 +17,7 @@ cargo xtask COMMAND [--features ndarray|flex|wgpu|cuda|remote|remote-server] [op
 
   train [CONFIG]     train a model and write a run folder
   sweep [CONFIG]     grid search, with a table and a plot: --grid KEY=VALUE,VALUE,…; --resume continues it
-  gradcheck          compare the gradients of closed form, autodiff and finite differences; --burn checks Burn's own nn
+  gradcheck          compare the gradients of closed form, autodiff and finite differences; --burn checks Burn's own layers and operations
   derive FILE        check a written derivation line by line; --new MODEL prints one to begin with, --watch checks each save
   reproduce          reproduce the report with its runs, figures and verdicts; --check compares with the existing report
   evaluate RUN       evaluate a trained model on the run's own data, or on --data SOURCE

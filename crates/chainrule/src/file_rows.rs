@@ -81,13 +81,16 @@ impl<L> Fitted<L> {
     /// let (weight, bias) = (vec![1.5, -0.5], vec![0.25]);
     /// let weights = Parameters { n_features: 2, columns: 1, weight, bias };
     /// let fitted = Fitted::of_weights(LinkKind::Logistic, weights, &["no", "yes"])?;
-    /// let columns = [vec![0.0, 4.0], vec![1.0, 0.0]].map(|column| Arc::new(Float64Array::from(column)) as _);
+    /// let column = |numbers: Vec<f64>| Arc::new(Float64Array::from(numbers)) as _;
+    /// let columns = [column(vec![0.0, 4.0]), column(vec![1.0, 0.0])];
     /// let batch = RecordBatch::try_from_iter(["x2", "x1"].into_iter().zip(columns))?;
     /// let schema = batch.schema();
     /// let batches = RecordBatchIterator::new([Ok(batch)], schema);
     /// let mut classes = Vec::new();
     /// for answers in fitted.predict_record_batches(batches, &[])? {
-    ///     classes.extend(answers?.iter().map(|answer| answer.prediction.map(|prediction| prediction.class).ok()));
+    ///     for answer in answers?.iter() {
+    ///         classes.push(answer.prediction.map(|prediction| prediction.class).ok());
+    ///     }
     /// }
     /// assert_eq!(classes, [Some(1), Some(0)]);
     /// # Ok(())
