@@ -22,15 +22,19 @@ pub struct Slope {
     pub evaluations: usize,
 }
 
-/// The longest step is `scale / 8`, and each is a quarter of the next longer one.
+/// The longest step is `scale / 8`, and each is a quarter of the next longer one. Steps shorter than
+/// `SHORT_STEP * scale` are a sixteenth of it.
 const LONGEST_STEP: f64 = 1.0 / 8.0;
 const RATIO: f64 = 4.0;
+
+const SHORT_STEP: f64 = 1e-9;
+const SHORT_RATIO: f64 = 16.0;
 
 /// The shortest step, in spacings of the representable numbers.
 const SHORTEST_STEP: f64 = 8.0;
 
-/// The number of steps with a ratio of 2.
-const FINE_STEPS: usize = 9;
+/// The number of steps with a ratio of 2 that refine the result.
+const FINE_STEPS: usize = 8;
 
 /// The factor between the last correction and the bound on the truncation error. The remaining
 /// truncation error is at most the last correction, and usually much smaller, so twice is safe.
@@ -173,7 +177,7 @@ impl<'a> Search<'a> {
         let spacing = epsilon * if size > 0.0 { size } else { scale };
         // Values of 0 have no rounding error, but not less than the smallest numbers.
         let mut largest = middle.abs().max(1e-290);
-        for distance in [0.125, -0.125, 0.5, -0.5] {
+        for distance in [0.5, -0.5] {
             let value = f(distance * scale);
             if value.is_finite() {
                 largest = largest.max(value.abs());
@@ -281,7 +285,8 @@ impl<'a> Search<'a> {
     /// Returns the steps from the shortest to the longest.
     fn steps(&self) -> Vec<f64> {
         let shortest = (SHORTEST_STEP * self.spacing).min(self.scale / 1024.0);
-        let steps = std::iter::successors(Some(LONGEST_STEP * self.scale), |step| Some(step / RATIO));
+        let next = |step: &f64| Some(step / if *step > SHORT_STEP * self.scale { RATIO } else { SHORT_RATIO });
+        let steps = std::iter::successors(Some(LONGEST_STEP * self.scale), next);
         let mut steps: Vec<f64> = steps.take_while(|step| *step >= shortest).collect();
         steps.reverse();
         steps
@@ -301,7 +306,7 @@ impl<'a> Search<'a> {
         /// odd, so that the points are on all positions of a coarser grid.
         const SPACINGS: f64 = 3.0;
         const DISTANCE: f64 = 1e-13;
-        const POINTS: usize = 25;
+        const POINTS: usize = 15;
         /// The noise, in the largest difference of fourth order. For independent noise, it is some
         /// four standard deviations, and for one stair, three quarters of its height.
         const OF_LARGEST: f64 = 0.25;
@@ -456,26 +461,24 @@ struct Quotient {
     bend: f64,
 }
 
-/// How the steps and the errors of difference quotients grow.
+/// How the errors of difference quotients grow.
 #[derive(Clone, Copy)]
 struct Extrapolation {
-    /// The ratio of a step to the next shorter one.
-    ratio: f64,
     /// The errors are in the powers `power`, `2 power`, … of the step.
     power: i32,
     /// The maximum order. Higher orders amplify noise and gain nothing.
     max_order: usize,
 }
 
-const COARSE: Extrapolation = Extrapolation { ratio: RATIO, power: 2, max_order: 3 };
-const FINE: Extrapolation = Extrapolation { ratio: 2.0, power: 2, max_order: 6 };
+const COARSE: Extrapolation = Extrapolation { power: 2, max_order: 3 };
+const FINE: Extrapolation = Extrapolation { power: 2, max_order: 6 };
 /// One-sided quotients have errors in all powers of the step.
-const ONE_SIDED: Extrapolation = Extrapolation { ratio: RATIO, power: 1, max_order: 3 };
+const ONE_SIDED: Extrapolation = Extrapolation { power: 1, max_order: 3 };
 
 /// Extrapolates difference quotients, given with their steps from the shortest to the longest, to
 /// the step 0. Returns the entries for each longest step and order.
 fn tableau(quotients: &[Quotient], extrapolation: Extrapolation, rounding: Rounding, is_whole: bool) -> Vec<Entry> {
-    let Extrapolation { ratio, power, max_order } = extrapolation;
+    let Extrapolation { power, max_order } = extrapolation;
     let n = quotients.len();
     // The change from the quotient before, and the part of it that may be noise.
     let change = |j: usize| if j == 0 { 0.0 } else { (quotients[j].value - quotients[j - 1].value).abs() };
@@ -486,6 +489,7 @@ fn tableau(quotients: &[Quotient], extrapolation: Extrapolation, rounding: Round
     // From one step to the next shorter one, the changes of a smooth function decrease as the lowest
     // power of the step, and so do its bends.
     let decreases = |j: usize| {
+        let ratio = quotients[j].step / quotients[j - 1].step;
         change(j - 1) <= change(j) / (REGULARITY * ratio.powi(power)) + noise(j - 1)
             && bend(j - 1) <= bend(j) / (BEND_REGULARITY * ratio) + bend_noise(j - 1)
     };
@@ -497,7 +501,7 @@ fn tableau(quotients: &[Quotient], extrapolation: Extrapolation, rounding: Round
         let longest = quotient.step;
         let mut row = vec![quotient.value];
         for order in 1..=i.min(max_order) {
-            let factor = ratio.powi(power * order as i32);
+            let factor = (longest / quotients[i - order].step).powi(power);
             let (short, long) = (last[order - 1], row[order - 1]);
             let value = (factor * short - long) / (factor - 1.0);
             row.push(value);
