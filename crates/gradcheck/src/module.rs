@@ -204,6 +204,9 @@ impl<M: Module, F: Fn(&M) -> Tensor<1>> FlatModule<M, F> {
             why_not_f64: None,
         };
         if difference_precision == DifferencePrecision::F64 && dtype != DType::F64 {
+            // Some modules keep a state, such as the running mean of a batch normalisation, in the type
+            // of the first call. It should be their own.
+            let _ = quietly(|| flat_module.loss_at(&flat_module.point));
             flat_module.difference_dtype = DType::F64;
             flat_module.why_not_f64 = if collector.devices.iter().all(f64_works) {
                 let value = quietly(|| flat_module.loss_at(&flat_module.point));

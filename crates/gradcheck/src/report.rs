@@ -300,6 +300,11 @@ impl Report {
         self.failed() == 0 && !self.findings.iter().any(Finding::is_failure) && unresolved <= self.max_unresolved
     }
 
+    /// Returns whether nothing is wrong, but too many comparisons are unresolved.
+    pub fn is_unresolved(&self) -> bool {
+        !self.passed() && self.failed() == 0 && !self.findings.iter().any(Finding::is_failure)
+    }
+
     /// Panics with the whole report unless it [passed](Report::passed).
     ///
     /// # Panics
@@ -354,7 +359,15 @@ impl Mismatch {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let verdict = if self.passed() { "passed" } else { "FAILED" };
+        let verdict = match (self.passed(), self.is_unresolved()) {
+            (true, _) => "passed",
+            (false, true) => "unresolved",
+            (false, false) => "FAILED",
+        };
+        if self.parameters.is_empty() {
+            writeln!(f, "gradcheck {verdict}: nothing was compared")?;
+            return self.findings.iter().try_for_each(|finding| writeln!(f, "  {finding}"));
+        }
         let slopes =
             if self.exhaustive { "coordinates".to_owned() } else { format!("random directions (seed {})", self.seed) };
         write!(f, "gradcheck {verdict}: {} parameters, {} {slopes}", self.parameters.len(), self.checked())?;

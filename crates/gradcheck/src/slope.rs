@@ -49,6 +49,9 @@ const BEND_REGULARITY: f64 = 0.75;
 /// divided by the shortest step. Kinks too small to be seen with shorter steps may add up to it.
 const ROUGH_ROUNDINGS: f64 = 32.0;
 
+/// The same where the function is seen to be smooth.
+const SEEN_ROUNDINGS: f64 = 4.0;
+
 /// The same where nothing but noise is seen, up to the longest step of all.
 const UNSEEN_ROUNDINGS: f64 = 8.0;
 
@@ -83,7 +86,7 @@ const MAX_JUMPS: usize = 8;
 /// extrapolated entry has the bound
 ///
 /// ```text
-/// 2 |last correction| + 2 noise / shortest step
+/// 2 |last correction| + 4 noise / shortest step
 /// ```
 ///
 /// The first term bounds the remaining truncation error, and the second bounds the rounding error.
@@ -123,6 +126,10 @@ struct Pair {
 impl Pair {
     fn difference(&self) -> f64 {
         (self.right - self.left) / (2.0 * self.step)
+    }
+
+    fn change_from(&self, other: &Pair) -> f64 {
+        (self.difference() - other.difference()).abs()
     }
 
     fn quotient(&self, middle: f64) -> Quotient {
@@ -210,10 +217,15 @@ impl<'a> Search<'a> {
                 change = Some(step);
                 break;
             };
-            if let Some(last) = pairs.last().copied() {
-                change = self.raise_noise(&last, &pair, &mut is_looked_at);
-            }
             pairs.push(pair);
+            if let [.., a, b, c] = pairs[..] {
+                // The changes of a smooth function grow with the step. If they do not, look again.
+                let [before, now] = [(b, a), (c, b)].map(|(long, short)| long.change_from(&short));
+                is_looked_at &= before <= 2.0 * self.noise / a.step || 8.0 * before <= now;
+            }
+            if let [.., short, long] = pairs[..] {
+                change = self.raise_noise(&short, &long, &mut is_looked_at);
+            }
             let contradiction;
             (best, contradiction) = grow(&pairs, self.middle, self.rounding(), true);
             if change.is_some() || contradiction.is_some() || self.noise > self.largest_rounding() {
@@ -326,7 +338,7 @@ impl<'a> Search<'a> {
     /// the noise to a small one, and returns the distance of a large one.
     fn raise_noise(&mut self, short: &Pair, long: &Pair, is_looked_at: &mut bool) -> Option<f64> {
         for _ in 0..MAX_JUMPS {
-            let change = (long.difference() - short.difference()).abs();
+            let change = long.change_from(short);
             if *is_looked_at || change <= 2.0 * self.noise / short.step {
                 break;
             }
@@ -516,7 +528,7 @@ fn tableau(quotients: &[Quotient], extrapolation: Extrapolation, rounding: Round
             let is_seen = i < rough_from && i >= 2 && is_visible(i) && is_visible(i - 1);
             let is_smooth = is_seen || is_whole && rough_from == n && !(0..i - order).any(|j| is_distant(&j));
             let bound = if is_seen {
-                TRUNCATION_SAFETY * correction + rounding_bound(2.0)
+                TRUNCATION_SAFETY * correction + rounding_bound(SEEN_ROUNDINGS)
             } else if is_smooth {
                 TRUNCATION_SAFETY * correction + rounding_bound(UNSEEN_ROUNDINGS)
             } else {
