@@ -15,6 +15,7 @@ fn examples_of_the_page_hold() {
     let lines: Vec<&str> = blocks.flat_map(|block| block.split("```").next().unwrap().lines()).collect();
     assert!(lines.len() >= 30, "{} examples", lines.len());
     let document = Document::parse(&lines.join("\n")).unwrap_or_else(|errors| panic!("{errors:?}"));
+    assert!(document.unread().is_empty(), "{:?}", document.unread());
     let report = check(&document, &Options::default());
     let is_right = |verdict: &Verdict| {
         matches!(verdict, Verdict::Definition | Verdict::Assumption | Verdict::Holds | Verdict::HoldsUnder { .. })
@@ -32,11 +33,14 @@ fn the_exit_code_says_whether_a_step_is_wrong() {
     write("right.md", format!("{model}dC/dw = (p - y) x\n").as_bytes());
     write("wrong.md", format!("{model}dC/dw = p - y\n").as_bytes());
     write("unknown.md", format!("{model}$$dC/dw = \\sigm(z)$$\n").as_bytes());
+    write("open.md", b"z = 1\n$p = 2\n");
     write("latin.md", b"z = 1\ncaf\xe9\n");
     for (file, expected, said) in [
         ("right.md", 0, "1 step holds."),
         ("wrong.md", 1, "wrong: the inner derivative ∂z/∂w is missing"),
         ("unknown.md", 2, "unknown.md, line 4, column 11: unknown command `\\sigm`; did you mean `\\sigma`?"),
+        ("unknown.md", 2, "0 steps hold, 1 not read."),
+        ("open.md", 2, "open.md, line 2, column 1: this `$` has no partner"),
         ("latin.md", 2, "latin.md, line 2: expected text in UTF-8"),
         ("none.md", 2, "reading none.md"),
     ] {

@@ -41,23 +41,33 @@ pub(crate) fn derive(options: &DeriveOptions) -> Result<u8> {
     if options.watch {
         return watch(file);
     }
-    let report = check_file(file)?;
+    let (document, report) = check_file(file)?;
     if options.json {
         print_json(&report)?;
     } else {
         print_as_is(&report.to_text(has_colours()))?;
     }
-    Ok(if report.is_right() { exit::SUCCESS } else { exit::CHECK_FAILED })
+    if !report.is_right() {
+        return Ok(exit::CHECK_FAILED);
+    }
+    // The other formulas were checked, but nothing says that these are right.
+    if !document.unread().is_empty() {
+        bail!("{}", in_one_line(&display(file), document.unread()));
+    }
+    Ok(exit::SUCCESS)
 }
 
 fn has_colours() -> bool {
     !matches!(ColorSupport::detect(), ColorSupport::Plain)
 }
 
-fn check_file(file: &Path) -> Result<Report> {
-    let is_standard_input = file == Path::new("-");
-    let name = if is_standard_input { "standard input".to_owned() } else { file.display().to_string() };
-    let bytes = if is_standard_input { read(std::io::stdin()) } else { std::fs::File::open(file).and_then(read) };
+fn display(file: &Path) -> String {
+    if file == Path::new("-") { "standard input".to_owned() } else { file.display().to_string() }
+}
+
+fn check_file(file: &Path) -> Result<(Document, Report)> {
+    let name = display(file);
+    let bytes = if file == Path::new("-") { read(std::io::stdin()) } else { std::fs::File::open(file).and_then(read) };
     let bytes = bytes.with_context(|| format!("reading {name}"))?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let line =
@@ -65,7 +75,10 @@ fn check_file(file: &Path) -> Result<Report> {
         anyhow::anyhow!("{name}, line {line}: expected text in UTF-8")
     })?;
     match Document::parse(&text) {
-        Ok(document) => Ok(check(&document, &chainrule_derive::Options::default())),
+        Ok(document) => {
+            let report = check(&document, &chainrule_derive::Options::default());
+            Ok((document, report))
+        }
         Err(errors) => bail!("{}", in_one_line(&name, &errors)),
     }
 }
@@ -100,7 +113,7 @@ fn watch(file: &Path) -> Result<u8> {
             // Clear the terminal.
             let clear = if has_colours() { "\u{1b}[2J\u{1b}[H" } else { "" };
             match check_file(file) {
-                Ok(report) => print_as_is(&format!("{clear}{}", report.to_text(has_colours())))?,
+                Ok((_, report)) => print_as_is(&format!("{clear}{}", report.to_text(has_colours())))?,
                 Err(error) if modified.is_none() && last.is_none() => return Err(error),
                 Err(error) => {
                     print_as_is(clear)?;

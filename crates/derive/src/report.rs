@@ -78,6 +78,13 @@ pub enum Verdict {
     },
     /// The right side is still to be derived.
     Missing,
+    /// The formula cannot be read.
+    NotRead {
+        /// The column, from 1, in characters. The line is that of the step.
+        column: usize,
+        /// What was found or expected.
+        reason: String,
+    },
     /// The checker does not check this.
     NotChecked {
         /// What it is.
@@ -177,7 +184,7 @@ impl Report {
                 let end = if place == 0 { format!("{condition}{label}") } else { String::new() };
                 let statement = if step.right.is_empty() { left.clone() } else { format!("{left} = {}", step.right) };
                 text += &format!("{number:>width$} {mark} {indent}{}{end}\n", statement.trim_start());
-                for note in step.verdict.notes() {
+                for note in step.notes() {
                     text += &format!("{:>width$}       {note}\n", "");
                 }
                 left = String::new();
@@ -207,6 +214,7 @@ impl Report {
             (count(|v| matches!(v, Verdict::Undecided { .. })), "not decided"),
             (count(|v| matches!(v, Verdict::Missing)), "still to be derived"),
             (count(|v| matches!(v, Verdict::NotChecked { .. })), "not checked"),
+            (count(|v| matches!(v, Verdict::NotRead { .. })), "not read"),
         ];
         parts.extend(others.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")));
         let first = self.first_wrong.map(|place| {
@@ -228,6 +236,18 @@ fn paint(mark: &str, colour: &str, colours: bool) -> String {
     if colours { format!("\u{1b}[{colour}m{mark}\u{1b}[0m") } else { mark.to_owned() }
 }
 
+impl Step {
+    /// Explains the verdict, in at most two lines.
+    fn notes(&self) -> Vec<String> {
+        match &self.verdict {
+            Verdict::NotRead { column, reason } => {
+                vec![format!("not read: line {}, column {column}: {reason}", self.line)]
+            }
+            verdict => verdict.notes(),
+        }
+    }
+}
+
 impl Verdict {
     fn mark(&self) -> &'static str {
         match self {
@@ -235,6 +255,7 @@ impl Verdict {
             Self::Assumption => "⊢",
             Self::Holds | Self::HoldsUnder { .. } | Self::RightAgain => "✓",
             Self::Wrong { .. } => "✗",
+            Self::NotRead { .. } => "!",
             Self::Follows { .. } => "↳",
             Self::Undecided { .. } | Self::Missing => "?",
             Self::NotChecked { .. } => "·",
@@ -245,14 +266,14 @@ impl Verdict {
         match self {
             Self::Definition | Self::Assumption | Self::NotChecked { .. } => "2",
             Self::Holds | Self::HoldsUnder { .. } | Self::RightAgain => "32",
-            Self::Wrong { .. } => "31",
+            Self::Wrong { .. } | Self::NotRead { .. } => "31",
             Self::Follows { .. } | Self::Undecided { .. } | Self::Missing => "33",
         }
     }
 
     fn notes(&self) -> Vec<String> {
         match self {
-            Self::Definition | Self::Holds => Vec::new(),
+            Self::Definition | Self::Holds | Self::NotRead { .. } => Vec::new(),
             Self::Assumption => vec!["assumed".into()],
             Self::HoldsUnder { assumptions } => vec![format!("only where {}", assumptions.join(" and "))],
             Self::Wrong { kind, counterexample: example } => {

@@ -123,7 +123,7 @@ impl<'a> Setting<'a> {
             let mut random = Random::new(7, number as u64);
             (0..64).map(|_| combination(random.below(total))).collect()
         };
-        all.retain(|letters| self.condition.is_none_or(|condition| holds(condition, letters, self.model.base)));
+        all.retain(|letters| self.condition.is_none_or(|condition| holds(condition, letters, self.model.base, point)));
         if all.len() > COMBINATIONS {
             // Some with equal indices and some without, others at every point.
             let mut random = Random::new(11, number as u64);
@@ -227,10 +227,22 @@ fn clearly_differs(sample: &Sample) -> bool {
     })
 }
 
-pub(crate) fn holds(condition: &Condition, letters: &Letters, base: i64) -> bool {
+/// Returns whether the condition of a statement holds.
+fn holds(condition: &Condition, letters: &Letters, base: i64, point: &Point) -> bool {
+    let of_letter = |letter: &str| letters.iter().find(|(known, _)| known == letter).map(|(_, value)| *value as i64);
     let value = |index: &Index| match index {
-        Index::Number(number) => usize::try_from(number - base).ok(),
-        Index::Letter(letter) => letters.iter().find(|(known, _)| known == letter).map(|(_, value)| *value),
+        Index::Number(number) => Some(number - base),
+        Index::Letter(letter) => of_letter(letter),
+        Index::Offset(letter, by) => of_letter(letter).map(|value| value + by),
+        Index::Value(name) => {
+            let row = match &name.row {
+                None => letters.iter().find(|(known, _)| known == "n").map_or(0, |(_, row)| *row),
+                Some(Index::Letter(letter)) => usize::try_from(of_letter(letter)?).ok()?,
+                Some(_) => return None,
+            };
+            let value = point.value(&name.head, row)?;
+            (name.indices.is_empty() && value.is_scalar()).then(|| value.entries[0].value() as i64 - base)
+        }
     };
     (value(&condition.left) == value(&condition.right)) == condition.equal
 }

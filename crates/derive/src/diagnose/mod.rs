@@ -334,7 +334,7 @@ impl<'a> Diagnosis<'a> {
             match model.ranks.get(head).copied().unwrap_or(0) {
                 0 => names.push(name(Vec::new(), row)),
                 1 => names.extend(letters.iter().map(|letter| name(vec![letter.clone()], row))),
-                _ => {
+                2 => {
                     for first in &letters {
                         names.extend(
                             letters
@@ -344,6 +344,8 @@ impl<'a> Diagnosis<'a> {
                         );
                     }
                 }
+                // There would be too many candidates.
+                _ => {}
             }
         }
         names
