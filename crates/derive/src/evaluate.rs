@@ -409,6 +409,7 @@ impl<'a, N: Number> Evaluator<'a, N> {
                 Ok(Value::scalar(N::constant(one)))
             }
             Kind::Derivative(of, by) => self.derivative(of, by),
+            Kind::Along(of, by, direction) => self.along(of, by, direction),
             Kind::Ones => {
                 let length = self.context.typing.ones.get(&expr.span).map_or(1, |&range| self.length(range));
                 Ok(Value { rows: length, columns: 1, entries: vec![N::constant(Real::ONE); length] })
@@ -586,6 +587,32 @@ impl<'a, N: Number> Evaluator<'a, N> {
         let rows = slopes[0].rows;
         let entries = (0..rows).flat_map(|row| slopes.iter().map(move |slope| slope.entries[row].clone()));
         Ok(Value { rows, columns: slopes.len(), entries: entries.collect() })
+    }
+
+    /// The derivative along a direction: all entries move at once.
+    fn along(&mut self, of: &Expr, name: &Name, direction: &Expr) -> Result<Value<N>> {
+        let direction = self.evaluate(direction)?;
+        let row = self.row_of(name)?;
+        let base = self.whole(name, row)?;
+        let level = self.level;
+        let Some(unit) = N::constant(Real::ZERO).perturb(level) else {
+            return meaningless("more than two derivatives are nested");
+        };
+        let value = match self.place(name, &base)? {
+            Place::Whole => zip(&base, &direction, |base, direction| base.add(&unit.mul(direction)))?,
+            Place::Entry(place) => {
+                let mut value = (*base).clone();
+                value.entries[place] = value.entries[place].add(&unit.mul(&direction.entries[0]));
+                value
+            }
+            Place::Outside => return Ok(Value::scalar(N::constant(Real::UNDEFINED))),
+        };
+        self.level += 1;
+        let only = self.row_of_override(name, row);
+        let result = self.with_override(&name.head, only, value, |this| this.evaluate(of));
+        self.level = level;
+        let undefined = N::constant(Real::UNDEFINED);
+        Ok(result?.map(|entry| entry.slope(level).unwrap_or_else(|| undefined.clone())))
     }
 
     /// Sets the row of names without a superscript. Where `n` counts something else than rows, it

@@ -190,6 +190,11 @@ impl Sampler<'_> {
         };
         if sums_to_one {
             let sum = entries.iter().fold(Real::ZERO, |sum, &entry| sum.add(entry));
+            // Positive entries stay positive.
+            if between.is_some_and(|(low, _)| low >= 0.0) && sum.is_nonzero() {
+                let entries = entries.into_iter().map(|entry| entry.div(sum)).collect();
+                return Value { rows, columns, entries };
+            }
             let missing = Real::ONE.sub(sum).div(Real::new(count as f64));
             if missing.is_nonzero() {
                 entries.iter_mut().for_each(|entry| *entry = entry.add(missing));

@@ -21,6 +21,9 @@ const TRIES: usize = 96;
 const COMBINATIONS: usize = 6;
 /// The number of points that must decide before two expressions count as equal.
 const LEAST: usize = 3;
+/// Values whose errors are smaller than this count as evidence too: where a sum is zero because its
+/// terms cancel, there is no size to compare the error with.
+const NEGLIGIBLE: f64 = 1e-20;
 /// The relative resolution that a value needs to count as evidence of equality.
 const RESOLUTION: f64 = 1e-12;
 
@@ -264,7 +267,7 @@ pub(crate) fn compare(samples: &[Sample], a: usize, b: usize, reasons: &[Option<
             if x.differs(*y) {
                 return Outcome::Different(place);
             }
-            resolved &= x.error() + y.error() <= RESOLUTION * scale || scale == 0.0;
+            resolved &= x.error() + y.error() <= (RESOLUTION * scale).max(NEGLIGIBLE);
         }
         if resolved {
             decided.insert(sample.number);

@@ -255,6 +255,9 @@ pub(crate) enum Kind {
     Indicator(Condition),
     /// A derivative by one or more names, the last one first.
     Derivative(Box<Expr>, Vec<Name>),
+    /// A derivative along a direction: `\frac{\partial C}{\partial W}[V]`, the sum over all
+    /// entries of the derivative by an entry of W times the entry of V.
+    Along(Box<Expr>, Name, Box<Expr>),
     /// A vector of ones, as long as its place requires.
     Ones,
     /// Nothing: the right side of a line that is still to be derived.
@@ -271,7 +274,7 @@ impl Expr {
     pub(crate) fn for_each_part<'a>(&'a self, f: &mut dyn FnMut(&'a Expr)) {
         match &self.kind {
             Kind::Neg(a) | Kind::Entry(a, _) | Kind::Derivative(a, _) | Kind::Sum { body: a, .. } => f(a),
-            Kind::Binary(_, a, b) => {
+            Kind::Binary(_, a, b) | Kind::Along(a, _, b) => {
                 f(a);
                 f(b);
             }
@@ -298,6 +301,10 @@ impl Expr {
                 f(name);
                 name.visit_indices(f);
             }),
+            Kind::Along(_, by, _) => {
+                f(by);
+                by.visit_indices(f);
+            }
             _ => expr.for_each_index(&mut |index| index.visit_names(f)),
         });
     }
@@ -335,6 +342,7 @@ impl Expr {
                 Kind::Sum { product: *product, bound: bound.clone(), conditions: conditions.clone(), body: one(body) }
             }
             Kind::Binary(operator, a, b) => Kind::Binary(*operator, one(a), one(b)),
+            Kind::Along(a, by, direction) => Kind::Along(one(a), by.clone(), one(direction)),
             Kind::Call(function, all) => Kind::Call(*function, all.iter().map(|a| a.map(f)).collect()),
             Kind::Apply(name, all) => Kind::Apply(name.clone(), all.iter().map(|a| a.map(f)).collect()),
             Kind::Cases(cases) => Kind::Cases(cases.iter().map(|(a, when)| (a.map(f), when.clone())).collect()),
@@ -354,6 +362,7 @@ impl Expr {
             match &mut expr.kind {
                 Kind::Name(name) | Kind::Apply(name, _) => *name = name.mapped(f),
                 Kind::Derivative(_, by) => by.iter_mut().for_each(|name| *name = name.mapped(f)),
+                Kind::Along(_, by, _) => *by = by.mapped(f),
                 Kind::Indicator(when) => condition(when),
                 Kind::Sum { conditions, .. } => conditions.iter_mut().for_each(condition),
                 Kind::Cases(cases) => cases.iter_mut().filter_map(|(_, when)| when.as_mut()).for_each(condition),
@@ -373,6 +382,7 @@ impl Expr {
             match &mut expr.kind {
                 Kind::Name(found) | Kind::Apply(found, _) => name(found),
                 Kind::Derivative(_, by) => by.iter_mut().for_each(name),
+                Kind::Along(_, by, _) => name(by),
                 Kind::Entry(_, indices) => indices.iter_mut().for_each(|index| *index = index.mapped(f)),
                 Kind::Indicator(when) => *when = condition(when),
                 Kind::Sum { conditions, bound, .. } => {
@@ -524,6 +534,10 @@ impl fmt::Display for Expr {
                     _ => write!(f, "(∂{order}/{} ({a}))", below.join(" ")),
                 }
             }
+            Kind::Along(a, by, direction) => match a.kind {
+                Kind::Name(_) => write!(f, "∂{a}/∂{by}[{direction}]"),
+                _ => write!(f, "(∂/∂{by} ({a}))[{direction}]"),
+            },
             Kind::Ones => f.write_str("𝟏"),
             Kind::Missing => f.write_str("?"),
         }

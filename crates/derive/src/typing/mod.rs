@@ -281,7 +281,7 @@ impl Model {
             Kind::Name(name) | Kind::Apply(name, _) if name.indices.is_empty() => {
                 by_rank(self.rank_of(&name.head, ranks, depth + 1))
             }
-            Kind::Neg(a) | Kind::Sum { body: a, .. } => of(a),
+            Kind::Neg(a) | Kind::Sum { body: a, .. } | Kind::Along(a, ..) => of(a),
             Kind::Binary(Operator::Mul, a, b) => match (of(a), of(b)) {
                 ((0, 0), b) => b,
                 (a, (0, 0)) => a,

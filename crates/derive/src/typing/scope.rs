@@ -325,6 +325,10 @@ impl Scope<'_> {
                 self.condition(condition, span)?;
                 Ok(SCALAR)
             }
+            Kind::Along(of, by, direction) => {
+                self.direction(by, direction)?;
+                self.shape(of)
+            }
             Kind::Derivative(of, by) => {
                 let mut shape = self.shape(of)?;
                 for name in by {
@@ -344,6 +348,13 @@ impl Scope<'_> {
                 Ok(shape)
             }
         }
+    }
+
+    /// A direction has the shape of the name that it changes.
+    fn direction(&mut self, by: &Name, direction: &Expr) -> Result<()> {
+        self.row(by)?;
+        let (by, shape) = (self.shape_of_name(by)?, self.shape(direction)?);
+        self.same(by, shape, direction.span)
     }
 
     fn bind(&mut self, bound: &[Bound]) -> Vec<Range> {
@@ -388,6 +399,7 @@ pub(crate) fn free_letters(expr: &Expr) -> BTreeSet<String> {
             Kind::Derivative(_, by) => {
                 by.iter().flat_map(|name| name.indices.iter().chain(&name.row)).for_each(&mut note);
             }
+            Kind::Along(_, by, _) => by.indices.iter().chain(&by.row).for_each(&mut note),
             Kind::Indicator(condition) => [&condition.left, &condition.right].into_iter().for_each(&mut note),
             Kind::Cases(cases) => cases
                 .iter()
