@@ -55,6 +55,20 @@ fn the_exit_code_says_whether_a_step_is_wrong() {
     assert_eq!((code(&output), report["first_wrong"].as_u64()), (Some(1), Some(3)));
 }
 
+/// A page is written once, and replaced with `--force`.
+#[test]
+fn a_derivation_becomes_a_page() {
+    let folder = folder();
+    std::fs::write(folder.path().join("mine.md"), "z = w x\ndz/dw = -x\n").unwrap();
+    let arguments = ["derive", "mine.md", "--html", "mine.html"];
+    assert_eq!(code(&call(folder.path(), &arguments)), Some(1));
+    let page = std::fs::read_to_string(folder.path().join("mine.html")).unwrap();
+    assert!(page.contains("<title>mine.md</title>") && page.contains("the sign is flipped everywhere"), "{page}");
+    let again = call(folder.path(), &arguments);
+    assert!(code(&again) == Some(2) && text(&again.stderr).contains("--force"), "{}", text(&again.stderr));
+    assert_eq!(code(&call(folder.path(), &["derive", "mine.md", "--html", "mine.html", "--force"])), Some(1));
+}
+
 /// What `--new` prints can be filled in: before that, nothing is wrong.
 #[test]
 fn a_new_derivation_asks_for_its_right_sides() {

@@ -9,6 +9,7 @@ use chainrule_derive::{Document, ParseError, Report, TEMPLATES, check};
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 
+use crate::destination::destination;
 use crate::exit;
 use crate::heatmaps::ColorSupport;
 use crate::output::{print_as_is, print_json, report_error};
@@ -19,11 +20,17 @@ pub(crate) struct DeriveOptions {
     #[arg(value_name = "FILE", required_unless_present = "new")]
     file: Option<PathBuf>,
     /// Print a file to begin with: a model, and what must be derived of it.
-    #[arg(long, value_name = "MODEL", conflicts_with_all = ["file", "json", "watch"], value_parser = PossibleValuesParser::new(TEMPLATES.map(|template| template.name)))]
+    #[arg(long, value_name = "MODEL", conflicts_with_all = ["file", "json", "watch", "html"], value_parser = PossibleValuesParser::new(TEMPLATES.map(|template| template.name)))]
     new: Option<String>,
     /// Check again whenever the file is saved, until Ctrl-C.
     #[arg(long, conflicts_with = "json")]
     watch: bool,
+    /// Write the result as a page: typeset formulas, marks and counterexamples.
+    #[arg(long, value_name = "OUT", conflicts_with = "watch")]
+    html: Option<PathBuf>,
+    /// Replace an existing file.
+    #[arg(long)]
+    force: bool,
     /// Print the result as one JSON document to standard output. Other messages go to standard
     /// error.
     #[arg(long)]
@@ -41,7 +48,11 @@ pub(crate) fn derive(options: &DeriveOptions) -> Result<u8> {
     if options.watch {
         return watch(file);
     }
+    let page = options.html.as_deref().map(|out| destination(out, options.force, "--html")).transpose()?;
     let (document, report) = check_file(file)?;
+    if let Some(page) = page {
+        page.write(report.to_html(&display(file)).as_bytes())?;
+    }
     if options.json {
         print_json(&report)?;
     } else {

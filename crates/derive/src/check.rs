@@ -7,6 +7,7 @@ use std::ops::Sub;
 use crate::diagnose::{Diagnosis, WrongClaim};
 use crate::document::{Assumption, Document, Item, Part, Role};
 use crate::error::position;
+use crate::latex::latex;
 use crate::report::{Counterexample, Line, Report, Step, Verdict, number};
 use crate::samples::{Outcome, Sample, Setting, compare};
 use crate::tree::{Expr, Kind, Span};
@@ -59,10 +60,11 @@ fn check_part(document: &Part, options: &Options<'_>, left: u64, lines: &mut Vec
     for unread in document.unread.iter().filter(|unread| !unread.inherited) {
         let (line, column) = position(&document.text, unread.error.at);
         let verdict = Verdict::NotRead { column, reason: unread.error.message.clone() };
-        let steps = vec![Step { line, right: String::new(), verdict }];
+        let steps = vec![Step { line, right: String::new(), right_latex: String::new(), verdict }];
         let line = document.line(unread.span.start);
         let left = source(document, unread.span);
-        lines.push((unread.span.start, Line { line, label: None, left, condition: None, steps }));
+        let left_latex = String::new();
+        lines.push((unread.span.start, Line { line, label: None, left, left_latex, condition: None, steps }));
     }
     // The types of what was read fit.
     let Ok(model) = Model::new(document) else { return left };
@@ -77,10 +79,16 @@ fn check_part(document: &Part, options: &Options<'_>, left: u64, lines: &mut Vec
             Role::Assumption(_) | Role::NotChecked(_) => source(document, item.span),
             _ => source(document, item.members[0].span),
         };
+        let left_latex = match item.role {
+            // What is not read as an expression is typeset as it is written.
+            Role::Assumption(_) | Role::NotChecked(_) => without_number(&left),
+            _ => latex(&item.members[0]),
+        };
         let line = Line {
             line: document.line(item.span.start),
             label: item.label.clone(),
             left,
+            left_latex,
             condition: item.condition.as_ref().map(ToString::to_string),
             steps,
         };
@@ -95,6 +103,15 @@ fn source(document: &Part, span: Span) -> String {
     words.join(" ").replace(char::is_control, "�")
 }
 
+/// Returns a formula without its number and box, which a page shows in its own way.
+fn without_number(formula: &str) -> String {
+    let text = formula.replace("\\boxed{", "{");
+    match text.split_once("\\tag{").and_then(|(before, rest)| Some((before, rest.split_once('}')?.1))) {
+        Some((before, after)) => format!("{before}{after}"),
+        None => text,
+    }
+}
+
 struct Checker<'a> {
     document: &'a Part,
     model: Model,
@@ -107,7 +124,7 @@ struct Checker<'a> {
 impl Checker<'_> {
     fn steps(&mut self, place: usize, item: &Item) -> Vec<Step> {
         let line = self.document.line(item.span.start);
-        let only = |verdict| vec![Step { line, right: String::new(), verdict }];
+        let only = |verdict| vec![Step { line, right: String::new(), right_latex: String::new(), verdict }];
         match &item.role {
             Role::Assumption(_) => return only(Verdict::Assumption),
             Role::NotChecked(reason) => return only(Verdict::NotChecked { reason: reason.clone() }),
@@ -117,7 +134,8 @@ impl Checker<'_> {
         let mut steps = Vec::new();
         let mut step = |member: &Expr, verdict| {
             let right = source(self.document, member.span);
-            steps.push(Step { line: position(&self.document.text, member.span.start).0, right, verdict });
+            let line = position(&self.document.text, member.span.start).0;
+            steps.push(Step { line, right, right_latex: latex(member), verdict });
         };
         if first == 2 {
             step(&item.members[1], Verdict::Definition);

@@ -29,13 +29,16 @@
 //!   there, with derivatives (`number`) and with bounds on the rounding errors (`real`).
 //! - `samples` and `check` decide whether the sides are equal, `witness` confirms the derivatives
 //!   by finite differences, and `diagnose` names the kind of mistake.
-//! - `report` is what was found, as data and as text.
+//! - `report` is what was found, as data and as text, and `html` writes it as a page, for which
+//!   `latex` writes expressions.
 
 mod check;
 mod diagnose;
 mod document;
 mod error;
 mod evaluate;
+mod html;
+mod latex;
 mod lex;
 mod number;
 mod parse;

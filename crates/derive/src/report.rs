@@ -24,6 +24,9 @@ pub struct Line {
     pub label: Option<String>,
     /// The left side, as it is written.
     pub left: String,
+    /// The left side for a page, or nothing if the source is all there is.
+    #[serde(skip)]
+    pub(crate) left_latex: String,
     /// The indices for which it is said.
     pub condition: Option<String>,
     /// The right sides.
@@ -37,6 +40,9 @@ pub struct Step {
     pub line: usize,
     /// The right side, as it is written.
     pub right: String,
+    /// The right side for a page.
+    #[serde(skip)]
+    pub(crate) right_latex: String,
     /// What the check found.
     #[serde(flatten)]
     pub verdict: Verdict,
@@ -238,7 +244,7 @@ fn paint(mark: &str, colour: &str, colours: bool) -> String {
 
 impl Step {
     /// Explains the verdict, in at most two lines.
-    fn notes(&self) -> Vec<String> {
+    pub(crate) fn notes(&self) -> Vec<String> {
         match &self.verdict {
             Verdict::NotRead { column, reason } => {
                 vec![format!("not read: line {}, column {column}: {reason}", self.line)]
@@ -249,7 +255,35 @@ impl Step {
 }
 
 impl Verdict {
-    fn mark(&self) -> &'static str {
+    /// The name, for readers who do not see the mark.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Definition => "definition",
+            Self::Assumption => "assumption",
+            Self::Holds => "holds",
+            Self::HoldsUnder { .. } => "holds under assumptions",
+            Self::RightAgain => "right again",
+            Self::Wrong { .. } => "wrong",
+            Self::Follows { .. } => "follows from a wrong step",
+            Self::Undecided { .. } => "not decided",
+            Self::Missing => "to be derived",
+            Self::NotRead { .. } => "not read",
+            Self::NotChecked { .. } => "not checked",
+        }
+    }
+
+    /// The class of the step on a page.
+    pub(crate) fn class(&self) -> &'static str {
+        match self {
+            Self::Definition | Self::Assumption | Self::NotChecked { .. } => "plain",
+            Self::Holds | Self::HoldsUnder { .. } | Self::RightAgain => "right",
+            Self::Wrong { .. } => "wrong",
+            Self::NotRead { .. } => "unread",
+            Self::Follows { .. } | Self::Undecided { .. } | Self::Missing => "open",
+        }
+    }
+
+    pub(crate) fn mark(&self) -> &'static str {
         match self {
             Self::Definition => "≡",
             Self::Assumption => "⊢",
