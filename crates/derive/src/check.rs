@@ -64,7 +64,8 @@ fn check_part(document: &Part, options: &Options<'_>, left: u64, lines: &mut Vec
         let line = document.line(unread.span.start);
         let left = source(document, unread.span);
         let left_latex = String::new();
-        lines.push((unread.span.start, Line { line, label: None, left, left_latex, condition: None, steps }));
+        let start = unread.span.start;
+        lines.push((start, Line { line, label: None, left, start, left_latex, condition: None, steps }));
     }
     // The types of what was read fit.
     let Ok(model) = Model::new(document) else { return left };
@@ -88,6 +89,7 @@ fn check_part(document: &Part, options: &Options<'_>, left: u64, lines: &mut Vec
             line: document.line(item.span.start),
             label: item.label.clone(),
             left,
+            start: item.span.start,
             left_latex,
             condition: item.condition.as_ref().map(ToString::to_string),
             steps,

@@ -169,6 +169,11 @@ fn name(name: &Name) -> String {
     text
 }
 
+/// Writes the name of an input without its indices.
+pub(crate) fn head(head: &str) -> String {
+    name(&Name { head: head.to_owned(), indices: Vec::new(), row: None, span: crate::tree::Span::default() })
+}
+
 /// Writes a letter with its accent, or a word.
 fn letter(text: &str) -> String {
     let (text, primes) = text.split_at(text.trim_end_matches('\'').len());

@@ -31,12 +31,14 @@
 //!   by finite differences, and `diagnose` names the kind of mistake.
 //! - `report` is what was found, as data and as text, and `html` writes it as a page, for which
 //!   `latex` writes expressions.
+//! - `expect` compares a submission with what was asked.
 
 mod check;
 mod diagnose;
 mod document;
 mod error;
 mod evaluate;
+mod expect;
 mod html;
 mod latex;
 mod lex;
@@ -58,6 +60,7 @@ mod words;
 pub use check::{Options, check};
 pub use document::Document;
 pub use error::ParseError;
+pub use expect::{Answer, Exercise, Submission};
 pub use number::Number;
 pub use real::Real;
 pub use report::{Counterexample, Line, Mistake, Report, Step, Verdict};

@@ -24,6 +24,9 @@ pub struct Line {
     pub label: Option<String>,
     /// The left side, as it is written.
     pub left: String,
+    /// The byte of the document at which it begins.
+    #[serde(skip)]
+    pub(crate) start: usize,
     /// The left side for a page, or nothing if the source is all there is.
     #[serde(skip)]
     pub(crate) left_latex: String,
@@ -171,6 +174,24 @@ impl Report {
     /// Returns whether no statement is wrong.
     pub fn is_right(&self) -> bool {
         self.first_wrong.is_none()
+    }
+
+    /// Leaves out the first lines of the document, and counts from the next one.
+    pub(crate) fn keep_lines_after(&mut self, lines: usize) {
+        self.lines.retain(|line| line.line > lines);
+        self.prose.retain(|line| *line > lines);
+        self.prose.iter_mut().for_each(|line| *line -= lines);
+        for line in &mut self.lines {
+            line.line -= lines;
+            for step in &mut line.steps {
+                step.line -= lines;
+                if let Verdict::Follows { from_line } = &mut step.verdict {
+                    *from_line -= lines;
+                }
+            }
+        }
+        let is_wrong = |line: &Line| line.steps.iter().any(|step| matches!(step.verdict, Verdict::Wrong { .. }));
+        self.first_wrong = self.lines.iter().position(is_wrong);
     }
 
     /// Writes the report as text. With `colours`, marks have the colours of a terminal.
