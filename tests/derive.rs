@@ -55,6 +55,31 @@ fn the_exit_code_says_whether_a_step_is_wrong() {
     assert_eq!((code(&output), report["first_wrong"].as_u64()), (Some(1), Some(3)));
 }
 
+/// A folder of submissions becomes a table: a line for each file, whatever is in it.
+#[test]
+fn submissions_become_a_table() {
+    let folder = folder();
+    let write = |name: &str, content: &str| std::fs::write(folder.path().join(name), content).unwrap();
+    std::fs::create_dir(folder.path().join("class")).unwrap();
+    write("asked.md", "p = sigma(w x)\nC = -(y ln p + (1 - y) ln(1 - p))\ndC/dw = ?\ndp/dx = p (1 - p) w\n");
+    write("class/a.md", "dC/dw = (p - y) x\ndp/dx = w p (1 - p)\n");
+    write("class/b,c.md", "dp/dx = p w\n");
+    write("class/d.txt", "dC/dw = dC/dw\n$$dp/dx = \\foo$$\n");
+    write("class/e.md", "$p = 1\n");
+    write("class/notes.pdf", "no submission");
+    let output = call(folder.path(), &["derive", "--expect", "asked.md", "class"]);
+    let expected = "file,∂C/∂w,∂p/∂x,first wrong line,problem\n\
+                    a.md,holds,holds,,\n\
+                    \"b,c.md\",missing,wrong,1,\n\
+                    d.txt,holds,missing,,\"line 2, column 11: unknown command `\\foo`\"\n\
+                    e.md,,,,\"e.md, line 1, column 1: this `$` has no partner\"\n";
+    assert_eq!((text(&output.stdout).as_str(), code(&output)), (expected, Some(0)), "{}", text(&output.stderr));
+    let one = call(folder.path(), &["derive", "--expect", "asked.md", "class/b,c.md"]);
+    assert!(code(&one) == Some(1) && text(&one.stdout).contains("asked: ∂C/∂w: missing\n"), "{}", text(&one.stdout));
+    let right = call(folder.path(), &["derive", "--expect", "asked.md", "class/a.md"]);
+    assert_eq!(code(&right), Some(0), "{}", text(&right.stderr));
+}
+
 /// A page is written once, and replaced with `--force`.
 #[test]
 fn a_derivation_becomes_a_page() {

@@ -64,7 +64,7 @@ pub use expect::{Answer, Exercise, Submission};
 pub use number::Number;
 pub use real::Real;
 pub use report::{Counterexample, Line, Mistake, Report, Step, Verdict};
-pub use templates::{TEMPLATES, Template};
+pub use templates::{DERIVATIONS, MISPRINTS, TEMPLATES, Template};
 pub use witness::{Differences, Estimate, Question, Witness};
 
 #[cfg(doctest)]

@@ -330,7 +330,7 @@ impl Verdict {
         match self {
             Self::Definition | Self::Holds | Self::NotRead { .. } => Vec::new(),
             Self::Assumption => vec!["assumed".into()],
-            Self::HoldsUnder { assumptions } => vec![format!("only where {}", assumptions.join(" and "))],
+            Self::HoldsUnder { assumptions } => vec![format!("holds only where {}", assumptions.join(" and "))],
             Self::Wrong { kind, counterexample: example } => {
                 let kind = kind.as_ref().map_or_else(|| "wrong".to_owned(), |kind| format!("wrong: {kind}"));
                 let at = if example.values.is_empty() {
@@ -345,6 +345,16 @@ impl Verdict {
             Self::Undecided { reason } => vec![format!("cannot be decided: {reason}")],
             Self::Missing => vec!["to be derived".into()],
             Self::NotChecked { reason } => vec![format!("not checked: {reason}")],
+        }
+    }
+}
+
+/// Says what was found, without a counterexample.
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.notes().first() {
+            Some(note) if *self != Self::Assumption => f.write_str(note),
+            _ => f.write_str(self.name()),
         }
     }
 }
