@@ -1,8 +1,8 @@
 //! Compares a submission with what was asked: a derivation whose claims must be there.
 //!
 //! The definitions and assumptions of the asked derivation come first, so a submission that defines
-//! a name in another way makes a wrong claim. A claim that is asked must be there with the same left
-//! side, up to the letters of its indices. Its last right side must not leave the work to
+//! a name in another way makes a wrong claim. A claim that is asked must be there with the same
+//! left side, up to the letters of its indices. Its last right side must not leave the work to
 //! derivatives, unless the asked one does.
 
 use std::fmt;
