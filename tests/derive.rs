@@ -71,7 +71,7 @@ fn submissions_become_a_table() {
     let expected = "file,∂C/∂w,∂p/∂x,first wrong line,problem\n\
                     a.md,holds,holds,,\n\
                     \"b,c.md\",missing,wrong,1,\n\
-                    d.txt,holds,missing,,\"line 2, column 11: unknown command `\\foo`\"\n\
+                    d.txt,unfinished,missing,,\"line 2, column 11: unknown command `\\foo`\"\n\
                     e.md,,,,\"e.md, line 1, column 1: this `$` has no partner\"\n";
     assert_eq!((text(&output.stdout).as_str(), code(&output)), (expected, Some(0)), "{}", text(&output.stderr));
     let one = call(folder.path(), &["derive", "--expect", "asked.md", "class/b,c.md"]);

@@ -15,7 +15,7 @@ fn submit(asked: &str, text: &str) -> Submission {
 #[test]
 fn each_claim_that_is_asked_has_an_answer() {
     use Answer::{Holds, Missing, Undecided, Unfinished, Wrong};
-    let cases: [(&str, [Answer; 3]); 11] = [
+    let cases: [(&str, [Answer; 3]); 12] = [
         (ASKED, [Holds, Holds, Holds]),
         // Other letters of the indices, and nothing defined again.
         ("dC/dz_i = p_i - y_i\ndC/dw_lm = x_m (p_l - y_l)\ndp_i/dz_k = -p_i p_k if i != k\n", [Holds, Holds, Holds]),
@@ -29,6 +29,7 @@ fn each_claim_that_is_asked_has_an_answer() {
         // Another cost does not make it easier.
         ("C = 0\ndC/dz_k = 0\n", [Wrong, Missing, Missing]),
         ("dC/dz_k = 1/(x_j - x_j)\n", [Undecided, Missing, Missing]),
+        ("dC/dz_k = p_k - y_k\n$$dp_k/dx_j = \\foo$$\n", [Holds, Missing, Missing]),
         ("dp_k/dz_j = p_k p_j if k != j\n", [Missing, Missing, Wrong]),
     ];
     for (text, expected) in cases {

@@ -34,8 +34,10 @@ impl Unread {
                 |token: &Token| matches!(token, Token::Op('=') | Token::In | Token::Ne | Token::Relation(_));
             let relation = statement.iter().position(|lexeme| is_relation(&lexeme.token));
             let left = &statement[..relation.unwrap_or(statement.len())];
-            // The derivative on the left side of a claim defines nothing.
-            if left.iter().any(|lexeme| matches!(lexeme.token, Token::Frac | Token::Partial | Token::Nabla)) {
+            // A quotient, such as the derivative on the left side of a claim, defines nothing.
+            let is_quotient =
+                |token: &Token| matches!(token, Token::Frac | Token::Partial | Token::Nabla | Token::Op('/'));
+            if left.iter().any(|lexeme| is_quotient(&lexeme.token)) {
                 continue;
             }
             names.extend(left.iter().filter_map(|lexeme| match &lexeme.token {
