@@ -182,7 +182,7 @@ fn hostile_files_end_in_a_sentence() {
             Err(errors) => assert!(errors.iter().all(|error| !error.message.is_empty()), "{start}"),
             Ok(document) => {
                 let report = check(&document, &Options { operations: 300_000, ..Options::default() });
-                assert!(!report.to_string().is_empty(), "{start}");
+                assert!(!report.to_string().is_empty() && !report.to_html("A page").is_empty(), "{start}");
             }
         }
     }
@@ -214,6 +214,7 @@ fn damaged_files_end_in_a_sentence() {
         include_str!("../configs/softmax.md"),
         include_str!("../configs/linear.md"),
         include_str!("../assets/templates/l2.md"),
+        "<!-- scope: a -->\n$x \\in \\{0, 1\\}$\n<!-- scope: b from a -->\n<!-- not checked: no -->\n$$\\lVert a \\rVert \\le \\frac{1}{b_{c^{(n)}}} \\tag{1}$$\nu_i = v_{i+1}\n\\frac{\\partial u_i}{\\partial v}[s] = s_{i+1}\n0 < p < 1\n",
         "x \\in \\mathbb R^d\nW \\in \\mathbb R^{d \\times K}\nz = W^\\top x\n|z_1| = max(z_1, -z_1)\nf(u) = u^2\nf(3) = 9\n",
     ];
     let pieces = [
@@ -242,7 +243,10 @@ fn damaged_files_end_in_a_sentence() {
             Ok(document) => {
                 read += 1;
                 let options = Options { operations: 50_000, explain: round % 8 == 0, ..Options::default() };
-                assert!(!check(&document, &options).to_string().is_empty(), "{text}");
+                let report = check(&document, &options);
+                assert!(!report.to_string().is_empty(), "{text}");
+                let page = report.to_html("A page");
+                assert!(!page.contains(|c: char| c.is_control() && c != '\n'), "{text}");
             }
             Err(errors) => {
                 let is_sentence = |message: &str| !message.is_empty() && !message.contains(char::is_control);
