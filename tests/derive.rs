@@ -15,6 +15,7 @@ fn examples_of_the_page_hold() {
     let lines: Vec<&str> = blocks.flat_map(|block| block.split("```").next().unwrap().lines()).collect();
     assert!(lines.len() >= 30, "{} examples", lines.len());
     let document = Document::parse(&lines.join("\n")).unwrap_or_else(|errors| panic!("{errors:?}"));
+    assert!(document.unread().is_empty(), "{:?}", document.unread());
     let report = check(&document, &Options::default());
     let is_right = |verdict: &Verdict| {
         matches!(verdict, Verdict::Definition | Verdict::Assumption | Verdict::Holds | Verdict::HoldsUnder { .. })
@@ -32,11 +33,14 @@ fn the_exit_code_says_whether_a_step_is_wrong() {
     write("right.md", format!("{model}dC/dw = (p - y) x\n").as_bytes());
     write("wrong.md", format!("{model}dC/dw = p - y\n").as_bytes());
     write("unknown.md", format!("{model}$$dC/dw = \\sigm(z)$$\n").as_bytes());
+    write("open.md", b"z = 1\n$p = 2\n");
     write("latin.md", b"z = 1\ncaf\xe9\n");
     for (file, expected, said) in [
         ("right.md", 0, "1 step holds."),
         ("wrong.md", 1, "wrong: the inner derivative ∂z/∂w is missing"),
         ("unknown.md", 2, "unknown.md, line 4, column 11: unknown command `\\sigm`; did you mean `\\sigma`?"),
+        ("unknown.md", 2, "0 steps hold, 1 not read."),
+        ("open.md", 2, "open.md, line 2, column 1: this `$` has no partner"),
         ("latin.md", 2, "latin.md, line 2: expected text in UTF-8"),
         ("none.md", 2, "reading none.md"),
     ] {
@@ -49,6 +53,45 @@ fn the_exit_code_says_whether_a_step_is_wrong() {
     let step = &report["lines"][3]["steps"][0];
     assert_eq!((step["verdict"].as_str(), step["kind"]["mistake"].as_str()), (Some("wrong"), Some("missing_inner")));
     assert_eq!((code(&output), report["first_wrong"].as_u64()), (Some(1), Some(3)));
+}
+
+/// A folder of submissions becomes a table: a line for each file, whatever is in it.
+#[test]
+fn submissions_become_a_table() {
+    let folder = folder();
+    let write = |name: &str, content: &str| std::fs::write(folder.path().join(name), content).unwrap();
+    std::fs::create_dir(folder.path().join("class")).unwrap();
+    write("asked.md", "p = sigma(w x)\nC = -(y ln p + (1 - y) ln(1 - p))\ndC/dw = ?\ndp/dx = p (1 - p) w\n");
+    write("class/a.md", "dC/dw = (p - y) x\ndp/dx = w p (1 - p)\n");
+    write("class/b,c.md", "dp/dx = p w\n");
+    write("class/d.txt", "dC/dw = dC/dw\n$$dp/dx = \\foo$$\n");
+    write("class/e.md", "$p = 1\n");
+    write("class/notes.pdf", "no submission");
+    let output = call(folder.path(), &["derive", "--expect", "asked.md", "class"]);
+    let expected = "file,∂C/∂w,∂p/∂x,first wrong line,problem\n\
+                    a.md,holds,holds,,\n\
+                    \"b,c.md\",missing,wrong,1,\n\
+                    d.txt,unfinished,missing,,\"line 2, column 11: unknown command `\\foo`\"\n\
+                    e.md,,,,\"e.md, line 1, column 1: this `$` has no partner\"\n";
+    assert_eq!((text(&output.stdout).as_str(), code(&output)), (expected, Some(0)), "{}", text(&output.stderr));
+    let one = call(folder.path(), &["derive", "--expect", "asked.md", "class/b,c.md"]);
+    assert!(code(&one) == Some(1) && text(&one.stdout).contains("asked: ∂C/∂w: missing\n"), "{}", text(&one.stdout));
+    let right = call(folder.path(), &["derive", "--expect", "asked.md", "class/a.md"]);
+    assert_eq!(code(&right), Some(0), "{}", text(&right.stderr));
+}
+
+/// A page is written once, and replaced with `--force`.
+#[test]
+fn a_derivation_becomes_a_page() {
+    let folder = folder();
+    std::fs::write(folder.path().join("mine.md"), "z = w x\ndz/dw = -x\n").unwrap();
+    let arguments = ["derive", "mine.md", "--html", "mine.html"];
+    assert_eq!(code(&call(folder.path(), &arguments)), Some(1));
+    let page = std::fs::read_to_string(folder.path().join("mine.html")).unwrap();
+    assert!(page.contains("<title>mine.md</title>") && page.contains("the sign is flipped everywhere"), "{page}");
+    let again = call(folder.path(), &arguments);
+    assert!(code(&again) == Some(2) && text(&again.stderr).contains("--force"), "{}", text(&again.stderr));
+    assert_eq!(code(&call(folder.path(), &["derive", "mine.md", "--html", "mine.html", "--force"])), Some(1));
 }
 
 /// What `--new` prints can be filled in: before that, nothing is wrong.

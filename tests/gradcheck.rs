@@ -293,12 +293,12 @@ fn curvature_is_right<M: Classifier>(problem: &Problem<M>) {
 }
 
 #[test]
-fn eqs_25_27_the_logistic_hessian_product_matches_differences() {
+fn eqs_26_28_the_logistic_hessian_product_matches_differences() {
     f64_devices().iter().for_each(|device| curvature_is_right(&logistic_problem(device, FloatDType::F64)));
 }
 
 #[test]
-fn eqs_26_27_the_softmax_hessian_product_matches_differences() {
+fn eqs_27_28_the_softmax_hessian_product_matches_differences() {
     f64_devices().iter().for_each(|device| curvature_is_right(&softmax_problem(device, FloatDType::F64)));
 }
 

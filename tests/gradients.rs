@@ -1,4 +1,4 @@
-//! Compares the closed form with autodiff: Eqs. (9), (10), (19), (20), (23) and (34) over shapes,
+//! Compares the closed form with autodiff: Eqs. (9), (10), (19), (20), (23) and (25) over shapes,
 //! seeds, penalties and weights.
 
 use burn::tensor::{Device, FloatDType, Int, Tensor};
@@ -129,17 +129,17 @@ fn eqs_19_20_23_softmax_closed_form_matches_autodiff() {
 }
 
 #[test]
-fn eqs_33_34_weighted_logistic_closed_form_matches_autodiff() {
+fn eqs_24_25_weighted_logistic_closed_form_matches_autodiff() {
     assert!(over_the_grid(logistic, weighted) >= 216);
 }
 
 #[test]
-fn eqs_33_34_weighted_softmax_closed_form_matches_autodiff() {
+fn eqs_24_25_weighted_softmax_closed_form_matches_autodiff() {
     assert!(over_the_grid(softmax, weighted) >= 216);
 }
 
 #[test]
-fn eqs_33_34_a_weighted_batch_is_the_weighted_mean_of_its_rows() {
+fn eqs_24_25_a_weighted_batch_is_the_weighted_mean_of_its_rows() {
     fn check<M: Classifier>(problem: &Problem<M>, weights: &[f64], dtype: FloatDType) {
         let n = weights.len();
         let row = |i: usize| {

@@ -1,4 +1,4 @@
-//! The minimum of J and its certificate: Eqs. (28) to (32) and (35) of `docs/derivation.md`, and
+//! The minimum of J and its certificate: Eqs. (29) to (34) of `docs/derivation.md`, and
 //! L-BFGS with them.
 
 use std::ops::ControlFlow;
@@ -103,7 +103,7 @@ impl Repeated {
 
 /// A row of weight 2 equals a row that occurs twice.
 #[test]
-fn eq_35_an_integer_weight_repeats_its_row_in_the_bound() {
+fn eq_34_an_integer_weight_repeats_its_row_in_the_bound() {
     for kind in KINDS {
         let rows = Repeated::new(kind);
         for penalize_bias in [true, false] {

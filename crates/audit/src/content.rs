@@ -32,6 +32,7 @@ pub(crate) fn document(sources: &Sources) -> Document {
             verdicts(sources),
             task_1a(sources),
             task_1b(sources),
+            crate::derivation::section(),
             task_2abc(sources),
             task_2d(sources),
             task_2e(sources),

@@ -6,6 +6,7 @@
 mod analysis;
 mod claims;
 mod content;
+mod derivation;
 mod figures;
 mod numbers;
 mod plan;

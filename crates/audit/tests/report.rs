@@ -53,6 +53,18 @@ fn the_synthetic_report_gets_its_verdicts() {
     assert_eq!(actual, expected.map(|(id, verdict)| (id.to_owned(), verdict)));
 }
 
+/// The page has each step of the derivations, and what is wrong with the misprinted lines.
+#[test]
+fn the_derivations_are_checked_line_by_line() {
+    let page = Story::new().report().markdown;
+    let section = page.split("## The derivations, line by line").nth(1).unwrap().split("\n## ").next().unwrap();
+    let rows = |result: &str| section.lines().filter(|line| line.starts_with('|') && line.contains(result)).count();
+    // 16 + 15 + 4 steps, and one misprint that is right if there are as many classes as rows.
+    let counts = [rows("| holds"), rows("| wrong"), rows("| cannot be decided"), rows("holds only where K = N")];
+    assert_eq!(counts, [36, 5, 2, 1], "{section}");
+    assert!(section.contains("The exponent $n$ for 2: $R = "), "{section}");
+}
+
 #[test]
 fn a_gradient_that_disagrees_is_not_supported() {
     for (claim, line) in

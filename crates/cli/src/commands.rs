@@ -108,7 +108,7 @@ Examples:
   CHAINRULE_TOKEN=$(cat token) chainrule serve --backend wgpu --listen 192.168.0.2:3000")]
     Serve(ServeOptions),
     /// Check a written derivation line by line, and name the first wrong step. The exit code is 1
-    /// if a step is wrong.
+    /// if a step is wrong, and 2 if one cannot be read.
     #[command(after_help = "\
 The file has definitions like z = sum_j x_j w_j + b and claims like dC/dw_j = (p - y) x_j.
 docs/howto/derive.md describes the language: LaTeX and plain notation.
@@ -117,7 +117,9 @@ Examples:
   chainrule derive --new softmax > mine.md
   chainrule derive mine.md
   chainrule derive mine.md --watch
-  chainrule derive mine.md --json")]
+  chainrule derive mine.md --json
+  chainrule derive mine.md --html mine.html
+  chainrule derive --expect asked.md submissions > table.csv")]
     Derive(DeriveOptions),
     /// Reproduce the report: train its runs, draw its figures, test its claims and write its pages.
     #[command(after_help = "\

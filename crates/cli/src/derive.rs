@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
-use chainrule_derive::{Document, ParseError, Report, TEMPLATES, check};
+use chainrule_derive::{Document, Exercise, ParseError, Report, TEMPLATES, check};
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 
+use crate::destination::destination;
 use crate::exit;
 use crate::heatmaps::ColorSupport;
 use crate::output::{print_as_is, print_json, report_error};
@@ -19,11 +20,21 @@ pub(crate) struct DeriveOptions {
     #[arg(value_name = "FILE", required_unless_present = "new")]
     file: Option<PathBuf>,
     /// Print a file to begin with: a model, and what must be derived of it.
-    #[arg(long, value_name = "MODEL", conflicts_with_all = ["file", "json", "watch"], value_parser = PossibleValuesParser::new(TEMPLATES.map(|template| template.name)))]
+    #[arg(long, value_name = "MODEL", conflicts_with_all = ["file", "json", "watch", "html", "expect"], value_parser = PossibleValuesParser::new(TEMPLATES.map(|template| template.name)))]
     new: Option<String>,
     /// Check again whenever the file is saved, until Ctrl-C.
     #[arg(long, conflicts_with = "json")]
     watch: bool,
+    /// Write the result as a page: typeset formulas, marks and counterexamples.
+    #[arg(long, value_name = "OUT", conflicts_with = "watch")]
+    html: Option<PathBuf>,
+    /// Replace an existing file.
+    #[arg(long)]
+    force: bool,
+    /// Compare FILE with this derivation: each of its claims must be there and hold. FILE can be a
+    /// folder of submissions, for which a CSV table is printed.
+    #[arg(long, value_name = "ASKED", conflicts_with_all = ["watch", "json", "html"])]
+    expect: Option<PathBuf>,
     /// Print the result as one JSON document to standard output. Other messages go to standard
     /// error.
     #[arg(long)]
@@ -41,33 +52,130 @@ pub(crate) fn derive(options: &DeriveOptions) -> Result<u8> {
     if options.watch {
         return watch(file);
     }
-    let report = check_file(file)?;
+    if let Some(asked) = &options.expect {
+        return expect(asked, file);
+    }
+    let page = options.html.as_deref().map(|out| destination(out, options.force, "--html")).transpose()?;
+    let (document, report) = check_file(file)?;
+    if let Some(page) = page {
+        page.write(report.to_html(&display(file)).as_bytes())?;
+    }
     if options.json {
         print_json(&report)?;
     } else {
         print_as_is(&report.to_text(has_colours()))?;
     }
-    Ok(if report.is_right() { exit::SUCCESS } else { exit::CHECK_FAILED })
+    if !report.is_right() {
+        return Ok(exit::CHECK_FAILED);
+    }
+    // The other formulas were checked, but nothing says that these are right.
+    if !document.unread().is_empty() {
+        bail!("{}", in_one_line(&display(file), document.unread()));
+    }
+    Ok(exit::SUCCESS)
 }
 
 fn has_colours() -> bool {
     !matches!(ColorSupport::detect(), ColorSupport::Plain)
 }
 
-fn check_file(file: &Path) -> Result<Report> {
-    let is_standard_input = file == Path::new("-");
-    let name = if is_standard_input { "standard input".to_owned() } else { file.display().to_string() };
-    let bytes = if is_standard_input { read(std::io::stdin()) } else { std::fs::File::open(file).and_then(read) };
+fn display(file: &Path) -> String {
+    if file == Path::new("-") { "standard input".to_owned() } else { file.display().to_string() }
+}
+
+/// Compares a submission, or a folder of them, with what was asked.
+fn expect(asked: &Path, submissions: &Path) -> Result<u8> {
+    let document = Document::parse(&read_file(asked)?).map_err(|errors| in_one_line(&display(asked), &errors));
+    let exercise = document
+        .and_then(|document| Exercise::new(&document).map_err(|message| format!("{}: {message}", display(asked))));
+    let exercise = exercise.map_err(anyhow::Error::msg)?;
+    if submissions.is_dir() {
+        print_as_is(&table(&exercise, submissions)?)?;
+        return Ok(exit::SUCCESS);
+    }
+    let text = read_file(submissions)?;
+    let submission = exercise
+        .check(&text, &chainrule_derive::Options::default())
+        .map_err(|errors| anyhow::anyhow!("{}", in_one_line(&display(submissions), &errors)))?;
+    let mut page = submission.report.to_text(has_colours());
+    for (left, answer) in exercise.asked().iter().zip(&submission.answers) {
+        page += &format!("asked: {left}: {answer}\n");
+    }
+    print_as_is(&page)?;
+    Ok(if submission.is_right() { exit::SUCCESS } else { exit::CHECK_FAILED })
+}
+
+/// Checks the files of a folder. Returns a table in CSV: a line for each file, a column for each
+/// claim that is asked.
+fn table(exercise: &Exercise, folder: &Path) -> Result<String> {
+    let entries = std::fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))?;
+    let paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<std::io::Result<Vec<PathBuf>>>();
+    let mut files = paths.with_context(|| format!("reading {}", folder.display()))?;
+    let is_text = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "md" || extension == "txt");
+    files.retain(|path| is_text(path) && path.is_file());
+    files.sort();
+    if files.is_empty() {
+        bail!("{}: expected submissions that end in .md or .txt, but there are none", folder.display());
+    }
+    let cells = |cells: &[String]| cells.iter().map(|cell| csv_cell(cell)).collect::<Vec<_>>().join(",") + "\n";
+    let asked = exercise.asked().into_iter().map(str::to_owned);
+    let head = ["file".to_owned()].into_iter().chain(asked).chain(["first wrong line".into(), "problem".into()]);
+    let mut text = cells(&head.collect::<Vec<_>>());
+    for file in files {
+        let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        // A file that cannot be read is a line of the table, not the end of it.
+        let checked = read_file(&file).map_err(|error| format!("{error:#}")).and_then(|text| {
+            exercise.check(&text, &chainrule_derive::Options::default()).map_err(|errors| in_one_line(&name, &errors))
+        });
+        let row: Vec<String> = match checked {
+            Ok(submission) => {
+                let lines = &submission.report.lines;
+                let wrong = submission.report.first_wrong.map(|place| lines[place].line.to_string());
+                let problem = submission.unread.first().map(ToString::to_string);
+                [name]
+                    .into_iter()
+                    .chain(submission.answers.iter().map(ToString::to_string))
+                    .chain([wrong.unwrap_or_default(), problem.unwrap_or_default()])
+                    .collect()
+            }
+            Err(problem) => {
+                let none = exercise.asked().len() + 1;
+                [name].into_iter().chain(std::iter::repeat_n(String::new(), none)).chain([problem]).collect()
+            }
+        };
+        text += &cells(&row);
+    }
+    Ok(text)
+}
+
+/// Quotes a cell where its text needs it. A name that a spreadsheet would take for a formula stays
+/// a text.
+fn csv_cell(text: &str) -> String {
+    let text = text.replace(char::is_control, "�");
+    let is_formula = text.starts_with(['=', '+', '-', '@']);
+    let text = if is_formula { format!("'{text}") } else { text };
+    if text.contains([',', '"']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
+}
+
+fn check_file(file: &Path) -> Result<(Document, Report)> {
+    match Document::parse(&read_file(file)?) {
+        Ok(document) => {
+            let report = check(&document, &chainrule_derive::Options::default());
+            Ok((document, report))
+        }
+        Err(errors) => bail!("{}", in_one_line(&display(file), &errors)),
+    }
+}
+
+fn read_file(file: &Path) -> Result<String> {
+    let name = display(file);
+    let bytes = if file == Path::new("-") { read(std::io::stdin()) } else { std::fs::File::open(file).and_then(read) };
     let bytes = bytes.with_context(|| format!("reading {name}"))?;
-    let text = String::from_utf8(bytes).map_err(|error| {
+    String::from_utf8(bytes).map_err(|error| {
         let line =
             error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
         anyhow::anyhow!("{name}, line {line}: expected text in UTF-8")
-    })?;
-    match Document::parse(&text) {
-        Ok(document) => Ok(check(&document, &chainrule_derive::Options::default())),
-        Err(errors) => bail!("{}", in_one_line(&name, &errors)),
-    }
+    })
 }
 
 /// Reads a little more than a derivation may have, so that `Document::parse` says that it is too
@@ -100,7 +208,7 @@ fn watch(file: &Path) -> Result<u8> {
             // Clear the terminal.
             let clear = if has_colours() { "\u{1b}[2J\u{1b}[H" } else { "" };
             match check_file(file) {
-                Ok(report) => print_as_is(&format!("{clear}{}", report.to_text(has_colours())))?,
+                Ok((_, report)) => print_as_is(&format!("{clear}{}", report.to_text(has_colours())))?,
                 Err(error) if modified.is_none() && last.is_none() => return Err(error),
                 Err(error) => {
                     print_as_is(clear)?;

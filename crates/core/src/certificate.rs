@@ -11,8 +11,8 @@ pub struct Certificate {
     pub objective: f64,
     /// The Euclidean norm of the gradient of J with respect to all parameters.
     pub gradient_norm: f64,
-    /// The bound on `J - J*`, in nats: Eq. (28) of `docs/derivation.md`, or Eq. (32) if the bias
-    /// has no penalty; Eq. (39) of Newton's method. It assumes nothing about the data.
+    /// The bound on `J - J*`, in nats: Eq. (29) of `docs/derivation.md`, or Eq. (33) if the bias
+    /// has no penalty; Eq. (38) of Newton's method. It assumes nothing about the data.
     pub bound: f64,
     /// The requested tolerance: [`OptimumConfig::tolerance`](crate::OptimumConfig::tolerance).
     pub tolerance: f64,

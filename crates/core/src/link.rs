@@ -51,8 +51,8 @@ pub trait Link: Debug + Send + Sync {
     fn is_correct(&self, z: &[f64], target: f64) -> bool;
 
     /// The domain of the dual problem: the set of possible means. A link with a domain has the
-    /// bound of Eq. (32), even if the bias is not penalised. A link without one has only the bound
-    /// of Eq. (28), which requires a penalised bias.
+    /// bound of Eq. (33), even if the bias is not penalised. A link without one has only the bound
+    /// of Eq. (29), which requires a penalised bias.
     fn dual_domain(&self) -> Option<DualDomain> {
         None
     }
@@ -208,7 +208,7 @@ impl Link for Softmax {
         sum.ln() + (max - target_logit)
     }
 
-    /// `diag(p) - p p^T`, Eq. (26).
+    /// `diag(p) - p p^T`, Eq. (27).
     fn hessian_vector_product(&self, z: &[f64], direction: &mut [f64]) {
         let p = softmax(z);
         let mean: f64 = p.iter().zip(&*direction).map(|(p, v)| p * v).sum();

@@ -48,7 +48,7 @@ fn eqs_6_17_the_residual_is_the_derivative_of_the_loss() {
 }
 
 #[test]
-fn eqs_25_26_the_hessian_vector_product_is_the_derivative_of_the_residual() {
+fn eqs_26_27_the_hessian_vector_product_is_the_derivative_of_the_residual() {
     for link in links() {
         for z in logits(link.columns()) {
             let direction: Vec<f64> = (0..z.len()).map(|c| (3.0 * c as f64 + 0.5).cos()).collect();

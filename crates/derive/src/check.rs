@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use std::ops::Sub;
 
 use crate::diagnose::{Diagnosis, WrongClaim};
-use crate::document::{Assumption, Document, Item, Role};
+use crate::document::{Assumption, Document, Item, Part, Role};
 use crate::error::position;
+use crate::latex::latex;
 use crate::report::{Counterexample, Line, Report, Step, Verdict, number};
 use crate::samples::{Outcome, Sample, Setting, compare};
 use crate::tree::{Expr, Kind, Span};
@@ -38,46 +39,83 @@ const SHARE: u64 = 4;
 
 /// Checks every step of a derivation.
 pub fn check(document: &Document, options: &Options<'_>) -> Report {
-    let mut report = Report {
-        lines: Vec::new(),
-        first_wrong: None,
-        prose: document.prose.iter().map(|&at| document.line(at)).collect(),
+    let mut lines: Vec<(usize, Line)> = Vec::new();
+    let mut left = options.operations;
+    for part in &document.parts {
+        left = check_part(part, options, left, &mut lines);
+    }
+    // The scopes of a document may alternate.
+    lines.sort_by_key(|(start, _)| *start);
+    let lines: Vec<Line> = lines.into_iter().map(|(_, line)| line).collect();
+    let is_wrong = |line: &Line| line.steps.iter().any(|step| matches!(step.verdict, Verdict::Wrong { .. }));
+    let prose = match document.parts.first() {
+        Some(part) => document.prose.iter().map(|&at| part.line(at)).collect(),
+        None => Vec::new(),
     };
-    // The document was read, so its types fit.
-    let Ok(model) = Model::new(document) else { return report };
-    let mut checker = Checker { document, model, options, left: options.operations, wrong: Vec::new() };
+    Report { first_wrong: lines.iter().position(is_wrong), lines, prose }
+}
+
+/// Checks the statements of a scope. Returns the number of operations that are left.
+fn check_part(document: &Part, options: &Options<'_>, left: u64, lines: &mut Vec<(usize, Line)>) -> u64 {
+    for unread in document.unread.iter().filter(|unread| !unread.inherited) {
+        let (line, column) = position(&document.text, unread.error.at);
+        let verdict = Verdict::NotRead { column, reason: unread.error.message.clone() };
+        let steps = vec![Step { line, right: String::new(), right_latex: String::new(), verdict }];
+        let line = document.line(unread.span.start);
+        let left = source(document, unread.span);
+        let left_latex = String::new();
+        let start = unread.span.start;
+        lines.push((start, Line { line, label: None, left, start, left_latex, condition: None, steps }));
+    }
+    // The types of what was read fit.
+    let Ok(model) = Model::new(document) else { return left };
+    let mut checker = Checker { document, model, options, left, wrong: Vec::new() };
     for (place, item) in document.items.iter().enumerate() {
         // A statement about several names is one line.
-        if place > 0 && document.items[place - 1].span == item.span {
+        if item.inherited || (place > 0 && document.items[place - 1].span == item.span) {
             continue;
         }
         let steps = checker.steps(place, item);
-        if report.first_wrong.is_none() && steps.iter().any(|step| matches!(step.verdict, Verdict::Wrong { .. })) {
-            report.first_wrong = Some(report.lines.len());
-        }
         let left = match item.role {
             Role::Assumption(_) | Role::NotChecked(_) => source(document, item.span),
             _ => source(document, item.members[0].span),
         };
-        report.lines.push(Line {
+        let left_latex = match item.role {
+            // What is not read as an expression is typeset as it is written.
+            Role::Assumption(_) | Role::NotChecked(_) => without_number(&left),
+            _ => latex(&item.members[0]),
+        };
+        let line = Line {
             line: document.line(item.span.start),
             label: item.label.clone(),
             left,
+            start: item.span.start,
+            left_latex,
             condition: item.condition.as_ref().map(ToString::to_string),
             steps,
-        });
+        };
+        lines.push((item.span.start, line));
     }
-    report
+    checker.left
 }
 
 /// Returns a part of the document on one line, without characters that control a terminal.
-fn source(document: &Document, span: Span) -> String {
+fn source(document: &Part, span: Span) -> String {
     let words: Vec<&str> = document.text[span.start..span.end].split_whitespace().collect();
     words.join(" ").replace(char::is_control, "�")
 }
 
+/// Returns a formula without its number and box, which a page shows in its own way.
+fn without_number(formula: &str) -> String {
+    let text = formula.replace("\\boxed{", "{");
+    match text.split_once("\\tag{").and_then(|(before, rest)| Some((before, rest.split_once('}')?.1))) {
+        Some((before, after)) => format!("{before}{after}"),
+        None => text,
+    }
+}
+
 struct Checker<'a> {
-    document: &'a Document,
+    document: &'a Part,
     model: Model,
     options: &'a Options<'a>,
     /// The number of operations that are left.
@@ -88,7 +126,7 @@ struct Checker<'a> {
 impl Checker<'_> {
     fn steps(&mut self, place: usize, item: &Item) -> Vec<Step> {
         let line = self.document.line(item.span.start);
-        let only = |verdict| vec![Step { line, right: String::new(), verdict }];
+        let only = |verdict| vec![Step { line, right: String::new(), right_latex: String::new(), verdict }];
         match &item.role {
             Role::Assumption(_) => return only(Verdict::Assumption),
             Role::NotChecked(reason) => return only(Verdict::NotChecked { reason: reason.clone() }),
@@ -98,7 +136,8 @@ impl Checker<'_> {
         let mut steps = Vec::new();
         let mut step = |member: &Expr, verdict| {
             let right = source(self.document, member.span);
-            steps.push(Step { line: position(&self.document.text, member.span.start).0, right, verdict });
+            let line = position(&self.document.text, member.span.start).0;
+            steps.push(Step { line, right, right_latex: latex(member), verdict });
         };
         if first == 2 {
             step(&item.members[1], Verdict::Definition);
@@ -116,6 +155,17 @@ impl Checker<'_> {
         let verdicts = self.chain(place, item, first, &budget);
         self.left -= share - budget.get();
         verdicts
+    }
+
+    /// Returns why expressions cannot be judged, if they depend on what a formula may say that was
+    /// not read.
+    fn missing_definition(&self, exprs: &[&Expr]) -> Option<String> {
+        let needed = dependencies(&self.model, exprs);
+        let found = needed.iter().find_map(|head| Some((head, self.document.unread_about(head)?)));
+        found.map(|(head, unread)| {
+            let line = position(&self.document.text, unread.error.at).0;
+            format!("line {line}, which was not read, may say what `{head}` is")
+        })
     }
 
     fn chain(&mut self, place: usize, item: &Item, first: usize, budget: &Cell<u64>) -> Vec<Verdict> {
@@ -169,6 +219,12 @@ impl Checker<'_> {
         }
         let Some(typing) = typing else { return verdicts.split_off(first) };
         let exprs: Vec<&Expr> = good.iter().map(|&place| &members[place]).collect();
+        if let Some(reason) = self.missing_definition(&exprs) {
+            for &member in &good {
+                verdicts[member] = Verdict::Undecided { reason: reason.clone() };
+            }
+            return verdicts.split_off(first);
+        }
         let inputs = inputs(&self.model, &exprs);
         let setting = Setting {
             model: &self.model,
@@ -222,7 +278,7 @@ struct Evidence<'a> {
 }
 
 impl<'a> Evidence<'a> {
-    fn gather(document: &'a Document, setting: Setting<'a>, exprs: &[&Expr]) -> Result<Self, EvaluationError> {
+    fn gather(document: &'a Part, setting: Setting<'a>, exprs: &[&Expr]) -> Result<Self, EvaluationError> {
         let is_relevant = |assumption: &Assumption| match assumption {
             Assumption::SumOne(head) | Assumption::OneOf(head, _) | Assumption::Between(head, ..) => {
                 setting.inputs.contains(head)
@@ -279,7 +335,7 @@ impl<'a> Evidence<'a> {
 
 /// Judges the steps of a chain. Members before `first` have no step.
 fn judge(
-    document: &Document,
+    document: &Part,
     options: &Options<'_>,
     wrong: &[WrongClaim],
     item: &Item,

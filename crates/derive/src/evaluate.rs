@@ -13,7 +13,7 @@ use crate::point::Point;
 use crate::real::Real;
 use crate::tree::{Condition, Expr, Function, Index, Kind, Name, Operator, Span};
 use crate::typing::{Model, Typing};
-use crate::value::{EvaluationError, Result, Value, meaningless, multiply, shape, sum_of_squares, zip};
+use crate::value::{EvaluationError, Result, Value, meaningless, multiply, shape, sides, sum_of_squares, zip};
 
 /// What an evaluation needs to know, whatever its numbers are.
 #[derive(Clone, Copy)]
@@ -33,6 +33,33 @@ struct Override<N> {
     /// The row in which it does; none means in all.
     row: Option<usize>,
     value: Rc<Value<N>>,
+}
+
+/// What the indices of a name select.
+enum Place {
+    /// All entries: there are no indices.
+    Whole,
+    Entry(usize),
+    /// Nothing: an index like i + 1 is past the last value.
+    Outside,
+}
+
+impl Place {
+    fn entry(&self) -> Result<usize> {
+        match self {
+            Self::Whole => Ok(0),
+            Self::Entry(entry) => Ok(*entry),
+            Self::Outside => meaningless("an index past the first or last"),
+        }
+    }
+
+    fn of<N: Number>(&self, value: &Value<N>) -> Value<N> {
+        match self {
+            Self::Whole => value.clone(),
+            Self::Entry(entry) => Value::scalar(value.entries[*entry].clone()),
+            Self::Outside => Value::scalar(N::constant(Real::UNDEFINED)),
+        }
+    }
 }
 
 /// Evaluates expressions with numbers of type `N`.
@@ -75,7 +102,7 @@ impl<'a, N: Number> Evaluator<'a, N> {
     pub(crate) fn moved(&mut self, of: &Expr, name: &Name, by: f64) -> Result<f64> {
         let row = self.row_of(name)?;
         let mut value = (*self.whole(name, row)?).clone();
-        let entry = self.place(name, &value)?.unwrap_or(0);
+        let entry = self.place(name, &value)?.entry()?;
         value.entries[entry] = value.entries[entry].add(&N::constant(Real::new(by)));
         let moved = self.with_override(&name.head, self.row_of_override(name, row), value, |this| this.evaluate(of))?;
         Ok(moved.entries[0].real().value())
@@ -85,7 +112,7 @@ impl<'a, N: Number> Evaluator<'a, N> {
     pub(crate) fn with_variable(&mut self, of: &Expr, name: &Name, variable: N) -> Result<N> {
         let row = self.row_of(name)?;
         let mut value = (*self.whole(name, row)?).clone();
-        let entry = self.place(name, &value)?.unwrap_or(0);
+        let entry = self.place(name, &value)?.entry()?;
         value.entries[entry] = variable;
         let result =
             self.with_override(&name.head, self.row_of_override(name, row), value, |this| this.evaluate(of))?;
@@ -96,21 +123,39 @@ impl<'a, N: Number> Evaluator<'a, N> {
         self.context.point.length(&self.context.typing.ranges, range)
     }
 
-    fn index(&self, index: &Index) -> Result<usize> {
+    /// Returns the place that an index selects, from 0. It may be outside of the range.
+    fn index(&mut self, index: &Index) -> Result<usize> {
+        let place = |number: i64| usize::try_from(number).unwrap_or(usize::MAX);
         match index {
-            Index::Number(number) => Ok(usize::try_from(number - self.context.model.base).unwrap_or(usize::MAX)),
-            Index::Letter(letter) => match self.letters.iter().rev().find(|(known, _)| known == letter) {
-                Some((_, value)) => Ok(*value),
-                None => meaningless(format!("the index `{letter}` is not bound here")),
-            },
+            Index::Number(number) => Ok(place(number - self.context.model.base)),
+            Index::Letter(letter) => self.letter(letter),
+            Index::Offset(letter, by) => Ok(place(self.letter(letter)? as i64 + by)),
+            Index::Value(name) => {
+                let row = self.row_of(name)?;
+                let value = self.whole(name, row)?;
+                let entry = match self.place(name, &value)? {
+                    Place::Entry(entry) => value.entries[entry].real(),
+                    _ if value.is_scalar() => value.entries[0].real(),
+                    _ => return meaningless(format!("`{name}` is an index, so it must be a number")),
+                };
+                let number = entry.as_integer(1e9);
+                Ok(number.map_or(usize::MAX, |number| place(i64::from(number) - self.context.model.base)))
+            }
         }
     }
 
-    fn holds(&self, condition: &Condition) -> Result<bool> {
+    fn letter(&self, letter: &str) -> Result<usize> {
+        match self.letters.iter().rev().find(|(known, _)| known == letter) {
+            Some((_, value)) => Ok(*value),
+            None => meaningless(format!("the index `{letter}` is not bound here")),
+        }
+    }
+
+    fn holds(&mut self, condition: &Condition) -> Result<bool> {
         Ok((self.index(&condition.left)? == self.index(&condition.right)?) == condition.equal)
     }
 
-    fn row_of(&self, name: &Name) -> Result<usize> {
+    fn row_of(&mut self, name: &Name) -> Result<usize> {
         name.row.as_ref().map_or(Ok(self.row), |row| self.index(row))
     }
 
@@ -188,30 +233,32 @@ impl<'a, N: Number> Evaluator<'a, N> {
         } else {
             let slots = &self.context.model.slots[&name.head];
             let lengths: Vec<usize> = slots.iter().map(|&slot| self.length(slot)).collect();
-            let columns = lengths.get(1).copied().unwrap_or(1);
-            let mut entries = Vec::with_capacity(lengths[0] * columns);
+            let count = lengths.iter().fold(1, |count: usize, &length| count.saturating_mul(length));
+            let mut entries = Vec::new();
             let mut error = None;
-            'rows: for first in 0..lengths[0] {
-                for second in 0..columns {
-                    let known = self.letters.len();
-                    for (index, value) in name.indices.iter().zip([first, second]) {
-                        if let Index::Letter(letter) = index {
-                            self.letters.push((letter.clone(), value));
-                        }
-                    }
-                    match self.scalar(&definition.body) {
-                        Ok(entry) => entries.push(entry),
-                        Err(found) => error = Some(found),
-                    }
-                    self.letters.truncate(known);
-                    if error.is_some() {
-                        break 'rows;
+            for entry in 0..count {
+                let known = self.letters.len();
+                // The last index counts fastest.
+                let mut stride = count;
+                for (index, length) in name.indices.iter().zip(&lengths) {
+                    stride /= length;
+                    if let Index::Letter(letter) = index {
+                        self.letters.push((letter.clone(), entry / stride % length));
                     }
                 }
+                match self.scalar(&definition.body) {
+                    Ok(entry) => entries.push(entry),
+                    Err(found) => error = Some(found),
+                }
+                self.letters.truncate(known);
+                if error.is_some() {
+                    break;
+                }
             }
+            let (rows, columns) = sides(&lengths);
             match error {
                 Some(error) => Err(error),
-                None => Ok(Value { rows: lengths[0], columns, entries }),
+                None => Ok(Value { rows, columns, entries }),
             }
         };
         self.inside.pop();
@@ -222,27 +269,36 @@ impl<'a, N: Number> Evaluator<'a, N> {
         Ok(value)
     }
 
-    /// Returns the place of the entry that a name's indices select, or none if it has no indices.
-    fn place(&self, name: &Name, value: &Value<N>) -> Result<Option<usize>> {
-        match name.indices.as_slice() {
-            [] => Ok(None),
-            indices => self.select(indices, value).map(Some),
+    /// Returns the place that a name's indices select.
+    fn place(&mut self, name: &Name, value: &Value<N>) -> Result<Place> {
+        if name.indices.is_empty() {
+            return Ok(Place::Whole);
         }
+        let slots = self.context.model.slots.get(&name.head).map_or(&[][..], Vec::as_slice);
+        if slots.len() > 2 && slots.len() == name.indices.len() {
+            let lengths: Vec<usize> = slots.iter().map(|&slot| self.length(slot)).collect();
+            return self.select(&name.indices, &lengths, name.span);
+        }
+        self.select(&name.indices, &[value.rows, value.columns], name.span)
     }
 
-    fn select(&self, indices: &[Index], value: &Value<N>) -> Result<usize> {
-        let place = match indices {
-            [index] if value.rows == 1 || value.columns == 1 => {
-                let index = self.index(index)?;
-                (index < value.entries.len()).then_some(index)
-            }
-            [row, column] => {
-                let (row, column) = (self.index(row)?, self.index(column)?);
-                (row < value.rows && column < value.columns).then(|| row * value.columns + column)
-            }
-            _ => None,
+    /// Returns the place in values of these lengths, of which the last counts fastest.
+    fn select(&mut self, indices: &[Index], lengths: &[usize], span: Span) -> Result<Place> {
+        let lengths = match (indices, lengths) {
+            ([_], [1, length] | [length, 1]) => &[*length],
+            _ if indices.len() == lengths.len() => lengths,
+            _ => return meaningless("the indices do not fit the name or expression they belong to"),
         };
-        place.map_or_else(|| meaningless("an index does not fit the name or expression it belongs to"), Ok)
+        let mut place = 0;
+        for (index, &length) in indices.iter().zip(lengths) {
+            let at = self.index(index)?;
+            if at >= length {
+                self.note_undefined(&format!("the index `{index}` past the first or last"), span);
+                return Ok(Place::Outside);
+            }
+            place = place * length + at;
+        }
+        Ok(Place::Entry(place))
     }
 
     fn scalar(&mut self, expr: &Expr) -> Result<N> {
@@ -287,10 +343,7 @@ impl<'a, N: Number> Evaluator<'a, N> {
             Kind::Name(name) => {
                 let row = self.row_of(name)?;
                 let value = self.whole(name, row)?;
-                Ok(match self.place(name, &value)? {
-                    Some(place) => Value::scalar(value.entries[place].clone()),
-                    None => (*value).clone(),
-                })
+                Ok(self.place(name, &value)?.of(&value))
             }
             Kind::Apply(name, arguments) => self.apply(name, arguments),
             Kind::Neg(a) => Ok(self.evaluate(a)?.map(N::neg)),
@@ -298,22 +351,24 @@ impl<'a, N: Number> Evaluator<'a, N> {
             Kind::Call(function, all) => self.call(*function, all, expr.span),
             Kind::Entry(a, indices) => {
                 let value = self.evaluate(a)?;
-                let place = self.select(indices, &value)?;
-                Ok(Value::scalar(value.entries[place].clone()))
+                Ok(self.select(indices, &[value.rows, value.columns], expr.span)?.of(&value))
             }
             Kind::Sum { product, bound, conditions, body } => {
                 let ranges = self.context.typing.sums.get(&expr.span).cloned().unwrap_or_default();
                 if ranges.len() != bound.len() {
                     return meaningless("the range of this sum is not known");
                 }
-                let lengths: Vec<usize> = ranges.iter().map(|&range| self.length(range)).collect();
+                let base = self.context.model.base;
+                let values: Vec<_> =
+                    bound.iter().zip(&ranges).map(|(bound, &range)| bound.values(base, self.length(range))).collect();
+                let lengths: Vec<usize> = values.iter().map(ExactSizeIterator::len).collect();
                 let known = self.letters.len();
                 let mut total: Option<Value<N>> = None;
                 let terms: usize = lengths.iter().fold(1, |product, &length| product.saturating_mul(length));
                 for term in 0..terms {
                     let mut rest = term;
-                    for (bound, length) in bound.iter().zip(&lengths) {
-                        self.letters.push((bound.letter.clone(), rest % length));
+                    for ((bound, length), values) in bound.iter().zip(&lengths).zip(&values) {
+                        self.letters.push((bound.letter.clone(), values.start + rest % length));
                         rest /= length;
                     }
                     let mut counts = true;
@@ -354,6 +409,7 @@ impl<'a, N: Number> Evaluator<'a, N> {
                 Ok(Value::scalar(N::constant(one)))
             }
             Kind::Derivative(of, by) => self.derivative(of, by),
+            Kind::Along(of, by, direction) => self.along(of, by, direction),
             Kind::Ones => {
                 let length = self.context.typing.ones.get(&expr.span).map_or(1, |&range| self.length(range));
                 Ok(Value { rows: length, columns: 1, entries: vec![N::constant(Real::ONE); length] })
@@ -391,10 +447,7 @@ impl<'a, N: Number> Evaluator<'a, N> {
             self.cache = cache;
         }
         let value = value?;
-        Ok(match self.place(name, &value)? {
-            Some(place) => Value::scalar(value.entries[place].clone()),
-            None => (*value).clone(),
-        })
+        Ok(self.place(name, &value)?.of(&value))
     }
 
     fn binary(&mut self, operator: Operator, a: &Expr, b: &Expr, span: Span) -> Result<Value<N>> {
@@ -498,8 +551,9 @@ impl<'a, N: Number> Evaluator<'a, N> {
         let row = self.row_of(name)?;
         let base = self.whole(name, row)?;
         let entries = match self.place(name, &base)? {
-            Some(place) => place..place + 1,
-            None => 0..base.entries.len(),
+            Place::Entry(place) => place..place + 1,
+            Place::Whole => 0..base.entries.len(),
+            Place::Outside => return Ok(Value::scalar(N::constant(Real::UNDEFINED))),
         };
         let is_whole = name.indices.is_empty();
         let level = self.level;
@@ -533,6 +587,32 @@ impl<'a, N: Number> Evaluator<'a, N> {
         let rows = slopes[0].rows;
         let entries = (0..rows).flat_map(|row| slopes.iter().map(move |slope| slope.entries[row].clone()));
         Ok(Value { rows, columns: slopes.len(), entries: entries.collect() })
+    }
+
+    /// The derivative along a direction: all entries move at once.
+    fn along(&mut self, of: &Expr, name: &Name, direction: &Expr) -> Result<Value<N>> {
+        let direction = self.evaluate(direction)?;
+        let row = self.row_of(name)?;
+        let base = self.whole(name, row)?;
+        let level = self.level;
+        let Some(unit) = N::constant(Real::ZERO).perturb(level) else {
+            return meaningless("more than two derivatives are nested");
+        };
+        let value = match self.place(name, &base)? {
+            Place::Whole => zip(&base, &direction, |base, direction| base.add(&unit.mul(direction)))?,
+            Place::Entry(place) => {
+                let mut value = (*base).clone();
+                value.entries[place] = value.entries[place].add(&unit.mul(&direction.entries[0]));
+                value
+            }
+            Place::Outside => return Ok(Value::scalar(N::constant(Real::UNDEFINED))),
+        };
+        self.level += 1;
+        let only = self.row_of_override(name, row);
+        let result = self.with_override(&name.head, only, value, |this| this.evaluate(of));
+        self.level = level;
+        let undefined = N::constant(Real::UNDEFINED);
+        Ok(result?.map(|entry| entry.slope(level).unwrap_or_else(|| undefined.clone())))
     }
 
     /// Sets the row of names without a superscript. Where `n` counts something else than rows, it

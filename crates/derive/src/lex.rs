@@ -74,6 +74,18 @@ pub(crate) fn lex(text: &str, from: usize, to: usize, notation: Notation) -> Res
     Ok(lexer.tokens)
 }
 
+/// Writes the tokens of a formula that cannot be read, without what has no meaning.
+pub(crate) fn lex_what_is_known(text: &str, from: usize, to: usize, notation: Notation) -> Vec<Lexeme> {
+    let mut lexer = Lexer { text: &text[..to], at: from, notation, tokens: Vec::new(), boxes: Vec::new(), depth: 0 };
+    while lexer.at < to {
+        let before = lexer.at;
+        if lexer.step().is_err() && lexer.at == before {
+            lexer.at += lexer.rest().chars().next().map_or(1, char::len_utf8);
+        }
+    }
+    lexer.tokens
+}
+
 struct Lexer<'a> {
     text: &'a str,
     at: usize,

@@ -29,13 +29,18 @@
 //!   there, with derivatives (`number`) and with bounds on the rounding errors (`real`).
 //! - `samples` and `check` decide whether the sides are equal, `witness` confirms the derivatives
 //!   by finite differences, and `diagnose` names the kind of mistake.
-//! - `report` is what was found, as data and as text.
+//! - `report` is what was found, as data and as text, and `html` writes it as a page, for which
+//!   `latex` writes expressions.
+//! - `expect` compares a submission with what was asked.
 
 mod check;
 mod diagnose;
 mod document;
 mod error;
 mod evaluate;
+mod expect;
+mod html;
+mod latex;
 mod lex;
 mod number;
 mod parse;
@@ -55,10 +60,11 @@ mod words;
 pub use check::{Options, check};
 pub use document::Document;
 pub use error::ParseError;
+pub use expect::{Answer, Exercise, Submission};
 pub use number::Number;
 pub use real::Real;
 pub use report::{Counterexample, Line, Mistake, Report, Step, Verdict};
-pub use templates::{TEMPLATES, Template};
+pub use templates::{DERIVATIONS, MISPRINTS, TEMPLATES, Template};
 pub use witness::{Differences, Estimate, Question, Witness};
 
 #[cfg(doctest)]

@@ -10,7 +10,7 @@ use std::ops::{Add, Div, Sub};
 use crate::document::Assumption;
 use crate::real::Real;
 use crate::typing::{Model, ROWS, Range, Ranges};
-use crate::value::Value;
+use crate::value::{Value, sides};
 
 /// A small random number generator (`SplitMix64`, Steele, Lea and Flood 2014).
 #[derive(Clone, Debug)]
@@ -151,9 +151,14 @@ impl Sampler<'_> {
 
     fn value(&self, head: &str, style: Style, point: &Point, random: &mut Random) -> Value<Real> {
         let slots = self.model.slots.get(head).map_or(&[][..], Vec::as_slice);
-        let length = |slot: usize| slots.get(slot).map_or(1, |&range| point.length(self.ranges, range));
-        let (rows, columns) = (length(0), length(1));
+        let lengths: Vec<usize> = slots.iter().map(|&range| point.length(self.ranges, range)).collect();
+        let (rows, columns) = sides(&lengths);
         let count = rows * columns;
+        if let Some(&range) = self.model.labels.get(head) {
+            let length = point.length(self.ranges, range);
+            let label = |random: &mut Random| Real::new(random.below(length) as f64 + self.model.base as f64);
+            return Value { rows, columns, entries: (0..count).map(|_| label(random)).collect() };
+        }
         let mut one_of = None;
         let mut between = None;
         let mut sums_to_one = false;
@@ -185,6 +190,11 @@ impl Sampler<'_> {
         };
         if sums_to_one {
             let sum = entries.iter().fold(Real::ZERO, |sum, &entry| sum.add(entry));
+            // Positive entries stay positive.
+            if between.is_some_and(|(low, _)| low >= 0.0) && sum.is_nonzero() {
+                let entries = entries.into_iter().map(|entry| entry.div(sum)).collect();
+                return Value { rows, columns, entries };
+            }
             let missing = Real::ONE.sub(sum).div(Real::new(count as f64));
             if missing.is_nonzero() {
                 entries.iter_mut().for_each(|entry| *entry = entry.add(missing));

@@ -24,6 +24,12 @@ pub struct Line {
     pub label: Option<String>,
     /// The left side, as it is written.
     pub left: String,
+    /// The byte of the document at which it begins.
+    #[serde(skip)]
+    pub(crate) start: usize,
+    /// The left side for a page, or nothing if the source is all there is.
+    #[serde(skip)]
+    pub(crate) left_latex: String,
     /// The indices for which it is said.
     pub condition: Option<String>,
     /// The right sides.
@@ -37,6 +43,9 @@ pub struct Step {
     pub line: usize,
     /// The right side, as it is written.
     pub right: String,
+    /// The right side for a page.
+    #[serde(skip)]
+    pub(crate) right_latex: String,
     /// What the check found.
     #[serde(flatten)]
     pub verdict: Verdict,
@@ -78,6 +87,13 @@ pub enum Verdict {
     },
     /// The right side is still to be derived.
     Missing,
+    /// The formula cannot be read.
+    NotRead {
+        /// The column, from 1, in characters. The line is that of the step.
+        column: usize,
+        /// What was found or expected.
+        reason: String,
+    },
     /// The checker does not check this.
     NotChecked {
         /// What it is.
@@ -160,6 +176,24 @@ impl Report {
         self.first_wrong.is_none()
     }
 
+    /// Leaves out the first lines of the document, and counts from the next one.
+    pub(crate) fn keep_lines_after(&mut self, lines: usize) {
+        self.lines.retain(|line| line.line > lines);
+        self.prose.retain(|line| *line > lines);
+        self.prose.iter_mut().for_each(|line| *line -= lines);
+        for line in &mut self.lines {
+            line.line -= lines;
+            for step in &mut line.steps {
+                step.line -= lines;
+                if let Verdict::Follows { from_line } = &mut step.verdict {
+                    *from_line -= lines;
+                }
+            }
+        }
+        let is_wrong = |line: &Line| line.steps.iter().any(|step| matches!(step.verdict, Verdict::Wrong { .. }));
+        self.first_wrong = self.lines.iter().position(is_wrong);
+    }
+
     /// Writes the report as text. With `colours`, marks have the colours of a terminal.
     pub fn to_text(&self, colours: bool) -> String {
         let mut text = String::new();
@@ -177,7 +211,7 @@ impl Report {
                 let end = if place == 0 { format!("{condition}{label}") } else { String::new() };
                 let statement = if step.right.is_empty() { left.clone() } else { format!("{left} = {}", step.right) };
                 text += &format!("{number:>width$} {mark} {indent}{}{end}\n", statement.trim_start());
-                for note in step.verdict.notes() {
+                for note in step.notes() {
                     text += &format!("{:>width$}       {note}\n", "");
                 }
                 left = String::new();
@@ -207,6 +241,7 @@ impl Report {
             (count(|v| matches!(v, Verdict::Undecided { .. })), "not decided"),
             (count(|v| matches!(v, Verdict::Missing)), "still to be derived"),
             (count(|v| matches!(v, Verdict::NotChecked { .. })), "not checked"),
+            (count(|v| matches!(v, Verdict::NotRead { .. })), "not read"),
         ];
         parts.extend(others.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")));
         let first = self.first_wrong.map(|place| {
@@ -228,13 +263,54 @@ fn paint(mark: &str, colour: &str, colours: bool) -> String {
     if colours { format!("\u{1b}[{colour}m{mark}\u{1b}[0m") } else { mark.to_owned() }
 }
 
+impl Step {
+    /// Explains the verdict, in at most two lines.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        match &self.verdict {
+            Verdict::NotRead { column, reason } => {
+                vec![format!("not read: line {}, column {column}: {reason}", self.line)]
+            }
+            verdict => verdict.notes(),
+        }
+    }
+}
+
 impl Verdict {
-    fn mark(&self) -> &'static str {
+    /// The name, for readers who do not see the mark.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Definition => "definition",
+            Self::Assumption => "assumption",
+            Self::Holds => "holds",
+            Self::HoldsUnder { .. } => "holds under assumptions",
+            Self::RightAgain => "right again",
+            Self::Wrong { .. } => "wrong",
+            Self::Follows { .. } => "follows from a wrong step",
+            Self::Undecided { .. } => "not decided",
+            Self::Missing => "to be derived",
+            Self::NotRead { .. } => "not read",
+            Self::NotChecked { .. } => "not checked",
+        }
+    }
+
+    /// The class of the step on a page.
+    pub(crate) fn class(&self) -> &'static str {
+        match self {
+            Self::Definition | Self::Assumption | Self::NotChecked { .. } => "plain",
+            Self::Holds | Self::HoldsUnder { .. } | Self::RightAgain => "right",
+            Self::Wrong { .. } => "wrong",
+            Self::NotRead { .. } => "unread",
+            Self::Follows { .. } | Self::Undecided { .. } | Self::Missing => "open",
+        }
+    }
+
+    pub(crate) fn mark(&self) -> &'static str {
         match self {
             Self::Definition => "≡",
             Self::Assumption => "⊢",
             Self::Holds | Self::HoldsUnder { .. } | Self::RightAgain => "✓",
             Self::Wrong { .. } => "✗",
+            Self::NotRead { .. } => "!",
             Self::Follows { .. } => "↳",
             Self::Undecided { .. } | Self::Missing => "?",
             Self::NotChecked { .. } => "·",
@@ -245,16 +321,16 @@ impl Verdict {
         match self {
             Self::Definition | Self::Assumption | Self::NotChecked { .. } => "2",
             Self::Holds | Self::HoldsUnder { .. } | Self::RightAgain => "32",
-            Self::Wrong { .. } => "31",
+            Self::Wrong { .. } | Self::NotRead { .. } => "31",
             Self::Follows { .. } | Self::Undecided { .. } | Self::Missing => "33",
         }
     }
 
     fn notes(&self) -> Vec<String> {
         match self {
-            Self::Definition | Self::Holds => Vec::new(),
+            Self::Definition | Self::Holds | Self::NotRead { .. } => Vec::new(),
             Self::Assumption => vec!["assumed".into()],
-            Self::HoldsUnder { assumptions } => vec![format!("only where {}", assumptions.join(" and "))],
+            Self::HoldsUnder { assumptions } => vec![format!("holds only where {}", assumptions.join(" and "))],
             Self::Wrong { kind, counterexample: example } => {
                 let kind = kind.as_ref().map_or_else(|| "wrong".to_owned(), |kind| format!("wrong: {kind}"));
                 let at = if example.values.is_empty() {
@@ -269,6 +345,16 @@ impl Verdict {
             Self::Undecided { reason } => vec![format!("cannot be decided: {reason}")],
             Self::Missing => vec!["to be derived".into()],
             Self::NotChecked { reason } => vec![format!("not checked: {reason}")],
+        }
+    }
+}
+
+/// Says what was found, without a counterexample.
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.notes().first() {
+            Some(note) if *self != Self::Assumption => f.write_str(note),
+            _ => f.write_str(self.name()),
         }
     }
 }

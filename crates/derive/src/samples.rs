@@ -21,6 +21,9 @@ const TRIES: usize = 96;
 const COMBINATIONS: usize = 6;
 /// The number of points that must decide before two expressions count as equal.
 const LEAST: usize = 3;
+/// Values whose errors are smaller than this count as evidence too: where a sum is zero because its
+/// terms cancel, there is no size to compare the error with.
+const NEGLIGIBLE: f64 = 1e-20;
 /// The relative resolution that a value needs to count as evidence of equality.
 const RESOLUTION: f64 = 1e-12;
 
@@ -123,7 +126,7 @@ impl<'a> Setting<'a> {
             let mut random = Random::new(7, number as u64);
             (0..64).map(|_| combination(random.below(total))).collect()
         };
-        all.retain(|letters| self.condition.is_none_or(|condition| holds(condition, letters, self.model.base)));
+        all.retain(|letters| self.condition.is_none_or(|condition| holds(condition, letters, self.model.base, point)));
         if all.len() > COMBINATIONS {
             // Some with equal indices and some without, others at every point.
             let mut random = Random::new(11, number as u64);
@@ -227,10 +230,22 @@ fn clearly_differs(sample: &Sample) -> bool {
     })
 }
 
-pub(crate) fn holds(condition: &Condition, letters: &Letters, base: i64) -> bool {
+/// Returns whether the condition of a statement holds.
+fn holds(condition: &Condition, letters: &Letters, base: i64, point: &Point) -> bool {
+    let of_letter = |letter: &str| letters.iter().find(|(known, _)| known == letter).map(|(_, value)| *value as i64);
     let value = |index: &Index| match index {
-        Index::Number(number) => usize::try_from(number - base).ok(),
-        Index::Letter(letter) => letters.iter().find(|(known, _)| known == letter).map(|(_, value)| *value),
+        Index::Number(number) => Some(number - base),
+        Index::Letter(letter) => of_letter(letter),
+        Index::Offset(letter, by) => of_letter(letter).map(|value| value + by),
+        Index::Value(name) => {
+            let row = match &name.row {
+                None => letters.iter().find(|(known, _)| known == "n").map_or(0, |(_, row)| *row),
+                Some(Index::Letter(letter)) => usize::try_from(of_letter(letter)?).ok()?,
+                Some(_) => return None,
+            };
+            let value = point.value(&name.head, row)?;
+            (name.indices.is_empty() && value.is_scalar()).then(|| value.entries[0].value() as i64 - base)
+        }
     };
     (value(&condition.left) == value(&condition.right)) == condition.equal
 }
@@ -252,7 +267,7 @@ pub(crate) fn compare(samples: &[Sample], a: usize, b: usize, reasons: &[Option<
             if x.differs(*y) {
                 return Outcome::Different(place);
             }
-            resolved &= x.error() + y.error() <= RESOLUTION * scale || scale == 0.0;
+            resolved &= x.error() + y.error() <= (RESOLUTION * scale).max(NEGLIGIBLE);
         }
         if resolved {
             decided.insert(sample.number);

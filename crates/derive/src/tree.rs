@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// A range of bytes of the document.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Span {
     /// The first byte.
     pub(crate) start: usize,
@@ -25,10 +25,59 @@ pub(crate) enum Index {
     Letter(String),
     /// A number, as it is written: whether counting begins at 0 or 1 is found later.
     Number(i64),
+    /// A letter plus a number: `i+1`.
+    Offset(String, i64),
+    /// The value of a name, which is an index itself: the class of a row in `\omega_{c^{(n)}}`.
+    /// Its span is empty, so that equal indices are equal wherever they stand.
+    Value(Box<Name>),
+}
+
+impl Index {
+    /// Calls a function on every letter, those of names too.
+    pub(crate) fn for_each_letter<'a>(&'a self, f: &mut dyn FnMut(&'a str)) {
+        match self {
+            Self::Letter(letter) | Self::Offset(letter, _) => f(letter),
+            Self::Number(_) => {}
+            Self::Value(name) => name.indices.iter().chain(&name.row).for_each(|index| index.for_each_letter(f)),
+        }
+    }
+
+    /// Calls a function on the names whose values are indices here.
+    fn visit_names<'a>(&'a self, f: &mut dyn FnMut(&'a Name)) {
+        if let Self::Value(name) = self {
+            f(name);
+            name.visit_indices(f);
+        }
+    }
+
+    /// Returns a copy with other names.
+    fn map_names(&self, f: &dyn Fn(&mut Name)) -> Self {
+        match self {
+            Self::Value(name) => Self::Value(Box::new(name.mapped(f))),
+            other => other.clone(),
+        }
+    }
+
+    /// Returns a copy with other letters and numbers.
+    fn mapped(&self, f: &dyn Fn(&Self) -> Self) -> Self {
+        match self {
+            Self::Value(name) => {
+                let mut name = name.clone();
+                name.indices.iter_mut().for_each(|index| *index = index.mapped(f));
+                Self::Value(name)
+            }
+            Self::Offset(letter, by) => match f(&Self::Letter(letter.clone())) {
+                Self::Letter(letter) => Self::Offset(letter, *by),
+                Self::Number(number) => Self::Number(number + by),
+                _ => self.clone(),
+            },
+            other => f(other),
+        }
+    }
 }
 
 /// A name with its indices: `w_{jk}`, `\hat y_k^{(n)}`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Name {
     /// The name without its indices, like `w`, `ŷ` or `λ`.
     pub(crate) head: String,
@@ -38,6 +87,21 @@ pub(crate) struct Name {
     pub(crate) row: Option<Index>,
     /// The place in the document.
     pub(crate) span: Span,
+}
+
+impl Name {
+    /// Calls a function on the names in the indices.
+    fn visit_indices<'a>(&'a self, f: &mut dyn FnMut(&'a Self)) {
+        self.indices.iter().chain(&self.row).for_each(|index| index.visit_names(f));
+    }
+
+    /// Returns a copy that a function has changed, and the names in the indices too.
+    fn mapped(&self, f: &dyn Fn(&mut Self)) -> Self {
+        let mut name = self.clone();
+        name.indices.iter_mut().chain(&mut name.row).for_each(|index| *index = index.map_names(f));
+        f(&mut name);
+        name
+    }
 }
 
 /// An expression with its place.
@@ -115,16 +179,38 @@ pub(crate) struct Condition {
 pub(crate) struct Bound {
     /// The letter.
     pub(crate) letter: String,
-    /// The first value, if it is written: 0 or 1.
+    /// The first value, if it is written.
     pub(crate) from: Option<i64>,
     /// The last value, if it is written.
     pub(crate) to: Option<Limit>,
+    /// How many of the last values are left out: 1 in a sum from 1 to d - 1.
+    pub(crate) less: i64,
+}
+
+impl Bound {
+    /// Returns which of a range's values the letter takes: the first, and the one after the last.
+    /// Counting begins at `base`. There are none if the written limits are not in the range.
+    pub(crate) fn values(&self, base: i64, length: usize) -> std::ops::Range<usize> {
+        let length = i64::try_from(length).unwrap_or(i64::MAX);
+        let (first, after) = match (self.from, &self.to) {
+            (None | Some(0 | 1), None) => (0, length),
+            (Some(from), None) => (from - base, length),
+            // From 1 to K and from 0 to K - 1 are all values, however the document counts.
+            (None | Some(1), Some(Limit::Size(_))) if self.less == 0 => (0, length),
+            (Some(0), Some(Limit::Size(_))) if self.less == 1 => (0, length),
+            (from, Some(Limit::Size(_))) => (from.unwrap_or(base) - base, length - self.less - base + 1),
+            (None | Some(0 | 1), Some(Limit::Number(_))) => (0, length),
+            (Some(from), Some(Limit::Number(last))) => (from - base, last - base + 1),
+        };
+        let place = |at: i64| usize::try_from(at.clamp(0, length)).unwrap_or(0);
+        place(first)..place(after).max(place(first))
+    }
 }
 
 /// The upper limit of a sum.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Limit {
-    /// A named size, as in `K`, or `K - 1` after a lower limit of 0.
+    /// A named size, as in `K`.
     Size(String),
     /// A number.
     Number(i64),
@@ -169,6 +255,9 @@ pub(crate) enum Kind {
     Indicator(Condition),
     /// A derivative by one or more names, the last one first.
     Derivative(Box<Expr>, Vec<Name>),
+    /// A derivative along a direction: `\frac{\partial C}{\partial W}[V]`, the sum over all
+    /// entries of the derivative by an entry of W times the entry of V.
+    Along(Box<Expr>, Name, Box<Expr>),
     /// A vector of ones, as long as its place requires.
     Ones,
     /// Nothing: the right side of a line that is still to be derived.
@@ -185,7 +274,7 @@ impl Expr {
     pub(crate) fn for_each_part<'a>(&'a self, f: &mut dyn FnMut(&'a Expr)) {
         match &self.kind {
             Kind::Neg(a) | Kind::Entry(a, _) | Kind::Derivative(a, _) | Kind::Sum { body: a, .. } => f(a),
-            Kind::Binary(_, a, b) => {
+            Kind::Binary(_, a, b) | Kind::Along(a, _, b) => {
                 f(a);
                 f(b);
             }
@@ -201,13 +290,44 @@ impl Expr {
         self.for_each_part(&mut |part| part.visit(f));
     }
 
-    /// Calls a function on every name, those of derivatives too.
+    /// Calls a function on every name, those of derivatives and in indices too.
     pub(crate) fn visit_names<'a>(&'a self, f: &mut dyn FnMut(&'a Name)) {
         self.visit(&mut |expr| match &expr.kind {
-            Kind::Name(name) | Kind::Apply(name, _) => f(name),
-            Kind::Derivative(_, by) => by.iter().for_each(&mut *f),
-            _ => {}
+            Kind::Name(name) | Kind::Apply(name, _) => {
+                f(name);
+                name.visit_indices(f);
+            }
+            Kind::Derivative(_, by) => by.iter().for_each(|name| {
+                f(name);
+                name.visit_indices(f);
+            }),
+            Kind::Along(_, by, _) => {
+                f(by);
+                by.visit_indices(f);
+            }
+            _ => expr.for_each_index(&mut |index| index.visit_names(f)),
         });
+    }
+
+    /// Calls a function on the indices of this expression, but not on those of its names and parts.
+    fn for_each_index<'a>(&'a self, f: &mut dyn FnMut(&'a Index)) {
+        let mut condition = |condition: &'a Condition| {
+            f(&condition.left);
+            f(&condition.right);
+        };
+        match &self.kind {
+            Kind::Indicator(when) => condition(when),
+            Kind::Sum { conditions, .. } => conditions.iter().for_each(condition),
+            Kind::Cases(cases) => cases.iter().filter_map(|(_, when)| when.as_ref()).for_each(condition),
+            Kind::Entry(_, indices) => indices.iter().for_each(f),
+            _ => {}
+        }
+    }
+
+    /// Calls a function on every index, those of names too.
+    pub(crate) fn visit_indices<'a>(&'a self, f: &mut dyn FnMut(&'a Index)) {
+        self.visit_names(&mut |name| name.indices.iter().chain(&name.row).for_each(&mut *f));
+        self.visit(&mut |expr| expr.for_each_index(f));
     }
 
     /// Returns a copy in which a function has changed every expression, the innermost first.
@@ -222,6 +342,7 @@ impl Expr {
                 Kind::Sum { product: *product, bound: bound.clone(), conditions: conditions.clone(), body: one(body) }
             }
             Kind::Binary(operator, a, b) => Kind::Binary(*operator, one(a), one(b)),
+            Kind::Along(a, by, direction) => Kind::Along(one(a), by.clone(), one(direction)),
             Kind::Call(function, all) => Kind::Call(*function, all.iter().map(|a| a.map(f)).collect()),
             Kind::Apply(name, all) => Kind::Apply(name.clone(), all.iter().map(|a| a.map(f)).collect()),
             Kind::Cases(cases) => Kind::Cases(cases.iter().map(|(a, when)| (a.map(f), when.clone())).collect()),
@@ -233,10 +354,19 @@ impl Expr {
     /// Returns a copy in which a function has changed every name.
     #[must_use]
     pub(crate) fn map_names(&self, f: &dyn Fn(&mut Name)) -> Self {
+        let condition = |c: &mut Condition| {
+            c.left = c.left.map_names(f);
+            c.right = c.right.map_names(f);
+        };
         self.map(&|mut expr| {
             match &mut expr.kind {
-                Kind::Name(name) | Kind::Apply(name, _) => f(name),
-                Kind::Derivative(_, by) => by.iter_mut().for_each(f),
+                Kind::Name(name) | Kind::Apply(name, _) => *name = name.mapped(f),
+                Kind::Derivative(_, by) => by.iter_mut().for_each(|name| *name = name.mapped(f)),
+                Kind::Along(_, by, _) => *by = by.mapped(f),
+                Kind::Indicator(when) => condition(when),
+                Kind::Sum { conditions, .. } => conditions.iter_mut().for_each(condition),
+                Kind::Cases(cases) => cases.iter_mut().filter_map(|(_, when)| when.as_mut()).for_each(condition),
+                Kind::Entry(_, indices) => indices.iter_mut().for_each(|index| *index = index.map_names(f)),
                 _ => {}
             }
             expr
@@ -246,13 +376,14 @@ impl Expr {
     /// Returns a copy with other indices: those of names, entries and conditions.
     #[must_use]
     pub(crate) fn map_indices(&self, f: &dyn Fn(&Index) -> Index) -> Self {
-        let condition = |c: &Condition| Condition { left: f(&c.left), right: f(&c.right), equal: c.equal };
-        self.map_names(&|name| {
-            name.indices.iter_mut().for_each(|index| *index = f(index));
-        })
-        .map(&|mut expr| {
+        let condition = |c: &Condition| Condition { left: c.left.mapped(f), right: c.right.mapped(f), equal: c.equal };
+        let name = |name: &mut Name| name.indices.iter_mut().for_each(|index| *index = index.mapped(f));
+        self.map(&|mut expr| {
             match &mut expr.kind {
-                Kind::Entry(_, indices) => indices.iter_mut().for_each(|index| *index = f(index)),
+                Kind::Name(found) | Kind::Apply(found, _) => name(found),
+                Kind::Derivative(_, by) => by.iter_mut().for_each(name),
+                Kind::Along(_, by, _) => name(by),
+                Kind::Entry(_, indices) => indices.iter_mut().for_each(|index| *index = index.mapped(f)),
                 Kind::Indicator(when) => *when = condition(when),
                 Kind::Sum { conditions, bound, .. } => {
                     conditions.iter_mut().for_each(|c| *c = condition(c));
@@ -283,6 +414,8 @@ impl fmt::Display for Index {
         match self {
             Self::Letter(letter) => f.write_str(letter),
             Self::Number(number) => write!(f, "{number}"),
+            Self::Offset(letter, by) => write!(f, "{letter}{by:+}"),
+            Self::Value(name) => write!(f, "{name}"),
         }
     }
 }
@@ -291,8 +424,9 @@ fn subscripts(indices: &[Index]) -> String {
     let all: Vec<String> = indices.iter().map(ToString::to_string).collect();
     match all.len() {
         0 => String::new(),
-        1 => format!("_{}", all[0]),
-        _ => format!("_{{{}}}", all.concat()),
+        1 if matches!(indices[0], Index::Letter(_) | Index::Number(0..)) => format!("_{}", all[0]),
+        _ if indices.iter().all(|index| matches!(index, Index::Letter(_))) => format!("_{{{}}}", all.concat()),
+        _ => format!("_{{{}}}", all.join(", ")),
     }
 }
 
@@ -372,9 +506,9 @@ impl fmt::Display for Expr {
                 let conditions = conditions.iter().map(ToString::to_string);
                 let below: Vec<String> = letters.chain(conditions).collect();
                 write!(f, "{}_{{{}}}", if *product { "∏" } else { "∑" }, below.join(", "))?;
-                match bound.first().and_then(|first| Some((first.from, first.to.as_ref()?))) {
-                    Some((Some(0), Limit::Size(size))) => write!(f, "^{{{size} - 1}}")?,
-                    Some((_, Limit::Size(size))) => write!(f, "^{{{size}}}")?,
+                match bound.first().and_then(|first| Some((first.less, first.to.as_ref()?))) {
+                    Some((0, Limit::Size(size))) => write!(f, "^{{{size}}}")?,
+                    Some((less, Limit::Size(size))) => write!(f, "^{{{size} - {less}}}")?,
                     Some((_, Limit::Number(last))) => write!(f, "^{{{last}}}")?,
                     None => {}
                 }
@@ -400,6 +534,10 @@ impl fmt::Display for Expr {
                     _ => write!(f, "(∂{order}/{} ({a}))", below.join(" ")),
                 }
             }
+            Kind::Along(a, by, direction) => match a.kind {
+                Kind::Name(_) => write!(f, "∂{a}/∂{by}[{direction}]"),
+                _ => write!(f, "(∂/∂{by} ({a}))[{direction}]"),
+            },
             Kind::Ones => f.write_str("𝟏"),
             Kind::Missing => f.write_str("?"),
         }

@@ -55,6 +55,17 @@ pub(crate) fn shape<N>(value: &Value<N>) -> String {
     }
 }
 
+/// Returns the rows and columns of values with indices of these lengths. Values with more than two
+/// indices are a list of all entries.
+pub(crate) fn sides(lengths: &[usize]) -> (usize, usize) {
+    match *lengths {
+        [] => (1, 1),
+        [rows] => (rows, 1),
+        [rows, columns] => (rows, columns),
+        _ => (lengths.iter().fold(1, |count: usize, &length| count.saturating_mul(length)), 1),
+    }
+}
+
 pub(crate) fn zip<N: Number>(a: &Value<N>, b: &Value<N>, f: impl Fn(&N, &N) -> N) -> Result<Value<N>> {
     if (a.rows, a.columns) != (b.rows, b.columns) {
         return meaningless(format!("{} meets {}", shape(a), shape(b)));

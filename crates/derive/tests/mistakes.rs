@@ -42,8 +42,8 @@ fn check_kinds(cases: &[(&str, &str, &str)]) {
 #[test]
 fn signs_and_factors_are_named() {
     check_kinds(&[
-        (LOGISTIC, "dC/dw_j = (y - p) x_j", "sign"),
-        (SOFTMAX, "dC/dz_k = y_k - p_k", "sign"),
+        (LOGISTIC, "dC/dw_j = -(p - y) x_j", "sign"),
+        (SOFTMAX, "dC/dz_k = -p_k + y_k", "sign"),
         (LINEAR, "dE/dw = -1/N X^T r", "sign"),
         (LOGISTIC, "dp/dz = 2 p (1 - p)", "2 times"),
         (LINEAR, "dE/db = 2/N sum_n (f^(n) - y^(n))", "2 times"),
@@ -53,6 +53,7 @@ fn signs_and_factors_are_named() {
         (SOFTMAX, "dC/dw_jk = K x_j (p_k - y_k)", "K times"),
         (SOFTMAX, "dR/dw_jk = lambda w_jk", "λ times"),
         (NETWORK, "dE/du_i = -3 (f - y) h_i", "-3 times"),
+        ("R = 1/2 sum_j w_j^2\nP = lambda R\n", "dP/dw_j = w_j", "1/λ times"),
         (BATCH, "dC/dw_j = sum_n (p^(n) - y^(n)) x_j^(n)", "sum over the rows where their mean"),
         (LINEAR, "dE/dw = X^T r", "sum over the rows where their mean"),
         (BATCH, "dC/db = 1/N^2 sum_n (p^(n) - y^(n))", "mean over the rows where their sum"),
@@ -66,6 +67,9 @@ fn transposed_and_swapped_sides_are_named() {
         (SOFTMAX, r"\frac{\partial C}{\partial w} = (p - y) x^\top", "transposed"),
         (NETWORK, r"\frac{\partial E}{\partial V} = (f - y) x (u \circ (\mathbf{1} - h \circ h))^\top", "transposed"),
         (LOGISTIC, "dC/dp = (p - y)/(y (1 - y))", "p and y are swapped"),
+        (LOGISTIC, "dC/dw_j = (y - p) x_j", "y and p are swapped"),
+        (SOFTMAX, "dC/dz_k = y_k - p_k", "y and p are swapped"),
+        (LINEAR, "dE/db = 1/N sum_n (y^(n) - f^(n))", "y and f are swapped"),
         (SOFTMAX, "dC/dp_k = -p_k / y_k", "p and y are swapped"),
         (NETWORK, "dE/du_i = (h_i - y) f", "none"),
         (SOFTMAX, "dC/dw_jk = x_k (p_j - y_j)", "j and k are swapped"),
@@ -100,6 +104,13 @@ fn mistakes_of_the_penalty_are_named() {
         (SOFTMAX, "dJ/dw_jk = x_j (p_k - y_k)", "λ w_{jk} is missing"),
         (SOFTMAX, "dJ/db_k = p_k - y_k + lambda b_k", "λ b_k penalises"),
         (SOFTMAX, "dJ/dw_jk = x_j (p_k - y_k) + lambda/2 w_jk", "λ w_{jk}/2 is missing"),
+        (SOFTMAX, "J = C + lambda/2 (sum_{j,k} w_jk^2 + sum_k b_k^2)", "λ ‖b‖²/2 penalises"),
+        (LOGISTIC, "C = -(y ln p + (1 - y) ln(1 - p)) + a b^2", "a b² penalises"),
+        (
+            "f = sum_j x_j w_j + b\nJ = (f - y)^2 + lambda/2 (sum_j w_j^2 + b^2)\n",
+            "J = (f - y)^2 + lambda/2 sum_j w_j^2",
+            "λ b²/2 is missing",
+        ),
     ]);
 }
 

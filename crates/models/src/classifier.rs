@@ -27,7 +27,7 @@ pub trait Classifier: Module {
     fn residual(&self, logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<2>;
 
     /// Returns the Jacobian-vector product of each row's residual: its directional derivative along
-    /// `tangent`, a change of the logits. Eqs. (25) and (26).
+    /// `tangent`, a change of the logits. Eqs. (26) and (27).
     ///
     /// # Shapes
     /// - logits `[n, k]`, tangent `[n, k]` -> `[n, k]`

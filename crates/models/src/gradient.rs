@@ -54,7 +54,7 @@ fn clear_parameter_list(weight: &Tensor<2>) {
 }
 
 /// Returns cross-entropy and gradient by the closed forms: Eqs. (9), (10), (19), (20) and (23), and
-/// Eq. (34) if the rows have weights.
+/// Eq. (25) if the rows have weights.
 ///
 #[doc = include_str!("../formulas/eq-9.html")]
 ///
@@ -68,7 +68,7 @@ fn clear_parameter_list(weight: &Tensor<2>) {
 ///
 /// With row weights:
 ///
-#[doc = include_str!("../formulas/eq-34.html")]
+#[doc = include_str!("../formulas/eq-25.html")]
 ///
 /// # Shapes
 /// - features `[n, d]`, targets `[n]`: labels, or [`Targets`] with weights

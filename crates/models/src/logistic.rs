@@ -30,7 +30,7 @@ pub struct LogisticRegressionConfig {
 ///
 #[doc = include_str!("../formulas/eq-2.html")]
 ///
-#[doc = include_str!("../formulas/eq-24.html")]
+#[doc = include_str!("../formulas/eq-39.html")]
 #[derive(Module, Debug)]
 pub struct LogisticRegression {
     /// Weight `[d, 1]` and bias `[1]`.
@@ -99,7 +99,7 @@ impl Classifier for LogisticRegression {
         sigmoid(logits) - y
     }
 
-    /// p (1 - p) s, Eq. (25).
+    /// p (1 - p) u, Eq. (26).
     fn residual_jvp(&self, logits: Tensor<2>, tangent: Tensor<2>) -> Tensor<2> {
         sigmoid(logits.clone()) * sigmoid(-logits) * tangent
     }

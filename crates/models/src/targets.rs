@@ -4,7 +4,7 @@ use burn::tensor::{Int, Tensor};
 ///
 /// With weights, the cost of N rows is
 ///
-#[doc = include_str!("../formulas/eq-33.html")]
+#[doc = include_str!("../formulas/eq-24.html")]
 ///
 /// N is the number of rows, not the sum of the weights. So a weight of 2 adds a row's loss twice,
 /// and doubling all weights doubles the gradient. Labels convert to targets without weights.
@@ -55,7 +55,7 @@ impl Targets {
         Self { weights: Some(weights), ..self }
     }
 
-    /// Returns `w_i l_i` for the losses l, `[n]`. Their mean is Eq. (33).
+    /// Returns `w_i l_i` for the losses l, `[n]`. Their mean is Eq. (24).
     pub(crate) fn losses(&self, losses: Tensor<1>) -> Tensor<1> {
         match &self.weights {
             None => losses,

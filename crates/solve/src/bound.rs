@@ -106,7 +106,7 @@ pub(crate) fn bound_point(
     BoundPoint { objective, gradient, bound }
 }
 
-/// Returns the bound for a bias without a penalty: Eq. (32), or Eq. (35) with class weights.
+/// Returns the bound for a bias without a penalty: Eq. (33), or Eq. (34) with class weights.
 ///
 /// The probabilities p of every row are replaced by the mixture `(1 - theta) p + theta t`, with the
 /// same distribution t. The mean of the mixtures must be the class frequencies. theta is the
@@ -137,7 +137,7 @@ struct Mixture {
 }
 
 /// Returns the smallest theta, with its t, such that the weighted mean over rows of
-/// `(1 - theta) (p - y) + theta (t - y)` is 0: Eq. (31); with class weights, Eq. (35).
+/// `(1 - theta) (p - y) + theta (t - y)` is 0: Eq. (32); with class weights, Eq. (34).
 ///
 /// - `residual`: the weighted mean of `p - y`
 /// - `frequencies`: the weighted mean of y

@@ -1,4 +1,4 @@
-//! Newton's method on all rows, with the closed-form Hessian: Eqs. (36) to (39) of
+//! Newton's method on all rows, with the closed-form Hessian: Eqs. (35) to (38) of
 //! `docs/derivation.md`.
 //!
 //! Without a penalty, the minimum is not unique if parameters can replace each other. Then some are
@@ -269,7 +269,7 @@ impl Newton<'_> {
             let own: Vec<f64> = self.free.iter().map(|&i| own[i]).collect();
             norm(&own)
         };
-        // The loss of a row is not negative, so its minimum is not, either: Eq. (39) if the step is
+        // The loss of a row is not negative, so its minimum is not, either: Eq. (38) if the step is
         // short, else J itself.
         let is_short = largest_logit <= 0.5 && !factor.is_changed();
         let has_dual = self.engine.link().dual_domain().is_some();

@@ -1,4 +1,4 @@
-//! Tests of the minimum of J and its certificates: Eqs. (28) to (32) and (36) to (39) of
+//! Tests of the minimum of J and its certificates: Eqs. (29) to (33) and (35) to (38) of
 //! `docs/derivation.md`, and L-BFGS.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
@@ -161,7 +161,7 @@ fn test_points(problem: &Problem, kind: ModelKind) -> Vec<Parameters> {
 }
 
 #[test]
-fn eq_28_strong_convexity_bounds_the_distance_to_the_minimum() {
+fn eq_29_strong_convexity_bounds_the_distance_to_the_minimum() {
     let problem = Problem::read();
     for kind in KINDS {
         let (dense, lambda) = (problem.dense(kind), problem.lambda());
@@ -179,7 +179,7 @@ fn eq_28_strong_convexity_bounds_the_distance_to_the_minimum() {
 }
 
 #[test]
-fn eq_29_only_the_models_probabilities_give_the_cost() {
+fn eq_30_only_the_models_probabilities_give_the_cost() {
     let problem = Problem::read();
     for kind in KINDS {
         let dense = problem.dense(kind);
@@ -201,7 +201,7 @@ fn eq_29_only_the_models_probabilities_give_the_cost() {
 }
 
 /// Mixes `1 t^T` into the rows' probabilities, so that each class has its frequency. This is an
-/// independent implementation of Eq. (31).
+/// independent implementation of Eq. (32).
 fn mix(dense: &Dense, at: &Parameters) -> (f64, Vec<f64>, Vec<Vec<f64>>) {
     let n = dense.y.len();
     let p: Vec<Vec<f64>> = (0..n).map(|row| dense.probabilities(at, row)).collect();
@@ -216,7 +216,7 @@ fn mix(dense: &Dense, at: &Parameters) -> (f64, Vec<f64>, Vec<Vec<f64>>) {
 }
 
 #[test]
-fn eq_30_the_duality_gap_is_a_divergence_plus_a_square() {
+fn eq_31_the_duality_gap_is_a_divergence_plus_a_square() {
     let problem = Problem::read();
     for kind in KINDS {
         let (dense, lambda) = (problem.dense(kind), problem.lambda());
@@ -240,7 +240,7 @@ fn eq_30_the_duality_gap_is_a_divergence_plus_a_square() {
 }
 
 #[test]
-fn eq_31_the_mixture_has_the_class_frequencies() {
+fn eq_32_the_mixture_has_the_class_frequencies() {
     let problem = Problem::read();
     for kind in KINDS {
         let dense = problem.dense(kind);
@@ -260,7 +260,7 @@ fn eq_31_the_mixture_has_the_class_frequencies() {
     }
 }
 
-/// Computes Eq. (32) in plain loops.
+/// Computes Eq. (33) in plain loops.
 fn bound_with_free_bias(dense: &Dense, at: &Parameters, lambda: f64) -> f64 {
     let (theta, t, _) = mix(dense, at);
     let p = |row| dense.probabilities(at, row);
@@ -273,7 +273,7 @@ fn bound_with_free_bias(dense: &Dense, at: &Parameters, lambda: f64) -> f64 {
 }
 
 #[test]
-fn eq_32_the_bound_is_computed_from_gradients() {
+fn eq_33_the_bound_is_computed_from_gradients() {
     let problem = Problem::read();
     for kind in KINDS {
         let (dense, lambda, rows) = (problem.dense(kind), problem.lambda(), problem.rows(kind));
@@ -297,7 +297,7 @@ fn eq_32_the_bound_is_computed_from_gradients() {
     }
 }
 
-/// Newton's step in plain loops: Eqs. (36) and (37).
+/// Newton's step in plain loops: Eqs. (35) and (36).
 struct Newton {
     /// The gradient of J, W row by row, then b.
     gradient: Vec<f64>,
@@ -362,7 +362,7 @@ fn moved(at: &Parameters, step: &[f64], length: f64) -> Parameters {
 }
 
 #[test]
-fn eq_36_and_37_the_hessian_is_the_slope_of_the_gradient_and_the_step_goes_to_the_minimum() {
+fn eq_35_and_36_the_hessian_is_the_slope_of_the_gradient_and_the_step_goes_to_the_minimum() {
     let problem = Problem::read();
     for kind in KINDS {
         let (dense, lambda) = (problem.dense(kind), problem.lambda());
@@ -391,7 +391,7 @@ fn eq_36_and_37_the_hessian_is_the_slope_of_the_gradient_and_the_step_goes_to_th
 }
 
 #[test]
-fn eq_38_and_39_the_decrement_bounds_the_distance_to_the_minimum() {
+fn eq_37_and_38_the_decrement_bounds_the_distance_to_the_minimum() {
     let problem = Problem::read();
     let mut n_bounds = 0;
     for kind in KINDS {

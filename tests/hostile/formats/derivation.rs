@@ -20,6 +20,8 @@ pub fn check_bytes(bytes: &[u8]) {
             let report = check(&document, &Options { operations: 20_000, ..Options::default() });
             // The report is for a terminal: no character of the file controls it.
             assert!(!report.to_text(false).contains(|c: char| c.is_control() && c != '\n'));
+            assert!(!report.to_html("A page").contains(|c: char| c.is_control() && c != '\n'));
+            document.unread().iter().for_each(|error| assert_one_line(&error.to_string()));
         }
         Err(errors) => {
             assert!(!errors.is_empty());

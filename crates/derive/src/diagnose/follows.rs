@@ -72,7 +72,7 @@ impl WrongClaim {
             let mut name = name.clone();
             for (place, index) in name.indices.iter_mut().enumerate() {
                 let letter = format!("{prefix}{place}");
-                bound.push(Bound { letter: letter.clone(), from: None, to: None });
+                bound.push(Bound { letter: letter.clone(), from: None, to: None, less: 0 });
                 *index = Index::Letter(letter);
             }
             name

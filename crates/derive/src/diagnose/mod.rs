@@ -10,7 +10,7 @@ use crate::document::Item;
 use crate::real::Real;
 use crate::report::Mistake;
 use crate::samples::{Sample, Setting};
-use crate::tree::{Expr, Function, Index, Kind, Name, Span};
+use crate::tree::{Expr, Function, Index, Kind, Name, Operator, Span};
 use crate::typing::{Model, free_letters};
 use crate::value::Value;
 
@@ -22,6 +22,17 @@ pub(crate) use follows::WrongClaim;
 
 /// The value of a factor in a sample.
 type FactorOf<'a> = dyn Fn(&Sample) -> Option<Real> + 'a;
+
+/// Which factors are tried.
+#[derive(Clone, Copy)]
+enum Factors {
+    /// Numbers and sizes.
+    Constants,
+    /// λ.
+    Lambda,
+    /// Inputs that are one number.
+    Names,
+}
 
 /// A chain with its samples.
 pub(crate) struct Diagnosis<'a> {
@@ -80,14 +91,17 @@ impl<'a> Diagnosis<'a> {
         if shapes_differ {
             return self.equals(&transposed, a).then_some(Mistake::Transposed);
         }
-        self.factor(a, b, false)
+        self.swapped_difference(a, b)
+            .or_else(|| self.factor(a, b, Factors::Constants))
             .or_else(|| self.swapped_indices(a, b))
             .or_else(|| self.diagonal(a, b))
             .or_else(|| self.swapped_names(a, b))
             .or_else(|| self.equals(&transposed, a).then_some(Mistake::Transposed))
+            .or_else(|| self.factor(a, b, Factors::Lambda))
             .or_else(|| self.chain_rule(a, b))
-            .or_else(|| self.factor(a, b, true))
+            .or_else(|| self.factor(a, b, Factors::Names))
             .or_else(|| self.penalty(a, b))
+            .or_else(|| self.penalty_of_objective(a, b))
     }
 
     /// The values of both sides, entry by entry.
@@ -101,8 +115,29 @@ impl<'a> Diagnosis<'a> {
         pairs
     }
 
-    /// A constant factor, or with `names` one that is an input like λ.
-    fn factor(&self, a: usize, b: usize, names: bool) -> Option<Mistake> {
+    /// The names of a difference are swapped: `y - p` for `p - y`. Only the sign differs, but a
+    /// written minus sign is a mistake of the sign.
+    fn swapped_difference(&self, a: usize, b: usize) -> Option<Mistake> {
+        let right = self.exprs[b];
+        let mut differences: Vec<(&Name, &Name)> = Vec::new();
+        let mut has_sign = false;
+        right.visit(&mut |part| match &part.kind {
+            Kind::Neg(_) => has_sign = true,
+            Kind::Binary(Operator::Sub, left, right) => {
+                if let (Kind::Name(left), Kind::Name(right)) = (&left.kind, &right.kind) {
+                    differences.push((left, right));
+                }
+            }
+            _ => {}
+        });
+        let [(first, second)] = differences.as_slice() else { return None };
+        let negative = expr(Kind::Neg(Box::new(right.clone())));
+        (!has_sign && self.equals(&negative, a))
+            .then(|| Mistake::Swapped { first: first.head.clone(), second: second.head.clone() })
+    }
+
+    /// One factor everywhere.
+    fn factor(&self, a: usize, b: usize, factors: Factors) -> Option<Mistake> {
         let pairs = self.pairs(a, b);
         let nonzero = pairs.iter().filter(|(_, left, right)| left.is_nonzero() && right.is_nonzero());
         let nonzero: Vec<_> = nonzero.collect();
@@ -117,8 +152,11 @@ impl<'a> Diagnosis<'a> {
                 .iter()
                 .all(|(sample, left, right)| factor(sample).is_some_and(|factor| !left.mul(factor).differs(*right)))
         };
-        if names {
-            return self.named_factor(&is);
+        match factors {
+            Factors::Constants => {}
+            // The strength of a penalty is no inner derivative.
+            Factors::Lambda => return self.named_factor(&is, &|head| head == "λ"),
+            Factors::Names => return self.named_factor(&is, &|_| true),
         }
         let sign = |negative: bool, text: &str| if negative { format!("-{text}") } else { text.to_owned() };
         for negative in [false, true] {
@@ -158,8 +196,8 @@ impl<'a> Diagnosis<'a> {
         None
     }
 
-    fn named_factor(&self, is: &dyn Fn(&FactorOf) -> bool) -> Option<Mistake> {
-        for head in self.scalars() {
+    fn named_factor(&self, is: &dyn Fn(&FactorOf) -> bool, is_meant: &dyn Fn(&str) -> bool) -> Option<Mistake> {
+        for head in self.scalars().into_iter().filter(|head| is_meant(head)) {
             let value = |sample: &Sample| sample.point.value(&head, 0).map(|value| value.entries[0]);
             let inverse = |sample: &Sample| value(sample).map(|value| Real::ONE.div(value));
             let factors: [(String, &FactorOf); 4] = [
@@ -334,7 +372,7 @@ impl<'a> Diagnosis<'a> {
             match model.ranks.get(head).copied().unwrap_or(0) {
                 0 => names.push(name(Vec::new(), row)),
                 1 => names.extend(letters.iter().map(|letter| name(vec![letter.clone()], row))),
-                _ => {
+                2 => {
                     for first in &letters {
                         names.extend(
                             letters
@@ -344,6 +382,8 @@ impl<'a> Diagnosis<'a> {
                         );
                     }
                 }
+                // There would be too many candidates.
+                _ => {}
             }
         }
         names
@@ -450,17 +490,51 @@ impl<'a> Diagnosis<'a> {
         None
     }
 
+    /// The inputs that have this many indices and the same value in all rows.
+    fn inputs_of_rank(&self, rank: usize) -> Vec<Name> {
+        let model = self.setting.model;
+        let is = |head: &&String| {
+            model.ranks[*head] == rank
+                && !model.by_row.contains(*head)
+                && model.is_input(head)
+                && !model.sizes.contains_key(*head)
+        };
+        let name = |head: &String| Name { head: head.clone(), indices: Vec::new(), row: None, span: Span::default() };
+        model.ranks.keys().filter(is).map(name).collect()
+    }
+
+    /// A parameter that is penalised or not, in the objective itself.
+    fn penalty_of_objective(&self, a: usize, b: usize) -> Option<Mistake> {
+        if !matches!(self.exprs[0].kind, Kind::Name(_)) {
+            return None;
+        }
+        let right = self.exprs[b];
+        let parameters: Vec<Name> = (0..=2).flat_map(|rank| self.inputs_of_rank(rank)).collect();
+        for scalar in self.inputs_of_rank(0) {
+            for parameter in parameters.iter().filter(|parameter| parameter.head != scalar.head) {
+                let norm = expr(Kind::Call(Function::Norm, vec![named(parameter)]));
+                let square = expr(Kind::Binary(Operator::Pow, Box::new(norm), Box::new(integer(2.0))));
+                let term = product(named(&scalar), square);
+                let is_number = self.setting.model.ranks.get(&parameter.head) == Some(&0);
+                let shown = if is_number { format!("{parameter}²") } else { format!("‖{parameter}‖²") };
+                for (term, end) in [(quotient(term.clone(), integer(2.0)), "/2"), (term, "")] {
+                    let text = format!("{scalar} {shown}{end}");
+                    if self.equals(&add(right.clone(), term.clone()), a) {
+                        return Some(Mistake::PenaltyMissing { term: text });
+                    }
+                    if self.equals(&subtract(right.clone(), term), a) {
+                        return Some(Mistake::PenaltyAdded { term: text });
+                    }
+                }
+            }
+        }
+        None
+    }
+
     fn penalty(&self, a: usize, b: usize) -> Option<Mistake> {
         let (_, by) = simple_derivative(self.exprs[0])?;
         let right = self.exprs[b];
-        let mut scalars: Vec<Name> = Vec::new();
-        for head in self.setting.model.ranks.keys() {
-            let is_scalar = self.setting.model.ranks[head] == 0 && !self.setting.model.by_row.contains(head);
-            if is_scalar && self.setting.model.is_input(head) && !self.setting.model.sizes.contains_key(head) {
-                scalars.push(Name { head: head.clone(), indices: Vec::new(), row: None, span: Span::default() });
-            }
-        }
-        for scalar in &scalars {
+        for scalar in &self.inputs_of_rank(0) {
             let term = product(named(scalar), named(by));
             let terms = [
                 term.clone(),

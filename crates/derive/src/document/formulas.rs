@@ -1,5 +1,6 @@
 //! Which parts of a text are formulas.
 
+use super::states;
 use crate::error::ParseError;
 use crate::lex::Notation;
 use crate::words::is_known_word;
@@ -11,6 +12,10 @@ pub(super) struct Formula {
     pub(super) notation: Notation,
     /// Whether it stands in a line of prose.
     pub(super) inline: bool,
+    /// Why it is not checked, if a comment says so: `<!-- not checked: … -->`.
+    pub(super) reason: Option<String>,
+    /// No formula, but a comment that begins a scope or goes on with one: `<!-- scope: … -->`.
+    pub(super) scope: Option<String>,
 }
 
 /// Finds the formulas of a text. Returns also the lines with `=` that are read as prose.
@@ -19,7 +24,8 @@ pub(super) fn formulas(text: &str, errors: &mut Vec<ParseError>) -> (Vec<Formula
     let mut prose = Vec::new();
     let mut at = 0;
     let mut line_start = true;
-    let latex = |from, to, inline| Formula { from, to, notation: Notation::Latex, inline };
+    let plain = |from, to, notation, inline| Formula { from, to, notation, inline, reason: None, scope: None };
+    let latex = |from, to, inline| plain(from, to, Notation::Latex, inline);
     while at < text.len() {
         let rest = &text[at..];
         let line_end = rest.find('\n').map_or(text.len(), |end| at + end);
@@ -58,11 +64,16 @@ pub(super) fn formulas(text: &str, errors: &mut Vec<ParseError>) -> (Vec<Formula
                 }
                 continue;
             }
+            if trimmed.starts_with("<!--") {
+                at += line.len() - trimmed.len();
+                at = comment(text, at, &mut formulas);
+                continue;
+            }
             let marked = line.contains('$') || line.contains("\\[") || line.contains("\\(");
             if !marked {
                 match bare(text, at, line_end) {
                     Bare::Formula(from, notation) => {
-                        formulas.push(Formula { from, to: line_end, notation, inline: false });
+                        formulas.push(plain(from, line_end, notation, false));
                     }
                     Bare::Prose if line.contains('=') && !trimmed.starts_with(['#', '|', '<']) => prose.push(at),
                     Bare::Prose => {}
@@ -82,6 +93,7 @@ pub(super) fn formulas(text: &str, errors: &mut Vec<ParseError>) -> (Vec<Formula
                 let close = text[at + 1..line_end.max(at + 1)].find('`');
                 at += close.map_or(1, |close| close + 2);
             }
+            '<' if rest.starts_with("<!--") => at = comment(text, at, &mut formulas),
             '\\' if rest.starts_with("\\$") => at += 2,
             '\\' if rest.starts_with("\\[") || rest.starts_with("\\(") => {
                 let close = if rest.starts_with("\\[") { "\\]" } else { "\\)" };
@@ -109,7 +121,42 @@ pub(super) fn formulas(text: &str, errors: &mut Vec<ParseError>) -> (Vec<Formula
             c => at += c.len_utf8(),
         }
     }
-    (formulas, prose)
+    (give_reasons(text, formulas, errors), prose)
+}
+
+/// Reads a comment. Returns the place after it.
+fn comment(text: &str, at: usize, formulas: &mut Vec<Formula>) -> usize {
+    let end = text[at..].find("-->").map_or(text.len(), |end| at + end + 3);
+    let inside = text[at + 4..end].trim_end_matches("-->").trim();
+    let line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let reason = inside.strip_prefix("not checked:").map(line);
+    let scope = inside.strip_prefix("scope:").map(line);
+    if reason.is_some() || scope.is_some() {
+        formulas.push(Formula { from: at, to: end, notation: Notation::Latex, inline: true, reason, scope });
+    }
+    end
+}
+
+/// Gives the reasons of the comments to the formulas that follow them.
+fn give_reasons(text: &str, found: Vec<Formula>, errors: &mut Vec<ParseError>) -> Vec<Formula> {
+    let mut formulas: Vec<Formula> = Vec::new();
+    let mut reason: Option<(usize, String)> = None;
+    let unused = |at| ParseError::new(at, "no formula with a relation follows this comment");
+    for mut formula in found {
+        let is_comment = text[formula.from..].starts_with("<!--");
+        if is_comment && formula.reason.is_some() {
+            if let Some((at, _)) = reason.replace((formula.from, formula.reason.take().unwrap_or_default())) {
+                errors.push(unused(at));
+            }
+            continue;
+        }
+        if !is_comment && states(&text[formula.from..formula.to]) {
+            formula.reason = reason.take().map(|(_, reason)| reason);
+        }
+        formulas.push(formula);
+    }
+    errors.extend(reason.map(|(at, _)| unused(at)));
+    formulas
 }
 
 /// Finds the first line from a place with a property: its start, and the start of the next.

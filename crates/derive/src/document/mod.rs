@@ -1,12 +1,14 @@
 //! The reader: which parts of a text are formulas, and what each formula says.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::error::{ParseError, position};
 use crate::lex::{Token, lex};
 use crate::parse::{Form, Parser, Set, Statement, is_index_letter};
 use crate::tree::{Condition, Expr, Index, Kind, Limit, Name, Span};
-use formulas::formulas;
+use formulas::{Formula, formulas};
+pub(crate) use unread::Unread;
 
 /// The maximum size of a document in bytes.
 const MAX_BYTES: usize = 1 << 20;
@@ -15,20 +17,35 @@ const MAX_TOKENS: usize = 5_000;
 /// The maximum number of statements.
 const MAX_STATEMENTS: usize = 1_000;
 
+/// The maximum number of scopes.
+const MAX_SCOPES: usize = 24;
+/// The maximum number of formulas that are left out because they cannot be read.
+const MAX_UNREAD: usize = 64;
+
 mod formulas;
+mod unread;
 
 /// A derivation: the formulas of a text, each with its place and its meaning.
 #[derive(Clone, Debug)]
 pub struct Document {
-    pub(crate) text: String,
+    pub(crate) parts: Vec<Part>,
+    /// Lines with `=` that were read as prose.
+    pub(crate) prose: Vec<usize>,
+    unread: Vec<ParseError>,
+}
+
+/// The formulas of one scope: the whole document, unless its comments name scopes.
+#[derive(Clone, Debug)]
+pub(crate) struct Part {
+    /// The text of the whole document.
+    pub(crate) text: Arc<str>,
     pub(crate) items: Vec<Item>,
     pub(crate) definitions: Vec<Definition>,
     /// The sizes of declared names: `x \in \mathbb R^d`.
     pub(crate) shapes: BTreeMap<String, Vec<String>>,
     /// The number of the first class, row or feature: 0 if the document writes an index 0.
     pub(crate) base: i64,
-    /// Lines with `=` that were read as prose.
-    pub(crate) prose: Vec<usize>,
+    pub(crate) unread: Vec<Unread>,
 }
 
 /// A statement with its role.
@@ -39,6 +56,8 @@ pub(crate) struct Item {
     pub(crate) condition: Option<Condition>,
     pub(crate) label: Option<String>,
     pub(crate) span: Span,
+    /// Whether it belongs to the scope that this one begins with, and is checked there.
+    pub(crate) inherited: bool,
 }
 
 /// What a statement is for.
@@ -80,11 +99,13 @@ pub(crate) struct Definition {
 }
 
 impl Document {
-    /// Reads a derivation.
+    /// Reads a derivation. Formulas that cannot be read are left out: [`unread`](Self::unread)
+    /// lists them, and `check` reports them and what depends on them.
     ///
     /// # Errors
     ///
-    /// Every formula that cannot be read, with line, column and what was expected.
+    /// The text is too large, or it has no formulas with a beginning and an end, such as one `$`
+    /// without its partner.
     pub fn parse(text: &str) -> Result<Self, Vec<ParseError>> {
         let located = |errors: Vec<ParseError>| errors.into_iter().map(|error| error.located(text)).collect::<Vec<_>>();
         if text.len() > MAX_BYTES {
@@ -95,70 +116,212 @@ impl Document {
         let (formulas, prose) = formulas(text, &mut errors);
         let mut tokens = Vec::new();
         for formula in formulas {
-            match lex(text, formula.from, formula.to, formula.notation) {
+            let lexed = match lex(text, formula.from, formula.to, formula.notation) {
                 Ok(lexed) if lexed.len() > MAX_TOKENS => {
-                    errors
-                        .push(ParseError::new(formula.from, format!("a formula can have at most {MAX_TOKENS} signs")));
+                    let message = format!("a formula can have at most {MAX_TOKENS} signs");
+                    return Err(located(vec![ParseError::new(formula.from, message)]));
                 }
-                Ok(lexed) => tokens.push((formula, lexed)),
-                // Prose may mention what the checker does not know, but not state it.
-                Err(_) if formula.inline && !states(&text[formula.from..formula.to]) => {}
-                Err(error) => errors.push(error),
-            }
+                lexed => lexed,
+            };
+            tokens.push((formula, lexed));
         }
-        let functions = defined_functions(tokens.iter().map(|(_, tokens)| tokens.as_slice()));
-        let mut statements: Vec<Statement> = Vec::new();
+        let functions = defined_functions(tokens.iter().filter_map(|(_, tokens)| tokens.as_deref().ok()));
+        let shared: Arc<str> = text.into();
+        let mut drafts: Vec<Draft> = vec![Draft::default()];
+        let mut current = 0;
         for (formula, tokens) in tokens {
-            let parser = Parser::new(tokens, formula.to, formula.notation, &functions);
-            match parser.statements() {
+            if let Some(scope) = &formula.scope {
+                current = match enter(&mut drafts, scope) {
+                    Ok(place) => place,
+                    Err(message) => {
+                        errors.push(ParseError::new(formula.from, message));
+                        break;
+                    }
+                };
+                continue;
+            }
+            let draft = &mut drafts[current];
+            if let Some(reason) = formula.reason.clone() {
+                draft.skip(text, &formula, reason);
+                continue;
+            }
+            let parser = |tokens| Parser::new(tokens, formula.to, formula.notation, &functions);
+            match tokens.and_then(|tokens| parser(tokens).statements()) {
                 Ok(parsed) => {
                     for statement in parsed {
-                        push(&mut statements, statement, &mut errors);
+                        let span = statement.span;
+                        if let Err(error) = draft.push(statement) {
+                            draft.unread.push(Unread { error, span, names: BTreeSet::new(), inherited: false });
+                        }
                     }
                 }
+                // Prose may mention what the checker does not know, but not state it.
                 Err(_) if formula.inline && !states(&text[formula.from..formula.to]) => {}
-                Err(error) => errors.push(error),
+                Err(error) => draft.unread.push(Unread::new(text, &formula, error)),
             }
-            if statements.len() > MAX_STATEMENTS {
+            if drafts.iter().map(|draft| draft.statements.len()).sum::<usize>() > MAX_STATEMENTS {
                 let message = format!("the document has more than {MAX_STATEMENTS} statements");
                 errors.push(ParseError::new(formula.from, message));
                 break;
             }
         }
-        if errors.is_empty() {
-            let mut document = Self::with_roles(text, statements);
-            document.prose = prose;
-            match crate::typing::Model::new(&document) {
-                Ok(_) => return Ok(document),
-                Err(error) => errors.push(error),
-            }
+        if !errors.is_empty() {
+            errors.sort_by_key(|error| error.at);
+            return Err(located(errors));
         }
-        errors.sort_by_key(|error| error.at);
-        Err(located(errors))
+        let mut parts = Vec::new();
+        for draft in drafts {
+            parts.push(draft.finish(&shared).map_err(&located)?);
+        }
+        let mut unread: Vec<ParseError> = parts
+            .iter()
+            .flat_map(|part| &part.unread)
+            .filter(|unread| !unread.inherited)
+            .map(|u| u.error.clone())
+            .collect();
+        unread.sort_by_key(|error| error.at);
+        Ok(Self { parts, prose, unread: located(unread) })
     }
 
+    /// Returns the formulas that cannot be read, with line, column and what was expected.
+    pub fn unread(&self) -> &[ParseError] {
+        &self.unread
+    }
+}
+
+/// The statements of a scope while the text is read.
+#[derive(Default)]
+struct Draft {
+    name: Option<String>,
+    statements: Vec<Statement>,
+    unread: Vec<Unread>,
+    /// The number of statements of the scope that this one begins with.
+    inherited: usize,
+}
+
+/// Returns the place of the scope that a comment names: `NAME`, or `NAME from OTHER`.
+fn enter(drafts: &mut Vec<Draft>, scope: &str) -> Result<usize, String> {
+    let (name, parent) = match scope.split_once(" from ") {
+        Some((name, parent)) => (name.trim(), Some(parent.trim())),
+        None => (scope.trim(), None),
+    };
+    let find = |drafts: &[Draft], name: &str| drafts.iter().position(|draft| draft.name.as_deref() == Some(name));
+    match (find(drafts, name), parent) {
+        (Some(place), None) => return Ok(place),
+        (Some(_), Some(_)) => return Err(format!("the scope `{name}` exists already; go on with `scope: {name}`")),
+        _ if drafts.len() > MAX_SCOPES => return Err(format!("a document can have at most {MAX_SCOPES} scopes")),
+        _ => {}
+    }
+    // A scope begins with what stands before all scopes, or with what its parent has so far.
+    let parent = match parent {
+        Some(parent) => find(drafts, parent).ok_or_else(|| format!("no scope `{parent}` comes before"))?,
+        None => 0,
+    };
+    let statements = drafts[parent].statements.clone();
+    let unread = drafts[parent].unread.iter().cloned().map(|unread| Unread { inherited: true, ..unread }).collect();
+    drafts.push(Draft { name: Some(name.to_owned()), inherited: statements.len(), statements, unread });
+    Ok(drafts.len() - 1)
+}
+
+impl Draft {
+    /// Adds a statement, or continues the last one.
+    fn push(&mut self, statement: Statement) -> Result<(), ParseError> {
+        if !statement.continues {
+            self.statements.push(statement);
+            return Ok(());
+        }
+        let at = statement.span.start;
+        let last = self.statements.last_mut();
+        if self.unread.last().is_some_and(|unread| last.as_ref().is_none_or(|last| last.span.start < unread.error.at)) {
+            return Err(ParseError::new(at, "this line continues one that was not read"));
+        }
+        match (last, statement.form) {
+            (Some(Statement { form: Form::Chain(chain), span, condition, label, .. }), Form::Chain(more)) => {
+                chain.extend(more);
+                *span = span.to(statement.span);
+                *condition = condition.take().or(statement.condition);
+                *label = label.take().or(statement.label);
+                Ok(())
+            }
+            // A left side alone on its line.
+            (Some(Statement { form: Form::Mention, .. }), Form::Chain(_)) => {
+                Err(ParseError::new(at, "the line before `=` must be a statement with `=`"))
+            }
+            _ => Err(ParseError::new(at, "this line begins with `=`, but none before it can go on")),
+        }
+    }
+
+    /// Adds a formula that a comment says not to check.
+    fn skip(&mut self, text: &str, formula: &Formula, reason: String) {
+        let source = &text[formula.from..formula.to];
+        let tag = source.split_once("\\tag{").and_then(|(_, rest)| rest.split_once('}'));
+        let label = tag.map(|(label, _)| label.trim().to_owned());
+        let start = formula.from + source.len() - source.trim_start().len();
+        let span = Span { start, end: start + source.trim().len() };
+        let form = Form::Skipped(reason);
+        self.statements.push(Statement { form, condition: None, label, continues: false, span });
+    }
+
+    /// Finds what each statement is for. Statements whose types do not fit are left out.
+    fn finish(mut self, text: &Arc<str>) -> Result<Part, Vec<ParseError>> {
+        loop {
+            let mut part = Part::with_roles(text, self.statements.clone(), self.inherited);
+            let Err(error) = crate::typing::Model::new(&part) else {
+                part.unread = self.unread;
+                return Ok(part);
+            };
+            let contains = |statement: &Statement| (statement.span.start..=statement.span.end).contains(&error.at);
+            let place = self.statements.iter().position(contains);
+            let Some(place) = place.filter(|_| self.unread.len() < MAX_UNREAD) else {
+                let mut errors: Vec<ParseError> = self.unread.into_iter().map(|unread| unread.error).collect();
+                errors.push(error);
+                errors.sort_by_key(|error| error.at);
+                return Err(errors);
+            };
+            let statement = self.statements.remove(place);
+            let inherited = place < self.inherited;
+            self.inherited -= usize::from(inherited);
+            self.unread.push(Unread { inherited, ..Unread::of_statement(&statement, error) });
+            self.unread.sort_by_key(|unread| unread.error.at);
+        }
+    }
+}
+
+impl Part {
     /// Returns the line of a place, from 1.
     pub(crate) fn line(&self, at: usize) -> usize {
         position(&self.text, at).0
     }
 
-    fn with_roles(text: &str, mut statements: Vec<Statement>) -> Self {
+    /// Returns the formula that was not read and that may say what a name is.
+    pub(crate) fn unread_about(&self, head: &str) -> Option<&Unread> {
+        let letter = head.split(['_', '^', '\'']).next().unwrap_or(head);
+        let is_defined_before = |unread: &Unread| {
+            let mut definitions = self.definitions.iter().filter(|definition| definition.name.head == head);
+            definitions.any(|definition| definition.name.span.start < unread.error.at)
+        };
+        self.unread.iter().find(|unread| unread.names.contains(letter) && !is_defined_before(unread))
+    }
+
+    fn with_roles(text: &Arc<str>, mut statements: Vec<Statement>, inherited: usize) -> Self {
         merge_name_parts(&mut statements);
         let sizes = size_names(&statements);
         let heads: BTreeSet<String> = statements.iter().filter_map(|s| left_name(s).map(|n| n.head.clone())).collect();
         let mut document = Self {
-            text: text.to_owned(),
+            text: Arc::clone(text),
             items: Vec::new(),
             definitions: Vec::new(),
             shapes: BTreeMap::new(),
             base: 1,
-            prose: Vec::new(),
+            unread: Vec::new(),
         };
-        for statement in statements {
+        for (place, statement) in statements.into_iter().enumerate() {
+            let inherited = place < inherited;
             let item = document.items.len();
             let mut members = Vec::new();
             let role = match statement.form {
                 Form::Mention => continue,
+                Form::Skipped(reason) => Role::NotChecked(reason),
                 Form::Condition(condition) => Role::NotChecked(format!("a condition in prose: {condition}")),
                 Form::Member(names, set) => {
                     for name in &names {
@@ -176,6 +339,7 @@ impl Document {
                             condition: None,
                             label: statement.label.clone(),
                             span: statement.span,
+                            inherited,
                         });
                     }
                     continue;
@@ -198,22 +362,15 @@ impl Document {
                 }
             };
             let (condition, label) = (statement.condition, statement.label);
-            document.items.push(Item { role, members, condition, label, span: statement.span });
+            document.items.push(Item { role, members, condition, label, span: statement.span, inherited });
         }
         let mut base = 1;
-        for item in &document.items {
-            for member in &item.members {
-                member.visit(&mut |expr| {
-                    let indices: &[Index] = match &expr.kind {
-                        Kind::Name(name) => &name.indices,
-                        Kind::Entry(_, indices) => indices,
-                        _ => &[],
-                    };
-                    if indices.contains(&Index::Number(0)) {
-                        base = 0;
-                    }
-                });
-            }
+        for member in document.items.iter().flat_map(|item| &item.members) {
+            member.visit_indices(&mut |index| {
+                if *index == Index::Number(0) {
+                    base = 0;
+                }
+            });
         }
         document.base = base;
         document
@@ -265,29 +422,8 @@ impl Document {
 }
 
 /// Returns whether a formula states something, rather than mention a name.
-fn states(formula: &str) -> bool {
-    formula.contains('=') || formula.contains("\\in ")
-}
-
-/// Adds a statement, or continues the last one.
-fn push(statements: &mut Vec<Statement>, statement: Statement, errors: &mut Vec<ParseError>) {
-    if !statement.continues {
-        return statements.push(statement);
-    }
-    match (statements.last_mut(), statement.form) {
-        (Some(Statement { form: Form::Chain(chain), span, condition, label, .. }), Form::Chain(more)) => {
-            chain.extend(more);
-            *span = span.to(statement.span);
-            *condition = condition.take().or(statement.condition);
-            *label = label.take().or(statement.label);
-        }
-        (Some(last), Form::Chain(more)) if matches!(last.form, Form::Mention) => {
-            // A left side alone on its line.
-            errors.push(ParseError::new(more[0].span.start, "the line before `=` must be a statement with `=`"));
-        }
-        _ => errors
-            .push(ParseError::new(statement.span.start, "this line begins with `=`, but none before it can go on")),
-    }
+pub(crate) fn states(formula: &str) -> bool {
+    ["=", "\\in ", "\\le", "\\ge", "<", ">"].iter().any(|relation| formula.contains(relation))
 }
 
 /// Finds the names that are defined as functions: f(x) = ….
@@ -344,7 +480,7 @@ fn merge_name_parts(statements: &mut [Statement]) {
     });
     let is_index = |index: &Index| match index {
         Index::Letter(letter) => is_index_letter(letter) || letters.contains(letter),
-        Index::Number(_) => true,
+        Index::Number(_) | Index::Offset(..) | Index::Value(_) => true,
     };
     let merge_letters = |name: &mut Name| {
         let (indices, parts): (Vec<_>, Vec<_>) = name.indices.drain(..).partition(is_index);
@@ -358,7 +494,7 @@ fn merge_name_parts(statements: &mut [Statement]) {
         if let Form::Chain(members) | Form::Order(members, _) = &statement.form {
             for member in members {
                 member.visit_names(&mut |name| {
-                    if name.indices.iter().any(|index| matches!(index, Index::Letter(_))) {
+                    if !name.indices.iter().all(|index| matches!(index, Index::Number(_))) {
                         with_letters.insert(name.head.clone());
                     }
                 });
@@ -381,7 +517,7 @@ fn change_names(statements: &mut [Statement], change: &dyn Fn(&mut Name)) {
                 members.iter_mut().for_each(|member| *member = member.map_names(change));
             }
             Form::Member(names, _) => names.iter_mut().for_each(change),
-            Form::Condition(_) | Form::Mention => {}
+            Form::Condition(_) | Form::Mention | Form::Skipped(_) => {}
         }
     }
 }

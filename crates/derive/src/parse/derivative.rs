@@ -62,9 +62,9 @@ impl Parser<'_> {
             self.expect('}')?;
             let of = match of {
                 Some(of) => of,
-                None => self.expr(PRODUCT)?,
+                None => self.operand()?,
             };
-            return Ok(Expr::new(Kind::Derivative(Box::new(of), by), self.since(start)));
+            return self.derivative(of, by, start);
         }
         if self.is('{') && self.ahead(1) == Some(&Token::Partial) {
             let message = "below `\\partial`, expected `\\partial` and the name to differentiate by";
@@ -91,6 +91,43 @@ impl Parser<'_> {
             }
         }
         false
+    }
+
+    /// Parses what `d/dz` differentiates: the product that follows, or only the parentheses that
+    /// follow if a direction is after them.
+    fn operand(&mut self) -> Result<Expr> {
+        let mut depth = 0;
+        for by in 0.. {
+            match self.ahead(by) {
+                Some(Token::Op('(')) => depth += 1,
+                Some(Token::Op(')')) => depth -= 1,
+                Some(_) => {}
+                None => break,
+            }
+            if depth == 0 {
+                if by > 0 && self.ahead(by + 1) == Some(&Token::Op('[')) {
+                    return self.group('(', ')');
+                }
+                break;
+            }
+        }
+        self.expr(PRODUCT)
+    }
+
+    /// Finishes a derivative, which may have a direction: `[V]`. `[j = k]` is a factor.
+    fn derivative(&mut self, of: Expr, mut by: Vec<Name>, start: usize) -> Result<Expr> {
+        if by.len() == 1 && self.is('[') {
+            let before = self.at;
+            self.at += 1;
+            let is_factor = self.try_condition().is_some() && self.is(']');
+            self.at = before;
+            if !is_factor {
+                let direction = self.group('[', ']')?;
+                let kind = Kind::Along(Box::new(of), by.remove(0), Box::new(direction));
+                return Ok(Expr::new(kind, self.since(start)));
+            }
+        }
+        Ok(Expr::new(Kind::Derivative(Box::new(of), by), self.since(start)))
     }
 
     /// Parses the order of a derivative after its mark: nothing or `^2`.
@@ -155,9 +192,9 @@ impl Parser<'_> {
             committed = true;
             let of = match of {
                 Some(of) => of,
-                None => self.expr(PRODUCT)?,
+                None => self.operand()?,
             };
-            Ok(Expr::new(Kind::Derivative(Box::new(of), by), self.since(start)))
+            self.derivative(of, by, start)
         })();
         match parsed {
             Ok(derivative) => Ok(Some(derivative)),

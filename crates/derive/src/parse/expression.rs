@@ -368,8 +368,8 @@ impl Parser<'_> {
                     let mut from = None;
                     if close.is_some() && self.eat('=') {
                         match self.condition_index() {
-                            Some(Index::Number(number @ (0 | 1))) => from = Some(number),
-                            _ => return Err(self.expected("0 or 1, where the sum begins")),
+                            Some(Index::Number(number @ 0..=9)) => from = Some(number),
+                            _ => return Err(self.expected("a number up to 9, where the sum begins")),
                         }
                     } else if close.is_some() && self.peek() == Some(&Token::Ne) {
                         self.at += 1;
@@ -377,7 +377,7 @@ impl Parser<'_> {
                         conditions.push(Condition { left: Index::Letter(letter.clone()), right, equal: false });
                     }
                     if new {
-                        bound.push(Bound { letter, from, to: None });
+                        bound.push(Bound { letter, from, to: None, less: 0 });
                     }
                     match close {
                         Some(close) if self.eat(close) => break,
@@ -397,11 +397,11 @@ impl Parser<'_> {
                 let at = self.here();
                 let limit = self.script()?;
                 to = Some(match &limit.kind {
-                    Kind::Name(name) if name.indices.is_empty() => (Limit::Size(name.head.clone()), 1),
-                    &Kind::Number { digits, decimals: 0 } if digits <= 64.0 => (Limit::Number(digits as i64), 1),
-                    Kind::Binary(Operator::Sub, size, one) => match (&size.kind, &one.kind) {
-                        (Kind::Name(name), &Kind::Number { digits: 1.0, decimals: 0 }) => {
-                            (Limit::Size(name.head.clone()), 0)
+                    Kind::Name(name) if name.indices.is_empty() => (Limit::Size(name.head.clone()), 0),
+                    &Kind::Number { digits, decimals: 0 } if digits <= 64.0 => (Limit::Number(digits as i64), 0),
+                    Kind::Binary(Operator::Sub, size, less) => match (&size.kind, &less.kind) {
+                        (Kind::Name(name), &Kind::Number { digits: less @ 1.0..=9.0, decimals: 0 }) => {
+                            (Limit::Size(name.head.clone()), less as i64)
                         }
                         _ => return Err(ParseError::new(at, "expected `K`, `K - 1` or a number as the last index")),
                     },
@@ -419,11 +419,11 @@ impl Parser<'_> {
         let Some(first) = bound.first_mut() else {
             return Err(ParseError::new(start, "this sum does not say over which index; write `sum_k`"));
         };
-        if let Some((limit, begins)) = to {
-            if first.from.is_some_and(|from| from != begins && matches!(limit, Limit::Size(_))) {
+        if let Some((limit, less)) = to {
+            if first.from == Some(0) && less == 0 && matches!(limit, Limit::Size(_)) {
                 return Err(ParseError::new(start, "a sum goes from 1 to K or from 0 to K - 1"));
             }
-            first.to = Some(limit);
+            (first.to, first.less) = (Some(limit), less);
         }
         let body = Box::new(self.expr(PRODUCT)?);
         Ok(Expr::new(Kind::Sum { product, bound, conditions, body }, self.since(start)))

@@ -45,6 +45,8 @@ pub(crate) enum Form {
     Condition(Condition),
     /// A formula without a relation: prose mentions it.
     Mention,
+    /// A formula that a comment says not to check, with the reason.
+    Skipped(String),
 }
 
 /// A set of numbers.
@@ -320,16 +322,20 @@ impl<'a> Parser<'a> {
         Ok(Expr::new(Kind::Cases(cases), self.since(start)))
     }
 
-    /// Parses an index of a condition: a letter or a number.
+    /// Parses an index of a condition: a letter, perhaps plus a number, the value of a name, or a
+    /// number.
     fn condition_index(&mut self) -> Option<Index> {
         let index = match self.peek()? {
             Token::Name(letter) if letter.chars().count() == 1 => {
+                if matches!(self.ahead(1), Some(Token::Op('^' | '_'))) {
+                    return self.index_value().ok();
+                }
                 let mut letter = letter.clone();
                 self.at += 1;
                 while self.eat('\'') {
                     letter.push('\'');
                 }
-                return Some(Index::Letter(letter));
+                return Some(self.offset(letter));
             }
             Token::Number(digits) => Index::Number(digits.parse().ok()?),
             _ => return None,

@@ -1,9 +1,9 @@
 //! Names with their subscripts and superscripts.
 
-use super::{Parser, Result, is_index_letter};
+use super::{MAX_DEPTH, Parser, Result, is_index_letter};
 use crate::error::ParseError;
 use crate::lex::{Notation, Token};
-use crate::tree::{Function, Index, Name};
+use crate::tree::{Function, Index, Name, Span};
 use crate::words::accented;
 
 impl Parser<'_> {
@@ -52,10 +52,9 @@ impl Parser<'_> {
             } else if self.is('[') && self.touches() && self.is_index_list() {
                 self.at += 1;
                 while !self.eat(']') {
-                    if let Some(index) = self.condition_index() {
-                        name.indices.push(index);
-                    } else {
-                        self.at += 1;
+                    if !self.eat(',') {
+                        let index = self.condition_index();
+                        name.indices.push(index.ok_or_else(|| self.expected("an index, or `]`"))?);
                     }
                 }
             } else if self.is('\'') {
@@ -111,12 +110,50 @@ impl Parser<'_> {
         loop {
             match self.ahead(by) {
                 Some(Token::Name(letter)) if letter.chars().count() == 1 => {}
-                Some(Token::Number(_) | Token::Op(',' | '\'')) => {}
+                Some(Token::Number(_) | Token::Op(',' | '\'' | '+' | '-')) => {}
                 Some(Token::Op(']')) => return by > 1,
                 _ => return false,
             }
             by += 1;
         }
+    }
+
+    fn peek_accent(&self) -> bool {
+        matches!(self.peek(), Some(Token::Accent(_)))
+    }
+
+    /// Finishes an index that begins with a letter: `i`, `i+1` or `i-1`.
+    pub(super) fn offset(&mut self, letter: String) -> Index {
+        let sign = match self.peek() {
+            Some(Token::Op('+')) => 1,
+            Some(Token::Op('-')) => -1,
+            _ => return Index::Letter(letter),
+        };
+        let Some(Token::Number(digits)) = self.ahead(1) else { return Index::Letter(letter) };
+        match digits.parse::<i64>() {
+            Ok(number @ 1..=9) => {
+                self.at += 2;
+                Index::Offset(letter, sign * number)
+            }
+            _ => Index::Letter(letter),
+        }
+    }
+
+    /// Parses an index that is the value of a name: the `c^{(n)}` of `\omega_{c^{(n)}}`.
+    pub(super) fn index_value(&mut self) -> Result<Index> {
+        let start = self.here();
+        self.depth += 1;
+        if self.depth > MAX_DEPTH {
+            return Err(ParseError::new(start, format!("the indices are nested more than {MAX_DEPTH} levels deep")));
+        }
+        let mut name = self.name()?.ok_or_else(|| self.expected("an index: a letter or a number"))?;
+        self.depth -= 1;
+        if is_index_letter(&name.head) {
+            let message = format!("`{}` is an index itself; take another letter for this one", name.head);
+            return Err(ParseError::new(start, message));
+        }
+        name.span = Span::default();
+        Ok(Index::Value(Box::new(name)))
     }
 
     /// Parses `_…`: the indices, and words that are a part of the name.
@@ -127,13 +164,18 @@ impl Parser<'_> {
         let in_braces = self.eat('{');
         loop {
             match self.peek() {
+                Some(Token::Name(_) | Token::Accent(_))
+                    if in_braces && (self.peek_accent() || matches!(self.ahead(1), Some(Token::Op('^' | '_')))) =>
+                {
+                    indices.push(self.index_value()?);
+                }
                 Some(Token::Name(letter)) if letter.chars().count() <= 2 => {
                     let mut letter = letter.clone();
                     self.at += 1;
                     while (in_braces || self.notation == Notation::Plain) && self.eat('\'') {
                         letter.push('\'');
                     }
-                    indices.push(Index::Letter(letter));
+                    indices.push(if in_braces { self.offset(letter) } else { Index::Letter(letter) });
                 }
                 Some(Token::Name(word) | Token::Text(word)) => {
                     part = Some(word.clone());
@@ -146,10 +188,8 @@ impl Parser<'_> {
                 }
                 Some(Token::Op(',')) if in_braces => self.at += 1,
                 Some(Token::Op('+' | '-')) if in_braces => {
-                    return Err(ParseError::new(
-                        self.here(),
-                        "an index is a letter or a number; sums of them are not known",
-                    ));
+                    let message = "an index is a letter, a letter plus or minus a number, or a number";
+                    return Err(ParseError::new(self.here(), message));
                 }
                 _ if in_braces => return Err(self.expected("an index: a letter or a number")),
                 _ => break,

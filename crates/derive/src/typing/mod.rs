@@ -6,15 +6,19 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::document::{Assumption, Definition, Document, Role};
+use crate::document::{Assumption, Definition, Part, Role};
 use crate::error::{ParseError, nearest};
-use crate::tree::{Condition, Expr, Function, Kind, Operator, Span};
+use crate::tree::{Condition, Expr, Function, Index, Kind, Operator, Span};
+
 mod ranges;
 mod scope;
 
 pub(crate) use ranges::{ROWS, Range, Ranges};
 use scope::Scope;
 pub(crate) use scope::{Shape, free_letters};
+
+/// The maximum number of indices of a name.
+const MAX_INDICES: usize = 5;
 
 /// What an expression needs to be evaluated.
 #[derive(Clone, Debug)]
@@ -38,6 +42,8 @@ pub(crate) struct Model {
     pub(crate) slots: BTreeMap<String, Vec<Range>>,
     /// The names of sizes.
     pub(crate) sizes: BTreeMap<String, Range>,
+    /// The names whose values are indices, each with the range of this index.
+    pub(crate) labels: BTreeMap<String, Range>,
     /// The names that have another value in each row.
     pub(crate) by_row: BTreeSet<String>,
     /// Whether rows occur at all.
@@ -51,7 +57,7 @@ type Result<T> = std::result::Result<T, ParseError>;
 
 impl Model {
     /// Finds the types of a document's definitions.
-    pub(crate) fn new(document: &Document) -> Result<Self> {
+    pub(crate) fn new(document: &Part) -> Result<Self> {
         let mut ranges = Ranges::default();
         ranges.fresh();
         let typing = Typing { ranges, sums: HashMap::new(), ones: HashMap::new(), free: Vec::new() };
@@ -60,6 +66,7 @@ impl Model {
             ranks: BTreeMap::new(),
             slots: BTreeMap::new(),
             sizes: BTreeMap::new(),
+            labels: BTreeMap::new(),
             by_row: BTreeSet::new(),
             has_rows: false,
             base: document.base,
@@ -74,6 +81,15 @@ impl Model {
         }
         if model.has_rows {
             model.sizes.insert("N".into(), ROWS);
+        }
+        for member in document.items.iter().flat_map(|item| &item.members) {
+            member.visit_indices(&mut |index| {
+                if let Index::Value(name) = index
+                    && !model.labels.contains_key(&name.head)
+                {
+                    model.labels.insert(name.head.clone(), model.typing.ranges.fresh());
+                }
+            });
         }
         for (head, sizes) in &document.shapes {
             for (slot, size) in sizes.iter().enumerate() {
@@ -143,7 +159,7 @@ impl Model {
 
     /// Rows occur if a superscript selects one. Then x, y and all names with such a superscript
     /// have another value in each row, and so has what they define.
-    fn find_rows(&mut self, document: &Document) {
+    fn find_rows(&mut self, document: &Part) {
         let mut with_row = BTreeSet::new();
         let mut in_definitions = BTreeSet::new();
         for item in &document.items {
@@ -165,7 +181,7 @@ impl Model {
         }
     }
 
-    fn find_ranks(&mut self, document: &Document) -> Result<()> {
+    fn find_ranks(&mut self, document: &Part) -> Result<()> {
         // The first place where each name has each number of indices: in definitions, and anywhere.
         // Definitions decide. A claim that disagrees is judged as a claim.
         type Uses = BTreeMap<String, BTreeMap<usize, usize>>;
@@ -207,15 +223,15 @@ impl Model {
             let found = if defining.is_empty() { indexed(counts) } else { defining };
             let declared = document.shapes.get(head);
             match found.first() {
-                Some((count, at)) if *count > 2 => {
+                Some((count, at)) if *count > MAX_INDICES => {
                     return Err(ParseError::new(
                         *at,
-                        format!("`{head}` has {count} indices; at most 2 can be checked"),
+                        format!("`{head}` has {count} indices; at most {MAX_INDICES} can be checked"),
                     ));
                 }
                 _ if is_whole => {}
                 _ if declared.is_some() => {
-                    self.ranks.insert(head.clone(), declared.map_or(0, Vec::len).min(2));
+                    self.ranks.insert(head.clone(), declared.map_or(0, Vec::len).min(MAX_INDICES));
                 }
                 Some((count, _)) => {
                     self.ranks.insert(head.clone(), *count);
@@ -265,7 +281,7 @@ impl Model {
             Kind::Name(name) | Kind::Apply(name, _) if name.indices.is_empty() => {
                 by_rank(self.rank_of(&name.head, ranks, depth + 1))
             }
-            Kind::Neg(a) | Kind::Sum { body: a, .. } => of(a),
+            Kind::Neg(a) | Kind::Sum { body: a, .. } | Kind::Along(a, ..) => of(a),
             Kind::Binary(Operator::Mul, a, b) => match (of(a), of(b)) {
                 ((0, 0), b) => b,
                 (a, (0, 0)) => a,
@@ -312,7 +328,7 @@ impl Model {
 
     /// Checks that every name of more than one letter is defined or declared, and that no name
     /// defines itself.
-    fn check_names(&self, document: &Document) -> Result<()> {
+    fn check_names(&self, document: &Part) -> Result<()> {
         let declared: BTreeSet<&str> = document
             .items
             .iter()

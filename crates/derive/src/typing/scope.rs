@@ -88,13 +88,33 @@ impl Scope<'_> {
                 }
                 self.typing.ranges.least.push((range, (least as usize).max(2)));
             }
+            Index::Offset(letter, by) => {
+                let own = self.letter(letter);
+                self.typing.ranges.unify(own, range);
+                // Some values of the letter are such that both are in the range.
+                self.typing.ranges.least.push((range, by.unsigned_abs() as usize + 2));
+            }
+            Index::Value(name) => {
+                self.row(name)?;
+                if self.shape_of_name(name)? != SCALAR {
+                    let message = format!("`{name}` is an index here, so it must be a number");
+                    return Err(ParseError::new(span.start, message));
+                }
+                if let Some(&label) = self.model.labels.get(&name.head) {
+                    self.typing.ranges.unify(label, range);
+                }
+            }
         }
         Ok(())
     }
 
     pub(super) fn condition(&mut self, condition: &Condition, span: Span) -> Result<()> {
         let range = match (&condition.left, &condition.right) {
-            (Index::Letter(letter), _) | (_, Index::Letter(letter)) => self.letter(letter),
+            (Index::Letter(letter) | Index::Offset(letter, _), _)
+            | (_, Index::Letter(letter) | Index::Offset(letter, _)) => self.letter(letter),
+            (Index::Value(name), _) | (_, Index::Value(name)) if self.model.labels.contains_key(&name.head) => {
+                self.model.labels[&name.head]
+            }
             _ => return Err(ParseError::new(span.start, "a condition needs an index that is a letter")),
         };
         self.index(&condition.left, range, span)?;
@@ -121,7 +141,11 @@ impl Scope<'_> {
             return Ok(match slots.as_slice() {
                 [] => SCALAR,
                 [rows] => Shape(Side::Range(*rows), Side::One),
-                [rows, columns, ..] => Shape(Side::Range(*rows), Side::Range(*columns)),
+                [rows, columns] => Shape(Side::Range(*rows), Side::Range(*columns)),
+                _ => {
+                    let message = format!("`{}` has {} indices; write all of them here", name.head, slots.len());
+                    return Err(ParseError::new(name.span.start, message));
+                }
             });
         }
         if name.indices.len() != slots.len() {
@@ -301,6 +325,10 @@ impl Scope<'_> {
                 self.condition(condition, span)?;
                 Ok(SCALAR)
             }
+            Kind::Along(of, by, direction) => {
+                self.direction(by, direction)?;
+                self.shape(of)
+            }
             Kind::Derivative(of, by) => {
                 let mut shape = self.shape(of)?;
                 for name in by {
@@ -322,6 +350,13 @@ impl Scope<'_> {
         }
     }
 
+    /// A direction has the shape of the name that it changes.
+    fn direction(&mut self, by: &Name, direction: &Expr) -> Result<()> {
+        self.row(by)?;
+        let (by, shape) = (self.shape_of_name(by)?, self.shape(direction)?);
+        self.same(by, shape, direction.span)
+    }
+
     fn bind(&mut self, bound: &[Bound]) -> Vec<Range> {
         let mut ranges = Vec::new();
         for bound in bound {
@@ -329,6 +364,13 @@ impl Scope<'_> {
                 Some(Limit::Size(size)) => self.model.size(self.typing, size),
                 Some(Limit::Number(last)) => {
                     let range = self.typing.ranges.fresh();
+                    if bound.from.is_some_and(|from| from > 1) {
+                        let least = usize::try_from(last - self.model.base + 1).unwrap_or(1);
+                        self.typing.ranges.least.push((range, least));
+                        ranges.push(range);
+                        self.bound.push((bound.letter.clone(), range));
+                        continue;
+                    }
                     let length = last - bound.from.unwrap_or(1) + 1;
                     self.typing.ranges.fixed.push((range, usize::try_from(length).unwrap_or(0)));
                     range
@@ -345,11 +387,11 @@ impl Scope<'_> {
 pub(crate) fn free_letters(expr: &Expr) -> BTreeSet<String> {
     fn collect(expr: &Expr, bound: &mut Vec<String>, free: &mut BTreeSet<String>) {
         let mut note = |index: &Index| {
-            if let Index::Letter(letter) = index
-                && !bound.contains(letter)
-            {
-                free.insert(letter.clone());
-            }
+            index.for_each_letter(&mut |letter| {
+                if !bound.iter().any(|bound| bound == letter) {
+                    free.insert(letter.to_owned());
+                }
+            });
         };
         match &expr.kind {
             Kind::Name(name) | Kind::Apply(name, _) => name.indices.iter().chain(&name.row).for_each(&mut note),
@@ -357,6 +399,7 @@ pub(crate) fn free_letters(expr: &Expr) -> BTreeSet<String> {
             Kind::Derivative(_, by) => {
                 by.iter().flat_map(|name| name.indices.iter().chain(&name.row)).for_each(&mut note);
             }
+            Kind::Along(_, by, _) => by.indices.iter().chain(&by.row).for_each(&mut note),
             Kind::Indicator(condition) => [&condition.left, &condition.right].into_iter().for_each(&mut note),
             Kind::Cases(cases) => cases
                 .iter()
@@ -369,11 +412,11 @@ pub(crate) fn free_letters(expr: &Expr) -> BTreeSet<String> {
         if let Kind::Sum { bound: letters, conditions, .. } = &expr.kind {
             bound.extend(letters.iter().map(|bound| bound.letter.clone()));
             for index in conditions.iter().flat_map(|condition| [&condition.left, &condition.right]) {
-                if let Index::Letter(letter) = index
-                    && !bound.contains(letter)
-                {
-                    free.insert(letter.clone());
-                }
+                index.for_each_letter(&mut |letter| {
+                    if !bound.iter().any(|bound| bound == letter) {
+                        free.insert(letter.to_owned());
+                    }
+                });
             }
         }
         expr.for_each_part(&mut |part| collect(part, bound, free));

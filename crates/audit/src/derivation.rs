@@ -1,0 +1,65 @@
+//! The report's derivations, checked line by line.
+
+use std::sync::OnceLock;
+
+use chainrule_derive::{DERIVATIONS, Document as Derivation, MISPRINTS, Options, Report, Verdict, check};
+use chainrule_report::document::{Block, Section, literal};
+
+/// Checks the derivations and what was misprinted in them, once in a process: the result depends on
+/// nothing else.
+pub(crate) fn section() -> Section {
+    static SECTION: OnceLock<Section> = OnceLock::new();
+    SECTION.get_or_init(check_all).clone()
+}
+
+fn check_all() -> Section {
+    let mut blocks = vec![Block::Text(
+        "The program also read the report's derivations as text, and checked each step by evaluating both of its sides; derivatives come from the \
+         definitions. The tables have every step of the three derivations."
+            .into(),
+    )];
+    for derivation in DERIVATIONS {
+        let report = checked(derivation.text);
+        blocks.push(Block::Text(format!("*{}*: {}", literal(derivation.name), literal(&report.summary()))));
+        blocks.push(Block::Table { head: strings(["step", "result"]), rows: rows(&report, |_| String::new()) });
+    }
+    blocks.push(Block::Text(
+        "Some lines of the report look misprinted, as a machine read them. The same check on these lines:".into(),
+    ));
+    let report = checked(MISPRINTS.text);
+    let text: Vec<&str> = MISPRINTS.text.lines().collect();
+    // A sentence before each line says what looks misprinted.
+    let reason = |line: usize| {
+        let before = text[..line - 1].iter().rev().find(|line| line.ends_with(':'));
+        before.map(|sentence| format!("{}: ", sentence.trim_end_matches(':'))).unwrap_or_default()
+    };
+    blocks.push(Block::Table { head: strings(["line", "result"]), rows: rows(&report, reason) });
+    Section { id: "derivations".into(), title: "The derivations, line by line".into(), blocks }
+}
+
+fn checked(text: &str) -> Report {
+    let document = Derivation::parse(text).expect("a file of this project is readable");
+    check(&document, &Options::default())
+}
+
+/// Returns a row for each step that says something about a side, with a text before it.
+fn rows(report: &Report, before: impl Fn(usize) -> String) -> Vec<Vec<String>> {
+    let mut rows = Vec::new();
+    for line in &report.lines {
+        for (place, step) in line.steps.iter().enumerate() {
+            if matches!(step.verdict, Verdict::Definition | Verdict::Assumption | Verdict::NotChecked { .. }) {
+                continue;
+            }
+            let left = if place == 0 { line.left.as_str() } else { "" };
+            rows.push(vec![
+                format!("{}${left} = {}$", before(step.line), step.right),
+                literal(&step.verdict.to_string()),
+            ]);
+        }
+    }
+    rows
+}
+
+fn strings<const N: usize>(cells: [&str; N]) -> Vec<String> {
+    cells.map(str::to_owned).to_vec()
+}
