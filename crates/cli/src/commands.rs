@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
+use crate::compare::CompareOptions;
 use crate::derive::DeriveOptions;
 use crate::evaluate::EvaluateOptions;
 use crate::export::ExportOptions;
@@ -131,8 +132,8 @@ Examples:
     /// Predict the class probabilities of images or table rows with a trained model.
     #[command(after_help = about_files())]
     Predict(PredictOptions),
-    /// Evaluate a trained model on labelled data: loss, accuracy, confusion matrix, precision and
-    /// recall, calibration.
+    /// Evaluate a trained model on labelled data: loss, accuracy, area under the ROC curve, confusion
+    /// matrix, precision and recall, calibration.
     #[command(after_help = "\
 Without --data, the model is evaluated on the run's own data.
 With --data, all rows of the other data set are used.
@@ -140,8 +141,21 @@ With --data, all rows of the other data set are used.
 Examples:
   chainrule evaluate runs/softmax-1
   chainrule evaluate runs/softmax-1 --split train --json
+  chainrule evaluate runs/people-1 --more --beta 2 --costs 0,1/5,0
   chainrule evaluate runs/softmax-1 --data path/to/folder --wrong wrong.png")]
     Evaluate(EvaluateOptions),
+    /// Compare trained models on the same rows by paired tests: accuracy by McNemar's test, loss by a
+    /// t test and a bootstrap, area under the ROC curve by DeLong's test.
+    #[command(after_help = "\
+Without --data, the runs must have the same validation rows.
+A row that is hard for one model is often hard for another.
+So the difference of two models is known better than their separate confidence intervals suggest.
+
+Examples:
+  chainrule compare runs/softmax-1 runs/softmax-2
+  chainrule compare runs/people-1 runs/people-2 runs/people-3 --json
+  chainrule compare runs/softmax-1 models/torch --data path/to/folder")]
+    Compare(CompareOptions),
     /// Show a trained model's weights as images, their norms, and the evidence for a class in an
     /// image.
     #[command(after_help = "\

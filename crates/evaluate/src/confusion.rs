@@ -73,7 +73,7 @@ impl Confusion {
         ratio(recalls.iter().sum(), recalls.len() as f64)
     }
 
-    /// Matthews' correlation coefficient; for more than two classes, R_K of J. Gorodkin, Comparing
+    /// Matthews' correlation coefficient; for more than two classes, `R_K` of J. Gorodkin, Comparing
     /// two K-category assignments by a K-category correlation coefficient, Computational Biology and
     /// Chemistry 28, 2004: `sklearn.metrics.matthews_corrcoef`. `None` if all rows are of one class,
     /// or are predicted as one.

@@ -38,7 +38,7 @@ impl CostMatrix {
     ///
     /// # Errors
     /// If the matrix is not square, or a cost is not finite.
-    pub fn new(costs: Vec<Vec<f64>>) -> Result<Self, CostError> {
+    pub fn new(costs: &[Vec<f64>]) -> Result<Self, CostError> {
         let classes = costs.len();
         for (label, row) in costs.iter().enumerate() {
             if row.len() != classes {
@@ -110,7 +110,7 @@ mod tests {
     /// A missed positive row costs 4, a false alarm 1: predict it from 1 / (1 + 4) on.
     #[test]
     fn decisions_have_the_lowest_expected_cost() {
-        let costs = CostMatrix::new(vec![vec![0.0, 1.0], vec![4.0, 0.0]]).unwrap();
+        let costs = CostMatrix::new(&[vec![0.0, 1.0], vec![4.0, 0.0]]).unwrap();
         assert_eq!(costs.threshold(), Some(0.2));
         assert_eq!([0.19, 0.21].map(|p| costs.decide(&[1.0 - p, p])), [0, 1]);
         let mut confusion = Confusion::new(2);
@@ -120,18 +120,18 @@ mod tests {
         assert_eq!(costs.mean_cost(&confusion), Some(0.6));
         // Three classes: class 2 is never right, but never wrong by much.
         let hedged = vec![vec![0.0, 10.0, 1.0], vec![10.0, 0.0, 1.0], vec![1.0, 1.0, 0.0]];
-        let costs = CostMatrix::new(hedged).unwrap();
+        let costs = CostMatrix::new(&hedged).unwrap();
         assert_eq!((costs.decide(&[0.5, 0.5, 0.0]), costs.decide(&[0.99, 0.01, 0.0])), (2, 0));
         assert_eq!(costs.threshold(), None);
     }
 
     #[test]
     fn a_matrix_that_is_not_square_is_refused() {
-        let error = CostMatrix::new(vec![vec![0.0, 1.0], vec![1.0]]).unwrap_err();
+        let error = CostMatrix::new(&[vec![0.0, 1.0], vec![1.0]]).unwrap_err();
         assert_eq!(
             error.to_string(),
             "the costs of class 1: expected 2 numbers, one for each predicted class, found 1"
         );
-        assert!(CostMatrix::new(vec![vec![f64::NAN]]).is_err());
+        assert!(CostMatrix::new(&[vec![f64::NAN]]).is_err());
     }
 }

@@ -159,7 +159,7 @@ pub(crate) fn beta_quantile(a: f64, b: f64, probability: f64) -> f64 {
 mod tests {
     use super::*;
 
-    /// Values of SciPy 1.17: `2 * norm.sf(z)`, `norm.ppf`, `chi2.sf`, `2 * t.sf`, `t.ppf`,
+    /// Values of `SciPy` 1.17: `2 * norm.sf(z)`, `norm.ppf`, `chi2.sf`, `2 * t.sf`, `t.ppf`,
     /// `binom.cdf(k, n, 0.5)` and `beta.ppf`.
     #[test]
     fn tails_and_quantiles_match_scipy() {

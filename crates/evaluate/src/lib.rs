@@ -7,6 +7,7 @@
 //!   (ROC, precision-recall, thresholds, gain and lift), [`Auc`] the area with its error, and
 //!   [`brier_score`], [`Mean`] and [`calibration`] those of probabilities. Rows may have weights
 //!   where scikit-learn has `sample_weight`.
+//! - [`PredictedRows`] keeps the predictions of all rows, and computes all of these.
 //! - [`CostMatrix`] decides where some errors cost more than others.
 //! - Two models on the same rows are compared by paired tests: [`mcnemar`] for accuracy,
 //!   [`paired_t`] and [`paired_bootstrap`] for the loss, [`Auc::compare`] for the area. Two
@@ -20,6 +21,7 @@ mod confusion;
 mod costs;
 mod distributions;
 mod paired;
+mod predicted;
 mod probabilities;
 mod proportion;
 mod ranking;
@@ -32,6 +34,7 @@ pub use distributions::{chi_squared_tail, normal_half_width, normal_two_sided, s
 pub use paired::{
     Discordant, McNemar, McNemarMethod, PairedBootstrap, PairedT, holm, mcnemar, mcnemar_by, paired_bootstrap, paired_t,
 };
+pub use predicted::{Area, ClassDetails, Comparison, Details, PredictedRows, log_odds};
 pub use probabilities::{Binning, CalibrationBin, Mean, brier_score, calibration};
 pub use proportion::{clopper_pearson, wilson, wilson_at};
 pub use ranking::{BestThreshold, Gain, PrecisionRecallPoint, Ranking, RocPoint};

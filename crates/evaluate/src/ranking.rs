@@ -105,6 +105,12 @@ impl Ranking {
         (positives > 0.0 && negatives > 0.0).then_some(Self { groups, positives, negatives })
     }
 
+    /// Replaces each score by a function of it that keeps their order.
+    pub(crate) fn with_thresholds(mut self, f: impl Fn(f64) -> f64) -> Self {
+        self.groups.iter_mut().for_each(|group| group.threshold = f(group.threshold));
+        self
+    }
+
     /// The ROC curve, from (0, 0) to (1, 1), with a point for each distinct score:
     /// `sklearn.metrics.roc_curve` with `drop_intermediate=False`.
     pub fn roc(&self) -> Vec<RocPoint> {
@@ -247,9 +253,8 @@ mod tests {
     #[test]
     fn the_best_threshold_has_the_lowest_cost() {
         let ranking = Ranking::new(&SCORES, &POSITIVE, None).unwrap();
-        let best = |costs: [[f64; 2]; 2]| {
-            ranking.best_threshold(&CostMatrix::new(costs.map(|row| row.to_vec()).to_vec()).unwrap())
-        };
+        let best =
+            |costs: [[f64; 2]; 2]| ranking.best_threshold(&CostMatrix::new(&costs.map(|row| row.to_vec())).unwrap());
         let equal = best([[0.0, 1.0], [1.0, 0.0]]);
         assert_eq!((equal.threshold, equal.mean_cost), (Some(0.4), 0.2));
         assert_eq!((equal.true_positive_rate, equal.false_positive_rate), (1.0, 0.5));

@@ -1,4 +1,4 @@
-//! The metrics against scikit-learn, and the tests against SciPy and statsmodels, on fixed rows.
+//! The metrics against scikit-learn, and the tests against `SciPy` and statsmodels, on fixed rows.
 //! `fixtures/scikit_learn.py` wrote the expected values.
 
 use chainrule_evaluate::{
