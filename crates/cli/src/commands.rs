@@ -14,6 +14,7 @@ use crate::options::{
 };
 use crate::page::PageOptions;
 use crate::predict::{PredictOptions, about_files};
+use crate::summary::SummaryOptions;
 
 /// Help that applies to every command. It ends the long help, the man page and the reference.
 const COMMON_HELP: &str = "\
@@ -156,6 +157,19 @@ Examples:
   chainrule compare runs/people-1 runs/people-2 runs/people-3 --json
   chainrule compare runs/softmax-1 models/torch --data path/to/folder")]
     Compare(CompareOptions),
+    /// Show what a table model says of its columns: coefficients with standard errors, tests and
+    /// intervals, odds ratios, and how well the model fits.
+    #[command(after_help = "\
+Without a penalty (objective.l2 = 0), these are maximum likelihood's.
+With one, they are a Laplace posterior under a Gaussian prior, which has no tests.
+docs/howto/summary.md explains the table.
+
+Examples:
+  chainrule train --data people.csv --label survived --set objective.l2=0 --set descent.solver=newton
+  chainrule summary runs/people-1
+  chainrule summary runs/people-1 --robust --standardized
+  chainrule summary runs/people-1 --format latex --out table.tex")]
+    Summary(SummaryOptions),
     /// Show a trained model's weights as images, their norms, and the evidence for a class in an
     /// image.
     #[command(after_help = "\

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, anyhow, bail};
 use chainrule::machine::all_threads;
-use chainrule_core::{DataConfig, FeatureKind, pluralize};
+use chainrule_core::{DataConfig, FeatureKind, TextOptions, pluralize};
 use chainrule_data::readers;
 use chainrule_data::{
     DIGITS, Data, DataError, Holdout, PictureRequest, Prefetcher, Provenance, RecipeSource, Request, Rows, Split,
@@ -84,7 +84,9 @@ impl LabelledRows {
                 (rows, left_out, Provenance::of_images(&data), uses_all_rows)
             }
             Some(_) => {
-                let tables = find_table(model, options)?;
+                // The scores count each row once.
+                let (data, label) = (options.data.source.as_deref(), options.label.as_deref());
+                let tables = find_table(model, data, label, options.text.or(model.text_options()), None)?;
                 unused_message(&tables.unused, false).iter().for_each(|message| log(&format!("note: {message}")));
                 tables.notes_on_files().iter().for_each(|note| log(&format!("note: {note}")));
                 let source = Provenance::of_tables(&tables);
@@ -96,7 +98,7 @@ impl LabelledRows {
                 // Without held-out rows the run was validated on its training rows, which are all rows.
                 let uses_all_rows =
                     tables.is_validated_on_training || data_option.is_some_and(|path| Path::new(path).is_file());
-                let TableSplit { rows, left_out, unlabelled, unseen } = Arc::unwrap_or_clone(part);
+                let TableSplit { rows, left_out, unlabelled, unseen, .. } = Arc::unwrap_or_clone(part);
                 if unlabelled > 0 {
                     log(&format!("note: {} without a label left out", pluralize(unlabelled, "row")));
                 }
@@ -181,10 +183,41 @@ fn find_images(model: &Model, data_option: Option<&str>, log: &mut dyn FnMut(&st
     Ok(data)
 }
 
+/// The rows that a model was trained on.
+pub(crate) struct TrainingRows {
+    /// With the weights of the training.
+    pub(crate) rows: Rows,
+    /// The group of each row, if the training has groups.
+    pub(crate) groups: Option<Vec<u32>>,
+    pub(crate) source: String,
+}
+
+/// Finds the rows of a table that a model was trained on.
+pub(crate) fn find_training_rows(model: &Model, run: &RunRecords) -> Result<TrainingRows> {
+    let weight = run.config.data().weight.clone();
+    let tables = find_table(model, None, None, model.text_options(), weight)?;
+    let source = Provenance::of_tables(&tables);
+    if source.files != run.manifest.data_files {
+        bail!(
+            "{}: this is no longer the data that {} was trained on; train again",
+            source.name,
+            model.folder.display()
+        );
+    }
+    let [train, _] = tables.parts;
+    let TableSplit { rows, groups, .. } = Arc::unwrap_or_clone(train);
+    Ok(TrainingRows { rows, groups, source: source.name })
+}
+
 /// Like [`find_images`] for a table. Columns are matched by name.
-fn find_table(model: &Model, options: &RowOptions) -> Result<Tables> {
-    let (data_option, label) = (options.data.source.as_deref(), options.label.as_deref());
-    let label = label.map(str::to_owned).or_else(|| model.run_records()?.config.data().label.clone());
+fn find_table(
+    model: &Model,
+    data_option: Option<&str>,
+    label_option: Option<&str>,
+    text: TextOptions,
+    weight: Option<String>,
+) -> Result<Tables> {
+    let label = label_option.map(str::to_owned).or_else(|| model.run_records()?.config.data().label.clone());
     if let (None, ModelOrigin::Imported(imported)) = (&label, &model.origin) {
         bail!("{}: the model {}; name the label column with --label", model.folder.display(), imported.origin());
     }
@@ -192,9 +225,8 @@ fn find_table(model: &Model, options: &RowOptions) -> Result<Tables> {
         label,
         ignored: Vec::new(),
         group: model.run_records().filter(|_| data_option.is_none()).and_then(|run| run.config.data().group.clone()),
-        // The scores count each row once.
-        weight: None,
-        text: options.text.or(model.text_options()),
+        weight,
+        text,
         recipe: RecipeSource::Model(model.schema.recipe_of_columns()),
         classes: Some(names(model.classes())),
         holdout: run_holdout(model, data_option),
@@ -204,7 +236,7 @@ fn find_table(model: &Model, options: &RowOptions) -> Result<Tables> {
     let request = request(model, data_option)?;
     let result = find_tables(&request, &table_request);
     // A column named by an option is looked up in any data.
-    let result = match (data_option, &options.label) {
+    let result = match (data_option, label_option) {
         (None, None) => result.map_err(run_data_error)?,
         _ => result?,
     };

@@ -37,6 +37,7 @@ mod rows;
 mod run;
 mod serve;
 mod show_data;
+mod summary;
 mod sweep;
 mod table;
 mod table_defaults;
@@ -72,6 +73,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Reproduce(reproduce) => reproduce::reproduce(reproduce),
         Command::Evaluate(evaluate) => evaluate::evaluate(evaluate),
         Command::Compare(compare) => compare::compare(compare),
+        Command::Summary(summary) => summary::summary(summary),
         Command::Inspect(inspect) => inspect::inspect(inspect),
         Command::Export(export) => export::export(export),
         Command::Import(import) => import::import(import),

@@ -551,7 +551,7 @@ fn read(path: &Path, request: &TableRequest, recipe: Option<&Recipe>) -> Result<
         ignored: if named.is_some() { &[] } else { &request.ignored },
         label: Some(label),
         // A table for validation needs no groups.
-        group: request.group.as_deref().filter(|_| recipe.is_none() && (named.is_none() || request.holdout.is_some())),
+        group: request.group.as_deref().filter(|_| recipe.is_none()),
         weight: request.weight.as_deref(),
         texts: &texts,
         text: request.text,

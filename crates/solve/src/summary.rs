@@ -118,7 +118,7 @@ pub struct ModelSummary {
     pub log_likelihood: f64,
     /// The log-likelihood of the constant model, which has a bias only.
     pub constant_log_likelihood: f64,
-    /// `1 - log_likelihood / constant_log_likelihood`: D. McFadden, Conditional logit analysis of
+    /// `1 - log_likelihood / constant_log_likelihood`: D. `McFadden`, Conditional logit analysis of
     /// qualitative choice behavior, 1974.
     pub mcfadden: f64,
     /// The test against the constant model. `None` unless these are maximum likelihood's.
@@ -683,7 +683,7 @@ impl<'a> Summary<'a> {
             constant_log_likelihood,
             mcfadden: 1.0 - log_likelihood / constant_log_likelihood,
             likelihood_ratio,
-            aic: is_likelihood.then(|| 2.0 * m as f64 - 2.0 * log_likelihood),
+            aic: is_likelihood.then_some(2.0 * m as f64 - 2.0 * log_likelihood),
             bic: is_likelihood.then(|| m as f64 * n.ln() - 2.0 * log_likelihood),
             distance_to_minimum: distance,
             coefficients: self.coefficients(estimates),
