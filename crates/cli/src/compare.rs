@@ -248,7 +248,7 @@ fn describe(answer: &Answer, rows: &LabelledRows) -> Lines {
     for Pair { first, second, comparison, adjusted } in pairs {
         let p = |p: f64, adjusted: Option<f64>| {
             let holm = adjusted.filter(|_| has_several).map(|adjusted| format!(" ({} by Holm)", p_text(adjusted)));
-            format!("p = {}{}", p_text(p), holm.unwrap_or_default())
+            format!("{}{}", p_equation(p), holm.unwrap_or_default())
         };
         lines.empty_line();
         lines.add(format!("{} minus {}", runs[*first].run, runs[*second].run));
@@ -268,7 +268,7 @@ fn describe(answer: &Answer, rows: &LabelledRows) -> Lines {
         ));
         match &comparison.loss {
             None => {
-                lines.add(format!("  {:<14} no test: the losses of all {noun}s differ by the same", "cross-entropy"))
+                lines.add(format!("  {:<14} no test: the losses of all {noun}s differ by the same", "cross-entropy"));
             }
             Some(test) => {
                 let [low, high] = test.interval;
@@ -291,7 +291,8 @@ fn describe(answer: &Answer, rows: &LabelledRows) -> Lines {
         }
         match &comparison.auc {
             None => {
-                lines.add(format!("  {:<14} no test: the rankings are the same, or a class has too few {noun}s", "AUC"))
+                lines
+                    .add(format!("  {:<14} no test: the rankings are the same, or a class has too few {noun}s", "AUC"));
             }
             Some(test) => lines.add(format!(
                 "  {:<14} {:+.4}, {}, DeLong's test{}",
@@ -309,7 +310,16 @@ fn describe(answer: &Answer, rows: &LabelledRows) -> Lines {
     lines
 }
 
-/// Formats a p value.
+/// Formats a p value. One that f64 does not hold is 0.
 pub(crate) fn p_text(p: f64) -> String {
-    if p < 0.0001 { format!("{p:.1e}") } else { format!("{p:.4}") }
+    match p {
+        0.0 => "< 1e-300".to_owned(),
+        _ if p < 0.0001 => format!("{p:.1e}"),
+        _ => format!("{p:.4}"),
+    }
+}
+
+/// Formats a p value with an equals sign, if it is known.
+pub(crate) fn p_equation(p: f64) -> String {
+    if p == 0.0 { format!("p {}", p_text(p)) } else { format!("p = {}", p_text(p)) }
 }

@@ -14,7 +14,7 @@ use chainrule_solve::{
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use crate::compare::p_text;
+use crate::compare::{p_equation, p_text};
 use crate::destination::destination;
 use crate::exit;
 use crate::labelled_rows::{TrainingRows, find_training_rows};
@@ -159,8 +159,8 @@ const BIAS: &str = "(bias)";
 fn header(summary: &ModelSummary) -> [String; 8] {
     let percent = 100.0 * summary.level;
     let [error, interval] = match summary.estimate {
-        EstimateKind::MaximumLikelihood => ["std. error", "interval"],
         EstimateKind::LaplacePosterior { .. } => ["post. dev.", "credible"],
+        EstimateKind::MaximumLikelihood | EstimateKind::PosteriorMode { .. } => ["std. error", "interval"],
     };
     let interval = format!("{percent}% {interval}");
     ["estimate", error, "z", "p", &interval, "odds ratio", &interval, "VIF"].map(str::to_owned)
@@ -200,19 +200,31 @@ fn digits(number: f64) -> String {
     }
 }
 
-/// The facts above the table.
-fn facts(summary: &ModelSummary) -> Vec<(&'static str, String)> {
-    let estimates = match summary.estimate {
-        EstimateKind::MaximumLikelihood => "maximum likelihood".to_owned(),
-        EstimateKind::LaplacePosterior { prior_standard_deviation } => format!(
-            "Laplace posterior under a Gaussian prior of the weights (standard deviation {} in the model's units)",
-            digits(prior_standard_deviation)
-        ),
-    };
-    let errors = match summary.errors {
+fn error_name(errors: ErrorKind) -> String {
+    match errors {
         ErrorKind::Hessian => "inverse of the Hessian".to_owned(),
         ErrorKind::Sandwich => "sandwich (HC0), robust against a wrong model".to_owned(),
         ErrorKind::Groups { groups } => format!("sandwich by {groups} groups, robust against alike rows of a group"),
+    }
+}
+
+/// The facts above the table.
+fn facts(summary: &ModelSummary) -> Vec<(&'static str, String)> {
+    let prior = |deviation: f64| {
+        format!("a Gaussian prior of the weights (standard deviation {} in the model's units)", digits(deviation))
+    };
+    let estimates = match summary.estimate {
+        EstimateKind::MaximumLikelihood => "maximum likelihood".to_owned(),
+        EstimateKind::LaplacePosterior { prior_standard_deviation } => {
+            format!("Laplace posterior under {}", prior(prior_standard_deviation))
+        }
+        EstimateKind::PosteriorMode { prior_standard_deviation } => {
+            format!("mode of the posterior under {}", prior(prior_standard_deviation))
+        }
+    };
+    let errors = match summary.estimate {
+        EstimateKind::PosteriorMode { .. } => format!("{}; not those of the posterior", error_name(summary.errors)),
+        EstimateKind::MaximumLikelihood | EstimateKind::LaplacePosterior { .. } => error_name(summary.errors),
     };
     let unit = if summary.standardized { ", per standard deviation of the feature" } else { "" };
     let mut facts = vec![
@@ -225,11 +237,11 @@ fn facts(summary: &ModelSummary) -> Vec<(&'static str, String)> {
         ),
     ];
     if let Some(test) = &summary.likelihood_ratio {
-        let (chi_squared, p) = (digits(test.chi_squared), p_text(test.p_value));
+        let (chi_squared, p) = (digits(test.chi_squared), p_equation(test.p_value));
         facts.push((
             "ratio test",
             format!(
-                "chi-squared {chi_squared} with {} degrees of freedom, p = {p}, against the constant model",
+                "chi-squared {chi_squared} with {} degrees of freedom, {p}, against the constant model",
                 test.degrees
             ),
         ));

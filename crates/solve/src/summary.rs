@@ -49,6 +49,12 @@ pub struct SummaryOptions<'a> {
     pub errors: ErrorSource<'a>,
 }
 
+impl Default for SummaryOptions<'_> {
+    fn default() -> Self {
+        Self { level: 0.95, base_class: 0, standardized: false, errors: ErrorSource::Hessian }
+    }
+}
+
 /// Where standard errors come from.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum ErrorSource<'a> {
@@ -78,6 +84,11 @@ pub enum EstimateKind {
     LaplacePosterior {
         /// The standard deviation of the prior of each weight of the model's features:
         /// `1 / sqrt(n lambda)`.
+        prior_standard_deviation: f64,
+    },
+    /// The maximum of the same posterior, with robust errors, which are not the posterior's.
+    PosteriorMode {
+        /// As above.
         prior_standard_deviation: f64,
     },
 }
@@ -669,9 +680,10 @@ impl<'a> Summary<'a> {
         });
         let prior_standard_deviation = 1.0 / (n * lambda).sqrt();
         Ok(ModelSummary {
-            estimate: match lambda {
-                0.0 => EstimateKind::MaximumLikelihood,
-                _ => EstimateKind::LaplacePosterior { prior_standard_deviation },
+            estimate: match estimates.errors {
+                _ if lambda == 0.0 => EstimateKind::MaximumLikelihood,
+                ErrorKind::Hessian => EstimateKind::LaplacePosterior { prior_standard_deviation },
+                _ => EstimateKind::PosteriorMode { prior_standard_deviation },
             },
             errors: estimates.errors,
             level: self.options.level,
