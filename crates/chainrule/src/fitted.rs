@@ -442,9 +442,10 @@ impl<L: Label> Fitted<L> {
         Ok(predicted)
     }
 
-    /// Returns the coefficients with their standard errors, tests, intervals and odds ratios, and how
-    /// well the model fits. `samples` are those that it was fitted to, with their weights. Without a
-    /// penalty they are maximum likelihood's, with one a Laplace posterior: see [`summarize`].
+    /// Returns the coefficients with their standard errors, tests, intervals and odds ratios, and
+    /// how well the model fits. `samples` are those that it was fitted to, with their weights.
+    /// Without a penalty they are maximum likelihood's, with one a Laplace posterior: see
+    /// [`summarize`].
     ///
     /// ```
     /// use chainrule::solve::SummaryOptions;
@@ -463,8 +464,8 @@ impl<L: Label> Fitted<L> {
     /// ```
     ///
     /// # Errors
-    /// If the model was not fitted here, if the samples do not determine the coefficients, or if the
-    /// fit did not reach the minimum.
+    /// If the model was not fitted here, if the samples do not determine the coefficients, or if
+    /// the fit did not reach the minimum.
     pub fn summary<M: Label>(&self, samples: &Samples<M>, options: &SummaryOptions) -> Result<ModelSummary, Error> {
         let Some((Training { config, identification, .. }, _)) = &self.training else {
             return Err(Error::Model(

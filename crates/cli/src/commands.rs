@@ -133,8 +133,8 @@ Examples:
     /// Predict the class probabilities of images or table rows with a trained model.
     #[command(after_help = about_files())]
     Predict(PredictOptions),
-    /// Evaluate a trained model on labelled data: loss, accuracy, area under the ROC curve, confusion
-    /// matrix, precision and recall, calibration.
+    /// Evaluate a trained model on labelled data: loss, accuracy, area under the ROC curve,
+    /// confusion matrix, precision and recall, calibration.
     #[command(after_help = "\
 Without --data, the model is evaluated on the run's own data.
 With --data, all rows of the other data set are used.
@@ -145,8 +145,8 @@ Examples:
   chainrule evaluate runs/people-1 --more --beta 2 --costs 0,1/5,0
   chainrule evaluate runs/softmax-1 --data path/to/folder --wrong wrong.png")]
     Evaluate(EvaluateOptions),
-    /// Compare trained models on the same rows by paired tests: accuracy by McNemar's test, loss by a
-    /// t test and a bootstrap, area under the ROC curve by DeLong's test.
+    /// Compare trained models on the same rows by paired tests: accuracy by McNemar's test, loss by
+    /// a t test and a bootstrap, area under the ROC curve by DeLong's test.
     #[command(after_help = "\
 Without --data, the runs must have the same validation rows.
 A row that is hard for one model is often hard for another.

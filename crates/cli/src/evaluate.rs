@@ -29,16 +29,16 @@ pub(crate) struct EvaluateOptions {
     run: PathBuf,
     #[command(flatten)]
     rows: RowOptions,
-    /// Print more: balanced accuracy, Matthews' coefficient, Brier score, and for each class the area
-    /// under the ROC curve, average precision, calibration and lift. --json has all of it.
+    /// Print more: balanced accuracy, Matthews' coefficient, Brier score, and for each class the
+    /// area under the ROC curve, average precision, calibration and lift. --json has all of it.
     #[arg(long)]
     more: bool,
     /// Also report F-beta of each class, in which recall counts B times as much as precision.
     #[arg(long, value_name = "B", value_parser = positive)]
     beta: Option<f64>,
-    /// Costs of the predictions: a row for each class with a number for each predicted class, in the
-    /// order of the classes, as in 0,1/5,0. Reports the mean cost, that of the cheapest decisions,
-    /// and for two classes the best threshold.
+    /// Costs of the predictions: a row for each class with a number for each predicted class, in
+    /// the order of the classes, as in 0,1/5,0. Reports the mean cost, that of the cheapest
+    /// decisions, and for two classes the best threshold.
     #[arg(long, value_name = "COSTS", value_parser = costs, allow_hyphen_values = true)]
     costs: Option<CostMatrix>,
     /// Write the most confidently misclassified images, at most 40, to this PNG file.

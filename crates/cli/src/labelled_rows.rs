@@ -71,7 +71,8 @@ impl LabelledRows {
     /// Finds the rows that the options select for a model.
     pub(crate) fn find(model: &Model, options: &RowOptions, log: &mut dyn FnMut(&str)) -> Result<Self> {
         let data_option = options.data.source.as_ref();
-        // Data without a validation part: the run held out some rows. With `--data`, all rows are used.
+        // Data without a validation part: the run held out some rows. With `--data`, all rows are
+        // used.
         let (rows, left_out, source, uses_all_rows) = match model.features() {
             None => {
                 let data = find_images(model, options.data.source.as_deref(), log)?;
@@ -95,7 +96,8 @@ impl LabelledRows {
                     SplitOption::Train => train,
                     SplitOption::Validation => validation,
                 };
-                // Without held-out rows the run was validated on its training rows, which are all rows.
+                // Without held-out rows the run was validated on its training rows, which are all
+                // rows.
                 let uses_all_rows =
                     tables.is_validated_on_training || data_option.is_some_and(|path| Path::new(path).is_file());
                 let TableSplit { rows, left_out, unlabelled, unseen, .. } = Arc::unwrap_or_clone(part);

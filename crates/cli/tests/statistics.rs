@@ -116,7 +116,8 @@ fn runs_are_compared_on_the_same_rows() {
     let difference = number(&runs[0]["loss"]) - number(&runs[1]["loss"]);
     assert!((number(&loss["difference"]) - difference).abs() < 1e-12 && difference < 0.0);
     assert!(number(&loss["p_value"]) < 0.01, "{loss}");
-    // The losses of equal models have no test, and two of the three pairs have one: Holm's factor is 2.
+    // The losses of equal models have no test, and two of the three pairs have one: Holm's factor
+    // is 2.
     assert_eq!((&pairs[1]["loss"], &pairs[1]["auc"]), (&Value::Null, &Value::Null));
     assert_eq!(number(&pairs[0]["adjusted"]["loss"]), 2.0 * number(&loss["p_value"]));
     let text = stdout(folder.path(), "compare good bad");

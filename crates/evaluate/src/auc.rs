@@ -77,8 +77,9 @@ impl Auc {
         Some(Self { area, influence })
     }
 
-    /// The mean of the areas of several classes against the others, on the same rows: scikit-learn's
-    /// `roc_auc_score` with `multi_class="ovr"`. Its error has the covariances of the areas.
+    /// The mean of the areas of several classes against the others, on the same rows:
+    /// scikit-learn's `roc_auc_score` with `multi_class="ovr"`. Its error has the covariances of
+    /// the areas.
     ///
     /// # Panics
     /// If there are none, or their rows differ.

@@ -73,10 +73,10 @@ impl Confusion {
         ratio(recalls.iter().sum(), recalls.len() as f64)
     }
 
-    /// Matthews' correlation coefficient; for more than two classes, `R_K` of J. Gorodkin, Comparing
-    /// two K-category assignments by a K-category correlation coefficient, Computational Biology and
-    /// Chemistry 28, 2004: `sklearn.metrics.matthews_corrcoef`. `None` if all rows are of one class,
-    /// or are predicted as one.
+    /// Matthews' correlation coefficient; for more than two classes, `R_K` of J. Gorodkin,
+    /// Comparing two K-category assignments by a K-category correlation coefficient, Computational
+    /// Biology and Chemistry 28, 2004: `sklearn.metrics.matthews_corrcoef`. `None` if all rows are
+    /// of one class, or are predicted as one.
     pub fn matthews(&self) -> Option<f64> {
         let (n, right) = (self.total(), self.right());
         let sum = |f: &dyn Fn(usize) -> f64| (0..self.classes).map(f).sum::<f64>();
@@ -86,8 +86,8 @@ impl Confusion {
         ratio(covariance, of_labels.max(0.0).sqrt() * of_predictions.max(0.0).sqrt())
     }
 
-    /// F-beta of a class, the weighted harmonic mean of precision and recall, in which recall counts
-    /// `beta` times as much: `sklearn.metrics.fbeta_score`.
+    /// F-beta of a class, the weighted harmonic mean of precision and recall, in which recall
+    /// counts `beta` times as much: `sklearn.metrics.fbeta_score`.
     pub fn f_beta(&self, class: usize, beta: f64) -> Option<f64> {
         let square = beta * beta;
         ratio((1.0 + square) * self.cell(class, class), square * self.of_label(class) + self.of_prediction(class))

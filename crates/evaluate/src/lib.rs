@@ -1,8 +1,8 @@
 //! How good a classifier is on labelled rows, how sure one can be of that, and whether two
 //! classifiers differ.
 //!
-//! - [`Tally`] counts rows one by one, in constant memory: accuracy, precision and recall, confusion
-//!   matrix, reliability.
+//! - [`Tally`] counts rows one by one, in constant memory: accuracy, precision and recall,
+//!   confusion matrix, reliability.
 //! - [`Confusion`] has the metrics of predicted classes, [`Ranking`] those of the order of scores
 //!   (ROC, precision-recall, thresholds, gain and lift), [`Auc`] the area with its error, and
 //!   [`brier_score`], [`Mean`] and [`calibration`] those of probabilities. Rows may have weights

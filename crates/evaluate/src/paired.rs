@@ -186,8 +186,8 @@ pub fn holm(p_values: &[f64]) -> Vec<f64> {
 mod tests {
     use super::*;
 
-    /// The chi-squared form is the square of z = (b - c) / sqrt(b + c). The exact form of 2 and 8 is
-    /// 2 (1 + 10 + 45) / 1024.
+    /// The chi-squared form is the square of z = (b - c) / sqrt(b + c). The exact form of 2 and 8
+    /// is 2 (1 + 10 + 45) / 1024.
     #[test]
     fn mcnemar_is_exact_for_few_rows() {
         let test = mcnemar(Discordant { only_first: 2, only_second: 8 });

@@ -20,8 +20,8 @@ pub struct PredictedRows {
     log_odds: Vec<f64>,
 }
 
-/// The metrics that need all rows at once. `None` stands for what the rows do not determine, such as
-/// the area under a curve where all rows are of one class.
+/// The metrics that need all rows at once. `None` stands for what the rows do not determine, such
+/// as the area under a curve where all rows are of one class.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Details {
     /// The mean cross-entropy in nats with its standard error.

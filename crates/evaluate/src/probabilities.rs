@@ -95,8 +95,8 @@ pub struct CalibrationBin {
     pub interval: [f64; 2],
 }
 
-/// Compares the probabilities of a class with how often it is right. Bins without rows are left out:
-/// `sklearn.calibration.calibration_curve`.
+/// Compares the probabilities of a class with how often it is right. Bins without rows are left
+/// out: `sklearn.calibration.calibration_curve`.
 ///
 /// # Panics
 /// If the lengths differ, if a probability is NaN, or if there are no bins.

@@ -48,8 +48,8 @@ pub struct PrecisionRecallPoint {
     pub threshold: Option<f64>,
 }
 
-/// The threshold with the lowest mean cost on some rows. It was chosen on these rows, so its cost on
-/// new rows is higher on average.
+/// The threshold with the lowest mean cost on some rows. It was chosen on these rows, so its cost
+/// on new rows is higher on average.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct BestThreshold {
     /// Scores from here on are predicted as positive. `None` if no row should be.

@@ -150,8 +150,8 @@ pub(crate) fn gradient(fused: &mut FusedModel, rows: &FusedRows, threads: usize)
     Ok(mean.expect("at least one row"))
 }
 
-/// Returns the mean loss of all rows with its gradient and its Hessian, or `None` if the kernels have
-/// none: see [`Engine::curvature`].
+/// Returns the mean loss of all rows with its gradient and its Hessian, or `None` if the kernels
+/// have none: see [`Engine::curvature`].
 pub(crate) fn curvature(
     fused: &FusedModel,
     rows: &FusedRows,

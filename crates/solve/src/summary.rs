@@ -1,5 +1,5 @@
-//! What a trained model says about its features: coefficients with their errors, from the inverse of
-//! the closed-form Hessian, Eqs. (36) to (39) of `docs/derivation.md`.
+//! What a trained model says about its features: coefficients with their errors, from the inverse
+//! of the closed-form Hessian, Eqs. (36) to (39) of `docs/derivation.md`.
 
 use std::num::NonZero;
 use std::sync::Arc;
@@ -141,7 +141,8 @@ pub struct ModelSummary {
     pub bic: Option<f64>,
     /// A bound on how far each of the model's weights is from the estimate, in standard errors.
     pub distance_to_minimum: f64,
-    /// The coefficients of each class but the base class, first those of the features, then the bias.
+    /// The coefficients of each class but the base class, first those of the features, then the
+    /// bias.
     pub coefficients: Vec<Coefficient>,
     /// How much the variance of a coefficient grows because other features say nearly the same.
     pub variance_inflation: Vec<VarianceInflation>,
@@ -259,8 +260,8 @@ fn by(features: &[String]) -> String {
     if features.is_empty() { String::new() } else { format!(" by {}", features.join(", ")) }
 }
 
-/// The largest distance to the minimum, in standard errors, at which estimates count as those of the
-/// minimum.
+/// The largest distance to the minimum, in standard errors, at which estimates count as those of
+/// the minimum.
 const MAX_DISTANCE: f64 = 0.1;
 
 /// At this distance, more steps change rounding only.
@@ -740,8 +741,8 @@ impl<'a> Summary<'a> {
     }
 }
 
-/// P. Peduzzi et al., A simulation study of the number of events per variable in logistic regression
-/// analysis, Journal of Clinical Epidemiology 49 (12), 1996.
+/// P. Peduzzi et al., A simulation study of the number of events per variable in logistic
+/// regression analysis, Journal of Clinical Epidemiology 49 (12), 1996.
 const ROWS_PER_WEIGHT: usize = 10;
 /// A. C. Cameron, D. Miller, A practitioner's guide to cluster-robust inference, Journal of Human
 /// Resources 50 (2), 2015.

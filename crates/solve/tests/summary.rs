@@ -48,8 +48,8 @@ struct Table {
 }
 
 impl Table {
-    /// Reads the rows of a file without missing values in these columns. Without a column of groups,
-    /// 20 rows are a group.
+    /// Reads the rows of a file without missing values in these columns. Without a column of
+    /// groups, 20 rows are a group.
     fn read(name: &str, features: &[&str], label: &str, group: Option<&str>) -> Option<Self> {
         let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data/tables"));
         let text = std::fs::read_to_string(folder.join(name)).ok()?;
