@@ -390,3 +390,27 @@ fn what_has_no_errors_is_said() {
     assert_eq!(summary.variance_inflation[2].factor, None);
     assert_eq!(summary.parameters, 3);
 }
+
+/// A penalty on the bias keeps the origin of the features, so these are not centred.
+#[test]
+fn variance_inflation_does_not_depend_on_the_origin() {
+    let (table, preprocessing) = (drawn(300, 2, 2.0), Preprocessing::Raw);
+    let free = summary_of(&table, &preprocessing, 0.0, &PLAIN).expect("a summary");
+    let mut settings = Settings::of(ModelKind::Logistic).with_classes(&table.classes);
+    (settings.objective.l2, settings.objective.penalize_bias) = (0.01, true);
+    (settings.descent.solver, settings.descent.precision) = (Solver::Newton, Precision::F64);
+    let config = TrainConfig::try_from(settings).expect("a valid config");
+    let model = SummaryModel {
+        config: &config,
+        parameters: &minimum(&table.rows, &config, &preprocessing, 2),
+        preprocessing: &preprocessing,
+        features: &table.features,
+        classes: &table.classes,
+        class_weights: None,
+    };
+    let penalised = summarize(&model, &table.rows, &PLAIN, threads()).expect("a summary");
+    for (own, other) in free.variance_inflation.iter().zip(&penalised.variance_inflation) {
+        let [own, other] = [own, other].map(|inflation| inflation.factor.expect("independent columns"));
+        assert!((own / other - 1.0).abs() < 1e-8, "{own} {other}");
+    }
+}
