@@ -260,14 +260,15 @@ fn by(features: &[String]) -> String {
     if features.is_empty() { String::new() } else { format!(" by {}", features.join(", ")) }
 }
 
-/// The largest distance to the minimum, in standard errors, at which estimates count as those of
-/// the minimum.
-const MAX_DISTANCE: f64 = 0.1;
+/// The largest distance to the minimum, in standard errors, from which Newton's steps lead there.
+const MAX_DISTANCE: f64 = 1.0;
+/// From this distance on, a note says how far the model's weights are.
+const NOTED_DISTANCE: f64 = 0.01;
 
 /// At this distance, more steps change rounding only.
 const EXACT: f64 = 1e-9;
 /// The largest number of Newton steps from the model's weights.
-const MAX_STEPS: usize = 4;
+const MAX_STEPS: usize = 6;
 
 /// Summarises a model that was trained on `rows`. A search ends near the minimum; the summary takes
 /// the last Newton steps to it, so its estimates are those of the minimum up to rounding.
@@ -701,12 +702,17 @@ impl<'a> Summary<'a> {
             distance_to_minimum: distance,
             coefficients: self.coefficients(estimates),
             variance_inflation: self.variance_inflation(),
-            notes: self.notes(estimates),
+            notes: self.notes(estimates, distance),
         })
     }
 
-    fn notes(&self, estimates: &Estimates) -> Vec<String> {
+    fn notes(&self, estimates: &Estimates, distance: f64) -> Vec<String> {
         let mut notes = Vec::new();
+        if distance > NOTED_DISTANCE {
+            notes.push(format!(
+                "the model's own weights are up to {distance:.2} standard errors away from these estimates, which are those of the minimum"
+            ));
+        }
         let is_hessian = estimates.errors == ErrorKind::Hessian;
         if self.model.class_weights.is_some() {
             let advice = if is_hessian { "; robust errors do not need one" } else { "" };
