@@ -21,7 +21,7 @@ use crate::labelled_rows::{TrainingRows, find_training_rows};
 use crate::missing::check_folder_exists;
 use crate::model::Model;
 use crate::options::OutputOptions;
-use crate::output::{Lines, as_json, print_as_is, print_message};
+use crate::output::{Lines, as_json, print_message};
 use crate::table::warnings;
 
 #[derive(Args, Debug)]
@@ -136,7 +136,12 @@ pub(crate) fn summary(options: &SummaryOptions) -> Result<u8> {
     };
     match out {
         Some(file) => file.write(text.as_bytes())?,
-        None => print_as_is(&text)?,
+        None => {
+            // Names of columns and classes may steer a terminal.
+            let mut lines = Lines::default();
+            text.lines().for_each(|line| lines.add(line));
+            lines.print()?;
+        }
     }
     Ok(exit::SUCCESS)
 }

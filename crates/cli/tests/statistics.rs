@@ -196,6 +196,20 @@ fn a_summary_has_the_coefficients_in_every_format() {
 }
 
 #[test]
+fn names_do_not_steer_the_terminal() {
+    let folder = folder(&[]);
+    let table = std::fs::read_to_string(folder.path().join("people.csv")).unwrap();
+    std::fs::write(folder.path().join("people.csv"), table.replace("yes", "ye\u{202e}s").replace("age", "a\u{2066}ge"))
+        .unwrap();
+    stdout(folder.path(), "train --data people.csv --label answer --backend cpu --quiet --out run");
+    for format in ["text", "json", "csv", "latex", "markdown"] {
+        let printed = stdout(folder.path(), &format!("summary run --quiet --format {format}"));
+        assert!(!printed.contains(['\u{202e}', '\u{2066}']), "{format}: {printed:?}");
+        assert!(printed.contains("noise"), "{format}: {printed}");
+    }
+}
+
+#[test]
 fn what_no_summary_can_say_is_an_error() {
     let folder = folder(&[("run", "")]);
     let far =
