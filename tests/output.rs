@@ -214,11 +214,12 @@ fn ctrl_c_works_while_epochs_are_skipped() {
 }
 
 /// Every kind of output: tables, documents, pages, lists, help.
-const ANSWERS: [&[&str]; 16] = [
+const ANSWERS: [&[&str]; 17] = [
     &["train", "--data", "flowers.csv", "--set", "data.label=kind", "--set", "descent.batch_size=2", "--quiet"],
     &["train", "--resume", "run"],
     &["evaluate", "run"],
     &["evaluate", "run", "--json"],
+    &["compare", "run", "run"],
     &["inspect", "run"],
     &["predict", "run", "flowers.csv"],
     &["predict", "run", "flowers.csv", "--json"],

@@ -6,7 +6,7 @@ use chainrule_core::{SettingError, Settings, one_line};
 use chainrule_data::{DataError, RawRowError};
 use chainrule_formats::ImportError;
 use chainrule_records::RunError;
-use chainrule_solve::{BatchError, RowError, RowsError, TrainError};
+use chainrule_solve::{BatchError, RowError, RowsError, SummaryError, TrainError};
 
 use crate::SamplesError;
 
@@ -62,6 +62,9 @@ pub enum Error {
     /// A training that failed.
     #[error(transparent)]
     Training(#[from] TrainError),
+    /// Coefficients that have no errors.
+    #[error(transparent)]
+    Summary(#[from] SummaryError),
     /// A loss or weights that are no longer finite.
     #[error("{problem}: training diverged; try {divergence_hint}, or standardize")]
     Diverged {

@@ -7,14 +7,18 @@ use chainrule_core::{
     Preprocessing, Schema, TextOptions, TrainConfig, WeightNorms, pluralize,
 };
 use chainrule_data::{PictureMode, Provenance, Rows, Unseen, input_files};
-use chainrule_evaluate::Tally;
+use chainrule_evaluate::{PredictedRows, Tally, log_odds};
 use chainrule_formats::{Format, Hints, Model, Portable, Row};
 use chainrule_records::{Destination, Imported, SavedModel, read_whole};
-use chainrule_solve::{Ending, Metrics, Prediction, Predictions, Predictor, RawRowPredictor, RowPrediction, Score};
+use chainrule_solve::{
+    Ending, Metrics, ModelSummary, Prediction, Predictions, Predictor, RawRowPredictor, RowPrediction, Score,
+    SummaryError, SummaryModel, SummaryOptions, TrainingStatistics, summarize,
+};
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::machine::all_threads;
 use crate::samples::{Label, Samples, column_names, numbered_columns};
 use crate::{Error, SamplesError};
 
@@ -418,6 +422,70 @@ impl<L: Label> Fitted<L> {
             Some(scores) => Ok(Metrics { loss: scores.loss, accuracy: scores.accuracy }),
             None => Err(SamplesError::NoEvaluationRow.into()),
         }
+    }
+
+    /// Predicts labelled rows for metrics that need all of them at once, such as the area under the
+    /// ROC curve, and for paired tests of two models: [`PredictedRows::details`] and
+    /// [`PredictedRows::compare`].
+    ///
+    /// # Errors
+    /// As [`evaluate`](Self::evaluate), but there may be no row.
+    pub fn predicted_rows<M: Label>(&self, samples: &Samples<M>) -> Result<PredictedRows, Error> {
+        let rows = samples.aligned_to(&self.schema)?;
+        let k = self.schema.classes.len();
+        let (mut predicted, mut odds) = (PredictedRows::new(k), vec![0.0; k]);
+        self.map_predictions(&rows, |row, prediction| {
+            let label = rows.label(row).into();
+            log_odds(prediction.logits, &mut odds);
+            predicted.add(label, prediction.class, prediction.score(label).cross_entropy, &odds);
+        })?;
+        Ok(predicted)
+    }
+
+    /// Returns the coefficients with their standard errors, tests, intervals and odds ratios, and
+    /// how well the model fits. `samples` are those that it was fitted to, with their weights.
+    /// Without a penalty they are maximum likelihood's, with one a Laplace posterior: see
+    /// [`summarize`].
+    ///
+    /// ```
+    /// use chainrule::solve::SummaryOptions;
+    /// use chainrule::{Estimator, Samples};
+    ///
+    /// let hours = [0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0];
+    /// let passed = [false, false, true, false, false, true, false, true, true, true];
+    /// let samples = Samples::from_rows(&hours.map(|hours| [hours]), &passed)?.with_columns(&["hours"])?;
+    /// let fitted = Estimator::logistic().standardize().to_the_minimum().l2(0.0).fit(&samples)?;
+    /// let summary = fitted.summary(&samples, &SummaryOptions::default())?;
+    /// let hours = &summary.coefficients[0];
+    /// assert_eq!(hours.feature.as_deref(), Some("hours"));
+    /// // statsmodels' Logit says the same.
+    /// assert!(hours.p_value.is_some_and(|p| (p - 0.105_801_86).abs() < 1e-7));
+    /// # Ok::<(), chainrule::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If the model was not fitted here, if the samples do not determine the coefficients, or if
+    /// the fit did not reach the minimum.
+    pub fn summary<M: Label>(&self, samples: &Samples<M>, options: &SummaryOptions) -> Result<ModelSummary, Error> {
+        let Some((Training { config, identification, .. }, _)) = &self.training else {
+            return Err(Error::Model(
+                "a model that was not fitted here has no training; a summary needs its settings".to_owned(),
+            ));
+        };
+        if let Some(separated) = identification.as_ref().filter(|found| !found.separating.is_empty()) {
+            return Err(SummaryError::Separated { features: separated.separating.clone() }.into());
+        }
+        let rows = samples.aligned_to(&self.schema)?;
+        let class_weights = TrainingStatistics::of(config, &rows, &self.schema)?.class_weights;
+        let model = SummaryModel {
+            config,
+            parameters: &self.parameters,
+            preprocessing: self.predictor.preprocessing(),
+            features: &self.schema.features,
+            classes: &self.schema.classes,
+            class_weights: class_weights.as_deref(),
+        };
+        Ok(summarize(&model, &rows, options, all_threads())?)
     }
 
     /// Returns the result of `map` for each row's prediction.

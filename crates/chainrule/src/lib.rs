@@ -42,6 +42,7 @@ pub use chainrule_core as core;
 pub use chainrule_data as data;
 #[cfg(feature = "burn")]
 pub use chainrule_engines as engines;
+pub use chainrule_evaluate as evaluate;
 pub use chainrule_formats as formats;
 #[cfg(feature = "burn")]
 pub use chainrule_gradcheck as gradcheck;

@@ -1,8 +1,9 @@
 //! The library without Burn: fit, predict, evaluate, save, load, import and export.
 
 use chainrule::backend::Backend;
-use chainrule::core::{DataKind, Optimizer, Parameters, Precision};
+use chainrule::core::{DataKind, LinkKind, Optimizer, Parameters, Precision};
 use chainrule::formats::{Format, Hints, ImportError, TrainedOn};
+use chainrule::solve::{EstimateKind, SummaryOptions};
 use chainrule::{Error, Estimator, Fitted, Samples};
 
 /// Returns two kinds of rows with columns of different scales.
@@ -198,14 +199,11 @@ fn more_classes_than_labels_can_count_are_refused() {
 
     let classes: Vec<u32> = (0..=MAX_CLASSES as u32).collect();
     let parameters = |k: usize| Parameters::zeros(1, k);
-    assert!(
-        Fitted::of_weights(chainrule::core::LinkKind::Softmax, parameters(MAX_CLASSES), &classes[..MAX_CLASSES])
-            .is_ok()
-    );
-    let error = Fitted::of_weights(chainrule::core::LinkKind::Softmax, parameters(MAX_CLASSES + 1), &classes).err();
+    assert!(Fitted::of_weights(LinkKind::Softmax, parameters(MAX_CLASSES), &classes[..MAX_CLASSES]).is_ok());
+    let error = Fitted::of_weights(LinkKind::Softmax, parameters(MAX_CLASSES + 1), &classes).err();
     assert!(error.is_some_and(|error| error.to_string().contains("65536 classes; at most 65535")));
     let huge = Parameters { n_features: usize::MAX / 2, columns: 2, weight: vec![0.0; 2], bias: vec![0.0; 2] };
-    assert!(Fitted::of_weights(chainrule::core::LinkKind::Softmax, huge, &classes[..2]).is_err());
+    assert!(Fitted::of_weights(LinkKind::Softmax, huge, &classes[..2]).is_err());
 }
 
 #[test]
@@ -215,4 +213,38 @@ fn an_incomplete_last_row_is_refused() {
         assert!(error.is_some_and(|error| error.to_string().contains("row")), "{values:?} by {d}");
     }
     assert!(Samples::images(&[0; 4], [usize::MAX, 2]).is_err());
+}
+
+#[test]
+fn a_fit_has_a_summary_and_is_compared_with_another() {
+    let x = |i: usize| [(i as f64).sin(), 50.0 + 10.0 * (i as f64 * 0.7).cos()];
+    let label = |i: usize| 2.0 * x(i)[0] + 0.05 * (x(i)[1] - 50.0) + 2.0 * (i as f64 * 1.3).sin() > 0.0;
+    let (rows, labels): (Vec<_>, Vec<_>) = (0..200).map(|i| (x(i), label(i))).unzip();
+    let samples = Samples::from_rows(&rows, &labels).expect("rows").with_columns(&["wave", "size"]).expect("names");
+    let estimator = Estimator::logistic().standardize().precision(Precision::F64).backend(cpu()).to_the_minimum();
+    let fitted = estimator.clone().l2(0.0).fit(&samples).expect("a fit");
+    let options = SummaryOptions::default();
+    let summary = fitted.summary(&samples, &options).expect("a summary");
+    assert_eq!((summary.estimate, summary.rows), (EstimateKind::MaximumLikelihood, 200));
+    let [wave, size, bias] = &summary.coefficients[..] else { panic!("{summary:?}") };
+    assert_eq!((wave.feature.as_deref(), size.feature.as_deref(), &bias.feature), (Some("wave"), Some("size"), &None));
+    // In the features' own units, the weights are those of z = x w + b on raw rows.
+    let z = |i: usize| bias.estimate + wave.estimate * x(i)[0] + size.estimate * x(i)[1];
+    let logits = |i: usize| fitted.predictor().predict(&x(i)).expect("a row").logits;
+    for i in [0, 17, 199] {
+        assert!((z(i) - (logits(i)[1] - logits(i)[0])).abs() < 1e-3, "{} {:?}", z(i), logits(i));
+    }
+
+    let penalised = estimator.l2(1.0).fit(&samples).expect("a fit");
+    let kind = penalised.summary(&samples, &options).expect("a summary").estimate;
+    assert!(matches!(kind, EstimateKind::LaplacePosterior { .. }), "{kind:?}");
+    let [first, second] = [&fitted, &penalised].map(|fitted| fitted.predicted_rows(&samples).expect("rows"));
+    let comparison = first.compare(&second, 200, 1);
+    let difference = fitted.evaluate(&samples).expect("rows").loss - penalised.evaluate(&samples).expect("rows").loss;
+    assert!(comparison.loss.is_some_and(|test| (test.difference - difference).abs() < 1e-12 && test.p_value < 1e-6));
+
+    let weights = Parameters { n_features: 2, columns: 1, weight: vec![1.0, 0.0], bias: vec![0.0] };
+    let foreign = Fitted::of_weights(LinkKind::Logistic, weights, &[false, true]).expect("weights");
+    let error = foreign.summary(&samples, &options).expect_err("no training");
+    assert!(error.to_string().contains("not fitted here"), "{error}");
 }

@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
+use crate::compare::CompareOptions;
 use crate::derive::DeriveOptions;
 use crate::evaluate::EvaluateOptions;
 use crate::export::ExportOptions;
@@ -13,6 +14,7 @@ use crate::options::{
 };
 use crate::page::PageOptions;
 use crate::predict::{PredictOptions, about_files};
+use crate::summary::SummaryOptions;
 
 /// Help that applies to every command. It ends the long help, the man page and the reference.
 const COMMON_HELP: &str = "\
@@ -133,8 +135,8 @@ Examples:
     /// Predict the class probabilities of images or table rows with a trained model.
     #[command(after_help = about_files())]
     Predict(PredictOptions),
-    /// Evaluate a trained model on labelled data: loss, accuracy, confusion matrix, precision and
-    /// recall, calibration.
+    /// Evaluate a trained model on labelled data: loss, accuracy, area under the ROC curve,
+    /// confusion matrix, precision and recall, calibration.
     #[command(after_help = "\
 Without --data, the model is evaluated on the run's own data.
 With --data, all rows of the other data set are used.
@@ -142,8 +144,34 @@ With --data, all rows of the other data set are used.
 Examples:
   chainrule evaluate runs/softmax-1
   chainrule evaluate runs/softmax-1 --split train --json
+  chainrule evaluate runs/people-1 --more --beta 2 --costs 0,1/5,0
   chainrule evaluate runs/softmax-1 --data path/to/folder --wrong wrong.png")]
     Evaluate(EvaluateOptions),
+    /// Compare trained models on the same rows by paired tests: accuracy by McNemar's test, loss by
+    /// a t test and a bootstrap, area under the ROC curve by DeLong's test.
+    #[command(after_help = "\
+Without --data, the runs must have the same validation rows.
+A row that is hard for one model is often hard for another.
+So the difference of two models is known better than their separate confidence intervals suggest.
+
+Examples:
+  chainrule compare runs/softmax-1 runs/softmax-2
+  chainrule compare runs/people-1 runs/people-2 runs/people-3 --json
+  chainrule compare runs/softmax-1 models/torch --data path/to/folder")]
+    Compare(CompareOptions),
+    /// Show what a table model says of its columns: coefficients with standard errors, tests and
+    /// intervals, odds ratios, and how well the model fits.
+    #[command(after_help = "\
+Without a penalty (objective.l2 = 0), these are maximum likelihood's.
+With one, they are a Laplace posterior under a Gaussian prior, which has no tests.
+docs/howto/summary.md explains the table.
+
+Examples:
+  chainrule train --data people.csv --label survived --set objective.l2=0 --set descent.solver=newton
+  chainrule summary runs/people-1
+  chainrule summary runs/people-1 --robust --standardized
+  chainrule summary runs/people-1 --format latex --out table.tex")]
+    Summary(SummaryOptions),
     /// Show a trained model's weights as images, their norms, and the evidence for a class in an
     /// image.
     #[command(after_help = "\

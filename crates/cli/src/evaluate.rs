@@ -1,31 +1,24 @@
 //! `chainrule evaluate`: measures a model on labelled data.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 
-use anyhow::{Result, anyhow, bail};
-use chainrule::machine::all_threads;
-use chainrule_core::{
-    Class, DataConfig, FeatureKind, Features, LinkKind, UnusedFiles, align_right, display_width, pluralize,
+use anyhow::{Result, bail};
+use chainrule_core::{Class, Features, LinkKind, UnusedFiles, align_right, display_width, pluralize};
+use chainrule_data::{RowBuffer, Rows, names};
+use chainrule_evaluate::{
+    BestThreshold, Confusion, CostMatrix, Details, Mean, Misclassified, PredictedRows, Scores, Tally,
 };
-use chainrule_data::readers;
-use chainrule_data::{
-    DIGITS, Data, DataError, Holdout, PictureRequest, Prefetcher, Provenance, RecipeSource, Request, RowBuffer, Rows,
-    Split, TableRequest, TableSplit, Tables, Unseen, digits_to_draw, find_tables, find_with, holdout, names,
-    resolve_source, unused_message,
-};
-use chainrule_evaluate::{Misclassified, Scores, Tally};
 use chainrule_report::{Tile, contact_sheet};
-use chainrule_solve::{Predictions, RowPrediction, RowsError, Score};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde::Serialize;
 
 use crate::destination::destination;
 use crate::exit;
+use crate::labelled_rows::{LabelledRows, RowOptions, ScoredRow, for_each_prediction, keep_predictions, list_classes};
 use crate::missing::check_folder_exists;
-use crate::model::{Model, Origin as ModelOrigin, RunRecords};
-use crate::options::{DataSource, OutputOptions, TextArgs};
+use crate::model::{Model, RunRecords};
+use crate::options::OutputOptions;
 use crate::output::{Lines, print_json, print_message};
 use crate::table::warnings;
 
@@ -35,19 +28,19 @@ pub(crate) struct EvaluateOptions {
     #[arg(value_name = "RUN")]
     run: PathBuf,
     #[command(flatten)]
-    data: DataSource,
-    /// Label column of a table [default: the run's].
-    #[arg(long, value_name = "COLUMN")]
-    label: Option<String>,
-    #[command(flatten)]
-    text: TextArgs,
-    /// Split to evaluate on.
-    #[arg(long, value_enum, default_value = "validation")]
-    split: SplitOption,
-    /// Skip rows of classes that the model does not know, and report their number. Without this
-    /// option they are an error, unless the run itself selected classes with data.classes.
+    rows: RowOptions,
+    /// Print more: balanced accuracy, Matthews' coefficient, Brier score, and for each class the
+    /// area under the ROC curve, average precision, calibration and lift. --json has all of it.
     #[arg(long)]
-    known_classes_only: bool,
+    more: bool,
+    /// Also report F-beta of each class, in which recall counts B times as much as precision.
+    #[arg(long, value_name = "B", value_parser = positive)]
+    beta: Option<f64>,
+    /// Costs of the predictions: a row for each class with a number for each predicted class, in
+    /// the order of the classes, as in 0,1/5,0. Reports the mean cost, that of the cheapest
+    /// decisions, and for two classes the best threshold.
+    #[arg(long, value_name = "COSTS", value_parser = costs, allow_hyphen_values = true)]
+    costs: Option<CostMatrix>,
     /// Write the most confidently misclassified images, at most 40, to this PNG file.
     #[arg(long, value_name = "FILE.png")]
     wrong: Option<PathBuf>,
@@ -56,14 +49,6 @@ pub(crate) struct EvaluateOptions {
     force: bool,
     #[command(flatten)]
     output: OutputOptions,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum SplitOption {
-    /// The training data.
-    Train,
-    /// The validation data.
-    Validation,
 }
 
 /// What `evaluate --json` prints.
@@ -86,6 +71,53 @@ struct Answer<'a> {
     /// The same rows in words, with their file if there are several: `b.csv, line 7`.
     #[serde(skip_serializing_if = "Option::is_none")]
     most_confidently_wrong_places: Option<Vec<String>>,
+    /// Left out if the predictions do not fit in memory.
+    #[serde(flatten)]
+    details: Option<Details>,
+    /// F-beta of each class, with `--beta`. `null` stands for 0 / 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    f_beta: Option<FBeta>,
+    /// With `--costs`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    costs: Option<Costs>,
+}
+
+#[derive(Serialize)]
+struct FBeta {
+    beta: f64,
+    of_class: Vec<Option<f64>>,
+}
+
+/// The mean costs of a row.
+#[derive(Serialize)]
+struct Costs {
+    /// Of the most probable class.
+    mean_cost: Option<f64>,
+    /// Of the class with the lowest expected cost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mean_cost_of_cheapest: Option<f64>,
+    /// The probability of the second class from which on it has the lowest expected cost, if the
+    /// probabilities are right.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    threshold: Option<f64>,
+    /// The threshold that was the cheapest on these rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    best_threshold: Option<BestThreshold>,
+}
+
+/// Parses a number above 0.
+fn positive(text: &str) -> Result<f64, String> {
+    let number: Option<f64> = text.parse().ok();
+    number.filter(|number| number.is_finite() && *number > 0.0).ok_or_else(|| "expected a number above 0".to_owned())
+}
+
+/// Parses costs such as `0,1/5,0`.
+fn costs(text: &str) -> Result<CostMatrix, String> {
+    let number = |text: &str| {
+        text.trim().parse().map_err(|_| format!("{text:?} is no number; expected rows of costs, as in 0,1/5,0"))
+    };
+    let rows: Result<Vec<Vec<f64>>, String> = text.split('/').map(|row| row.split(',').map(number).collect()).collect();
+    CostMatrix::new(&rows?).map_err(|error| error.to_string())
 }
 
 /// The data of the evaluation.
@@ -107,24 +139,12 @@ struct AboutData {
     unused: UnusedFiles,
 }
 
-/// Means no split: training and validation rows together.
-const ALL: &str = "all";
-
 /// The most misclassified images on the sheet of `--wrong`.
 const MAX_WRONG: usize = 40;
 /// The images in one row of the sheet.
 const PER_ROW: usize = 8;
-/// The most misclassified images, and the most unknown classes, that the text lists.
+/// The most misclassified images that the text lists.
 const MAX_LISTED: usize = 5;
-
-/// The rows whose classes the model knows.
-struct LabelledRows {
-    rows: Rows,
-    /// The number of rows of each other class.
-    left_out: BTreeMap<String, usize>,
-    /// Whether the rows are those of a table, and not images.
-    is_table: bool,
-}
 
 /// Evaluates a model on labelled rows.
 pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
@@ -139,68 +159,25 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
         bail!("--wrong: the model was trained on a table, which has no images; --json lists the misclassified lines");
     }
     let file = options.wrong.as_ref().map(|path| destination(path, options.force, "--wrong")).transpose()?;
-    let data_option = options.data.source.as_ref();
-    // Data without a validation part: the run held out some rows. With `--data`, all rows are used.
-    let (labelled, source, uses_all_rows) = match model.features() {
-        None => {
-            let data = find_images(&model, options.data.source.as_deref(), &mut log)?;
-            unused_message(&data.unused, data.pictures.is_some())
-                .iter()
-                .for_each(|message| log(&format!("note: {message}")));
-            let (rows, left_out) = select_rows(&model, &data, options)?;
-            let uses_all_rows =
-                data_option.is_some() && data.pictures.as_ref().is_some_and(|pictures| !pictures.has_parts);
-            (LabelledRows { rows, left_out, is_table: false }, Provenance::of_images(&data), uses_all_rows)
-        }
-        Some(_) => {
-            let tables = find_table(&model, options)?;
-            unused_message(&tables.unused, false).iter().for_each(|message| log(&format!("note: {message}")));
-            tables.notes_on_files().iter().for_each(|note| log(&format!("note: {note}")));
-            let source = Provenance::of_tables(&tables);
-            let [train, validation] = tables.parts;
-            let part = match options.split {
-                SplitOption::Train => train,
-                SplitOption::Validation => validation,
-            };
-            // Without held-out rows the run was validated on its training rows, which are all rows.
-            let uses_all_rows =
-                tables.is_validated_on_training || data_option.is_some_and(|path| Path::new(path).is_file());
-            let TableSplit { rows, left_out, unlabelled, unseen } = Arc::unwrap_or_clone(part);
-            if unlabelled > 0 {
-                log(&format!("note: {} without a label left out", pluralize(unlabelled, "row")));
-            }
-            unseen.iter().filter_map(Unseen::message).for_each(|message| log(&format!("note: {message}")));
-            (LabelledRows { rows, left_out, is_table: true }, source, uses_all_rows)
-        }
-    };
-    let is_the_runs_own = model.run_records().is_some_and(|run| source.files == run.manifest.data_files);
-    if let (false, Some(RunRecords { manifest, .. })) = (is_the_runs_own, model.run_records()) {
-        let other = &manifest.data_source;
-        log(&format!("note: this is not the data of the run; the run used {other} with other checksums"));
-    }
+    let labelled = LabelledRows::find(&model, &options.rows, &mut log)?;
+    let LabelledRows { rows, left_out, is_table, source, split, is_the_runs_own } = &labelled;
     let noun = labelled.noun();
-    if is_the_runs_own && uses_all_rows {
-        let advice = match data_option {
-            Some(_) => format!("; without --data, only its validation {noun}s are used"),
-            None => String::new(),
-        };
-        log(&format!("note: this data includes the {noun}s that the run was trained on{advice}"));
-    }
-    let LabelledRows { rows, left_out, is_table } = &labelled;
-    let count: usize = left_out.values().sum();
-    let may_leave_out = options.known_classes_only || has_chosen_classes(&model);
-    if count > 0 && !rows.is_empty() && !may_leave_out {
+    if let Some(costs) = options.costs.as_ref().filter(|costs| costs.classes() != model.classes().len()) {
         bail!(
-            "{}: {count} of {} {noun}s have classes that the model does not know: {}; its classes are [{}]; --known-classes-only skips these {noun}s",
-            source.name,
-            count + rows.len(),
-            list_classes(left_out),
+            "--costs: {} rows, but the model has {} classes: [{}]",
+            costs.classes(),
+            model.classes().len(),
             names(model.classes()).join(", ")
         );
     }
-    let Some(scores) = tally(&model, rows)?.scores() else {
-        bail!("{}: no {noun} of the model's classes [{}]", source.name, names(model.classes()).join(", "));
-    };
+    let (tally, predicted) = tally(&model, rows)?;
+    let scores = tally.scores().expect("a row at least");
+    if predicted.is_none() {
+        log(
+            "note: the predictions take more than data.resident_bytes, so there is no AUC, Brier score or calibration of classes",
+        );
+    }
+    let confusion = Confusion::from_counts(&scores.confusion);
     // Tables were refused above.
     if let Some(file) = file {
         file.write(&draw_wrong_images(&model, rows, &scores)?)?;
@@ -219,14 +196,10 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
         model: model.link,
         data: AboutData {
             sha256: source.sha256(),
-            source: source.name,
-            split: match options.split {
-                _ if uses_all_rows => ALL,
-                SplitOption::Train => "training",
-                SplitOption::Validation => "validation",
-            },
-            is_the_runs_own,
-            left_out: count,
+            source: source.name.clone(),
+            split,
+            is_the_runs_own: *is_the_runs_own,
+            left_out: left_out.values().sum(),
             left_out_classes: left_out.clone(),
             unused: source.unused.clone(),
         },
@@ -235,6 +208,20 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
         most_confidently_wrong_images: images,
         most_confidently_wrong_lines: lines,
         most_confidently_wrong_places: places,
+        details: predicted.as_ref().map(PredictedRows::details),
+        f_beta: options.beta.map(|beta| FBeta {
+            beta,
+            of_class: (0..confusion.classes()).map(|class| confusion.f_beta(class, beta)).collect(),
+        }),
+        costs: options.costs.as_ref().map(|costs| Costs {
+            mean_cost: costs.mean_cost(&confusion),
+            mean_cost_of_cheapest: predicted.as_ref().and_then(|rows| costs.mean_cost(&rows.confusion_by_costs(costs))),
+            threshold: costs.threshold(),
+            best_threshold: (costs.classes() == 2)
+                .then(|| predicted.as_ref()?.ranking(1))
+                .flatten()
+                .map(|ranking| ranking.best_threshold(costs)),
+        }),
     };
     if let Some(RunRecords { summary, config, .. }) = model.run_records() {
         if let Some(weight) = &config.data().weight {
@@ -245,152 +232,9 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
     if options.output.json {
         print_json(&answer)?;
     } else {
-        describe(&answer, model.name(), noun).print()?;
+        describe(&answer, &labelled.describe(), model.name(), noun, options.more).print()?;
     }
     Ok(exit::SUCCESS)
-}
-
-/// Finds the data named on the command line, else the run's own.
-fn find_images(model: &Model, data_option: Option<&str>, log: &mut dyn FnMut(&str)) -> Result<Data> {
-    let pictures = PictureRequest {
-        size: model.image_size(),
-        mode: model.picture_mode(),
-        holdout: run_holdout(model, data_option),
-    };
-    let digits = model.run_records().map_or(DIGITS, |run| digits_to_draw(&run.config));
-    let result = find_with(&request(model, data_option)?, digits, pictures, resident_bytes(model), log);
-    let data = match data_option {
-        Some(_) => result?,
-        None => result.map_err(run_data_error)?,
-    };
-    let ((height, width), [rows, columns]) = (data.train.size(), model.image_size());
-    if [height, width] != [rows, columns] {
-        bail!("{}: images of {height} x {width} pixels, but the model takes {rows} x {columns}", data.origin);
-    }
-    Ok(data)
-}
-
-/// Like [`find_images`] for a table. Columns are matched by name.
-fn find_table(model: &Model, options: &EvaluateOptions) -> Result<Tables> {
-    let (data_option, label) = (options.data.source.as_deref(), options.label.as_deref());
-    let label = label.map(str::to_owned).or_else(|| model.run_records()?.config.data().label.clone());
-    if let (None, ModelOrigin::Imported(imported)) = (&label, &model.origin) {
-        bail!("{}: the model {}; name the label column with --label", model.folder.display(), imported.origin());
-    }
-    let table_request = TableRequest {
-        label,
-        ignored: Vec::new(),
-        group: model.run_records().filter(|_| data_option.is_none()).and_then(|run| run.config.data().group.clone()),
-        // The scores count each row once.
-        weight: None,
-        text: options.text.or(model.text_options()),
-        recipe: RecipeSource::Model(model.schema.recipe_of_columns()),
-        classes: Some(names(model.classes())),
-        holdout: run_holdout(model, data_option),
-        resident_bytes: resident_bytes(model),
-        scratch: Some(chainrule_data::scratch_folder()),
-    };
-    let request = request(model, data_option)?;
-    let result = find_tables(&request, &table_request);
-    // A column named by an option is looked up in any data.
-    let result = match (data_option, &options.label) {
-        (None, None) => result.map_err(run_data_error)?,
-        _ => result?,
-    };
-    match result {
-        Some(tables) => Ok(tables),
-        None => bail!(
-            "{}: expected a {} file or a folder with {}, because the model was trained on a table",
-            match (data_option, model.run_records()) {
-                (Some(path), _) => path,
-                (None, Some(run)) => run.config.data().source.as_str(),
-                (None, None) => "the data",
-            },
-            readers::names(readers::TABLES, "or"),
-            readers::train_tables()
-        ),
-    }
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "as map_err gives it")]
-fn run_data_error(error: DataError) -> anyhow::Error {
-    anyhow!("{error}; this is the data of the run; name other data with --data")
-}
-
-fn request(model: &Model, data_option: Option<&str>) -> Result<Request> {
-    match (data_option, &model.origin) {
-        (Some(data_option), _) => Ok(Request::from(data_option)),
-        (None, ModelOrigin::Run(run)) => Ok(resolve_source(&run.config.data().source, &run.manifest.data_source)),
-        (None, ModelOrigin::Imported(imported)) => bail!(
-            "{}: the model {}, so its data is unknown; name data with --data",
-            model.folder.display(),
-            imported.origin()
-        ),
-    }
-}
-
-/// Returns the run's holdout for its own data. Other data is used whole.
-fn run_holdout(model: &Model, data_option: Option<&str>) -> Option<Holdout> {
-    model.run_records().filter(|_| data_option.is_none()).and_then(|run| holdout(&run.config))
-}
-
-fn resident_bytes(model: &Model) -> u64 {
-    model.run_records().map_or_else(|| DataConfig::default().resident_bytes, |run| run.config.data().resident_bytes)
-}
-
-/// Whether the run's config left out rows of other classes. If so, such rows are left out without
-/// an error. A config that names all classes of its table, as the defaults do, leaves out none.
-fn has_chosen_classes(model: &Model) -> bool {
-    model.run_records().is_some_and(|run| match run.summary.data.rows_of_other_classes {
-        Some(rows) => rows > 0,
-        None => run.config.data().classes.is_some(),
-    })
-}
-
-/// Lists a few classes with their numbers of rows.
-fn list_classes(classes: &BTreeMap<String, usize>) -> String {
-    let shown: Vec<String> = classes.iter().take(MAX_LISTED).map(|(class, rows)| format!("{class} ({rows})")).collect();
-    let more = classes.len() - shown.len();
-    shown.join(", ") + &if more > 0 { format!(" and {more} more") } else { String::new() }
-}
-
-/// Returns the split of the run's own data, or all rows of other data, and the number of rows of
-/// each other class.
-fn select_rows(
-    model: &Model,
-    data: &Data,
-    options: &EvaluateOptions,
-) -> Result<(Rows, BTreeMap<String, usize>), DataError> {
-    let config = model.run_records().map(|run| run.config.data());
-    let (part, max_rows_of_run) = match options.split {
-        SplitOption::Train => (Split::Train, config.and_then(|config| config.train_images)),
-        SplitOption::Validation => (Split::Validation, config.and_then(|config| config.validation_images)),
-    };
-    let max_rows = max_rows_of_run.filter(|_| options.data.source.is_none() && data.pictures.is_none());
-    let classes: Vec<Option<u8>> = model.classes().iter().map(|class| data.label_of(&class.to_string())).collect();
-    let rows = data.rows(part, max_rows, &classes)?;
-    let labels = data.images(part).labels();
-    let count = max_rows.unwrap_or(labels.len());
-    let labels = match part {
-        Split::Train => &labels[..count],
-        Split::Validation => &labels[labels.len() - count..],
-    };
-    let mut left_out = BTreeMap::new();
-    for &label in labels.iter().filter(|label| !classes.contains(&Some(**label))) {
-        *left_out.entry(label).or_default() += 1;
-    }
-    Ok((rows, left_out.into_iter().map(|(label, rows)| (data.class_name(label), rows)).collect()))
-}
-
-/// The number of bytes of images, or of logits of a table's rows, that a thread computes at once.
-const CHUNK: usize = 1 << 19;
-/// The largest number of a table's rows that a thread evaluates at once.
-const MAX_ROWS_OF_TABLE: usize = 1 << 13;
-
-impl LabelledRows {
-    fn noun(&self) -> &'static str {
-        if self.is_table { "row" } else { "image" }
-    }
 }
 
 /// Returns an empty tally.
@@ -403,45 +247,18 @@ fn empty_tally(model: &Model) -> Tally {
     }
 }
 
-/// A row's label, predicted class, probability of that class, and cross-entropy.
-type ScoredRow = (usize, usize, f64, f64);
-
-/// Predicts all rows chunk by chunk on all processors and counts them in order.
-fn tally(model: &Model, rows: &Rows) -> Result<Tally> {
-    let predictor = Arc::new(model.predictor.clone());
-    let rows_per_chunk = match rows.kind() {
-        FeatureKind::Bytes => (CHUNK / predictor.n_features()).max(1),
-        // The features of a table are computed block by block.
-        FeatureKind::Numbers => (CHUNK / predictor.n_classes()).clamp(1, MAX_ROWS_OF_TABLE),
-    };
-    let make_worker = || {
-        let (rows, predictor, mut predictions) = (rows.clone(), Arc::clone(&predictor), Predictions::default());
-        move |i: usize| -> Result<Vec<ScoredRow>> {
-            let range = i * rows_per_chunk..((i + 1) * rows_per_chunk).min(rows.len());
-            let mut of_rows = predictor.of_rows(&rows).expect("rows of the model's own size");
-            of_rows.predict(range.clone(), &mut predictions).map_err(|error| match error {
-                RowsError::Data(error) => anyhow::Error::from(error),
-                RowsError::Row(error) => error.into(),
-            })?;
-            let score = |(row, prediction): (usize, RowPrediction)| {
-                let label = rows.label(row).into();
-                let Score { confidence, cross_entropy } = prediction.score(label);
-                (label, prediction.class, confidence, cross_entropy)
-            };
-            Ok(range.zip(predictions.iter()).map(score).collect())
-        }
-    };
+/// Predicts all rows and counts them. The predictions are kept if they fit in memory.
+fn tally(model: &Model, rows: &Rows) -> Result<(Tally, Option<PredictedRows>)> {
     let mut tally = empty_tally(model);
-    let chunks = Prefetcher::new(rows.len().div_ceil(rows_per_chunk), all_threads().get(), make_worker)
-        .map_err(|problem| DataError::Thread { problem })?;
-    let mut row = 0;
-    for chunk in chunks {
-        for (label, predicted, confidence, cross_entropy) in chunk? {
-            tally.add(row, label, predicted, confidence, cross_entropy);
-            row += 1;
+    let mut kept = keep_predictions(model, rows);
+    for_each_prediction(model, rows, kept.is_some(), |row, scored, log_odds| {
+        let ScoredRow { label, predicted, confidence, cross_entropy } = *scored;
+        tally.add(row, label, predicted, confidence, cross_entropy);
+        if let Some(kept) = &mut kept {
+            kept.add(label, predicted, cross_entropy, log_odds);
         }
-    }
-    Ok(tally)
+    })?;
+    Ok((tally, kept))
 }
 
 /// Draws the most confidently wrong images.
@@ -466,24 +283,17 @@ fn draw_wrong_images(model: &Model, rows: &Rows, scores: &Scores) -> Result<Vec<
 }
 
 /// Formats the result for a person.
-fn describe(answer: &Answer, kind: &str, noun: &str) -> Lines {
+fn describe(answer: &Answer, rows: &str, kind: &str, noun: &str, has_more: bool) -> Lines {
     let Answer { data, scores, classes, .. } = answer;
     let percent = |fraction: f64| format!("{:.2} %", 100.0 * fraction);
     let or_dash = |fraction: Option<f64>| fraction.map_or_else(|| "-".to_owned(), percent);
     let nouns = format!("{noun}s");
     let mut lines = Lines::default();
 
-    let (split, n) = (data.split, scores.rows);
-    let rows = if split == ALL { format!("all {n} {noun}s") } else { format!("{n} {split} {noun}s") };
-    let relation = match (data.is_the_runs_own, split) {
-        (true, ALL) => "the run's own data with its training rows",
-        (true, _) => "the run's own data",
-        (false, _) => "not the run's own data",
-    };
     let [low, high] = scores.accuracy_interval.map(percent);
     lines.empty_line();
     lines.add(format!("{:<14} {}: {kind}", "model", answer.run));
-    lines.add(format!("{:<14} {}, {rows}, {relation}", "data", data.source));
+    lines.add(format!("{:<14} {rows}", "data"));
     if data.left_out > 0 {
         let left_out = pluralize(data.left_out, noun);
         lines.add(format!("{:<14} {left_out} of other classes: {}", "left out", list_classes(&data.left_out_classes)));
@@ -495,6 +305,25 @@ fn describe(answer: &Answer, kind: &str, noun: &str) -> Lines {
     lines.add(format!("{:<14} {}, {} correct", "accuracy", percent(scores.accuracy), scores.right));
     lines.add(format!("{:<14} {low} to {high}, 95 % confidence (Wilson)", ""));
     lines.add(format!("{:<14} {} expected error", "calibration", percent(scores.expected_calibration_error)));
+
+    if let Some(auc) = answer.details.as_ref().and_then(|details| details.auc) {
+        let of = if classes.len() == 2 {
+            format!("of {}", classes[1])
+        } else {
+            "mean of each class against the others".to_owned()
+        };
+        lines.add(format!("{:<14} {:.4}{}, {of}", "AUC", auc.area, within(auc.interval)));
+    }
+    if has_more {
+        answer.details.iter().for_each(|details| describe_details(details, &mut lines));
+    }
+    if let Some(FBeta { beta, of_class }) = &answer.f_beta {
+        let of_class = classes.iter().zip(of_class).map(|(class, f)| format!("{class} {}", or_dash(*f)));
+        lines.add(format!("{:<14} {}", format!("F-{beta}"), of_class.collect::<Vec<_>>().join(", ")));
+    }
+    if let Some(costs) = &answer.costs {
+        describe_costs(costs, classes, &mut lines);
+    }
 
     // The column of names has the same width in all of these tables.
     let longest = names(classes).iter().map(|name| display_width(name)).max().unwrap_or_default();
@@ -532,6 +361,10 @@ fn describe(answer: &Answer, kind: &str, noun: &str) -> Lines {
         ));
     }
 
+    if has_more {
+        answer.details.iter().for_each(|details| describe_classes(details, classes, first, &nouns, &mut lines));
+    }
+
     let images = answer.most_confidently_wrong_images.iter().flatten().map(|image| format!("image {image} shows"));
     let rows_of_table = answer.most_confidently_wrong_places.iter().flatten().map(|place| format!("{place} is"));
     for (i, (wrong, which)) in
@@ -549,4 +382,90 @@ fn describe(answer: &Answer, kind: &str, noun: &str) -> Lines {
         ));
     }
     lines
+}
+
+/// Formats a confidence interval, if there is one.
+fn within(interval: Option<[f64; 2]>) -> String {
+    interval.map_or_else(String::new, |[low, high]| format!(", {low:.4} to {high:.4} with 95 % confidence (DeLong)"))
+}
+
+/// Formats a number with four decimals, or a dash.
+fn four(number: Option<f64>) -> String {
+    number.map_or_else(|| "-".to_owned(), |number| format!("{number:.4}"))
+}
+
+/// Adds the metrics of `--more` that are single numbers.
+fn describe_details(details: &Details, lines: &mut Lines) {
+    let error = |mean: Option<Mean>| {
+        let error = mean.and_then(|mean| mean.standard_error).map(|error| format!(", standard error {error:.6}"));
+        mean.map_or_else(|| "-".to_owned(), |mean| format!("{:.6}{}", mean.mean, error.unwrap_or_default()))
+    };
+    lines.add(format!("{:<14} {}", "log loss", error(details.log_loss)));
+    lines.add(format!("{:<14} {}", "Brier score", error(details.brier_score)));
+    lines.add(format!(
+        "{:<14} {}",
+        "balanced",
+        details
+            .balanced_accuracy
+            .map_or_else(|| "-".to_owned(), |x| format!("{:.2} % accuracy, the mean recall", 100.0 * x))
+    ));
+    lines.add(format!("{:<14} {}", "Matthews", four(details.matthews)));
+    lines.add(format!("{:<14} {}", "avg. precision", four(details.average_precision)));
+}
+
+/// Adds the mean costs.
+fn describe_costs(costs: &Costs, classes: &[Class], lines: &mut Lines) {
+    let mean = |cost: Option<f64>| format!("{} per row", four(cost));
+    lines.add(format!("{:<14} {} for the most probable class", "cost", mean(costs.mean_cost)));
+    lines.add(format!("{:<14} {} for the lowest expected cost", "", mean(costs.mean_cost_of_cheapest)));
+    if let Some(threshold) = costs.threshold {
+        lines.add(format!("{:<14} {} from a probability of {threshold:.4} on", "", classes[1]));
+    }
+    if let Some(best) = &costs.best_threshold {
+        let from = best.threshold.map_or_else(|| "never".to_owned(), |threshold| format!("from {threshold:.4} on"));
+        let cost = mean(Some(best.mean_cost));
+        lines.add(format!("{:<14} best on these rows: {} {from}, {cost}; too good for new rows", "", classes[1]));
+    }
+}
+
+/// Adds the metrics of `--more` of each class.
+fn describe_classes(details: &Details, classes: &[Class], first: usize, nouns: &str, lines: &mut Lines) {
+    lines.empty_line();
+    lines.add(format!("{:>first$} {:>10} {:>21} {:>14}", "against others", "AUC", "95 % (DeLong)", "avg. precision"));
+    for (class, of_class) in classes.iter().zip(&details.one_vs_rest) {
+        let interval = of_class.auc.and_then(|auc| auc.interval);
+        let interval = interval.map_or_else(|| "-".to_owned(), |[low, high]| format!("{low:.4} to {high:.4}"));
+        let (area, precision) = (four(of_class.auc.map(|auc| auc.area)), four(of_class.average_precision));
+        lines.add(format!("{} {area:>10} {interval:>21} {precision:>14}", align_right(class, first)));
+    }
+    // Of two classes, the other one's are the same, reversed.
+    let shown = if classes.len() == 2 { 1 } else { 0 };
+    for (class, of_class) in classes.iter().zip(&details.one_vs_rest).skip(shown) {
+        lines.empty_line();
+        lines.add(format!(
+            "{} {:>10} {:>10} {:>21} {:>10}",
+            align_right(format!("p of {class}"), first),
+            "mean",
+            "is so",
+            "95 % (Wilson)",
+            nouns
+        ));
+        for bin in &of_class.calibration {
+            let range = format!("{:.0} to {:.0} %", 100.0 * bin.above, 100.0 * bin.up_to);
+            let [low, high] = bin.interval.map(|x| 100.0 * x);
+            lines.add(format!(
+                "{range:>first$} {:>8.2} % {:>8.2} % {:>21} {:>10}",
+                100.0 * bin.probability,
+                100.0 * bin.fraction,
+                format!("{low:.2} to {high:.2} %"),
+                bin.rows
+            ));
+        }
+        lines.empty_line();
+        lines.add(format!("{} {:>10} {:>10}", align_right(format!("top {nouns}"), first), "gain", "lift"));
+        for gain in &of_class.gains {
+            let selected = format!("{:.0} %", 100.0 * gain.selected);
+            lines.add(format!("{selected:>first$} {:>8.2} % {:>10.2}", 100.0 * gain.captured, gain.lift));
+        }
+    }
 }

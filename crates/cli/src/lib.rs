@@ -12,6 +12,7 @@ mod check_gradients;
 mod check_gradients;
 mod checkpoints;
 mod commands;
+mod compare;
 mod derive;
 mod destination;
 mod evaluate;
@@ -22,6 +23,7 @@ mod heatmaps;
 mod import;
 mod inspect;
 mod jobs;
+mod labelled_rows;
 mod manual;
 mod missing;
 mod model;
@@ -35,6 +37,7 @@ mod rows;
 mod run;
 mod serve;
 mod show_data;
+mod summary;
 mod sweep;
 mod table;
 mod table_defaults;
@@ -69,6 +72,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Derive(derive) => derive::derive(derive),
         Command::Reproduce(reproduce) => reproduce::reproduce(reproduce),
         Command::Evaluate(evaluate) => evaluate::evaluate(evaluate),
+        Command::Compare(compare) => compare::compare(compare),
+        Command::Summary(summary) => summary::summary(summary),
         Command::Inspect(inspect) => inspect::inspect(inspect),
         Command::Export(export) => export::export(export),
         Command::Import(import) => import::import(import),

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use crate::checkpoints::CheckpointInterval;
 
 /// Returns a parser for whole numbers in a range.
-fn number<T: TryFrom<u64>>(range: RangeInclusive<u64>) -> impl Fn(&str) -> Result<T, String> + Clone {
+pub(crate) fn number<T: TryFrom<u64>>(range: RangeInclusive<u64>) -> impl Fn(&str) -> Result<T, String> + Clone {
     move |text| {
         let number =
             text.parse().ok().filter(|number| range.contains(number)).and_then(|number| T::try_from(number).ok());

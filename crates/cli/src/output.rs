@@ -56,7 +56,7 @@ pub(crate) fn print_line(line: impl AsRef<str>) -> Result<(), OutputError> {
 
 /// Prints an answer for programs.
 pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<(), OutputError> {
-    print_as_is(&json(value))
+    print_as_is(&as_json(value))
 }
 
 /// Prints a text without escaping. Every character must be this program's own.
@@ -67,7 +67,7 @@ pub(crate) fn print_as_is(text: &str) -> Result<(), OutputError> {
 }
 
 /// Formats a value as JSON. JSON escapes control characters without changing the value.
-fn json(value: &impl serde::Serialize) -> String {
+pub(crate) fn as_json(value: &impl serde::Serialize) -> String {
     let mut json = escape_json(&serde_json::to_string_pretty(value).expect("records hold only what JSON can"));
     json.push('\n');
     json
@@ -162,7 +162,7 @@ mod tests {
     #[test]
     fn json_escapes_control_characters_and_keeps_the_values() {
         let value = serde_json::json!({ "file": "a\n\u{1b}\u{7f}\u{9b}\u{202e}é" });
-        let text = json(&value);
+        let text = as_json(&value);
         assert!(text.chars().all(|c| c == '\n' || !is_control_like(c)), "{text:?}");
         assert!(text.contains("\\u009b\\u202eé"), "{text:?}");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap_or_default(), value);

@@ -178,6 +178,9 @@ pub struct TableSplit {
     pub unlabelled: usize,
     /// Values that no training row has.
     pub unseen: Vec<Unseen>,
+    /// The group of each training row (`data.group`), if there are groups. Equal numbers are one
+    /// group.
+    pub groups: Option<Vec<u32>>,
 }
 
 impl Tables {
@@ -428,7 +431,7 @@ impl RawTables {
             return Err(wrong(&train_path, problem));
         }
         let declared = train.kinds.clone();
-        let Table { cells, mut files, .. } = train;
+        let Table { cells, mut files, groups, .. } = train;
         // The rows of each part.
         let n = labels.codes.len();
         let rows = match &mask {
@@ -439,6 +442,7 @@ impl RawTables {
             }),
         };
         drop(mask);
+        let groups = (!groups.is_empty()).then(|| rows[0].iter().map(|row| groups[row]).collect());
         let recipe = match &request.recipe {
             RecipeSource::Model(recipe) => recipe.clone(),
             RecipeSource::Learn(options) => {
@@ -450,7 +454,7 @@ impl RawTables {
         let classes = labels.classes;
         let [train, held_out] = rows.map(|rows| shared.part(rows));
         let train = train.map_err(|problem| wrong(&train_path, problem))?;
-        let train = Arc::new(TableSplit { left_out, unlabelled, ..train });
+        let train = Arc::new(TableSplit { left_out, unlabelled, groups, ..train });
         let (second, is_validated_on_training) = match validation {
             None if is_held_out => (Arc::new(held_out.map_err(|problem| wrong(&train_path, problem))?), false),
             None => (Arc::clone(&train), true),
@@ -547,7 +551,7 @@ fn read(path: &Path, request: &TableRequest, recipe: Option<&Recipe>) -> Result<
         ignored: if named.is_some() { &[] } else { &request.ignored },
         label: Some(label),
         // A table for validation needs no groups.
-        group: request.group.as_deref().filter(|_| recipe.is_none() && (named.is_none() || request.holdout.is_some())),
+        group: request.group.as_deref().filter(|_| recipe.is_none()),
         weight: request.weight.as_deref(),
         texts: &texts,
         text: request.text,
@@ -767,7 +771,7 @@ impl SharedTable {
         let positions = Some(Arc::clone(&self.positions));
         let rows = Rows::of_cells(Arc::clone(&self.cells), encoder, rows, Arc::clone(&self.labels), positions);
         rows.check_scratch().map_err(|problem| problem.to_string())?;
-        Ok(TableSplit { rows, left_out: BTreeMap::new(), unlabelled: 0, unseen })
+        Ok(TableSplit { rows, left_out: BTreeMap::new(), unlabelled: 0, unseen, groups: None })
     }
 }
 

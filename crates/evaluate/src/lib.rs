@@ -1,323 +1,44 @@
-//! Metrics of a classifier on labelled rows. Rows are added one by one with their predicted
-//! probabilities, so memory use is constant.
+//! How good a classifier is on labelled rows, how sure one can be of that, and whether two
+//! classifiers differ.
 //!
-//! Precision, recall, F1 and the confusion matrix agree with scikit-learn (`sklearn.metrics`,
-//! version 1.7). The exception is 0 / 0: here it is `None`, there it is 0.
+//! - [`Tally`] counts rows one by one, in constant memory: accuracy, precision and recall,
+//!   confusion matrix, reliability.
+//! - [`Confusion`] has the metrics of predicted classes, [`Ranking`] those of the order of scores
+//!   (ROC, precision-recall, thresholds, gain and lift), [`Auc`] the area with its error, and
+//!   [`brier_score`], [`Mean`] and [`calibration`] those of probabilities. Rows may have weights
+//!   where scikit-learn has `sample_weight`.
+//! - [`PredictedRows`] keeps the predictions of all rows, and computes all of these.
+//! - [`CostMatrix`] decides where some errors cost more than others.
+//! - Two models on the same rows are compared by paired tests: [`mcnemar`] for accuracy,
+//!   [`paired_t`] and [`paired_bootstrap`] for the loss, [`Auc::compare`] for the area. Two
+//!   confidence intervals that overlap are no test: they ignore that the rows are the same.
+//!
+//! What scikit-learn has agrees with it (`sklearn.metrics`, version 1.9) to 1e-12. The exception is
+//! 0 / 0: here it is `None`, there it is 0.
 
-use serde::Serialize;
+mod auc;
+mod confusion;
+mod costs;
+mod distributions;
+mod paired;
+mod predicted;
+mod probabilities;
+mod proportion;
+mod ranking;
+mod tally;
 
-/// Accumulates counts and sums over rows.
-#[derive(Clone, Debug)]
-pub struct Tally {
-    classes: usize,
-    rows: u64,
-    loss: f64,
-    /// The class weights and the sum of weighted losses, if a weighted loss is requested.
-    weighted: Option<(Vec<f64>, f64)>,
-    /// `classes * classes`, by label and then by prediction.
-    confusion: Vec<u64>,
-    bins: [BinSums; BINS],
-    /// Sorted by confidence, the highest first.
-    wrong: Vec<Misclassified>,
-    max_wrong: usize,
-}
-
-/// The number of bins in the reliability table, all of the same width.
-const BINS: usize = 10;
-
-#[derive(Clone, Copy, Debug, Default)]
-struct BinSums {
-    rows: u64,
-    confidence: f64,
-    right: u64,
-}
-
-/// A misclassified row. Classes are positions.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Misclassified {
-    /// The index of the row.
-    pub row: usize,
-    /// Its true class.
-    pub label: usize,
-    /// Its predicted class.
-    pub predicted: usize,
-    /// The probability of the predicted class.
-    pub confidence: f64,
-}
-
-/// The metrics that a [`Tally`] computes.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Scores {
-    /// The number of rows, n.
-    pub rows: u64,
-    /// The number of rows classified correctly.
-    pub right: u64,
-    /// The mean cross-entropy in nats.
-    pub loss: f64,
-    /// The mean of each row's cross-entropy times its class weight. The sum is divided by the
-    /// number of rows. A training with class weights minimises this loss.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub weighted_loss: Option<f64>,
-    /// The fraction classified correctly.
-    pub accuracy: f64,
-    /// The 95 % confidence interval of the accuracy: see [`wilson`].
-    pub accuracy_interval: [f64; 2],
-    /// `confusion[i][j]` is the number of rows of class i that were predicted as class j.
-    pub confusion: Vec<Vec<u64>>,
-    /// The metrics of each class.
-    pub per_class: Vec<ClassScores>,
-    /// The reliability table: ten bins of the confidence. A bin includes its upper end but not its
-    /// lower end.
-    pub reliability: Vec<Bin>,
-    /// The mean over rows of the difference between accuracy and mean confidence in the row's bin:
-    /// M. Naeini, G. Cooper, M. Hauskrecht, Obtaining well calibrated probabilities using Bayesian
-    /// binning, AAAI 2015; C. Guo et al., On calibration of modern neural networks, ICML 2017, Eq.
-    /// (3).
-    pub expected_calibration_error: f64,
-    /// The misclassified rows with the highest confidence, sorted by confidence, the highest first.
-    pub most_confidently_wrong: Vec<Misclassified>,
-}
-
-/// The metrics of one class against all others. `None` stands for 0 / 0.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct ClassScores {
-    /// The number of rows of this class.
-    pub rows: u64,
-    /// The number of rows predicted as this class.
-    pub predicted: u64,
-    /// The fraction of rows predicted as this class that belong to it.
-    pub precision: Option<f64>,
-    /// The fraction of this class's rows that are predicted as it.
-    pub recall: Option<f64>,
-    /// The harmonic mean of precision and recall.
-    pub f1: Option<f64>,
-}
-
-/// The rows with a confidence in one interval.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Bin {
-    /// The lower end, which is excluded.
-    pub above: f64,
-    /// The upper end, which is included.
-    pub up_to: f64,
-    /// The number of rows.
-    pub rows: u64,
-    /// Their mean confidence: the probability of the predicted class.
-    pub confidence: Option<f64>,
-    /// The fraction classified correctly. In a well calibrated model it equals the confidence.
-    pub accuracy: Option<f64>,
-}
-
-impl Tally {
-    /// Creates an empty tally for this number of classes. It keeps the `max_wrong` most
-    /// confidently misclassified rows.
-    pub fn new(classes: usize, max_wrong: usize) -> Self {
-        let confusion = vec![0; classes * classes];
-        let (bins, wrong) = (Default::default(), Vec::new());
-        Self { classes, rows: 0, loss: 0.0, weighted: None, confusion, bins, wrong, max_wrong }
-    }
-
-    /// Computes the class-weighted loss, too.
-    ///
-    /// # Panics
-    /// If the number of weights is not the number of classes.
-    pub fn with_class_weights(self, class_weights: Vec<f64>) -> Self {
-        assert_eq!(class_weights.len(), self.classes, "a weight for each class");
-        Self { weighted: Some((class_weights, 0.0)), ..self }
-    }
-
-    /// Adds a row: its class `label`, its predicted class with the probability of that class, and
-    /// its cross-entropy.
-    ///
-    /// # Panics
-    /// If a class is out of range.
-    pub fn add(&mut self, row: usize, label: usize, predicted: usize, confidence: f64, cross_entropy: f64) {
-        assert!(
-            label < self.classes && predicted < self.classes,
-            "classes {label} and {predicted} of {}",
-            self.classes
-        );
-        let is_right = label == predicted;
-        self.rows += 1;
-        self.loss += cross_entropy;
-        if let Some((class_weights, sum)) = &mut self.weighted {
-            *sum += class_weights[label] * cross_entropy;
-        }
-        self.confusion[label * self.classes + predicted] += 1;
-        let bin = &mut self.bins[bin(confidence)];
-        bin.rows += 1;
-        bin.confidence += confidence;
-        bin.right += u64::from(is_right);
-        if is_right {
-            return;
-        }
-        // Of rows with equal confidence, the earlier ones are kept.
-        let place = self.wrong.partition_point(|wrong| wrong.confidence >= confidence);
-        if place < self.max_wrong {
-            self.wrong.truncate(self.max_wrong - 1);
-            self.wrong.insert(place, Misclassified { row, label, predicted, confidence });
-        }
-    }
-
-    /// Returns the metrics, or `None` if there are no rows.
-    pub fn scores(&self) -> Option<Scores> {
-        if self.rows == 0 {
-            return None;
-        }
-        let confusion: Vec<Vec<u64>> = self.confusion.chunks_exact(self.classes).map(<[u64]>::to_vec).collect();
-        let right = (0..self.classes).map(|class| confusion[class][class]).sum();
-        let reliability: Vec<Bin> = self.bins.iter().enumerate().map(|(i, sums)| sums.bin(i)).collect();
-        let weighted_gap = |bin: &Bin| Some(bin.rows as f64 * (bin.accuracy? - bin.confidence?).abs());
-        Some(Scores {
-            rows: self.rows,
-            right,
-            loss: self.loss / self.rows as f64,
-            weighted_loss: self.weighted.as_ref().map(|(_, sum)| sum / self.rows as f64),
-            accuracy: right as f64 / self.rows as f64,
-            accuracy_interval: wilson(right, self.rows),
-            per_class: (0..self.classes).map(|class| ClassScores::new(&confusion, class)).collect(),
-            confusion,
-            expected_calibration_error: reliability.iter().filter_map(weighted_gap).sum::<f64>() / self.rows as f64,
-            reliability,
-            most_confidently_wrong: self.wrong.clone(),
-        })
-    }
-}
-
-/// The index of a confidence's bin. Bin i reaches from i/10 (excluded) to (i + 1)/10 (included).
-fn bin(confidence: f64) -> usize {
-    (1..BINS).find(|&i| confidence <= i as f64 / BINS as f64).unwrap_or(BINS) - 1
-}
-
-impl BinSums {
-    fn bin(&self, i: usize) -> Bin {
-        let [above, up_to] = [i, i + 1].map(|i| i as f64 / BINS as f64);
-        let of_rows = |sum: f64| (self.rows > 0).then(|| sum / self.rows as f64);
-        Bin {
-            above,
-            up_to,
-            rows: self.rows,
-            confidence: of_rows(self.confidence),
-            accuracy: of_rows(self.right as f64),
-        }
-    }
-}
-
-impl ClassScores {
-    fn new(confusion: &[Vec<u64>], class: usize) -> Self {
-        let right = confusion[class][class];
-        let rows = confusion[class].iter().sum();
-        let predicted = confusion.iter().map(|of_label| of_label[class]).sum();
-        let ratio = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
-        let [precision, recall] = [predicted, rows].map(|whole| ratio(right, whole));
-        Self { rows, predicted, precision, recall, f1: ratio(2 * right, rows + predicted) }
-    }
-}
-
-/// The 95 % confidence interval of a fraction, when `right` of `rows` were observed: E. B. Wilson,
-/// Probable inference, the law of succession, and statistical inference, Journal of the American
-/// Statistical Association 22 (158), 1927.
-///
-/// # Panics
-/// If `rows` is 0.
-pub fn wilson(right: u64, rows: u64) -> [f64; 2] {
-    /// The 97.5 % point of the standard normal distribution.
-    const Z: f64 = 1.959_963_984_540_054;
-    assert!(rows > 0, "a row at least");
-    let (n, p) = (rows as f64, right as f64 / rows as f64);
-    let middle = p + Z * Z / (2.0 * n);
-    let half = Z * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt();
-    [-half, half].map(|half| ((middle + half) / (1.0 + Z * Z / n)).clamp(0.0, 1.0))
-}
-
-#[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
-mod tests {
-    use super::*;
-
-    fn assert_close(found: f64, expected: f64) {
-        assert!((found - expected).abs() < 1e-12, "{found} and {expected}");
-    }
-
-    /// `sklearn.metrics.classification_report([0, 1, 2, 2, 2], [0, 0, 2, 2, 1])`, the example of
-    /// its page: precision .5, 0, 1; recall 1, 0, 2/3; F1 2/3, 0, .8; support 1, 1, 3.
-    #[test]
-    fn precision_recall_and_f1_match_scikit_learn() {
-        let mut tally = Tally::new(3, 0);
-        for (row, (label, predicted)) in [(0, 0), (1, 0), (2, 2), (2, 2), (2, 1)].into_iter().enumerate() {
-            tally.add(row, label, predicted, 0.5, 1.0);
-        }
-        let scores = tally.scores().unwrap();
-        assert_eq!(scores.confusion, [[1, 0, 0], [1, 0, 0], [0, 1, 2]]);
-        assert_eq!((scores.rows, scores.right, scores.accuracy), (5, 3, 0.6));
-        for (class, expected) in
-            [[0.5, 1.0, 2.0 / 3.0, 1.0], [0.0, 0.0, 0.0, 1.0], [1.0, 2.0 / 3.0, 0.8, 3.0]].iter().enumerate()
-        {
-            let ClassScores { precision, recall, f1, rows, .. } = scores.per_class[class];
-            let found = [precision.unwrap(), recall.unwrap(), f1.unwrap(), rows as f64];
-            found.into_iter().zip(expected).for_each(|(found, &expected)| assert_close(found, expected));
-        }
-    }
-
-    #[test]
-    fn zero_by_zero_is_none() {
-        let mut tally = Tally::new(3, 0);
-        assert_eq!(tally.scores(), None);
-        tally.add(0, 0, 1, 0.5, 1.0);
-        let of_class = |class: usize| {
-            let ClassScores { precision, recall, f1, .. } = tally.scores().unwrap().per_class[class];
-            [precision, recall, f1]
-        };
-        assert_eq!(of_class(0), [None, Some(0.0), Some(0.0)]);
-        assert_eq!(of_class(1), [Some(0.0), None, Some(0.0)]);
-        assert_eq!(of_class(2), [None, None, None]);
-    }
-
-    /// Calculated by hand: p = 0.9, n = 10, z^2 = 3.841459. The centre is (0.9 + 0.192073) /
-    /// 1.384146 = 0.788987, and half the width is 1.959964 sqrt(0.009 + 0.0096036) / 1.384146 =
-    /// 0.193137. R's `prop.test(0, 20, correct = FALSE)` gives 0 to 0.1611252.
-    #[test]
-    fn the_interval_matches_wilson() {
-        let [low, high] = wilson(9, 10);
-        assert!((low - 0.595_850).abs() < 2e-6 && (high - 0.982_124).abs() < 2e-6, "{low} {high}");
-        let [low, high] = wilson(0, 20);
-        assert!(low == 0.0 && (high - 0.161_125_2).abs() < 1e-7, "{low} {high}");
-        let [low, high] = wilson(20, 20);
-        assert!((low - 0.838_874_8).abs() < 1e-7 && high == 1.0, "{low} {high}");
-        let [low, high] = wilson(9157, 10_000);
-        assert!(low < 0.9157 && 0.9157 < high && high - low < 0.011, "{low} {high}");
-    }
-
-    /// Calculated by hand. The bins are 0.5 to 0.6 (confidences 0.55 and 0.6, one correct) and 0.9
-    /// to 1 (0.95 twice and 1, two correct): (2 |0.5 - 0.575| + 3 |2/3 - 2.9/3|) / 5 = (0.15 + 0.9)
-    /// / 5 = 0.21.
-    #[test]
-    fn the_reliability_table_matches_a_hand_calculation() {
-        let mut tally = Tally::new(2, 0);
-        for (confidence, predicted) in [(0.55, 0), (0.6, 1), (0.95, 0), (0.95, 0), (1.0, 1)] {
-            tally.add(0, 0, predicted, confidence, 0.0);
-        }
-        let scores = tally.scores().unwrap();
-        let rows: Vec<u64> = scores.reliability.iter().map(|bin| bin.rows).collect();
-        assert_eq!(rows, [0, 0, 0, 0, 0, 2, 0, 0, 0, 3]);
-        assert_close(scores.reliability[5].confidence.unwrap(), 0.575);
-        assert_close(scores.reliability[9].accuracy.unwrap(), 2.0 / 3.0);
-        assert_eq!((scores.reliability[0].confidence, scores.reliability[0].accuracy), (None, None));
-        assert_close(scores.expected_calibration_error, 0.21);
-        assert_eq!([0.0, 0.1, 0.100_001, 0.9, 0.900_001, 1.0].map(bin), [0, 0, 1, 8, 9, 9]);
-    }
-
-    #[test]
-    fn the_most_confidently_wrong_rows_are_kept_in_order() {
-        let mut tally = Tally::new(2, 3);
-        for (row, confidence) in [0.6, 0.9, 0.7, 0.9, 0.5, 0.8].into_iter().enumerate() {
-            tally.add(row, 0, 1, confidence, 0.0);
-            tally.add(100, 0, 0, 0.99, 0.0);
-        }
-        let rows: Vec<usize> = tally.scores().unwrap().most_confidently_wrong.iter().map(|wrong| wrong.row).collect();
-        assert_eq!(rows, [1, 3, 5]);
-    }
-}
+pub use auc::{Auc, PairedAuc};
+pub use confusion::Confusion;
+pub use costs::{CostError, CostMatrix};
+pub use distributions::{chi_squared_tail, normal_half_width, normal_two_sided, student_half_width, student_two_sided};
+pub use paired::{
+    Discordant, McNemar, McNemarMethod, PairedBootstrap, PairedT, holm, mcnemar, mcnemar_by, paired_bootstrap, paired_t,
+};
+pub use predicted::{Area, ClassDetails, Comparison, Details, PredictedRows, log_odds};
+pub use probabilities::{Binning, CalibrationBin, Mean, brier_score, calibration};
+pub use proportion::{clopper_pearson, wilson, wilson_at};
+pub use ranking::{BestThreshold, Gain, PrecisionRecallPoint, Ranking, RocPoint};
+pub use tally::{Bin, ClassScores, Misclassified, Scores, Tally};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -150,6 +150,29 @@ pub(crate) fn gradient(fused: &mut FusedModel, rows: &FusedRows, threads: usize)
     Ok(mean.expect("at least one row"))
 }
 
+/// Returns the mean loss of all rows with its gradient and its Hessian, or `None` if the kernels
+/// have none: see [`Engine::curvature`].
+pub(crate) fn curvature(
+    fused: &FusedModel,
+    rows: &FusedRows,
+    parameters: &Parameters,
+    centre: &[f64],
+    threads: usize,
+) -> Result<Option<Curvature>, DataError> {
+    let bias = logits_of(centre, parameters);
+    let (n, mut sum) = (rows.len() as f64, None::<Curvature>);
+    rows.for_each_chunk(threads, |rows| {
+        let Some(own) = fused.curvature(rows, &parameters.weight, &bias, centre) else { return };
+        // With a single chunk the factor is exactly 1.
+        let own = own.scaled_by(rows.len() as f64 / n);
+        match &mut sum {
+            None => sum = Some(own),
+            Some(sum) => sum.add(&own),
+        }
+    })?;
+    Ok(sum)
+}
+
 impl Engine for KernelEngine<'_> {
     fn link(&self) -> &dyn Link {
         &*self.link
@@ -237,19 +260,8 @@ impl Engine for KernelEngine<'_> {
         if parameters.weight.len() + parameters.bias.len() > MAX_NEWTON_PARAMETERS {
             return None;
         }
-        let bias = logits_of(centre, parameters);
-        let (n, mut sum) = (self.train.len() as f64, None::<Curvature>);
-        let read = self.train.for_each_chunk(self.threads, |rows| {
-            let Some(own) = self.fused.curvature(rows, &parameters.weight, &bias, centre) else { return };
-            // With a single chunk the factor is exactly 1.
-            let own = own.scaled_by(rows.len() as f64 / n);
-            match &mut sum {
-                None => sum = Some(own),
-                Some(sum) => sum.add(&own),
-            }
-        });
-        match read {
-            Ok(()) => sum.map(Ok),
+        match curvature(&self.fused, self.train, parameters, centre, self.threads) {
+            Ok(sum) => sum.map(Ok),
             Err(problem) => Some(Err(problem.into())),
         }
     }

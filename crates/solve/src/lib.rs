@@ -12,6 +12,7 @@
 //! - [`train_path()`] finds the minima for several penalties, each from the one before it.
 //! - [`constant_model()`] and [`further_decrease()`] judge a result: is it better than no model,
 //!   and is it near the minimum?
+//! - [`summarize()`] computes the coefficients of a model with their errors.
 //! - A [`Predictor`] predicts with a trained model. A [`RawRowPredictor`] takes structs and maps.
 //! - An [`Observer`] receives the events of a training and may stop it.
 //!
@@ -39,6 +40,7 @@ mod path;
 mod predictions;
 mod raw_rows;
 mod schedule;
+mod summary;
 mod train;
 mod training_statistics;
 mod whitening;
@@ -60,6 +62,10 @@ pub use predictions::{
     Answer, Answers, BatchError, BatchPredictor, Predictions, RowPrediction, RowsError, RowsPredictor, Score,
 };
 pub use raw_rows::{RawRowPrediction, RawRowPredictor};
+pub use summary::{
+    Coefficient, ErrorKind, ErrorSource, EstimateKind, LikelihoodRatio, ModelSummary, SummaryError, SummaryModel,
+    SummaryOptions, VarianceInflation, summarize,
+};
 pub use train::{
     Ending, PartialResults, TrainError, Trained, check_kernel_support, check_weights, dropped_rows, max_steps,
     steps_per_epoch, train, train_fused, train_fused_with,

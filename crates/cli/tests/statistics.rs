@@ -1,0 +1,231 @@
+//! The commands `evaluate`, `compare` and `summary` on small tables that are drawn here.
+
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
+
+use std::fmt::Write;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+fn call(folder: &Path, arguments: &str) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_chainrule"));
+    command.current_dir(folder).env_remove("CHAINRULE_DATA").args(arguments.split(' ')).output().unwrap()
+}
+
+/// Returns standard output. The command must succeed.
+fn stdout(folder: &Path, arguments: &str) -> String {
+    let output = call(folder, arguments);
+    let [stdout, stderr] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+    assert_eq!(output.status.code(), Some(0), "{arguments}: {stderr}");
+    stdout
+}
+
+fn json(folder: &Path, arguments: &str) -> Value {
+    serde_json::from_str(&stdout(folder, &format!("{arguments} --json --quiet"))).unwrap()
+}
+
+/// Returns the error. The command must fail.
+fn error(folder: &Path, arguments: &str) -> String {
+    let output = call(folder, arguments);
+    assert_eq!(output.status.code(), Some(2), "{arguments}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+/// Returns pseudo-random numbers from -1 to 1.
+fn random(i: usize, column: usize) -> f64 {
+    let mut x = ((i * 64 + column + 1) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    x = (x ^ (x >> 31)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    (x ^ (x >> 29)) as f64 / 2f64.powi(63) - 1.0
+}
+
+/// A folder with a table, and runs named `name` with these further options.
+fn folder(runs: &[(&str, &str)]) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let mut text = "age,noise,city,person,answer\n".to_owned();
+    for i in 0..300 {
+        let age = 40.0 + 20.0 * random(i, 0);
+        let answer = if age - 40.0 + 25.0 * random(i, 1) > 0.0 { "yes" } else { "no" };
+        let city = ["Rome", "Oslo", "Bonn"][i % 3];
+        writeln!(text, "{age:.1},{:.3},{city},p{},{answer}", random(i, 2), i / 5).unwrap();
+    }
+    std::fs::write(folder.path().join("people.csv"), text).unwrap();
+    for (name, more) in runs {
+        let more = if more.is_empty() { String::new() } else { format!(" {more}") };
+        let train = "train --data people.csv --label answer --set data.group=person --backend cpu --quiet";
+        stdout(folder.path(), &format!("{train} --out {name}{more}"));
+    }
+    folder
+}
+
+fn number(value: &Value) -> f64 {
+    value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
+}
+
+#[test]
+fn evaluate_says_more_where_asked() {
+    let folder = folder(&[("run", "")]);
+    let short = stdout(folder.path(), "evaluate run --quiet");
+    assert!(
+        short.contains("\nAUC            0.") && short.contains("with 95 % confidence (DeLong), of yes\n"),
+        "{short}"
+    );
+    assert!(!short.contains("Brier") && !short.contains("lift"), "{short}");
+    let long = stdout(folder.path(), "evaluate run --quiet --more --beta 2 --costs 0,1/5,0");
+    for part in
+        ["\nBrier score", "\nMatthews", "\nF-2 ", "yes from a probability of 0.1667 on", "95 % (Wilson)", "lift\n"]
+    {
+        assert!(long.contains(part), "{long} has no {part:?}");
+    }
+    let answer = json(folder.path(), "evaluate run --beta 2 --costs 0,1/5,0");
+    let (auc, of_yes) = (&answer["auc"], &answer["one_vs_rest"][1]);
+    assert_eq!(auc, &of_yes["auc"]);
+    assert!((number(&answer["log_loss"]["mean"]) - number(&answer["loss"])).abs() < 1e-12);
+    assert!(short.contains(&format!("{:.4}", number(&auc["area"]))), "{short}");
+    let rows: u64 = of_yes["calibration"].as_array().unwrap().iter().map(|bin| bin["rows"].as_u64().unwrap()).sum();
+    assert_eq!(Some(rows), answer["rows"].as_u64());
+    // The best threshold on these rows is not worse than any other.
+    let costs = &answer["costs"];
+    assert!(number(&costs["best_threshold"]["mean_cost"]) <= number(&costs["mean_cost_of_cheapest"]) + 1e-12);
+    assert!(number(&costs["best_threshold"]["mean_cost"]) <= number(&costs["mean_cost"]) + 1e-12);
+
+    let wrong = error(folder.path(), "evaluate run --costs 0,1,2/1,0,2/1,2,0");
+    assert!(wrong.contains("--costs: 3 rows, but the model has 2 classes: [no, yes]"), "{wrong}");
+    let wrong = error(folder.path(), "evaluate run --costs 0,1/x,0");
+    assert!(wrong.contains("\"x\" is no number; expected rows of costs, as in 0,1/5,0"), "{wrong}");
+}
+
+#[test]
+fn runs_are_compared_on_the_same_rows() {
+    let folder = folder(&[
+        ("good", ""),
+        ("bad", "--set objective.l2=3"),
+        ("same", ""),
+        ("other", "--set data.validation_fraction=0.4"),
+        ("reversed", "--set data.classes=[\"yes\",\"no\"]"),
+    ]);
+    let answer = json(folder.path(), "compare good bad same");
+    let evaluated = json(folder.path(), "evaluate good");
+    let runs = answer["runs"].as_array().unwrap();
+    assert!((number(&runs[0]["loss"]) - number(&evaluated["loss"])).abs() < 1e-12);
+    assert_eq!((&runs[0]["accuracy"], &runs[0]["auc"]), (&evaluated["accuracy"], &evaluated["auc"]["area"]));
+    let pairs = answer["pairs"].as_array().unwrap();
+    assert_eq!(pairs.len(), 3);
+    let loss = &pairs[0]["loss"];
+    let difference = number(&runs[0]["loss"]) - number(&runs[1]["loss"]);
+    assert!((number(&loss["difference"]) - difference).abs() < 1e-12 && difference < 0.0);
+    assert!(number(&loss["p_value"]) < 0.01, "{loss}");
+    // The losses of equal models have no test, and two of the three pairs have one: Holm's factor
+    // is 2.
+    assert_eq!((&pairs[1]["loss"], &pairs[1]["auc"]), (&Value::Null, &Value::Null));
+    assert_eq!(number(&pairs[0]["adjusted"]["loss"]), 2.0 * number(&loss["p_value"]));
+    let text = stdout(folder.path(), "compare good bad");
+    for part in ["good minus bad\n", "McNemar's test (", "paired t test: ", "paired bootstrap of 2000 samples", "AUC"] {
+        assert!(text.contains(part), "{text} has no {part:?}");
+    }
+    assert_eq!(stdout(folder.path(), "compare good bad"), text);
+
+    let refused = error(folder.path(), "compare good other");
+    assert!(refused.contains("other and good have other validation rows of people.csv"), "{refused}");
+    assert!(refused.contains("name a data set for all runs with --data"), "{refused}");
+    // All rows of a named file are the same rows.
+    let answer = json(folder.path(), "compare good other --data people.csv");
+    assert_eq!(answer["data"]["rows"], 300);
+    let few = error(folder.path(), "compare good");
+    assert!(few.contains("RUN"), "{few}");
+    // The order of the classes does not matter: the same model, with its signs reversed.
+    let answer = json(folder.path(), "compare good reversed");
+    let runs = answer["runs"].as_array().unwrap();
+    assert!((number(&runs[0]["auc"]) - number(&runs[1]["auc"])).abs() < 1e-9, "{answer}");
+    assert!((number(&runs[0]["loss"]) - number(&runs[1]["loss"])).abs() < 1e-4, "{answer}");
+    assert_eq!(runs[0]["accuracy"], runs[1]["accuracy"]);
+}
+
+#[test]
+fn a_summary_has_the_coefficients_in_every_format() {
+    let exact = "--set objective.l2=0 --set descent.solver=newton";
+    let folder = folder(&[("run", exact), ("penalised", "")]);
+    let answer = json(folder.path(), "summary run");
+    assert_eq!((&answer["estimate"]["kind"], &answer["base_class"]), (&"maximum-likelihood".into(), &"no".into()));
+    let coefficients = answer["coefficients"].as_array().unwrap();
+    let age = coefficients.iter().find(|coefficient| coefficient["feature"] == "age").unwrap();
+    assert!(number(&age["p_value"]) < 1e-6 && number(&age["odds_ratio"]) > 1.0, "{age}");
+    // The most frequent level of a category is fixed.
+    let fixed = coefficients.iter().filter(|coefficient| coefficient["standard_error"].is_null());
+    assert_eq!(fixed.count(), 1);
+
+    let text = stdout(folder.path(), "summary run --quiet");
+    let markdown = stdout(folder.path(), "summary run --quiet --format markdown");
+    let latex = stdout(folder.path(), "summary run --quiet --format latex");
+    let estimate = format!("{:.4}", number(&age["estimate"]));
+    for table in [&text, &markdown, &latex] {
+        assert!(table.contains(&estimate) && table.contains("0 (fixed)"), "{table}");
+    }
+    assert!(text.contains("maximum likelihood; log odds against no"), "{text}");
+    assert!(
+        markdown.contains("\n|---|---:|") && latex.contains("95\\% interval") && latex.ends_with("\\end{tabular}\n")
+    );
+    let csv = stdout(folder.path(), "summary run --quiet --format csv");
+    let line = csv.lines().find(|line| line.starts_with("yes,no,age,")).unwrap();
+    assert_eq!(line.split(',').nth(3).unwrap().parse::<f64>().unwrap(), number(&age["estimate"]));
+
+    stdout(folder.path(), "summary run --quiet --format latex --out table.tex");
+    assert_eq!(std::fs::read_to_string(folder.path().join("table.tex")).unwrap(), latex);
+    assert!(error(folder.path(), "summary run --format latex --out table.tex").contains("--force"));
+
+    let reversed = json(folder.path(), "summary run --base yes");
+    let other = reversed["coefficients"].as_array().unwrap().iter().find(|c| c["feature"] == "age").unwrap();
+    assert!((number(&other["estimate"]) + number(&age["estimate"])).abs() < 1e-12);
+    assert!(error(folder.path(), "summary run --base yess").contains("did you mean yes?"));
+
+    let robust = json(folder.path(), "summary run --robust");
+    assert_eq!(robust["errors"]["kind"], "groups");
+    assert!(number(&robust["errors"]["groups"]) > 30.0, "{}", robust["errors"]);
+
+    let penalised = stdout(folder.path(), "summary penalised --quiet");
+    assert!(
+        penalised.contains("Laplace posterior under a Gaussian prior") && penalised.contains("95% credible"),
+        "{penalised}"
+    );
+    assert!(
+        !penalised.contains("maximum likelihood") && !penalised.contains("ratio test") && !penalised.contains("AIC")
+    );
+    let robust = stdout(folder.path(), "summary penalised --quiet --robust");
+    assert!(robust.contains("not those of the posterior") && !robust.contains("Laplace"), "{robust}");
+}
+
+#[test]
+fn names_do_not_steer_the_terminal() {
+    let folder = folder(&[]);
+    let table = std::fs::read_to_string(folder.path().join("people.csv")).unwrap();
+    std::fs::write(folder.path().join("people.csv"), table.replace("yes", "ye\u{202e}s").replace("age", "a\u{2066}ge"))
+        .unwrap();
+    stdout(folder.path(), "train --data people.csv --label answer --backend cpu --quiet --out run");
+    for format in ["text", "json", "csv", "latex", "markdown"] {
+        let printed = stdout(folder.path(), &format!("summary run --quiet --format {format}"));
+        assert!(!printed.contains(['\u{202e}', '\u{2066}']), "{format}: {printed:?}");
+        assert!(printed.contains("noise"), "{format}: {printed}");
+    }
+}
+
+#[test]
+fn what_no_summary_can_say_is_an_error() {
+    let folder = folder(&[("run", "")]);
+    let far =
+        "train --data people.csv --label answer --backend cpu --quiet --set descent.solver=sgd --set descent.epochs=1";
+    stdout(folder.path(), &format!("{far} --out far"));
+    let refused = error(folder.path(), "summary far");
+    assert!(
+        refused.contains("the training did not end at the minimum") && refused.contains("descent.solver"),
+        "{refused}"
+    );
+
+    let table = std::fs::read_to_string(folder.path().join("people.csv")).unwrap();
+    std::fs::write(folder.path().join("people.csv"), table.replace("Rome", "Roma")).unwrap();
+    let changed = error(folder.path(), "summary run");
+    assert!(
+        changed.contains("people.csv: this is no longer the data that run was trained on; train again"),
+        "{changed}"
+    );
+}
