@@ -45,7 +45,9 @@ pub use check::{Gradient, Parameter, check_slices};
 #[cfg(feature = "burn")]
 pub use controls::{Control, Controls, controls};
 #[cfg(feature = "burn")]
-pub use module::{Output, check, check_output, check_second_order, compare, compare_without_autodiff, f64_works};
+pub use module::{
+    HessianVectorProduct, Output, check, check_output, check_second_order, compare, compare_without_autodiff, f64_works,
+};
 #[cfg(feature = "burn")]
 pub use options::DifferencePrecision;
 pub use options::{Coverage, Options};

@@ -87,6 +87,10 @@ pub fn check_output<M: Module, O: Output>(module: &M, output: impl Fn(&M) -> O, 
     merged.expect("at least one cotangent")
 }
 
+/// Returns the product of the Hessian of a module's loss with a direction. Both have a tensor for each
+/// parameter.
+pub type HessianVectorProduct<'a, M> = dyn Fn(&M, &GradientsParams) -> GradientsParams + 'a;
+
 /// Checks second derivatives: a Hessian-vector product, or without one, the symmetry of the Hessian.
 ///
 /// `product` returns the product of the Hessian with a direction, which has a tensor for each
@@ -99,7 +103,7 @@ pub fn check_output<M: Module, O: Output>(module: &M, output: impl Fn(&M) -> O, 
 pub fn check_second_order<M: Module>(
     module: &M,
     loss: impl Fn(&M) -> Tensor<1>,
-    product: Option<&dyn Fn(&M, &GradientsParams) -> GradientsParams>,
+    product: Option<&HessianVectorProduct<'_, M>>,
     options: &Options,
 ) -> Report {
     let flat_module = FlatModule::new(module, loss, options.difference_precision);
@@ -360,12 +364,7 @@ impl<M: Module, F: Fn(&M) -> Tensor<1>> FlatModule<M, F> {
     }
 
     /// Compares a Hessian-vector product with differences of the gradient along `direction`.
-    fn check_product(
-        &self,
-        direction: &[f64],
-        product: &dyn Fn(&M, &GradientsParams) -> GradientsParams,
-        options: &Options,
-    ) -> Report {
+    fn check_product(&self, direction: &[f64], product: &HessianVectorProduct<'_, M>, options: &Options) -> Report {
         // The direction as the product gets it, rounded to the parameters' type.
         let module = self.module_at(direction, self.dtype);
         let mut writer = GradientWriter::default();

@@ -2,12 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use burn::module::{Module, Param};
-use burn::nn::{Linear, LinearConfig};
+#[path = "../examples/networks/network.rs"]
+mod network;
+
+use burn::module::Param;
 use burn::optim::GradientsParams;
 use burn::tensor::activation::{leaky_relu, relu};
-use burn::tensor::{DType, Device, Distribution, FloatDType, Tensor, TensorData};
+use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
 use chainrule_gradcheck::{Finding, Options, Report, check, check_output, check_second_order, compare, gradcheck};
+use network::check_networks;
 
 fn has(report: &Report, condition: impl Fn(&Finding) -> bool) -> bool {
     report.findings.iter().any(condition)
@@ -17,66 +20,14 @@ fn vector(values: &[f64], dtype: DType) -> Param<Tensor<1>> {
     Param::from_tensor(Tensor::from_data(TensorData::new(values.to_vec(), [values.len()]), (&Device::default(), dtype)))
 }
 
-#[derive(Module, Debug)]
-struct Network {
-    first: Linear,
-    second: Linear,
-}
-
-fn linear([d, k]: [usize; 2], dtype: FloatDType) -> Linear {
-    let mut linear = LinearConfig::new(d, k).init(&Device::default());
-    linear.weight = Param::from_tensor(linear.weight.val().cast(dtype));
-    linear.bias = linear.bias.map(|bias| Param::from_tensor(bias.val().cast(dtype)));
-    linear
-}
-
-/// Counts the passes and the failures of networks with random weights and rows.
-fn networks(
-    seeds: u64,
-    hidden: usize,
-    batch: usize,
-    dtype: FloatDType,
-    activation: fn(Tensor<2>) -> Tensor<2>,
-) -> [usize; 2] {
-    let device = Device::default();
-    let mut counts = [0; 2];
-    for seed in 0..seeds {
-        device.seed(seed);
-        let network = Network { first: linear([8, hidden], dtype), second: linear([hidden, 1], dtype) };
-        let x = Tensor::<2>::random([batch, 8], Distribution::Normal(0.0, 1.0), &device);
-        let y = Tensor::<2>::random([batch, 1], Distribution::Normal(0.0, 1.0), &device);
-        let loss = |network: &Network| {
-            let dtype = FloatDType::from(network.first.weight.val().dtype());
-            let z = network.first.forward(x.clone().cast(dtype));
-            (network.second.forward(activation(z)) - y.clone().cast(dtype)).square().mean()
-        };
-        let report = check(&network, loss, &Options::default());
-        counts[0] += usize::from(report.passed());
-        counts[1] += usize::from(report.failed() > 0);
-    }
-    counts
-}
-
 #[test]
 fn networks_with_kinks_pass() {
     for dtype in [FloatDType::F32, FloatDType::F64] {
         for (hidden, batch) in [(16, 8), (16, 32)] {
-            let [passed, failed] = networks(4, hidden, batch, dtype, relu);
+            let [passed, failed] = check_networks(4, hidden, batch, dtype, relu);
             assert_eq!((passed, failed), (4, 0), "{dtype:?}, 8-{hidden}-1, batch {batch}");
         }
-        assert_eq!(networks(2, 16, 32, dtype, |z| leaky_relu(z, 0.1)), [2, 0]);
-    }
-}
-
-/// The table of the README: 100 seeds of each network.
-#[test]
-#[ignore = "takes minutes; prints the table of the README"]
-fn networks_of_the_readme() {
-    for dtype in [FloatDType::F32, FloatDType::F64] {
-        for (hidden, batch) in [(16, 8), (16, 32), (64, 32), (64, 128)] {
-            let [passed, failed] = networks(100, hidden, batch, dtype, relu);
-            println!("8-{hidden}-1, batch {batch}, {dtype:?}: {passed} of 100 passed, {failed} failed");
-        }
+        assert_eq!(check_networks(2, 16, 32, dtype, |z| leaky_relu(z, 0.1)), [2, 0]);
     }
 }
 
@@ -185,7 +136,7 @@ fn second_derivatives_are_checked() {
     // The second factor is cut from the graph: the result is the gradient of no loss.
     let cut = |x: &Param<Tensor<1>>| {
         let x = x.val();
-        let [a, b] = [x.clone().slice([0..1]), x.slice([1..2]).detach()];
+        let (a, b) = (x.clone().narrow(0, 0, 1), x.narrow(0, 1, 1).detach());
         a.clone() * a * b
     };
     let report = check_second_order(&x, cut, None, &Options::default());
