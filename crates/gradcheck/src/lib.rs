@@ -23,8 +23,8 @@
 //! **No tolerance is guessed.** For each coordinate, extrapolated central differences give an
 //! estimate of the slope *and* a bound on its error ([`slope()`]). At each coordinate, a gradient
 //!
-//! - fails if its distance from the estimate exceeds the sum of the bound and the gradient's own
-//!   rounding error,
+//! - fails if its distance from the estimate exceeds the sum of three bounds and the gradient's
+//!   own rounding error, which is measured,
 //! - passes if the distance is at most this sum, and the bound is narrow enough to reveal a wrong
 //!   gradient,
 //! - is *unresolved* if the bound is too wide to decide.

@@ -92,7 +92,7 @@ pub struct Mismatch {
     /// The distance in units of the last place (ULP) of the gradient's type.
     #[serde(with = "number")]
     pub ulps: f64,
-    /// The allowed distance: the bound, the rounding of the gradient's type, and the tolerances of
+    /// The allowed distance: three times the bound, the rounding of the gradient's type, and the tolerances of
     /// the options.
     #[serde(with = "number")]
     pub allowed: f64,

@@ -57,7 +57,7 @@ const UNSEEN_ROUNDINGS: f64 = 8.0;
 
 /// The bounds are this much wider where `f` computes in a type with fewer digits than f64. There, the
 /// noise hides larger kinks.
-const COARSE_CAUTION: f64 = 3.0;
+const COARSE_CAUTION: f64 = 4.0;
 const FINE_EPSILON: f64 = 1e-10;
 
 /// Two entries contradict each other at this fraction of the sum of their bounds, which are wide.
@@ -334,12 +334,14 @@ impl<'a> Search<'a> {
         (OF_LARGEST * largest).max(self.epsilon / 2.0 * self.middle.abs()).max(f64::MIN_POSITIVE)
     }
 
-    /// If the quotient changes by more than the noise between two steps, searches for a jump. Raises
+    /// If the function changes by more than the noise between two steps, searches for a jump. Raises
     /// the noise to a small one, and returns the distance of a large one.
     fn raise_noise(&mut self, short: &Pair, long: &Pair, is_looked_at: &mut bool) -> Option<f64> {
         for _ in 0..MAX_JUMPS {
-            let change = long.change_from(short);
-            if *is_looked_at || change <= 2.0 * self.noise / short.step {
+            let bend = long.quotient(self.middle).bend.abs();
+            let is_visible =
+                long.change_from(short) > 2.0 * self.noise / short.step || bend > 4.0 * self.noise / long.step;
+            if *is_looked_at || !is_visible {
                 break;
             }
             *is_looked_at = true;

@@ -47,7 +47,8 @@ pub(crate) fn measure(family: &Family, in_f32: bool, functions: usize, seed: u64
         let distance = (found.value - truth).abs();
         counts.evaluations += found.evaluations;
         counts.false_bounds += usize::from(found.bound.is_finite() && distance > found.bound + half_jump);
-        bounds.push(if found.bound > 0.0 { found.bound / found.value.abs().max(truth.abs()) } else { 0.0 });
+        let size = found.value.abs().max(truth.abs());
+        bounds.push(if size > 0.0 { found.bound / size } else { 0.0 });
 
         let gradients = [("right", truth), ("zero", 0.0)]
             .map(|(name, value)| Gradient::new(name, vec![Some(vec![value])], epsilon));
