@@ -86,17 +86,17 @@ impl Gradient {
     }
 }
 
-/// The allowed rounding error of a gradient, in machine epsilons: of the value itself if the rounding
-/// was measured, and of the parameter's largest coordinate if not. It is more than 1, because a sum
-/// of many terms is rounded many times.
+/// The allowed rounding error of a gradient, in machine epsilons: of the value itself if the
+/// rounding was measured, and of the parameter's largest coordinate if not. It is more than 1,
+/// because a sum of many terms is rounded many times.
 const GRADIENT_ROUNDINGS: [f64; 2] = [8.0, 32.0];
 
-/// The allowed distance, in bounds of the slope. A bound that is false, which is rare, is mostly so by
-/// little.
+/// The allowed distance, in bounds of the slope. A bound that is false, which is rare, is mostly so
+/// by little.
 const BOUNDS: f64 = 3.0;
 
-/// The distances, in lengths of scale, and the number of directions in which a loss without slopes is
-/// evaluated, to tell a stationary point from a constant.
+/// The distances, in lengths of scale, and the number of directions in which a loss without slopes
+/// is evaluated, to tell a stationary point from a constant.
 const FAR: [f64; 4] = [1e-3, 0.03, 0.3, 1.0];
 const FAR_DIRECTIONS: usize = 3;
 
@@ -104,10 +104,9 @@ const FAR_DIRECTIONS: usize = 3;
 /// coordinates.
 const DIRECTIONS: usize = 4;
 
-/// The largest slope that counts as zero: `sqrt(epsilon) * min(magnitude, 1)`, with the magnitude of the
-/// loss. A comparison is
-/// resolved if the slope and its uncertainty add up to at most this, even if the uncertainty is
-/// wider than [`Options::resolution`] allows.
+/// The largest slope that counts as zero: `sqrt(epsilon) * min(magnitude, 1)`, with the magnitude
+/// of the loss. A comparison is resolved if the slope and its uncertainty add up to at most this,
+/// even if the uncertainty is wider than [`Options::resolution`] allows.
 fn negligible_slope(epsilon: f64, magnitude: f64) -> f64 {
     // If the loss is 0, only the smallest numbers are negligible.
     (epsilon.sqrt() * magnitude.min(1.0)).max(1e-290)
@@ -324,9 +323,9 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Compares the gradients along the direction that moves all coordinates at kinks together. At a
-    /// tie, such as that of two equal maxima, each coordinate has a kink, but together they have a
-    /// slope, and a gradient that counts the tie twice or not at all has another one.
+    /// Compares the gradients along the direction that moves all coordinates at kinks together. At
+    /// a tie, such as that of two equal maxima, each coordinate has a kink, but together they have
+    /// a slope, and a gradient that counts the tie twice or not at all has another one.
     fn check_ties(&mut self, parameter: usize, at_kinks: &[usize]) {
         if at_kinks.len() < 2 {
             return;
@@ -502,8 +501,8 @@ impl<'a> Checker<'a> {
 
     /// Estimates the slope of the loss along a direction.
     fn slope_along(&mut self, direction: &[(usize, f64)]) -> Slope {
-        // The distance along the direction at which a coordinate is twice as large. Shorter steps than
-        // its rounding leave the coordinate as it is.
+        // The distance along the direction at which a coordinate is twice as large. Shorter steps
+        // than its rounding leave the coordinate as it is.
         let far = |size: f64, &(index, component): &(usize, f64)| size.max((self.point[index] / component).abs());
         let size = direction.iter().fold(0.0, far);
         // A large coordinate has a large rounding error, so it needs larger steps.

@@ -66,9 +66,9 @@ pub fn compare_without_autodiff<M: Module>(
 }
 
 /// As [`check`], for outputs that are not a scalar: a tensor, or several as a tuple, an array or a
-/// `Vec`. A complex output is the pair of its real and its imaginary part. The checked loss is the sum
-/// of the outputs' elements, each multiplied by an element of a random cotangent. A random cotangent
-/// also checks outputs whose sum is constant, such as those of a softmax.
+/// `Vec`. A complex output is the pair of its real and its imaginary part. The checked loss is the
+/// sum of the outputs' elements, each multiplied by an element of a random cotangent. A random
+/// cotangent also checks outputs whose sum is constant, such as those of a softmax.
 pub fn check_output<M: Module, O: Output>(module: &M, output: impl Fn(&M) -> O, options: &Options) -> Report {
     let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
     let mut merged: Option<Report> = None;
@@ -87,19 +87,20 @@ pub fn check_output<M: Module, O: Output>(module: &M, output: impl Fn(&M) -> O, 
     merged.expect("at least one cotangent")
 }
 
-/// Returns the product of the Hessian of a module's loss with a direction. Both have a tensor for each
-/// parameter.
+/// Returns the product of the Hessian of a module's loss with a direction. Both have a tensor for
+/// each parameter.
 pub type HessianVectorProduct<'a, M> = dyn Fn(&M, &GradientsParams) -> GradientsParams + 'a;
 
-/// Checks second derivatives: a Hessian-vector product, or without one, the symmetry of the Hessian.
+/// Checks second derivatives: a Hessian-vector product, or without one, the symmetry of the
+/// Hessian.
 ///
 /// `product` returns the product of the Hessian with a direction, which has a tensor for each
 /// parameter: the gradient of the gradient's component along the direction. Each coordinate is
 /// compared with differences of that component, by Burn's autodiff.
 ///
-/// Without `product`, the curvature along two random directions is compared with that along the same
-/// two in the other order. A gradient of a loss that is smooth passes. Autodiff that is wrong in one
-/// of several places is usually the gradient of no loss at all, and fails.
+/// Without `product`, the curvature along two random directions is compared with that along the
+/// same two in the other order. A gradient of a loss that is smooth passes. Autodiff that is wrong
+/// in one of several places is usually the gradient of no loss at all, and fails.
 pub fn check_second_order<M: Module>(
     module: &M,
     loss: impl Fn(&M) -> Tensor<1>,
@@ -208,8 +209,8 @@ impl<M: Module, F: Fn(&M) -> Tensor<1>> FlatModule<M, F> {
             why_not_f64: None,
         };
         if difference_precision == DifferencePrecision::F64 && dtype != DType::F64 {
-            // Some modules keep a state, such as the running mean of a batch normalisation, in the type
-            // of the first call. It should be their own.
+            // Some modules keep a state, such as the running mean of a batch normalisation, in the
+            // type of the first call. It should be their own.
             let _ = quietly(|| flat_module.loss_at(&flat_module.point));
             flat_module.difference_dtype = DType::F64;
             flat_module.why_not_f64 = if collector.devices.iter().all(f64_works) {
@@ -261,9 +262,10 @@ impl<M: Module, F: Fn(&M) -> Tensor<1>> FlatModule<M, F> {
         Ok(gradient)
     }
 
-    /// Returns Burn's autodiff gradient at the module's own point, in the parameters' type, with the
-    /// rounding error of each coordinate. It is measured: the gradient is computed again with other roundings, at points that are as
-    /// far from the first as neighbouring numbers, and of multiples of the loss.
+    /// Returns Burn's autodiff gradient at the module's own point, in the parameters' type, with
+    /// the rounding error of each coordinate. It is measured: the gradient is computed again with
+    /// other roundings, at points that are as far from the first as neighbouring numbers, and of
+    /// multiples of the loss.
     pub(crate) fn autodiff_with_rounding(&self, seed: u64) -> Result<Gradient, Finding> {
         self.autodiff_with_rounding_at(&self.point, seed)
     }

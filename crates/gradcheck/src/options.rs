@@ -14,13 +14,13 @@ pub struct Options {
     pub max_unresolved: f64,
     /// Whether to check coordinates or random directions.
     pub coverage: Coverage,
-    /// The names of the parameters to check, or beginnings of their paths. All are checked if there is
-    /// none.
+    /// The names of the parameters to check, or beginnings of their paths. All are checked if there
+    /// is none.
     pub parameters: Vec<String>,
     /// The number of points: the module's own, and random ones nearby.
     pub points: usize,
-    /// The length over which the loss changes its behaviour. Differences use steps up to an eighth of
-    /// it. The default (`None`) is 1, or the coordinate's absolute value if that is larger.
+    /// The length over which the loss changes its behaviour. Differences use steps up to an eighth
+    /// of it. The default (`None`) is 1, or the coordinate's absolute value if that is larger.
     pub scale: Option<f64>,
     /// The number of evaluations at the point, all of which must give the same loss. With 100,
     /// randomness that shows in one of ten evaluations is found practically always, and in one of a
@@ -62,8 +62,8 @@ pub enum DifferencePrecision {
     SameAsParameters,
     /// f64, at the same parameter values. The bounds of an f32 gradient become much narrower. The
     /// loss must compute in the type of the parameters that it receives, and cast its inputs if
-    /// necessary. If it panics in f64, or the device does not support f64, the type of the parameters
-    /// is used, and a finding says so.
+    /// necessary. If it panics in f64, or the device does not support f64, the type of the
+    /// parameters is used, and a finding says so.
     F64,
 }
 

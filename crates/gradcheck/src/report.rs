@@ -43,8 +43,8 @@ pub struct ParameterReport {
     pub checked: usize,
     /// The number of kinks. There, the one-sided slopes differ and every gradient is between them.
     pub kinks: usize,
-    /// The number of slopes whose differences ended at a kink, a jump or a detail of the loss near the
-    /// point.
+    /// The number of slopes whose differences ended at a kink, a jump or a detail of the loss near
+    /// the point.
     #[serde(default)]
     pub changes: usize,
     /// The result for each gradient, in the order of [`Report::gradient_names`].
@@ -92,8 +92,8 @@ pub struct Mismatch {
     /// The distance in units of the last place (ULP) of the gradient's type.
     #[serde(with = "number")]
     pub ulps: f64,
-    /// The allowed distance: three times the bound, the rounding of the gradient's type, and the tolerances of
-    /// the options.
+    /// The allowed distance: three times the bound, the rounding of the gradient's type, and the
+    /// tolerances of the options.
     #[serde(with = "number")]
     pub allowed: f64,
 }
@@ -116,8 +116,8 @@ pub enum Finding {
     },
     /// No parameter requires a gradient, so there is nothing to check.
     NoParameters,
-    /// The loss does not depend on the parameters: all slopes and all gradients are zero, and the loss
-    /// is the same further away.
+    /// The loss does not depend on the parameters: all slopes and all gradients are zero, and the
+    /// loss is the same further away.
     Constant,
     /// All slopes and all gradients are zero at this point, but not the loss further away.
     Stationary,

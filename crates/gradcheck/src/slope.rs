@@ -22,12 +22,12 @@ pub struct Slope {
     pub evaluations: usize,
 }
 
-/// The longest step is `scale / 8`, and each is a quarter of the next longer one. Steps shorter than
-/// `SHORT_STEP * scale` are a sixteenth of it.
+/// The longest step is `scale / 8`, and each is a quarter of the next longer one. Steps shorter
+/// than `SHORT_STEP * scale` are a sixteenth of it.
 const LONGEST_STEP: f64 = 1.0 / 8.0;
 const RATIO: f64 = 4.0;
 
-const SHORT_STEP: f64 = 1e-9;
+const SHORT_STEP: f64 = 1e-6;
 const SHORT_RATIO: f64 = 16.0;
 
 /// The shortest step, in spacings of the representable numbers.
@@ -55,8 +55,8 @@ const SEEN_ROUNDINGS: f64 = 4.0;
 /// The same where nothing but noise is seen, up to the longest step of all.
 const UNSEEN_ROUNDINGS: f64 = 8.0;
 
-/// The bounds are this much wider where `f` computes in a type with fewer digits than f64. There, the
-/// noise hides larger kinks.
+/// The bounds are this much wider where `f` computes in a type with fewer digits than f64. There,
+/// the noise hides larger kinks.
 const COARSE_CAUTION: f64 = 4.0;
 const FINE_EPSILON: f64 = 1e-10;
 
@@ -71,8 +71,8 @@ const LARGEST_ROUNDING: f64 = 1e-5;
 const CANCELLATION: f64 = 131_072.0;
 
 /// A jump of at least this fraction of the function's values, or of so many times the largest
-/// rounding error, is a step, such as that of `floor`. Jumps in between may be either, and the bound
-/// allows for both.
+/// rounding error, is a step, such as that of `floor`. Jumps in between may be either, and the
+/// bound allows for both.
 const SMALLEST_STEP: f64 = 0.01;
 const ROUNDINGS_OF_A_STEP: f64 = 32.0;
 
@@ -94,13 +94,14 @@ const MAX_JUMPS: usize = 8;
 /// change the slope, too.
 ///
 /// The steps grow, from the shortest that rounding allows. The longer the step, the smaller is the
-/// effect of the noise. The steps end where an entry contradicts those of the shorter steps, because
-/// the longer ones passed over a kink, a jump or a detail of the function. The result is the entry
-/// with the smallest bound.
+/// effect of the noise. The steps end where an entry contradicts those of the shorter steps,
+/// because the longer ones passed over a kink, a jump or a detail of the function. The result is
+/// the entry with the smallest bound.
 ///
-/// Noise is measured near 0. Where large numbers cancel, the function is a staircase, and the values
-/// on one stair have no noise. So a contradiction is searched for a jump between neighbouring
-/// numbers. A small jump is a stair: the noise is at least as large, and the steps go on.
+/// Noise is measured near 0. Where large numbers cancel, the function is a staircase, and the
+/// values on one stair have no noise. So a contradiction is searched for a jump between
+/// neighbouring numbers. A small jump is a stair: the noise is at least as large, and the steps go
+/// on.
 ///
 /// `scale` is the length scale of `f`: the longest step is an eighth of it. `size` is the absolute
 /// value of the variable at 0, whose rounding limits the steps. `epsilon` is the machine epsilon of
@@ -226,8 +227,18 @@ impl<'a> Search<'a> {
             if let [.., short, long] = pairs[..] {
                 change = self.raise_noise(&short, &long, &mut is_looked_at);
             }
-            let contradiction;
+            let mut contradiction;
             (best, contradiction) = grow(&pairs, self.middle, self.rounding(), true);
+            // Stairs may begin between any two steps.
+            for i in 1..pairs.len() {
+                if contradiction.is_none() || change.is_some() {
+                    break;
+                }
+                if best.is_some_and(|best| pairs[i].step > best.longest) {
+                    change = self.raise_noise(&pairs[i - 1].clone(), &pairs[i].clone(), &mut false);
+                    (best, contradiction) = grow(&pairs, self.middle, self.rounding(), true);
+                }
+            }
             if change.is_some() || contradiction.is_some() || self.noise > self.largest_rounding() {
                 change = Some(step);
                 break;
@@ -310,9 +321,9 @@ impl<'a> Search<'a> {
         (right.is_finite() && left.is_finite()).then_some(Pair { step, right, left })
     }
 
-    /// Estimates the rounding error of values near 0. It uses differences of fourth order, which almost
-    /// vanish for a smooth function but not for its noise (Moré and Wild, *Estimating Computational
-    /// Noise*, SIAM J. Sci. Comput. 33(3), 2011, p. 1292).
+    /// Estimates the rounding error of values near 0. It uses differences of fourth order, which
+    /// almost vanish for a smooth function but not for its noise (Moré and Wild, *Estimating
+    /// Computational Noise*, SIAM J. Sci. Comput. 33(3), 2011, p. 1292).
     fn noise_nearby(&mut self) -> f64 {
         /// The distance between points, in spacings of the variable and relative to its size. It is
         /// odd, so that the points are on all positions of a coarser grid.
@@ -331,11 +342,11 @@ impl<'a> Search<'a> {
             differences = differences.windows(2).map(|pair| pair[1] - pair[0]).collect();
         }
         let largest = differences.iter().fold(0.0f64, |largest, d| largest.max(d.abs()));
-        (OF_LARGEST * largest).max(self.epsilon / 2.0 * self.middle.abs()).max(f64::MIN_POSITIVE)
+        (OF_LARGEST * largest).max(self.epsilon * self.middle.abs()).max(f64::MIN_POSITIVE)
     }
 
-    /// If the function changes by more than the noise between two steps, searches for a jump. Raises
-    /// the noise to a small one, and returns the distance of a large one.
+    /// If the function changes by more than the noise between two steps, searches for a jump.
+    /// Raises the noise to a small one, and returns the distance of a large one.
     fn raise_noise(&mut self, short: &Pair, long: &Pair, is_looked_at: &mut bool) -> Option<f64> {
         for _ in 0..MAX_JUMPS {
             let bend = long.quotient(self.middle).bend.abs();
@@ -345,7 +356,7 @@ impl<'a> Search<'a> {
                 break;
             }
             *is_looked_at = true;
-            let Change::Jump(jump) = self.find_change(short, long.step) else { break };
+            let Change::Jump(jump) = self.find_change(short, long) else { break };
             if jump > self.smallest_step() {
                 return Some(long.step);
             }
@@ -355,22 +366,21 @@ impl<'a> Search<'a> {
         None
     }
 
-    /// Searches the change of the function between the step `short` and `longest`: halves the
-    /// interval, and keeps the half in which the function differs more from the line with the slope
-    /// of `short`.
-    fn find_change(&mut self, short: &Pair, longest: f64) -> Change {
+    /// Searches the change of the function between the steps of two pairs: halves the interval, and
+    /// keeps the half in which the function differs more from the line with the slope of `short`.
+    fn find_change(&mut self, short: &Pair, long: &Pair) -> Change {
         let (middle, slope) = (self.middle, short.difference());
-        let mut residual = |t: f64| (self.f)(t) - middle - slope * t;
-        let sides = [1.0, -1.0].map(|side| {
-            let (low, high) = (side * short.step, side * longest);
-            [(low, residual(low)), (high, residual(high))]
-        });
+        let residual = |t: f64, value: f64| (t, value - middle - slope * t);
+        let sides = [
+            [residual(short.step, short.right), residual(long.step, long.right)],
+            [residual(-short.step, short.left), residual(-long.step, long.left)],
+        ];
         let size = |[low, high]: &[(f64, f64); 2]| (high.1 - low.1).abs();
         let mut interval = if size(&sides[0]) >= size(&sides[1]) { sides[0] } else { sides[1] };
         let first = size(&interval);
         while (interval[1].0 - interval[0].0).abs() > 2.0 * self.spacing.max(self.epsilon * interval[1].0.abs()) {
             let t = f64::midpoint(interval[0].0, interval[1].0);
-            let middle = (t, residual(t));
+            let middle = residual(t, (self.f)(t));
             if !middle.1.is_finite() {
                 return Change::Continuous;
             }
@@ -500,8 +510,8 @@ fn tableau(quotients: &[Quotient], extrapolation: Extrapolation, rounding: Round
     let is_visible = |j: usize| change(j) > noise(j);
     let bend = |j: usize| quotients[j].bend.abs();
     let bend_noise = |j: usize| 4.0 * rounding.noise / quotients[j].step;
-    // From one step to the next shorter one, the changes of a smooth function decrease as the lowest
-    // power of the step, and so do its bends.
+    // From one step to the next shorter one, the changes of a smooth function decrease as the
+    // lowest power of the step, and so do its bends.
     let decreases = |j: usize| {
         let ratio = quotients[j].step / quotients[j - 1].step;
         change(j - 1) <= change(j) / (REGULARITY * ratio.powi(power)) + noise(j - 1)
@@ -526,7 +536,7 @@ fn tableau(quotients: &[Quotient], extrapolation: Extrapolation, rounding: Round
             let plain_bound = TRUNCATION_SAFETY * correction + rounding_bound(2.0);
             // The shorter steps whose quotients differ from the value by more than the noise.
             let distance = |j: usize| (quotients[j].value - value).abs();
-            let is_distant = |j: &usize| distance(*j) > correction + 1.5 * rounding.noise / quotients[*j].step;
+            let is_distant = |j: &usize| distance(*j) > correction + 3.0 * rounding.noise / quotients[*j].step;
             let is_seen = i < rough_from && i >= 2 && is_visible(i) && is_visible(i - 1);
             let is_smooth = is_seen || is_whole && rough_from == n && !(0..i - order).any(|j| is_distant(&j));
             let bound = if is_seen {

@@ -88,8 +88,8 @@ fn ties_that_are_counted_twice_or_dropped_are_told() {
     }
 }
 
-/// Of a hundred checks with other randomness, 99 find what happens in a tenth of the evaluations, and
-/// most find what happens in a hundredth.
+/// Of a hundred checks with other randomness, 99 find what happens in a tenth of the evaluations,
+/// and most find what happens in a hundredth.
 #[test]
 fn rare_randomness_is_found() {
     let found = |probability: f64| {

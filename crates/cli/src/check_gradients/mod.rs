@@ -27,6 +27,9 @@ use crate::output::{Lines, print_json};
 use crate::progress::stderr_is_terminal;
 use status::StatusLine;
 
+/// The number of evaluations at the same point: none of these losses is random.
+const REPETITIONS: usize = 10;
+
 /// A callback that receives each row before it is checked.
 type OnRow<'a> = &'a dyn Fn(&GradientCheck);
 

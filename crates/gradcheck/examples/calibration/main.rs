@@ -5,8 +5,8 @@
 //! cargo run --release -p chainrule-gradcheck --example calibration [FUNCTIONS] [FAMILY]
 //! ```
 //!
-//! FUNCTIONS is the number of functions in a family (30000), and FAMILY is a part of a name. The exit
-//! code is 1 if a family misses its limits.
+//! FUNCTIONS is the number of functions in a family (30000), and FAMILY is a part of a name. The
+//! exit code is 1 if a family misses its limits.
 
 #![expect(clippy::print_stdout, reason = "an example prints its result")]
 

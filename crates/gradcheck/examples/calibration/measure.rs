@@ -9,8 +9,8 @@ use crate::families::{Family, Number};
 /// What was seen in a number of functions of a family.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counts {
-    /// The slope is farther from the truth than its bound. At a kink, any value between the one-sided
-    /// slopes is right.
+    /// The slope is farther from the truth than its bound. At a kink, any value between the
+    /// one-sided slopes is right.
     pub(crate) false_bounds: usize,
     /// The right gradient fails.
     pub(crate) failed: usize,
@@ -18,8 +18,8 @@ pub(crate) struct Counts {
     pub(crate) unresolved: usize,
     /// A gradient of 0 passes, though the slope is not 0 within a thousandth of the bound's scale.
     pub(crate) zero_passes: usize,
-    /// torch's rule rejects the right gradient: central differences with a step of 1e-6, an absolute
-    /// tolerance of 1e-5 and a relative one of 1e-3.
+    /// torch's rule rejects the right gradient: central differences with a step of 1e-6, an
+    /// absolute tolerance of 1e-5 and a relative one of 1e-3.
     pub(crate) rejected_by_torch: usize,
     /// The median bound, relative to the slope.
     pub(crate) median_bound: f64,

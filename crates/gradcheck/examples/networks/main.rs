@@ -1,5 +1,5 @@
-//! Checks Linear-ReLU-Linear networks of Burn with 100 seeds each, and prints the table of this crate's
-//! README.
+//! Checks Linear-ReLU-Linear networks of Burn with 100 seeds each, and prints the table of this
+//! crate's README.
 //!
 //! ```text
 //! cargo run --release -p chainrule-gradcheck --example networks
