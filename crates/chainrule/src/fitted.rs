@@ -453,7 +453,8 @@ impl<L: Label> Fitted<L> {
     ///
     /// let hours = [0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0];
     /// let passed = [false, false, true, false, false, true, false, true, true, true];
-    /// let samples = Samples::from_rows(&hours.map(|hours| [hours]), &passed)?.with_columns(&["hours"])?;
+    /// let rows = hours.map(|hours| [hours]);
+    /// let samples = Samples::from_rows(&rows, &passed)?.with_columns(&["hours"])?;
     /// let fitted = Estimator::logistic().standardize().to_the_minimum().l2(0.0).fit(&samples)?;
     /// let summary = fitted.summary(&samples, &SummaryOptions::default())?;
     /// let hours = &summary.coefficients[0];

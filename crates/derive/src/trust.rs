@@ -8,7 +8,8 @@ use crate::report::Verdict;
 use crate::tree::{Expr, Function, Index, Kind, Operator, Span};
 use crate::{Options, check};
 
-const FILES: [&str; 7] = [
+/// The derivations that all hold.
+pub(crate) const FILES: [&str; 7] = [
     include_str!("../configs/logistic.md"),
     include_str!("../configs/softmax.md"),
     include_str!("../configs/l2.md"),

@@ -16,7 +16,8 @@ use crate::{Classifier, Gradient, L2, targets};
 /// The direction is `(V, v_b)`. Along it, the logits change by `U = X V + v_b`:
 ///
 /// ```text
-/// softmax    Hv = X^T (P * (U - rowsum(P * U))) / n + lambda V      that is X^T (diag p - p p^T) X V / n + lambda V
+/// softmax    Hv = X^T (P * (U - rowsum(P * U))) / n + lambda V
+///               = X^T (diag p - p p^T) X V / n + lambda V
 /// logistic   Hv = X^T (p * (1 - p) * U) / n + lambda V
 /// ```
 ///
