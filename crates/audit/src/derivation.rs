@@ -51,10 +51,9 @@ fn rows(report: &Report, before: impl Fn(usize) -> String) -> Vec<Vec<String>> {
                 continue;
             }
             let left = if place == 0 { line.left.as_str() } else { "" };
-            rows.push(vec![
-                format!("{}${left} = {}$", before(step.line), step.right),
-                literal(&step.verdict.to_string()),
-            ]);
+            // Markdown has no formula that begins with a space.
+            let formula = format!("{left} = {}", step.right);
+            rows.push(vec![format!("{}${}$", before(step.line), formula.trim()), literal(&step.verdict.to_string())]);
         }
     }
     rows
@@ -62,4 +61,23 @@ fn rows(report: &Report, before: impl Fn(usize) -> String) -> Vec<Vec<String>> {
 
 fn strings<const N: usize>(cells: [&str; N]) -> Vec<String> {
     cells.map(str::to_owned).to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_formula_begins_or_ends_with_a_space() {
+        let tables = section().blocks.into_iter().filter_map(|block| match block {
+            Block::Table { rows, .. } => Some(rows),
+            _ => None,
+        });
+        let formulas: Vec<String> =
+            tables.flatten().map(|row| row[0].split('$').nth(1).expect("each row has a formula").to_owned()).collect();
+        assert!(formulas.len() > 40, "{} formulas", formulas.len());
+        for formula in formulas {
+            assert_eq!(formula, formula.trim());
+        }
+    }
 }
