@@ -97,11 +97,12 @@ fn both_models_pass_with_both_gradients_on_every_backend() {
 fn an_f32_loss_has_honest_bounds() {
     for device in devices() {
         let problem = softmax_problem(&device, FloatDType::F32);
-        let report = problem.compare(SOME, problem.closed_form(SOME), &Options::default());
+        let options = Options { difference_precision: DifferencePrecision::SameAsParameters, ..Options::default() };
+        let report = problem.compare(SOME, problem.closed_form(SOME), &options);
         report.assert_pass();
         assert!(report.noise > 1e-9, "{}", report.noise);
         let bound = report.parameters[0].gradients[0].worst.as_ref().unwrap().bound;
-        assert!((1e-8..1e-3).contains(&bound), "{bound:e}");
+        assert!((1e-8..1e-2).contains(&bound), "{bound:e}");
     }
 }
 

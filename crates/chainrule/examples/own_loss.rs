@@ -72,8 +72,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut kernels = FusedModel::new(Poisson, D, Float::F64, 1, Isa::best());
     kernels.set(&point[..D], &point[D..]);
     let found = kernels.full_gradient(&rows);
-    let gradient =
-        Gradient { name: "kernels".to_owned(), values: vec![Some(found.weight), Some(found.bias)], epsilon: 1e-15 };
+    let gradient = Gradient::new("kernels", vec![Some(found.weight), Some(found.bias)], 1e-15);
     let parameters = [("weight", D), ("bias", 1)].map(|(name, n)| Parameter { name: name.to_owned(), shape: vec![n] });
     let mut loss = |at: &[f64]| {
         let logit = |row: &[u8]| at[D] + row.iter().zip(at).map(|(&x, w)| f64::from(x) / 255.0 * w).sum::<f64>();

@@ -4,7 +4,7 @@ use chacha20::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 
 use crate::report::{Finding, GradientReport, Mismatch, ParameterReport, Report};
-use crate::slope::{Slope, noise, slope};
+use crate::slope::{Slope, slope};
 use crate::{Coverage, Options};
 
 /// A named parameter. The point at which the loss is evaluated contains its flattened values.
@@ -54,24 +54,67 @@ pub struct Gradient {
     pub values: Vec<Option<Vec<f64>>>,
     /// The machine epsilon of the type in which the gradient was computed.
     pub epsilon: f64,
+    /// The measured rounding error of each coordinate, in the order of the point. If it is `None`,
+    /// 32 machine epsilons of a parameter's largest coordinate are allowed.
+    pub rounding: Option<Vec<f64>>,
 }
 
-/// The allowed rounding error of a gradient, in machine epsilons of its largest coordinate. It is
-/// more than 1, because a sum of many terms is rounded many times.
-const GRADIENT_ROUNDINGS: f64 = 32.0;
+impl Gradient {
+    /// A gradient whose rounding error was not measured.
+    pub fn new(name: impl Into<String>, values: Vec<Option<Vec<f64>>>, epsilon: f64) -> Self {
+        Self { name: name.into(), values, epsilon, rounding: None }
+    }
 
-/// The number of directions along which the noise of the loss is measured.
-const NOISE_DIRECTIONS: usize = 3;
+    /// Returns why the gradient is not one of these parameters, if it is not.
+    fn mismatched(&self, parameters: &[Parameter]) -> Option<Finding> {
+        if self.values.len() != parameters.len() {
+            return Some(Finding::WrongParameters {
+                gradient: self.name.clone(),
+                expected: parameters.len(),
+                found: self.values.len(),
+            });
+        }
+        self.values.iter().zip(parameters).find_map(|(values, parameter)| {
+            let found = values.as_ref().filter(|values| values.len() != parameter.len())?.len();
+            Some(Finding::WrongShape {
+                gradient: self.name.clone(),
+                parameter: parameter.name.clone(),
+                expected: parameter.shape.clone(),
+                found: vec![found],
+            })
+        })
+    }
+}
+
+/// The allowed rounding error of a gradient, in machine epsilons: of the value itself if the
+/// rounding was measured, and of the parameter's largest coordinate if not. It is more than 1,
+/// because a sum of many terms is rounded many times.
+const GRADIENT_ROUNDINGS: [f64; 2] = [8.0, 32.0];
+
+/// The allowed distance, in bounds of the slope. A bound that is false, which is rare, is mostly so
+/// by little.
+const BOUNDS: f64 = 3.0;
+
+/// The distances, in lengths of scale, and the number of directions in which a loss without slopes
+/// is evaluated, to tell a stationary point from a constant.
+const FAR: [f64; 4] = [1e-3, 0.03, 0.3, 1.0];
+const FAR_DIRECTIONS: usize = 3;
 
 /// The number of directions per parameter for [`Coverage::Auto`], if there are too many
 /// coordinates.
 const DIRECTIONS: usize = 4;
 
-/// The largest slope that counts as zero: `sqrt(epsilon) * min(|loss|, 1)`. A comparison is
-/// resolved if the slope and its uncertainty add up to at most this, even if the uncertainty is
-/// wider than [`Options::resolution`] allows.
-fn negligible_slope(epsilon: f64, loss: f64) -> f64 {
-    epsilon.sqrt() * loss.abs().min(1.0)
+/// The largest slope that counts as zero: `sqrt(epsilon) * min(magnitude, 1)`, with the magnitude
+/// of the loss. A comparison is resolved if the slope and its uncertainty add up to at most this,
+/// even if the uncertainty is wider than [`Options::resolution`] allows.
+fn negligible_slope(epsilon: f64, magnitude: f64) -> f64 {
+    // If the loss is 0, only the smallest numbers are negligible.
+    (epsilon.sqrt() * magnitude.min(1.0)).max(1e-290)
+}
+
+/// Returns whether a parameter is the one that is asked for, or in the module that is.
+fn is_part(asked: &str, name: &str) -> bool {
+    name.strip_prefix(asked).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 /// Compares `gradients` with finite differences of `loss` at `point`. The point contains the
@@ -79,8 +122,10 @@ fn negligible_slope(epsilon: f64, loss: f64) -> f64 {
 ///
 /// `epsilon` is the machine epsilon of the type in which `loss` computes.
 ///
+/// A gradient of other lengths than the parameters is a finding.
+///
 /// # Panics
-/// If the lengths of `point`, `parameters` and `gradients` do not match.
+/// If the point has another length than the parameters together.
 pub fn check_slices(
     parameters: &[Parameter],
     point: &[f64],
@@ -91,19 +136,13 @@ pub fn check_slices(
 ) -> Report {
     let total: usize = parameters.iter().map(Parameter::len).sum();
     assert_eq!(point.len(), total, "coordinates of the point, and of {} parameters", parameters.len());
-    for gradient in gradients {
-        let lengths = gradient.values.iter().zip(parameters);
-        assert!(
-            gradient.values.len() == parameters.len()
-                && lengths.clone().all(|(values, p)| values.as_ref().is_none_or(|values| values.len() == p.len())),
-            "the gradient {} has another shape than the parameters",
-            gradient.name
-        );
-    }
-
     let mut checker = Checker::new(parameters, point, loss, epsilon, gradients, options);
-    if let Some(finding) = checker.check_preconditions() {
-        checker.report.findings.push(finding);
+    checker.report.findings.extend(gradients.iter().filter_map(|gradient| gradient.mismatched(parameters)));
+    if checker.report.findings.is_empty() {
+        let finding = checker.check_preconditions();
+        checker.report.findings.extend(finding);
+    }
+    if !checker.report.findings.is_empty() {
         return checker.report;
     }
     checker.record_non_finite();
@@ -127,6 +166,8 @@ struct Checker<'a> {
     offsets: Vec<usize>,
     /// Whether a slope of the loss was clearly not zero.
     has_nonzero_slope: bool,
+    /// The largest absolute value of the loss along the directions.
+    magnitude: f64,
     report: Report,
 }
 
@@ -169,7 +210,19 @@ impl<'a> Checker<'a> {
             max_unresolved: options.max_unresolved,
         };
         let rng = ChaCha8Rng::seed_from_u64(options.seed);
-        Self { parameters, point, loss, epsilon, gradients, options, rng, offsets, has_nonzero_slope: false, report }
+        Self {
+            parameters,
+            point,
+            loss,
+            epsilon,
+            gradients,
+            options,
+            rng,
+            offsets,
+            has_nonzero_slope: false,
+            magnitude: 0.0,
+            report,
+        }
     }
 
     /// Measures the loss and its noise. Returns a finding if finite differences of this loss would
@@ -178,26 +231,24 @@ impl<'a> Checker<'a> {
         if self.point.is_empty() {
             return Some(Finding::NoParameters);
         }
-        let (first, second) = ((self.loss)(self.point), (self.loss)(self.point));
-        self.report.evaluations += 2;
+        let mut known = self.parameters.iter().map(|parameter| &parameter.name);
+        let is_unknown = |asked: &&String| !known.clone().any(|name| is_part(asked, name));
+        if let Some(name) = self.options.parameters.iter().find(is_unknown).cloned() {
+            return Some(Finding::UnknownParameter { name, known: known.by_ref().cloned().collect() });
+        }
+        let first = (self.loss)(self.point);
         self.report.loss = first;
-        if !first.is_finite() {
-            return Some(Finding::LossNotFinite { value: first });
-        }
-        if first.to_bits() != second.to_bits() {
-            return Some(Finding::NotDeterministic { first, second });
-        }
-        // These directions move every coordinate by a different amount. With equal steps, a
-        // symmetry of the loss (two logits that move together) could hide the rounding.
-        let epsilon = self.epsilon;
         self.report.noise = 0.0;
-        for _ in 0..NOISE_DIRECTIONS {
-            let mut direction = self.random_direction(0, 0..self.point.len());
-            for (_, component) in &mut direction {
-                *component *= self.rng.random_range(0.5..1.5);
+        self.report.evaluations = 1;
+        if !first.is_finite() {
+            return Some(Finding::LossNotFinite { value: first.to_string() });
+        }
+        for _ in 1..self.options.repetitions.max(2) {
+            let second = (self.loss)(self.point);
+            self.report.evaluations += 1;
+            if first.to_bits() != second.to_bits() {
+                return Some(Finding::NotDeterministic { first, second: second.to_string() });
             }
-            let noise = self.measure_along(&direction, |f| noise(f, 1.0, epsilon));
-            self.report.noise = self.report.noise.max(noise);
         }
         None
     }
@@ -219,23 +270,33 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Checks all gradients of a parameter.
+    /// Checks all gradients of a parameter, if the options ask for it.
     fn check_parameter(&mut self, parameter: usize) {
-        let empty = GradientReport { passed: 0, failed: 0, unresolved: 0, worst: None };
+        let empty = GradientReport { passed: 0, failed: 0, unresolved: 0, worst: None, failures: Vec::new() };
         self.report.parameters.push(ParameterReport {
             name: self.parameters[parameter].name.clone(),
             shape: self.parameters[parameter].shape.clone(),
             checked: 0,
             kinks: 0,
+            changes: 0,
             gradients: vec![empty; self.gradients.len()],
         });
+        let (asked, name) = (&self.options.parameters, &self.parameters[parameter].name);
+        if !asked.is_empty() && !asked.iter().any(|asked| is_part(asked, name)) {
+            return;
+        }
         let length = self.parameters[parameter].len();
         if self.report.exhaustive {
+            let mut at_kinks = Vec::new();
             for coordinate in 0..length {
                 let direction = vec![(self.offsets[parameter] + coordinate, 1.0)];
                 let slope = self.slope_along(&direction);
                 self.compare_gradients(parameter, Some(coordinate), &direction, slope);
+                if slope.kink.is_some() {
+                    at_kinks.push(self.offsets[parameter] + coordinate);
+                }
             }
+            self.check_ties(parameter, &at_kinks);
         } else {
             let count = match self.options.coverage {
                 Coverage::Directions { count } => count,
@@ -257,6 +318,33 @@ impl<'a> Checker<'a> {
                     gradient: gradient.name.clone(),
                     parameter: parameter_report.name.clone(),
                     matters: parameter_report.gradients[gradient_index].failed > 0,
+                });
+            }
+        }
+    }
+
+    /// Compares the gradients along the direction that moves all coordinates at kinks together. At
+    /// a tie, such as that of two equal maxima, each coordinate has a kink, but together they have
+    /// a slope, and a gradient that counts the tie twice or not at all has another one.
+    fn check_ties(&mut self, parameter: usize, at_kinks: &[usize]) {
+        if at_kinks.len() < 2 {
+            return;
+        }
+        let component = 1.0 / (at_kinks.len() as f64).sqrt();
+        let direction: Vec<(usize, f64)> = at_kinks.iter().map(|&index| (index, component)).collect();
+        let slope = self.slope_along(&direction);
+        if slope.kink.is_some() {
+            return;
+        }
+        for gradient_index in 0..self.gradients.len() {
+            let mismatch = self.mismatch(parameter, gradient_index, None, &direction, slope);
+            if mismatch.distance > mismatch.allowed {
+                self.report.findings.push(Finding::WrongAtTie {
+                    gradient: self.gradients[gradient_index].name.clone(),
+                    parameter: self.parameters[parameter].name.clone(),
+                    coordinates: at_kinks.len(),
+                    estimate: slope.value / component,
+                    value: mismatch.gradients[gradient_index] / component,
                 });
             }
         }
@@ -287,7 +375,9 @@ impl<'a> Checker<'a> {
         let direction = [(suspects[0].0, 1.0)];
         let slope = self.slope_along(&direction);
         let mismatch = self.mismatch(parameter, gradient_index, Some(coordinate), &direction, slope);
-        self.report.parameters[parameter].gradients[gradient_index].worst = Some(mismatch);
+        let gradient = &mut self.report.parameters[parameter].gradients[gradient_index];
+        gradient.failures = vec![mismatch.clone()];
+        gradient.worst = Some(mismatch);
     }
 
     /// Compares every gradient with a slope and counts the results. Returns the index of the first
@@ -301,6 +391,7 @@ impl<'a> Checker<'a> {
     ) -> Option<usize> {
         self.has_nonzero_slope |=
             slope.value.abs() > slope.bound.max(self.zero_slope_threshold()) || slope.kink.is_some();
+        self.report.parameters[parameter].changes += usize::from(slope.change.is_some());
         let mut first_failed = None;
         let mut n_between = 0;
         for gradient_index in 0..self.gradients.len() {
@@ -309,8 +400,11 @@ impl<'a> Checker<'a> {
             let half_jump = slope.kink.map_or(0.0, |jump| jump.abs() / 2.0);
             let is_between = slope.kink.is_some() && mismatch.distance <= half_jump + mismatch.allowed;
             n_between += usize::from(is_between);
+            let is_known = slope.value.is_finite() && slope.bound.is_finite();
             let comparison = if is_between {
                 Comparison::Passed
+            } else if !is_known && mismatch.gradients[gradient_index].is_finite() {
+                Comparison::Unresolved
             } else if mismatch.distance.is_nan() || mismatch.distance > mismatch.allowed {
                 Comparison::Failed
             } else if self.is_resolved(parameter, gradient_index, &mismatch) {
@@ -325,6 +419,7 @@ impl<'a> Checker<'a> {
                 Comparison::Unresolved => counts.unresolved += 1,
             }
             if matches!(comparison, Comparison::Failed) {
+                counts.failures.push(mismatch.clone());
                 first_failed = first_failed.or(Some(gradient_index));
             }
             if counts.worst.as_ref().is_none_or(|worst| mismatch.normalized_distance() > worst.normalized_distance()) {
@@ -345,7 +440,7 @@ impl<'a> Checker<'a> {
         let size = mismatch.gradients[gradient_index].abs().max(mismatch.estimate.abs());
         let resolution = self.options.resolution.unwrap_or_else(|| (30.0 * self.epsilon.sqrt()).max(1e-3));
         uncertainty <= resolution * size.max(self.largest_coordinate(parameter, gradient_index))
-            || size + uncertainty <= negligible_slope(self.epsilon, self.report.loss)
+            || size + uncertainty <= negligible_slope(self.epsilon, self.magnitude)
     }
 
     /// Returns the largest absolute value among the finite coordinates of a parameter's gradient.
@@ -373,8 +468,15 @@ impl<'a> Checker<'a> {
         let epsilon = self.gradients[gradient_index].epsilon;
         // The rounding errors of the coordinates have random signs. So the error along a direction
         // is about as large as that of one coordinate.
-        let size = value.abs().max(slope.value.abs()).max(self.largest_coordinate(parameter, gradient_index));
-        let rounding = GRADIENT_ROUNDINGS * epsilon * size;
+        let size = value.abs().max(slope.value.abs());
+        let [of_itself, of_largest] = GRADIENT_ROUNDINGS;
+        let rounding = match &self.gradients[gradient_index].rounding {
+            Some(rounding) => {
+                let squares = direction.iter().map(|&(index, component)| (rounding[index] * component).powi(2));
+                of_itself * epsilon * size + squares.sum::<f64>().sqrt()
+            }
+            None => of_largest * epsilon * size.max(self.largest_coordinate(parameter, gradient_index)),
+        };
         let distance = (value - slope.value).abs();
         let larger = value.abs().max(slope.value.abs());
         Mismatch {
@@ -384,7 +486,7 @@ impl<'a> Checker<'a> {
             distance,
             relative_distance: if larger > 0.0 { distance / larger } else { 0.0 },
             ulps: if larger > 0.0 { distance / (epsilon * larger) } else { 0.0 },
-            allowed: slope.bound + rounding + self.options.atol + self.options.rtol * slope.value.abs(),
+            allowed: BOUNDS * slope.bound + rounding + self.options.atol + self.options.rtol * slope.value.abs(),
             gradients,
         }
     }
@@ -399,12 +501,20 @@ impl<'a> Checker<'a> {
 
     /// Estimates the slope of the loss along a direction.
     fn slope_along(&mut self, direction: &[(usize, f64)]) -> Slope {
-        let noise = self.report.noise;
+        // The distance along the direction at which a coordinate is twice as large. Shorter steps
+        // than its rounding leave the coordinate as it is.
+        let far = |size: f64, &(index, component): &(usize, f64)| size.max((self.point[index] / component).abs());
+        let size = direction.iter().fold(0.0, far);
         // A large coordinate has a large rounding error, so it needs larger steps.
-        let scale = direction
-            .iter()
-            .fold(1.0f64, |scale, &(index, component)| scale.max(self.point[index].abs() * component.abs()));
-        self.measure_along(direction, |f| slope(f, scale, noise))
+        let along = |scale: f64, &(index, component): &(usize, f64)| scale.max((self.point[index] * component).abs());
+        let scale = self.options.scale.unwrap_or_else(|| direction.iter().fold(1.0, along));
+        let epsilon = self.epsilon;
+        let slope = self.measure_along(direction, |f| slope(f, scale, size, epsilon));
+        if slope.noise.is_finite() {
+            self.report.noise = self.report.noise.max(slope.noise);
+            self.magnitude = self.magnitude.max(slope.magnitude);
+        }
+        slope
     }
 
     /// Calls `measure` with the function `t -> loss(point + t * direction)`.
@@ -432,7 +542,8 @@ impl<'a> Checker<'a> {
             gradient.values.iter().flatten().flatten().all(|value| value.abs() <= zero_slope_threshold)
         };
         if !self.has_nonzero_slope && self.gradients.iter().all(is_zero) {
-            self.report.findings.push(Finding::Constant);
+            let finding = self.why_no_slope();
+            self.report.findings.extend(finding);
         }
         let has_failed =
             |gradient_index: usize| self.report.parameters.iter().any(|p| p.gradients[gradient_index].failed > 0);
@@ -448,6 +559,30 @@ impl<'a> Checker<'a> {
         }
     }
 
+    /// Tells a constant loss from a stationary point: is the loss another one further away? Returns
+    /// `None` if its noise would hide that.
+    fn why_no_slope(&mut self) -> Option<Finding> {
+        let loss = self.report.loss;
+        let mut values = Vec::new();
+        for _ in 0..FAR_DIRECTIONS {
+            let mut direction = self.random_direction(0, 0..self.point.len());
+            for (index, component) in &mut direction {
+                let scale = self.options.scale.unwrap_or_else(|| self.point[*index].abs().max(1.0));
+                *component = component.signum() * scale * self.rng.random_range(0.5..1.5);
+            }
+            values.extend(self.measure_along(&direction, |f| FAR.map(&mut *f)));
+        }
+        values.retain(|value| value.is_finite());
+        let size = values.iter().fold(loss.abs(), |size, value| size.max(value.abs()));
+        if values.iter().any(|value| (value - loss).abs() > 8.0 * self.report.noise) {
+            Some(Finding::Stationary)
+        } else if self.report.noise <= 64.0 * self.epsilon * size || size == 0.0 {
+            Some(Finding::Constant)
+        } else {
+            None
+        }
+    }
+
     /// Returns the largest slope that may be only noise: 8 times the noise of the loss.
     fn zero_slope_threshold(&self) -> f64 {
         8.0 * self.report.noise
@@ -460,7 +595,7 @@ impl<'a> Checker<'a> {
             (0..self.parameters.len()).all(|parameter| {
                 let (Some(a), Some(b)) = (&first.values[parameter], &other.values[parameter]) else { return false };
                 let size = self.largest_coordinate(parameter, 0);
-                let rounding = GRADIENT_ROUNDINGS * first.epsilon.max(other.epsilon) * size;
+                let rounding = GRADIENT_ROUNDINGS[1] * first.epsilon.max(other.epsilon) * size;
                 a.iter().zip(b).all(|(a, b)| (a - b).abs() <= rounding)
             })
         })

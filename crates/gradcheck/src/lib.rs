@@ -23,8 +23,8 @@
 //! **No tolerance is guessed.** For each coordinate, extrapolated central differences give an
 //! estimate of the slope *and* a bound on its error ([`slope()`]). At each coordinate, a gradient
 //!
-//! - fails if its distance from the estimate exceeds the sum of the bound and the gradient's own
-//!   rounding error,
+//! - fails if its distance from the estimate exceeds the sum of three bounds and the gradient's
+//!   own rounding error, which is measured,
 //! - passes if the distance is at most this sum, and the bound is narrow enough to reveal a wrong
 //!   gradient,
 //! - is *unresolved* if the bound is too wide to decide.
@@ -45,12 +45,53 @@ pub use check::{Gradient, Parameter, check_slices};
 #[cfg(feature = "burn")]
 pub use controls::{Control, Controls, controls};
 #[cfg(feature = "burn")]
-pub use module::{check, check_output, compare, compare_without_autodiff, f64_works};
+pub use module::{
+    HessianVectorProduct, Output, check, check_output, check_second_order, compare, compare_without_autodiff, f64_works,
+};
 #[cfg(feature = "burn")]
 pub use options::DifferencePrecision;
 pub use options::{Coverage, Options};
 pub use report::{Finding, GradientReport, Mismatch, ParameterReport, Report};
-pub use slope::{Slope, noise, slope};
+pub use slope::{Slope, slope};
+
+/// Defines a test that checks a module with [`check()`], or its output with [`check_output`].
+///
+/// ```
+/// use burn::{module::Param, tensor::{Device, Tensor}};
+/// use chainrule_gradcheck::gradcheck;
+///
+/// fn vector() -> Param<Tensor<1>> {
+///     Param::from_tensor(Tensor::from_data([0.5, -0.25, 2.0], &Device::default()))
+/// }
+///
+/// gradcheck!(squares, vector(), |x: &Param<Tensor<1>>| x.val().square().sum());
+/// gradcheck!(tanh, vector(), output: |x: &Param<Tensor<1>>| x.val().tanh());
+/// # fn main() {}
+/// ```
+///
+/// A last argument replaces `Options::default()`. Attributes, such as `#[ignore]`, come first.
+#[cfg(feature = "burn")]
+#[macro_export]
+macro_rules! gradcheck {
+    ($(#[$attribute:meta])* $name:ident, $module:expr, output: $output:expr $(, $options:expr)? $(,)?) => {
+        $crate::gradcheck!(@test $(#[$attribute])* $name, check_output, $module, $output $(, $options)?);
+    };
+    ($(#[$attribute:meta])* $name:ident, $module:expr, $loss:expr $(, $options:expr)? $(,)?) => {
+        $crate::gradcheck!(@test $(#[$attribute])* $name, check, $module, $loss $(, $options)?);
+    };
+    (@test $(#[$attribute:meta])* $name:ident, $check:ident, $module:expr, $function:expr) => {
+        $crate::gradcheck!(
+            @test $(#[$attribute])* $name, $check, $module, $function, $crate::Options::default()
+        );
+    };
+    (@test $(#[$attribute:meta])* $name:ident, $check:ident, $module:expr, $function:expr, $options:expr) => {
+        $(#[$attribute])*
+        #[test]
+        fn $name() {
+            $crate::$check(&$module, $function, &$options).assert_pass();
+        }
+    };
+}
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -1,7 +1,10 @@
 //! The check of a Burn module. It flattens the parameters and gradients, and evaluates the loss at
 //! any point.
 
+use std::cell::Cell;
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::Once;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
@@ -9,7 +12,7 @@ use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
 use chacha20::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 
-use crate::{DifferencePrecision, Finding, Gradient, Options, Parameter, Report, check_slices};
+use crate::{DifferencePrecision, Finding, Gradient, Options, Parameter, Report, check_slices, slope};
 
 /// The name of Burn's autodiff in reports.
 const AUTODIFF: &str = "autodiff";
@@ -26,7 +29,13 @@ const AUTODIFF: &str = "autodiff";
 /// training only if their input is on an autodiff device. Their running statistics then change, as
 /// in any training.
 pub fn check<M: Module>(module: &M, loss: impl Fn(&M) -> Tensor<1>, options: &Options) -> Report {
-    compare(module, loss, &[], options)
+    let flat_module = FlatModule::new(module, loss, options.difference_precision);
+    let autodiff = flat_module.autodiff_with_rounding(options.seed);
+    let mut report = flat_module.check_with(autodiff.map(Some), &[], options);
+    for point in 1..options.points {
+        report.merge(flat_module.check_nearby(&Options { seed: options.seed + point as u64, ..options.clone() }));
+    }
+    report
 }
 
 /// As [`check`], but also checks the named `gradients`. If exactly one gradient disagrees with the
@@ -38,14 +47,14 @@ pub fn compare<M: Module>(
     options: &Options,
 ) -> Report {
     let flat_module = FlatModule::new(module, loss, options.difference_precision);
-    let autodiff = flat_module.autodiff(&flat_module.point);
-    let others = gradients.iter().map(|(name, gradient)| flat_module.gradient(name, gradient));
-    let gradients: Vec<Gradient> = std::iter::once(autodiff).chain(others).collect();
-    flat_module.check(&gradients, options)
+    let autodiff = flat_module.autodiff_with_rounding(options.seed);
+    flat_module.check_with(autodiff.map(Some), gradients, options)
 }
 
 /// As [`compare`], but without autodiff: only `gradients` are compared with the differences of
 /// `loss`. The loss needs no autodiff graph.
+///
+/// The rounding error of the gradients is not measured, since that takes autodiff.
 pub fn compare_without_autodiff<M: Module>(
     module: &M,
     loss: impl Fn(&M) -> Tensor<1>,
@@ -53,30 +62,21 @@ pub fn compare_without_autodiff<M: Module>(
     options: &Options,
 ) -> Report {
     let flat_module = FlatModule::new(module, loss, options.difference_precision);
-    let gradients: Vec<Gradient> =
-        gradients.iter().map(|(name, gradient)| flat_module.gradient(name, gradient)).collect();
-    flat_module.check(&gradients, options)
+    flat_module.check_with(Ok(None), gradients, options)
 }
 
-/// As [`check`], for an output that is not a scalar. The checked loss is the sum of the output's
-/// elements, each multiplied by an element of a random cotangent. A random cotangent also checks
-/// outputs whose sum is constant, such as those of a softmax.
-pub fn check_output<M: Module, const D: usize>(
-    module: &M,
-    output: impl Fn(&M) -> Tensor<D>,
-    options: &Options,
-) -> Report {
+/// As [`check`], for outputs that are not a scalar: a tensor, or several as a tuple, an array or a
+/// `Vec`. A complex output is the pair of its real and its imaginary part. The checked loss is the
+/// sum of the outputs' elements, each multiplied by an element of a random cotangent. A random
+/// cotangent also checks outputs whose sum is constant, such as those of a softmax.
+pub fn check_output<M: Module, O: Output>(module: &M, output: impl Fn(&M) -> O, options: &Options) -> Report {
     let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
     let mut merged: Option<Report> = None;
     for _ in 0..options.cotangents.max(1) {
         let seed = rng.random::<u64>();
         let loss = |module: &M| {
-            let output = output(module);
-            let (dims, dtype, device) = (output.dims(), output.dtype(), output.device());
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
-            let cotangent: Vec<f64> = (0..dims.iter().product()).map(|_| rng.random_range(-1.0..1.0)).collect();
-            let cotangent = Tensor::from_data(TensorData::new(cotangent, dims), (&device.inner(), dtype));
-            (output * cotangent).sum()
+            output(module).weighted_sum(&mut || rng.random_range(-1.0..1.0))
         };
         let report = check(module, loss, options);
         match &mut merged {
@@ -87,6 +87,87 @@ pub fn check_output<M: Module, const D: usize>(
     merged.expect("at least one cotangent")
 }
 
+/// Returns the product of the Hessian of a module's loss with a direction. Both have a tensor for
+/// each parameter.
+pub type HessianVectorProduct<'a, M> = dyn Fn(&M, &GradientsParams) -> GradientsParams + 'a;
+
+/// Checks second derivatives: a Hessian-vector product, or without one, the symmetry of the
+/// Hessian.
+///
+/// `product` returns the product of the Hessian with a direction, which has a tensor for each
+/// parameter: the gradient of the gradient's component along the direction. Each coordinate is
+/// compared with differences of that component, by Burn's autodiff.
+///
+/// Without `product`, the curvature along two random directions is compared with that along the
+/// same two in the other order. A gradient of a loss that is smooth passes. Autodiff that is wrong
+/// in one of several places is usually the gradient of no loss at all, and fails.
+pub fn check_second_order<M: Module>(
+    module: &M,
+    loss: impl Fn(&M) -> Tensor<1>,
+    product: Option<&HessianVectorProduct<'_, M>>,
+    options: &Options,
+) -> Report {
+    let flat_module = FlatModule::new(module, loss, options.difference_precision);
+    let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
+    let n = flat_module.point.len();
+    let mut random_direction = || (0..n).map(|_| rng.random_range(-1.0..1.0)).collect::<Vec<f64>>();
+    let mut merged: Option<Report> = None;
+    for _ in 0..options.cotangents.max(1) {
+        let (direction, other) = (random_direction(), random_direction());
+        let report = match product {
+            Some(product) => flat_module.check_product(&direction, product, options),
+            None => flat_module.check_symmetry([&direction, &other], options),
+        };
+        match &mut merged {
+            None => merged = Some(report),
+            Some(merged) => merged.merge(report),
+        }
+    }
+    let mut report = merged.expect("at least one direction");
+    report.findings.extend(flat_module.why_not_f64.clone());
+    report
+}
+
+/// One or several tensors.
+pub trait Output {
+    /// Returns the sum of all elements, each multiplied by the next weight. The shape is `[1]`.
+    fn weighted_sum(self, next_weight: &mut dyn FnMut() -> f64) -> Tensor<1>;
+}
+
+impl<const D: usize> Output for Tensor<D> {
+    fn weighted_sum(self, next_weight: &mut dyn FnMut() -> f64) -> Tensor<1> {
+        let (dims, dtype, device) = (self.dims(), self.dtype(), self.device());
+        let weights: Vec<f64> = (0..dims.iter().product()).map(|_| next_weight()).collect();
+        let weights = Tensor::from_data(TensorData::new(weights, dims), (&device.inner(), dtype));
+        (self * weights).sum()
+    }
+}
+
+impl<A: Output, B: Output> Output for (A, B) {
+    fn weighted_sum(self, next_weight: &mut dyn FnMut() -> f64) -> Tensor<1> {
+        self.0.weighted_sum(next_weight) + self.1.weighted_sum(next_weight)
+    }
+}
+
+impl<A: Output, B: Output, C: Output> Output for (A, B, C) {
+    fn weighted_sum(self, next_weight: &mut dyn FnMut() -> f64) -> Tensor<1> {
+        (self.0, self.1).weighted_sum(next_weight) + self.2.weighted_sum(next_weight)
+    }
+}
+
+impl<O: Output, const N: usize> Output for [O; N] {
+    fn weighted_sum(self, next_weight: &mut dyn FnMut() -> f64) -> Tensor<1> {
+        Vec::from(self).weighted_sum(next_weight)
+    }
+}
+
+impl<O: Output> Output for Vec<O> {
+    fn weighted_sum(self, next_weight: &mut dyn FnMut() -> f64) -> Tensor<1> {
+        let sums = self.into_iter().map(|output| output.weighted_sum(next_weight));
+        sums.reduce(|sum, other| sum + other).expect("at least one output")
+    }
+}
+
 /// A module with flattened parameters.
 pub(crate) struct FlatModule<M, F> {
     module: M,
@@ -94,13 +175,20 @@ pub(crate) struct FlatModule<M, F> {
     pub(crate) parameters: Vec<Parameter>,
     pub(crate) point: Vec<f64>,
     ids: Vec<ParamId>,
+    dtypes: Vec<DType>,
     /// The type of the parameters. If there are several, the least precise one.
     dtype: DType,
     /// The type in which the loss is evaluated for the differences.
     difference_dtype: DType,
-    /// Whether f64 was requested for the differences and the device does not support it.
-    lacks_f64: bool,
+    /// Why the differences are not in f64, as requested.
+    why_not_f64: Option<Finding>,
 }
+
+/// The number of gradients from which the rounding error of a gradient is measured.
+const ROUNDING_SAMPLES: usize = 8;
+
+/// The rounding error, in the largest differences of these gradients from the first one.
+const ROUNDING_SAFETY: f64 = 6.0;
 
 impl<M: Module, F: Fn(&M) -> Tensor<1>> FlatModule<M, F> {
     pub(crate) fn new(module: &M, loss: F, difference_precision: DifferencePrecision) -> Self {
@@ -109,19 +197,33 @@ impl<M: Module, F: Fn(&M) -> Tensor<1>> FlatModule<M, F> {
         module.visit(&mut collector);
         let dtype =
             collector.dtypes.iter().copied().max_by(|a, b| epsilon(*a).total_cmp(&epsilon(*b))).unwrap_or(DType::F32);
-        let has_f64 = collector.devices.iter().all(f64_works);
-        let difference_dtype =
-            if difference_precision == DifferencePrecision::F64 && has_f64 { DType::F64 } else { dtype };
-        Self {
+        let mut flat_module = Self {
             module,
             loss,
             parameters: collector.parameters,
             point: collector.point,
             ids: collector.ids,
+            dtypes: collector.dtypes,
             dtype,
-            difference_dtype,
-            lacks_f64: difference_precision == DifferencePrecision::F64 && !has_f64,
+            difference_dtype: dtype,
+            why_not_f64: None,
+        };
+        if difference_precision == DifferencePrecision::F64 && dtype != DType::F64 {
+            // Some modules keep a state, such as the running mean of a batch normalisation, in the
+            // type of the first call. It should be their own.
+            let _ = quietly(|| flat_module.loss_at(&flat_module.point));
+            flat_module.difference_dtype = DType::F64;
+            flat_module.why_not_f64 = if collector.devices.iter().all(f64_works) {
+                let value = quietly(|| flat_module.loss_at(&flat_module.point));
+                value.err().map(|message| Finding::OwnPrecision { message })
+            } else {
+                Some(Finding::NoF64)
+            };
+            if flat_module.why_not_f64.is_some() {
+                flat_module.difference_dtype = dtype;
+            }
         }
+        flat_module
     }
 
     /// Returns the module with its parameters at `point`, in type `dtype`. The parameters are on an
@@ -142,44 +244,200 @@ impl<M: Module, F: Fn(&M) -> Tensor<1>> FlatModule<M, F> {
         (self.loss)(&self.module_at(point, self.difference_dtype)).inner().into_scalar::<f64>()
     }
 
-    /// Returns Burn's autodiff gradient at a point, in the parameters' type.
-    pub(crate) fn autodiff(&self, point: &[f64]) -> Gradient {
-        let module = self.module_at(point, self.dtype).train();
-        let loss = (self.loss)(&module);
-        // A loss that reaches no parameter has no graph.
-        let gradients = if loss.is_tracked() {
-            GradientsParams::from_grads(loss.backward(), &module)
-        } else {
-            GradientsParams::new()
-        };
-        self.gradient(AUTODIFF, &gradients)
+    /// Returns the gradient of `factor` times the loss, divided by `factor`.
+    fn scaled_autodiff(&self, point: &[f64], dtype: DType, factor: f64) -> Result<Gradient, Finding> {
+        let gradients = quietly(|| {
+            let module = self.module_at(point, dtype).train();
+            let loss = (self.loss)(&module);
+            // A loss that reaches no parameter has no graph.
+            if loss.is_tracked() {
+                GradientsParams::from_grads(loss.mul_scalar(factor).backward(), &module)
+            } else {
+                GradientsParams::new()
+            }
+        });
+        let gradients = gradients.map_err(|message| Finding::Panicked { what: AUTODIFF.to_owned(), message })?;
+        let mut gradient = self.gradient(AUTODIFF, &gradients, Some(dtype))?;
+        gradient.values.iter_mut().flatten().flatten().for_each(|value| *value /= factor);
+        Ok(gradient)
     }
 
-    pub(crate) fn gradient(&self, name: &str, gradients: &GradientsParams) -> Gradient {
-        let mut reader = GradientReader { gradients, values: HashMap::new() };
+    /// Returns Burn's autodiff gradient at the module's own point, in the parameters' type, with
+    /// the rounding error of each coordinate. It is measured: the gradient is computed again with
+    /// other roundings, at points that are as far from the first as neighbouring numbers, and of
+    /// multiples of the loss.
+    pub(crate) fn autodiff_with_rounding(&self, seed: u64) -> Result<Gradient, Finding> {
+        self.autodiff_with_rounding_at(&self.point, seed)
+    }
+
+    fn autodiff_with_rounding_at(&self, point: &[f64], seed: u64) -> Result<Gradient, Finding> {
+        let mut gradient = self.scaled_autodiff(point, self.dtype, 1.0)?;
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut spread = vec![0.0f64; point.len()];
+        for _ in 0..ROUNDING_SAMPLES {
+            let epsilon = epsilon(self.dtype);
+            let factor = rng.random_range(1.0..2.0);
+            let point: Vec<f64> =
+                point.iter().map(|x| x * (1.0 + epsilon * rng.random_range(-1.0..1.0f64).signum())).collect();
+            let again = self.scaled_autodiff(&point, self.dtype, factor)?;
+            let mut spread = spread.iter_mut();
+            for ((first, second), parameter) in gradient.values.iter().zip(&again.values).zip(&self.parameters) {
+                for (index, spread) in spread.by_ref().take(parameter.len()).enumerate() {
+                    if let (Some(first), Some(second)) = (first, second) {
+                        let distance = (first[index] - second[index]).abs();
+                        *spread = if distance.is_finite() { spread.max(distance) } else { *spread };
+                    }
+                }
+            }
+        }
+        spread.iter_mut().for_each(|spread| *spread *= ROUNDING_SAFETY);
+        gradient.rounding = Some(spread);
+        Ok(gradient)
+    }
+
+    /// Returns the flattened gradient, or what is wrong with its shapes or types.
+    /// Their types are those of the parameters, or `dtype` for all.
+    fn gradient(&self, name: &str, gradients: &GradientsParams, dtype: Option<DType>) -> Result<Gradient, Finding> {
+        let mut reader = GradientReader { gradients, gradients_of: HashMap::new() };
         self.module.visit(&mut reader);
-        let values = self.ids.iter().map(|id| reader.values.remove(id)).collect();
-        Gradient { name: name.to_owned(), values, epsilon: epsilon(self.dtype) }
+        let mut values = Vec::with_capacity(self.ids.len());
+        for ((id, parameter), own_dtype) in self.ids.iter().zip(&self.parameters).zip(&self.dtypes) {
+            let expected_dtype = dtype.unwrap_or(*own_dtype);
+            let Some((found, found_dtype, gradient)) = reader.gradients_of.remove(id) else {
+                values.push(None);
+                continue;
+            };
+            let (gradient_name, parameter_name) = (name.to_owned(), parameter.name.clone());
+            if found != parameter.shape {
+                let expected = parameter.shape.clone();
+                return Err(Finding::WrongShape {
+                    gradient: gradient_name,
+                    parameter: parameter_name,
+                    expected,
+                    found,
+                });
+            }
+            if found_dtype != expected_dtype {
+                let (expected, found) = (format!("{expected_dtype:?}"), format!("{found_dtype:?}"));
+                return Err(Finding::WrongType { gradient: gradient_name, parameter: parameter_name, expected, found });
+            }
+            values.push(Some(gradient));
+        }
+        Ok(Gradient::new(name, values, epsilon(self.dtype)))
+    }
+
+    /// Checks autodiff's gradient, if there is one, and those that were given.
+    fn check_with(
+        &self,
+        autodiff: Result<Option<Gradient>, Finding>,
+        others: &[(&str, GradientsParams)],
+        options: &Options,
+    ) -> Report {
+        let gradients = autodiff.and_then(|autodiff| {
+            let rounding = autodiff.as_ref().and_then(|autodiff| autodiff.rounding.clone());
+            let others = others.iter().map(|(name, gradient)| {
+                Ok(Gradient { rounding: rounding.clone(), ..self.gradient(name, gradient, None)? })
+            });
+            autodiff.clone().map(Ok).into_iter().chain(others).collect::<Result<Vec<_>, _>>()
+        });
+        match gradients {
+            Ok(gradients) => self.check(&gradients, options),
+            Err(finding) => Report::of_finding(finding, options),
+        }
     }
 
     pub(crate) fn check(&self, gradients: &[Gradient], options: &Options) -> Report {
-        let mut report = self.check_at(&self.point, gradients, options);
-        if self.lacks_f64 {
-            report.findings.push(Finding::NoF64);
-        }
+        let mut report = match self.check_at(&self.point, gradients, options) {
+            Ok(report) => report,
+            Err(finding) => return Report::of_finding(finding, options),
+        };
+        report.findings.extend(self.why_not_f64.clone());
         if has_failed(&report, AUTODIFF) && self.is_right_nearby(options) {
             report.findings.push(Finding::RightNearby { gradient: AUTODIFF.to_owned() });
         }
         report
     }
 
-    fn check_at(&self, point: &[f64], gradients: &[Gradient], options: &Options) -> Report {
+    fn check_at(&self, point: &[f64], gradients: &[Gradient], options: &Options) -> Result<Report, Finding> {
         let mut loss = |point: &[f64]| self.loss_at(point);
-        check_slices(&self.parameters, point, &mut loss, epsilon(self.difference_dtype), gradients, options)
+        let epsilon = epsilon(self.difference_dtype);
+        quietly(|| check_slices(&self.parameters, point, &mut loss, epsilon, gradients, options))
+            .map_err(|message| Finding::Panicked { what: "the loss".to_owned(), message })
     }
 
-    /// Returns whether autodiff agrees with the differences at a random point nearby.
+    /// Compares a Hessian-vector product with differences of the gradient along `direction`.
+    fn check_product(&self, direction: &[f64], product: &HessianVectorProduct<'_, M>, options: &Options) -> Report {
+        // The direction as the product gets it, rounded to the parameters' type.
+        let module = self.module_at(direction, self.dtype);
+        let mut writer = GradientWriter::default();
+        module.visit(&mut writer);
+        let Ok(direction) = self.gradient("the direction", &writer.gradients, None) else {
+            unreachable!("the direction has the shapes and types of the parameters")
+        };
+        let direction: Vec<f64> = direction.values.into_iter().flatten().flatten().collect();
+        let own = self.module_at(&self.point, self.dtype);
+        let what = "the product";
+        let found = quietly(|| product(&own, &writer.gradients))
+            .map_err(|message| Finding::Panicked { what: what.to_owned(), message })
+            .and_then(|product| self.gradient(what, &product, None));
+        let along = |point: &[f64]| self.gradient_along(point, &direction);
+        let report = found.and_then(|found| {
+            let mut loss = along;
+            let epsilon = epsilon(self.difference_dtype);
+            quietly(|| check_slices(&self.parameters, &self.point, &mut loss, epsilon, &[found], options))
+                .map_err(|message| Finding::Panicked { what: AUTODIFF.to_owned(), message })
+        });
+        report.unwrap_or_else(|finding| Report::of_finding(finding, options))
+    }
+
+    /// Compares the change of the gradient's component along one direction if the parameters move
+    /// along the other, with the same for the directions exchanged. It is the same number for a
+    /// gradient.
+    fn check_symmetry(&self, [u, v]: [&[f64]; 2], options: &Options) -> Report {
+        let names = ["one direction", "the other"];
+        let epsilon = epsilon(self.difference_dtype);
+        let report = quietly(|| {
+            let curvature = |along: &[f64], component: &[f64]| {
+                let mut f = |t: f64| {
+                    let point: Vec<f64> = self.point.iter().zip(along).map(|(x, u)| x + t * u).collect();
+                    self.gradient_along(&point, component)
+                };
+                let size = self.point.iter().fold(0.0f64, |size, x| size.max(x.abs()));
+                slope(&mut f, options.scale.unwrap_or_else(|| size.max(1.0)), size, epsilon)
+            };
+            let [first, second] = [curvature(u, v), curvature(v, u)];
+            // The second is the value to check: the function 'curvature times t' has this slope.
+            let parameter = [Parameter { name: "two directions".to_owned(), shape: vec![1] }];
+            let gradient = Gradient::new(names[1], vec![Some(vec![second.value])], f64::EPSILON);
+            let wide = Options { atol: options.atol + first.bound + second.bound, ..options.clone() };
+            check_slices(&parameter, &[0.0], &mut |t| first.value * t[0], f64::EPSILON, &[gradient], &wide)
+        });
+        report.unwrap_or_else(|message| {
+            Report::of_finding(Finding::Panicked { what: AUTODIFF.to_owned(), message }, options)
+        })
+    }
+
+    /// Returns the component of autodiff's gradient along a direction, in the type for the
+    /// differences.
+    fn gradient_along(&self, point: &[f64], direction: &[f64]) -> f64 {
+        let Ok(gradient) = self.scaled_autodiff(point, self.difference_dtype, 1.0) else { return f64::NAN };
+        let mut rest = direction;
+        let mut sum = 0.0;
+        for (values, parameter) in gradient.values.iter().zip(&self.parameters) {
+            let (own, others) = rest.split_at(parameter.len());
+            sum += values.iter().flatten().zip(own).map(|(value, component)| value * component).sum::<f64>();
+            rest = others;
+        }
+        sum
+    }
+
+    /// Returns whether autodiff was seen to agree with the differences at a random point nearby.
     fn is_right_nearby(&self, options: &Options) -> bool {
+        self.check_nearby(options).passed()
+    }
+
+    /// Checks autodiff at a random point nearby.
+    fn check_nearby(&self, options: &Options) -> Report {
         let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
         let perturb = |x: &f64| x + 1e-2 * x.abs().max(1.0) * rng.random_range(-1.0..1.0);
         let nearby: Vec<f64> = self.point.iter().map(perturb).collect();
@@ -188,9 +446,36 @@ impl<M: Module, F: Fn(&M) -> Tensor<1>> FlatModule<M, F> {
             DType::F64 => nearby,
             _ => nearby.iter().map(|&x| f64::from(x as f32)).collect(),
         };
-        let report = self.check_at(&nearby, &[self.autodiff(&nearby)], options);
-        report.failed() == 0 && !report.findings.iter().any(Finding::is_failure)
+        let report = self.autodiff_with_rounding_at(&nearby, options.seed);
+        let report = report.and_then(|gradient| self.check_at(&nearby, &[gradient], options));
+        report.unwrap_or_else(|finding| Report::of_finding(finding, options))
     }
+}
+
+/// Calls `compute`, and returns the message if it panics. Nothing is printed then.
+pub(crate) fn quietly<T>(compute: impl FnOnce() -> T) -> Result<T, String> {
+    thread_local! {
+        static IS_QUIET: Cell<bool> = const { Cell::new(false) };
+    }
+    static HOOK: Once = Once::new();
+    // A panic prints its message in a hook of the whole process. This one passes on all others.
+    HOOK.call_once(|| {
+        let hook = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if !IS_QUIET.get() {
+                hook(info);
+            }
+        }));
+    });
+    let was_quiet = IS_QUIET.replace(true);
+    // The module is only read, and a report is made of what is known.
+    let result = std::panic::catch_unwind(AssertUnwindSafe(compute));
+    IS_QUIET.set(was_quiet);
+    result.map_err(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        text.unwrap_or_else(|| "no message".to_owned()).split_whitespace().collect::<Vec<_>>().join(" ")
+    })
 }
 
 /// Returns whether a device computes correctly in f64. Some Vulkan drivers offer the type, but with
@@ -278,17 +563,30 @@ impl ModuleMapper for ParameterWriter<'_> {
     }
 }
 
-/// Reads the gradients of a module's parameters.
+/// Reads the gradients of a module's parameters, with their shapes and types.
 struct GradientReader<'a> {
     gradients: &'a GradientsParams,
-    values: HashMap<ParamId, Vec<f64>>,
+    gradients_of: HashMap<ParamId, (Vec<usize>, DType, Vec<f64>)>,
 }
 
 impl ModuleVisitor for GradientReader<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if let Some(gradient) = self.gradients.get::<D>(param.id) {
+            let (shape, dtype) = (gradient.dims().to_vec(), gradient.dtype());
             let values = gradient.try_into_vec_as::<f64>().expect("the device returns its results");
-            self.values.insert(param.id, values);
+            self.gradients_of.insert(param.id, (shape, dtype, values));
         }
+    }
+}
+
+/// Collects the values of the parameters as if they were their gradients.
+#[derive(Default)]
+struct GradientWriter {
+    gradients: GradientsParams,
+}
+
+impl ModuleVisitor for GradientWriter {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.gradients.register(param.id, param.val().inner());
     }
 }

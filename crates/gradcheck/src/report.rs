@@ -4,12 +4,16 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Options;
+
 /// The result of a check. It displays few lines if the check passed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// The loss at the point.
+    #[serde(with = "number")]
     pub loss: f64,
-    /// The estimated rounding error of the loss.
+    /// The largest estimated rounding error of the loss.
+    #[serde(with = "number")]
     pub noise: f64,
     /// The names of the checked gradients.
     #[serde(rename = "sources")]
@@ -39,6 +43,10 @@ pub struct ParameterReport {
     pub checked: usize,
     /// The number of kinks. There, the one-sided slopes differ and every gradient is between them.
     pub kinks: usize,
+    /// The number of slopes whose differences ended at a kink, a jump or a detail of the loss near
+    /// the point.
+    #[serde(default)]
+    pub changes: usize,
     /// The result for each gradient, in the order of [`Report::gradient_names`].
     #[serde(rename = "sources")]
     pub gradients: Vec<GradientReport>,
@@ -56,6 +64,9 @@ pub struct GradientReport {
     pub unresolved: usize,
     /// The comparison with the largest distance, relative to the allowed distance.
     pub worst: Option<Mismatch>,
+    /// All comparisons that failed.
+    #[serde(default)]
+    pub failures: Vec<Mismatch>,
 }
 
 /// A gradient compared with the differences along one coordinate or direction.
@@ -64,22 +75,26 @@ pub struct Mismatch {
     /// The coordinate. `None` for a random direction for which no single coordinate was found.
     pub index: Option<Vec<usize>>,
     /// The slopes of all gradients, in the order of [`Report::gradient_names`].
+    #[serde(with = "numbers")]
     pub gradients: Vec<f64>,
     /// The slope estimated by the differences.
-    #[serde(rename = "differences")]
+    #[serde(rename = "differences", with = "number")]
     pub estimate: f64,
     /// The bound on the error of the estimate.
+    #[serde(with = "number")]
     pub bound: f64,
     /// The distance of this gradient from the estimate.
-    #[serde(rename = "absolute")]
+    #[serde(rename = "absolute", with = "number")]
     pub distance: f64,
     /// The distance relative to the larger of gradient and estimate.
-    #[serde(rename = "relative")]
+    #[serde(rename = "relative", with = "number")]
     pub relative_distance: f64,
     /// The distance in units of the last place (ULP) of the gradient's type.
+    #[serde(with = "number")]
     pub ulps: f64,
-    /// The allowed distance: the bound, the rounding of the gradient's type, and the tolerances of
-    /// the options.
+    /// The allowed distance: three times the bound, the rounding of the gradient's type, and the
+    /// tolerances of the options.
+    #[serde(with = "number")]
     pub allowed: f64,
 }
 
@@ -91,18 +106,88 @@ pub enum Finding {
     NotDeterministic {
         /// The first value.
         first: f64,
-        /// The second value.
-        second: f64,
+        /// The second value, as text.
+        second: String,
     },
     /// The loss is not finite at the point.
     LossNotFinite {
-        /// The value.
-        value: f64,
+        /// The value, as text.
+        value: String,
     },
     /// No parameter requires a gradient, so there is nothing to check.
     NoParameters,
-    /// The loss does not depend on the parameters: all slopes and all gradients are zero.
+    /// The loss does not depend on the parameters: all slopes and all gradients are zero, and the
+    /// loss is the same further away.
     Constant,
+    /// All slopes and all gradients are zero at this point, but not the loss further away.
+    Stationary,
+    /// The loss or its gradient panicked.
+    Panicked {
+        /// What was computed.
+        what: String,
+        /// The message.
+        message: String,
+    },
+    /// The loss panicked in f64, so the differences use the type of the parameters.
+    OwnPrecision {
+        /// The message.
+        message: String,
+    },
+    /// A gradient has values for another number of parameters.
+    WrongParameters {
+        /// The name of the gradient.
+        #[serde(rename = "source")]
+        gradient: String,
+        /// The number of parameters.
+        expected: usize,
+        /// The number of parameters of the gradient.
+        found: usize,
+    },
+    /// A gradient has another shape than its parameter.
+    WrongShape {
+        /// The name of the gradient.
+        #[serde(rename = "source")]
+        gradient: String,
+        /// The parameter.
+        parameter: String,
+        /// The shape of the parameter.
+        expected: Vec<usize>,
+        /// The shape of the gradient.
+        found: Vec<usize>,
+    },
+    /// A gradient has another type than its parameter.
+    WrongType {
+        /// The name of the gradient.
+        #[serde(rename = "source")]
+        gradient: String,
+        /// The parameter.
+        parameter: String,
+        /// The type of the parameter.
+        expected: String,
+        /// The type of the gradient.
+        found: String,
+    },
+    /// Coordinates that have a kink each, such as equal maxima, have another slope together.
+    WrongAtTie {
+        /// The name of the gradient.
+        #[serde(rename = "source")]
+        gradient: String,
+        /// The parameter.
+        parameter: String,
+        /// The number of coordinates.
+        coordinates: usize,
+        /// The slope if all of them grow equally.
+        estimate: f64,
+        /// The sum of the gradient over them.
+        value: f64,
+    },
+    /// No parameter has a name that [`Options::parameters`] asks for.
+    UnknownParameter {
+        /// The name.
+        name: String,
+        /// The names of the parameters.
+        known: Vec<String>,
+    },
     /// A gradient has no value for this parameter: the loss does not reach it, or the graph is cut.
     Unreached {
         /// The name of the gradient.
@@ -157,15 +242,36 @@ impl Finding {
             | Finding::NoParameters
             | Finding::Constant
             | Finding::NotFinite { .. }
+            | Finding::UnknownParameter { .. }
+            | Finding::Panicked { .. }
+            | Finding::WrongParameters { .. }
+            | Finding::WrongShape { .. }
+            | Finding::WrongType { .. }
+            | Finding::WrongAtTie { .. }
             | Finding::SingleOutlier { .. }
             | Finding::LossMismatch => true,
             Finding::Unreached { matters, .. } => *matters,
-            Finding::RightNearby { .. } | Finding::NoF64 => false,
+            Finding::RightNearby { .. } | Finding::NoF64 | Finding::OwnPrecision { .. } | Finding::Stationary => false,
         }
     }
 }
 
 impl Report {
+    /// The report of a check that a finding ended.
+    pub(crate) fn of_finding(finding: Finding, options: &Options) -> Self {
+        Self {
+            loss: f64::NAN,
+            noise: f64::NAN,
+            gradient_names: Vec::new(),
+            parameters: Vec::new(),
+            findings: vec![finding],
+            exhaustive: false,
+            seed: options.seed,
+            evaluations: 0,
+            max_unresolved: options.max_unresolved,
+        }
+    }
+
     /// The number of coordinates or directions that were checked.
     pub fn checked(&self) -> usize {
         self.parameters.iter().map(|parameter| parameter.checked).sum()
@@ -194,6 +300,11 @@ impl Report {
         self.failed() == 0 && !self.findings.iter().any(Finding::is_failure) && unresolved <= self.max_unresolved
     }
 
+    /// Returns whether nothing is wrong, but too many comparisons are unresolved.
+    pub fn is_unresolved(&self) -> bool {
+        !self.passed() && self.failed() == 0 && !self.findings.iter().any(Finding::is_failure)
+    }
+
     /// Panics with the whole report unless it [passed](Report::passed).
     ///
     /// # Panics
@@ -219,10 +330,12 @@ impl Report {
         for (parameter, other) in self.parameters.iter_mut().zip(other.parameters) {
             parameter.checked += other.checked;
             parameter.kinks += other.kinks;
+            parameter.changes += other.changes;
             for (gradient, other) in parameter.gradients.iter_mut().zip(other.gradients) {
                 gradient.passed += other.passed;
                 gradient.failed += other.failed;
                 gradient.unresolved += other.unresolved;
+                gradient.failures.extend(other.failures);
                 let normalized_distance =
                     |worst: &Option<Mismatch>| worst.as_ref().map_or(-1.0, Mismatch::normalized_distance);
                 if normalized_distance(&other.worst) > normalized_distance(&gradient.worst) {
@@ -234,6 +347,10 @@ impl Report {
 }
 
 impl Mismatch {
+    fn location(&self) -> String {
+        self.index.as_ref().map_or("a direction".to_owned(), |index| format!("{index:?}"))
+    }
+
     /// The distance divided by the allowed distance. Above 1 the comparison failed.
     pub(crate) fn normalized_distance(&self) -> f64 {
         if self.distance.is_nan() { f64::INFINITY } else { self.distance / self.allowed }
@@ -242,7 +359,15 @@ impl Mismatch {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let verdict = if self.passed() { "passed" } else { "FAILED" };
+        let verdict = match (self.passed(), self.is_unresolved()) {
+            (true, _) => "passed",
+            (false, true) => "unresolved",
+            (false, false) => "FAILED",
+        };
+        if self.parameters.is_empty() {
+            writeln!(f, "gradcheck {verdict}: nothing was compared")?;
+            return self.findings.iter().try_for_each(|finding| writeln!(f, "  {finding}"));
+        }
         let slopes =
             if self.exhaustive { "coordinates".to_owned() } else { format!("random directions (seed {})", self.seed) };
         write!(f, "gradcheck {verdict}: {} parameters, {} {slopes}", self.parameters.len(), self.checked())?;
@@ -266,15 +391,16 @@ impl fmt::Display for Report {
         }
         for parameter in &self.parameters {
             for (name, gradient) in self.gradient_names.iter().zip(&parameter.gradients) {
-                let GradientReport { passed, failed, unresolved, worst } = gradient;
+                let GradientReport { passed, failed, unresolved, worst, failures } = gradient;
                 write!(
                     f,
                     "  {} {:?}, {name}: {} checked, {passed} passed",
                     parameter.name, parameter.shape, parameter.checked
                 )?;
-                writeln!(f, ", {failed} failed, {unresolved} unresolved, {} at a kink", parameter.kinks)?;
+                write!(f, ", {failed} failed, {unresolved} unresolved, {} at a kink", parameter.kinks)?;
+                writeln!(f, ", {} near a kink, a jump or a detail", parameter.changes)?;
                 if let Some(worst) = worst.as_ref().filter(|_| failed + unresolved > 0) {
-                    let location = worst.index.as_ref().map_or("a direction".to_owned(), |index| format!("{index:?}"));
+                    let location = worst.location();
                     let values = self.gradient_names.iter().zip(&worst.gradients);
                     let values: Vec<_> = values.map(|(name, value)| format!("{name} {value:.9e}")).collect();
                     writeln!(
@@ -290,11 +416,22 @@ impl fmt::Display for Report {
                         "    distance {distance:.2e} (relative {relative_distance:.1e}, {ulps:.1e} ULP); allowed {allowed:.1e}"
                     )?;
                 }
+                let others = failures.iter().filter(|failure| worst.as_ref() != Some(*failure));
+                let locations: Vec<String> = others.map(Mismatch::location).collect();
+                if !locations.is_empty() {
+                    let shown = locations.len().min(MAX_LOCATIONS);
+                    let rest = locations.len() - shown;
+                    let more = if rest > 0 { format!(" and {rest} more") } else { String::new() };
+                    writeln!(f, "    failed at {}{more}, too", locations[..shown].join(", "))?;
+                }
             }
         }
         Ok(())
     }
 }
+
+/// The number of failed coordinates that a report displays for each gradient of a parameter.
+const MAX_LOCATIONS: usize = 12;
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -302,7 +439,7 @@ impl fmt::Display for Finding {
             Finding::NotDeterministic { first, second } => {
                 write!(
                     f,
-                    "the loss is not deterministic: {first:e}, then {second:e} at the same point; switch off dropout and other randomness"
+                    "the loss is not deterministic: {first}, then {second} at the same point; switch off dropout and other randomness"
                 )
             }
             Finding::LossNotFinite { value } => write!(f, "the loss is {value} at the point"),
@@ -332,9 +469,90 @@ impl fmt::Display for Finding {
                     "{gradient} is wrong at this point and right nearby: it may take the wrong side of a kink in an intermediate step"
                 )
             }
+            Finding::Stationary => {
+                write!(
+                    f,
+                    "all slopes are zero at this point, which is stationary: a gradient of zeros would pass; check another point, too"
+                )
+            }
+            Finding::UnknownParameter { name, known } => {
+                write!(f, "no parameter is called {name:?}; there are {}", known.join(", "))
+            }
+            Finding::Panicked { what, message } => write!(f, "{what} panicked: {message}"),
+            Finding::OwnPrecision { message } => {
+                write!(
+                    f,
+                    "the loss panicked in f64, so the differences use the type of the parameters; cast captured inputs to it ({message})"
+                )
+            }
+            Finding::WrongParameters { gradient, expected, found } => {
+                write!(f, "{gradient} has values for {found} parameters instead of {expected}")
+            }
+            Finding::WrongShape { gradient, parameter, expected, found } => {
+                write!(f, "{gradient} has shape {found:?} for {parameter}, whose shape is {expected:?}")
+            }
+            Finding::WrongType { gradient, parameter, expected, found } => {
+                write!(f, "{gradient} has type {found} for {parameter}, whose type is {expected}")
+            }
+            Finding::WrongAtTie { gradient, parameter, coordinates, estimate, value } => {
+                write!(
+                    f,
+                    "{gradient} is wrong where {coordinates} coordinates of {parameter} have kinks together, such as a tie: the loss grows by {estimate:.6} with all of them, and their gradients add up to {value:.6}"
+                )
+            }
             Finding::NoF64 => {
                 write!(f, "this device does not compute in f64: the differences use the type of the parameters")
             }
         }
+    }
+}
+
+/// Numbers in JSON, which has none that are not finite: they are written as text.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Json {
+    Number(f64),
+    Text(String),
+}
+
+impl From<f64> for Json {
+    fn from(x: f64) -> Self {
+        if x.is_finite() { Self::Number(x) } else { Self::Text(x.to_string()) }
+    }
+}
+
+impl Json {
+    fn into_number<E: serde::de::Error>(self) -> Result<f64, E> {
+        match self {
+            Self::Number(x) => Ok(x),
+            Self::Text(text) => text.parse().map_err(|_| E::custom(format!("{text:?} is not a number"))),
+        }
+    }
+}
+
+mod number {
+    use super::Json;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+    pub(super) fn serialize<S: Serializer>(x: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+        Json::from(*x).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+        Json::deserialize(deserializer)?.into_number()
+    }
+}
+
+mod numbers {
+    use super::Json;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(x: &[f64], serializer: S) -> Result<S::Ok, S::Error> {
+        x.iter().copied().map(Json::from).collect::<Vec<_>>().serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f64>, D::Error> {
+        Vec::<Json>::deserialize(deserializer)?.into_iter().map(Json::into_number).collect()
     }
 }

@@ -12,7 +12,7 @@ use chainrule_models::derivation::{
 };
 use chainrule_records::GradientCheck;
 
-use super::{OnRow, add, fail, random, rounding, row};
+use super::{OnRow, REPETITIONS, add, fail, random, rounding, row};
 
 const ROWS: usize = 6;
 const FEATURES: usize = 4;
@@ -93,7 +93,8 @@ pub(super) fn check(device: &Device, seed: u64, on_row: OnRow<'_>) -> Vec<Gradie
     let difference_precision =
         if dtype == FloatDType::F64 { DifferencePrecision::F64 } else { DifferencePrecision::SameAsParameters };
     // The residual p - y has the rounding error of numbers near 1.
-    let options = Options { difference_precision, seed, atol: rounding(dtype), ..Options::default() };
+    let options =
+        Options { difference_precision, seed, atol: rounding(dtype), repetitions: REPETITIONS, ..Options::default() };
     let mut lines = Vec::new();
     for (what, step) in steps {
         let mut line = row("derivation", dtype, what);

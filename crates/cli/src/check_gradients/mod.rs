@@ -27,6 +27,9 @@ use crate::output::{Lines, print_json};
 use crate::progress::stderr_is_terminal;
 use status::StatusLine;
 
+/// The number of evaluations at the same point: none of these losses is random.
+const REPETITIONS: usize = 10;
+
 /// A callback that receives each row before it is checked.
 type OnRow<'a> = &'a dyn Fn(&GradientCheck);
 
@@ -139,7 +142,12 @@ fn describe(table: &GradientChecks) -> Lines {
     lines.add(row(["subject", "type", "what", "checks", "coordinates", "failed", "unresolved", ""]));
     for r in &table.rows {
         let kinks = if r.kinks > 0 { format!(" ({} at a kink)", r.kinks) } else { String::new() };
-        let verdict = format!("{}{kinks}", if r.passed { "passed" } else { "FAILED" });
+        let verdict = match r.passed {
+            true => "passed",
+            false if is_unresolved(r) => "unresolved",
+            false => "FAILED",
+        };
+        let verdict = format!("{verdict}{kinks}");
         let numbers = [r.checks, r.coordinates, r.failed, r.unresolved].map(|number| number.to_string());
         let [checks, coordinates, failed, unresolved] = &numbers;
         lines.add(row([&r.subject, &r.precision, &r.what, checks, coordinates, failed, unresolved, &verdict]));
@@ -149,14 +157,22 @@ fn describe(table: &GradientChecks) -> Lines {
         let about = format!("{} {} {}: {}", problem.0.subject, problem.0.precision, problem.0.what, problem.1);
         about.lines().for_each(|line| lines.add(line));
     }
-    let failed = table.rows.iter().filter(|row| !row.passed).count();
+    let unresolved = table.rows.iter().filter(|row| is_unresolved(row)).count();
+    let failed = table.rows.iter().filter(|row| !row.passed).count() - unresolved;
     lines.empty_line();
-    lines.add(if failed == 0 {
-        "all passed".to_owned()
-    } else {
-        format!("{failed} of {} rows FAILED", table.rows.len())
+    let of = format!("of {} rows", table.rows.len());
+    lines.add(match (failed, unresolved) {
+        (0, 0) => "all passed".to_owned(),
+        (0, _) => format!("{unresolved} {of} unresolved"),
+        (_, 0) => format!("{failed} {of} FAILED"),
+        (_, _) => format!("{failed} {of} FAILED, {unresolved} unresolved"),
     });
     lines
+}
+
+/// Returns whether nothing is wrong in a row that did not pass, but too much of it is unresolved.
+fn is_unresolved(row: &GradientCheck) -> bool {
+    !row.passed && row.failed == 0 && row.unresolved > 0
 }
 
 /// Returns numbers in [-1, 1). A seed gives the same numbers on every platform.

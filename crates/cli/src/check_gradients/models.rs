@@ -15,7 +15,7 @@ use chainrule_models::{
 use chainrule_ops::{Loss, linear_loss, supports_linear_loss};
 use chainrule_records::GradientCheck;
 
-use super::{OnRow, add, fail, random, rounding, row, uniform};
+use super::{OnRow, REPETITIONS, add, fail, random, rounding, row, uniform};
 use crate::progress::is_interrupted;
 
 /// Rows, features, classes. The cases are: one row; one feature; two classes; many classes; and
@@ -239,7 +239,7 @@ fn check_model<M: Classifier>(
 ) -> Vec<GradientCheck> {
     let has_f64 = f64_works(device);
     let difference_precision = if has_f64 { DifferencePrecision::F64 } else { DifferencePrecision::SameAsParameters };
-    let options = Options { difference_precision, seed, ..Options::default() };
+    let options = Options { difference_precision, seed, repetitions: REPETITIONS, ..Options::default() };
     let precisions =
         [FloatDType::F64, FloatDType::F32].into_iter().filter(|precision| has_f64 || *precision == FloatDType::F32);
     let mut rows = Vec::new();

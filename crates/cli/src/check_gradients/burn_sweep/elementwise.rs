@@ -38,6 +38,9 @@ pub(super) fn cases() -> Vec<Case> {
         "trunc" => |s| s.elementwise(|x| x.clone().trunc() + x);
         "sqrt" => |s| s.input(s.positive(1, [3, 4]), |x| x.sqrt());
         "log" => |s| s.input(s.positive(1, [3, 4]), |x| x.log());
+        "sqrt of tiny numbers" => |s| s.input(s.positive(1, [3, 4]) * 1e-9, |x| x.sqrt());
+        "log of tiny numbers" => |s| s.input(s.positive(1, [3, 4]) * 1e-7, |x| x.log());
+        "tanh of large numbers" => |s| s.input(s.random(1, [3, 4]) + 8.0, |x| x.tanh());
         "log1p" => |s| s.input(s.random(1, [3, 4]) * 0.9, |x| x.log1p());
         "recip" => |s| s.input(s.positive(1, [3, 4]), |x| x.recip());
         "recip of negative numbers" => |s| s.input(s.positive(1, [3, 4]).neg(), |x| x.recip());

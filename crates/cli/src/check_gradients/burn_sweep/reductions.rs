@@ -10,6 +10,7 @@ pub(super) fn cases() -> Vec<Case> {
         "sum" => |s| s.elementwise(|x| x.square().sum().reshape([1, 1]));
         "mean" => |s| s.elementwise(|x| x.square().mean().reshape([1, 1]));
         "prod" => |s| s.input(s.positive(1, [2, 3]), |x| x.prod());
+        "prod with two zeros" => |s| s.input(s.numbers(&[0.0, 2.0, 0.0], [3]), |x| x.prod());
         "prod with a zero" => |s| s.input(s.numbers(&[0.0, 2.0, 3.0], [3]), |x| x.prod());
         "prod_dim with a zero" => |s| s.input(s.numbers(&[0.0, 2.0, 3.0, 1.0], [2, 2]), |x| x.prod_dim(1));
         "prod_dims" => |s| s.input(s.positive(1, [2, 3, 2]), |x| x.prod_dims(&[0, 2]));
