@@ -182,6 +182,10 @@ pub(crate) struct FlatModule<M, F> {
     difference_dtype: DType,
     /// Why the differences are not in f64, as requested.
     why_not_f64: Option<Finding>,
+    /// Whether the loss is the same on a device without autodiff. Burn keeps a graph of all
+    /// operations on an autodiff device, even of those that need no gradient, and that takes most
+    /// of the time of a small loss.
+    is_same_without_autodiff: bool,
 }
 
 /// The number of gradients from which the rounding error of a gradient is measured.
@@ -207,6 +211,7 @@ impl<M: Module, F: Fn(&M) -> Tensor<1>> FlatModule<M, F> {
             dtype,
             difference_dtype: dtype,
             why_not_f64: None,
+            is_same_without_autodiff: false,
         };
         if difference_precision == DifferencePrecision::F64 && dtype != DType::F64 {
             // Some modules keep a state, such as the running mean of a batch normalisation, in the
@@ -223,31 +228,52 @@ impl<M: Module, F: Fn(&M) -> Tensor<1>> FlatModule<M, F> {
                 flat_module.difference_dtype = dtype;
             }
         }
+        flat_module.is_same_without_autodiff = quietly(|| flat_module.is_seen_same_without_autodiff()).unwrap_or(false);
         flat_module
     }
 
-    /// Returns the module with its parameters at `point`, in type `dtype`. The parameters are on an
-    /// autodiff device, so that layers like batch normalisation behave as in training. They require
-    /// no gradient, so no graph is kept.
-    fn module_at(&self, point: &[f64], dtype: DType) -> M {
+    /// Returns whether the loss is the same, to the bit, with and without autodiff, at the point
+    /// and at two others. Layers such as batch normalisation and dropout, which behave as in
+    /// training only with autodiff, have another loss.
+    fn is_seen_same_without_autodiff(&self) -> bool {
+        let mut rng = ChaCha8Rng::seed_from_u64(0);
+        let mut point = self.point.clone();
+        for _ in 0..3 {
+            let [with, without] = [true, false].map(|autodiff| self.loss_on(&point, autodiff).to_bits());
+            if with != without {
+                return false;
+            }
+            point.iter_mut().for_each(|x| *x += x.abs().max(1.0) * rng.random_range(-1.0..1.0));
+        }
+        true
+    }
+
+    /// Returns the module with its parameters at `point`, in type `dtype`. On an autodiff device,
+    /// layers like batch normalisation behave as in training. The parameters require no gradient.
+    fn module_at(&self, point: &[f64], dtype: DType, autodiff: bool) -> M {
         let mut offset = 0;
         let mut values = HashMap::new();
         for (id, parameter) in self.ids.iter().zip(&self.parameters) {
             values.insert(*id, &point[offset..][..parameter.len()]);
             offset += parameter.len();
         }
-        self.module.clone().map(&mut ParameterWriter { values, dtype })
+        self.module.clone().map(&mut ParameterWriter { values, dtype, autodiff })
     }
 
-    /// Returns the loss at a point, in the type for the differences.
+    /// Returns the loss at a point, in the type for the differences. At the module's own point it
+    /// is that of training, so that randomness shows.
     pub(crate) fn loss_at(&self, point: &[f64]) -> f64 {
-        (self.loss)(&self.module_at(point, self.difference_dtype)).inner().into_scalar::<f64>()
+        self.loss_on(point, !self.is_same_without_autodiff || point == self.point)
+    }
+
+    fn loss_on(&self, point: &[f64], autodiff: bool) -> f64 {
+        (self.loss)(&self.module_at(point, self.difference_dtype, autodiff)).inner().into_scalar::<f64>()
     }
 
     /// Returns the gradient of `factor` times the loss, divided by `factor`.
     fn scaled_autodiff(&self, point: &[f64], dtype: DType, factor: f64) -> Result<Gradient, Finding> {
         let gradients = quietly(|| {
-            let module = self.module_at(point, dtype).train();
+            let module = self.module_at(point, dtype, true).train();
             let loss = (self.loss)(&module);
             // A loss that reaches no parameter has no graph.
             if loss.is_tracked() {
@@ -368,14 +394,14 @@ impl<M: Module, F: Fn(&M) -> Tensor<1>> FlatModule<M, F> {
     /// Compares a Hessian-vector product with differences of the gradient along `direction`.
     fn check_product(&self, direction: &[f64], product: &HessianVectorProduct<'_, M>, options: &Options) -> Report {
         // The direction as the product gets it, rounded to the parameters' type.
-        let module = self.module_at(direction, self.dtype);
+        let module = self.module_at(direction, self.dtype, true);
         let mut writer = GradientWriter::default();
         module.visit(&mut writer);
         let Ok(direction) = self.gradient("the direction", &writer.gradients, None) else {
             unreachable!("the direction has the shapes and types of the parameters")
         };
         let direction: Vec<f64> = direction.values.into_iter().flatten().flatten().collect();
-        let own = self.module_at(&self.point, self.dtype);
+        let own = self.module_at(&self.point, self.dtype, true);
         let what = "the product";
         let found = quietly(|| product(&own, &writer.gradients))
             .map_err(|message| Finding::Panicked { what: what.to_owned(), message })
@@ -548,16 +574,19 @@ impl ModuleVisitor for ParameterCollector {
 struct ParameterWriter<'a> {
     values: HashMap<ParamId, &'a [f64]>,
     dtype: DType,
+    /// Whether the parameters are on an autodiff device.
+    autodiff: bool,
 }
 
 impl ModuleMapper for ParameterWriter<'_> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let dtype = self.dtype;
+        let Self { dtype, autodiff, .. } = *self;
         match self.values.get(&param.id) {
             None => param.map(|tensor| tensor.inner().cast(FloatDType::from(dtype))),
             Some(values) => param.map(|tensor| {
                 let data = TensorData::new(values.to_vec(), tensor.dims());
-                Tensor::from_data(data, (&tensor.device().inner(), dtype)).autodiff()
+                let tensor = Tensor::from_data(data, (&tensor.device().inner(), dtype));
+                if autodiff { tensor.autodiff() } else { tensor }
             }),
         }
     }
