@@ -56,6 +56,9 @@ pub struct FoldScores {
     pub accuracy: f64,
     /// The area under the ROC curve. `None` if a class has no row.
     pub auc: Option<f64>,
+    /// Whether the training rows have no minimum, because their classes are separated and lambda is
+    /// 0. The scores are those of weights on the way to infinity.
+    pub is_separated: bool,
 }
 
 impl Estimator {
@@ -221,7 +224,9 @@ fn scores_of_split(
         let (Some(loss), Some(accuracy)) = (predicted.log_loss(), predicted.confusion().accuracy()) else {
             return Err(SamplesError::NoEvaluationRow.into());
         };
-        let l2 = fitted.training().map_or(0.0, |training| training.config.objective().l2);
+        let training = fitted.training();
+        let l2 = training.map_or(0.0, |training| training.config.objective().l2);
+        let identification = training.and_then(|training| training.identification.as_ref());
         let scores = FoldScores {
             training_rows: train.len(),
             validation_rows: validation.len(),
@@ -229,6 +234,7 @@ fn scores_of_split(
             loss: loss.mean,
             accuracy,
             auc: predicted.auc().map(|auc| auc.area),
+            is_separated: identification.is_some_and(|found| !found.separating.is_empty()),
         };
         Ok((l2, scores))
     };

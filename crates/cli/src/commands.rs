@@ -161,6 +161,7 @@ Examples:
   chainrule evaluate runs/softmax-1
   chainrule evaluate runs/softmax-1 --split train --json
   chainrule evaluate runs/people-1 --more --beta 2 --costs 0,1/5,0
+  chainrule evaluate runs/people-1 --curves curves.csv
   chainrule evaluate runs/softmax-1 --data path/to/folder --wrong wrong.png")]
     Evaluate(EvaluateOptions),
     /// Compare trained models on the same rows by paired tests: accuracy by McNemar's test, loss by

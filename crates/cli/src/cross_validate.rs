@@ -214,6 +214,16 @@ fn describe(answer: &Answer, is_path: bool) -> Lines {
         describe_folds(&scores.penalties[0], scores.folds, &mut lines);
     }
     lines.empty_line();
+    for PenaltyScores { l2, of_folds, .. } in &scores.penalties {
+        let separated = of_folds.iter().filter(|fold| fold.is_separated).count();
+        if separated > 0 {
+            lines.add(format!(
+                "note: with lambda {}, {separated} of {} trainings have no minimum, because the classes are separated; take one above 0",
+                shortest(*l2),
+                of_folds.len()
+            ));
+        }
+    }
     lines.add("note: the trainings share rows, so the standard errors are a guide and no test");
     lines
 }
@@ -252,11 +262,12 @@ fn describe_penalties(scores: &CrossValidation, lines: &mut Lines) {
     let best = scores.penalties[scores.best].l2;
     let ends = [order.first(), order.last()].map(|end| end.map(|&i| scores.penalties[i].l2));
     lines.empty_line();
-    lines.add(format!(
-        "train with --set objective.l2={}, or with {} for the lowest mean loss",
-        shortest(scores.penalties[scores.one_standard_error].l2),
-        shortest(best)
-    ));
+    let chosen = shortest(scores.penalties[scores.one_standard_error].l2);
+    let or_best = match scores.best == scores.one_standard_error {
+        true => String::new(),
+        false => format!(", or with {} for the lowest mean loss", shortest(best)),
+    };
+    lines.add(format!("train with --set objective.l2={chosen}{or_best}"));
     if let [Some(largest), Some(smallest)] = ends
         && order.len() > 1
         && best > 0.0

@@ -42,8 +42,8 @@ pub(crate) struct EvaluateOptions {
     /// decisions, and for two classes the best threshold.
     #[arg(long, value_name = "COSTS", value_parser = costs, allow_hyphen_values = true)]
     costs: Option<CostMatrix>,
-    /// Column of a table with the weight of each row [default: on the run's own data, its
-    /// data.weight]. It weighs AUC, F-beta, costs, curves and the metrics of --more; counts and
+    /// Column of a table with the weight of each row, as data.weight [default: that of the run, on
+    /// its own data]. It weighs AUC, F-beta, costs, curves and the metrics of --more; counts and
     /// calibration count each row once.
     #[arg(long, value_name = "COLUMN")]
     weight: Option<String>,
