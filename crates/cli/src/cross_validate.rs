@@ -12,7 +12,7 @@ use chainrule_evaluate::FoldMean;
 use clap::Args;
 use serde::Serialize;
 
-use crate::options::{BackendOptions, OutputOptions, OverrideOptions, TableOptions, number};
+use crate::options::{BackendOptions, OutputOptions, OverrideOptions, TableOptions, TextArgs, number};
 use crate::output::{Lines, print_json, print_message};
 use crate::{exit, experiment, table_defaults};
 
@@ -37,8 +37,15 @@ pub(crate) struct CvOptions {
     time_ordered: bool,
     #[command(flatten)]
     override_options: OverrideOptions,
+    /// The label column of a table (data.label). Without CONFIG, the defaults suit tables then.
+    #[arg(long, value_name = "COLUMN")]
+    label: Option<String>,
+    /// The fraction of the rows to keep out of the folds, for a final test
+    /// (`data.validation_fraction`) [default: 0 for a table, else that of the experiment].
+    #[arg(long, value_name = "FRACTION")]
+    validation: Option<f64>,
     #[command(flatten)]
-    table: TableOptions,
+    text: TextArgs,
     #[command(flatten)]
     backend_options: BackendOptions,
     /// Number of threads, which fit several folds at the same time [default: all that this machine
@@ -151,7 +158,8 @@ struct Experiment {
 /// Reads the experiment and its data. All rows of a table are used, unless the options keep some
 /// out.
 fn find(options: &CvOptions, log: &mut dyn FnMut(&str)) -> Result<Experiment> {
-    let CvOptions { config, override_options, table, .. } = options;
+    let CvOptions { config, override_options, label, validation, text, .. } = options;
+    let table = &TableOptions { label: label.clone(), validation: *validation, text: text.clone() };
     experiment::check_overrides(override_options, config.as_deref())?;
     let named = |table: &TableOptions| experiment::config(config.as_deref(), override_options, table, None);
     let source = match (&override_options.data.source, config) {
