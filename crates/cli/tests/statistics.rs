@@ -286,7 +286,7 @@ fn what_cannot_be_cross_validated_is_refused() {
     assert!(refused("--set data.group=city --folds 4").contains("4 folds need 4 groups or more, found 3"));
     let lambda = refused("--lambdas 1,x");
     assert!(lambda.contains("expected numbers from 0, as in 1,0.1,0.01"), "{lambda}");
-    let stopping = refused("--set early_stopping.patience=3");
+    let stopping = refused("--set descent.solver=sgd --set early_stopping.patience=3");
     assert!(stopping.contains("early_stopping: the validation rows of a fold judge its model"), "{stopping}");
     assert!(refused("--time-ordered --repeats 2").contains("--repeats"));
 }
