@@ -383,10 +383,11 @@ mod tests {
     fn weighted_rows_count_by_their_weights() {
         for classes in [2, 3] {
             let once = rows(classes, 2.0);
-            let weights: Vec<f64> = (0..once.len()).map(|row| (row % 3) as f64).collect();
+            let count = |row: usize| row / 5 % 3;
+            let weights: Vec<f64> = (0..once.len()).map(|row| count(row) as f64).collect();
             let mut repeated = PredictedRows::new(classes);
             let k = if classes == 2 { 1 } else { classes };
-            for row in (0..once.len()).flat_map(|row| vec![row; row % 3]) {
+            for row in (0..once.len()).flat_map(|row| vec![row; count(row)]) {
                 let own = &once.log_odds[row * k..][..k];
                 let odds = if classes == 2 { vec![-own[0], own[0]] } else { own.to_vec() };
                 repeated.add(once.labels[row], once.predicted[row], once.losses[row], &odds);
