@@ -25,6 +25,33 @@ pub struct CrossValidation {
     pub one_standard_error: usize,
 }
 
+/// The scores of a choice of the penalty, on rows that had no part in it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct NestedCrossValidation {
+    /// How the penalty was chosen.
+    pub choice: PenaltyChoice,
+    /// The chosen lambda of each fold, repeat by repeat.
+    pub chosen: Vec<f64>,
+    /// See [`PenaltyScores::loss`].
+    pub loss: FoldMean,
+    /// See [`PenaltyScores::accuracy`].
+    pub accuracy: FoldMean,
+    /// See [`PenaltyScores::auc`].
+    pub auc: Option<FoldMean>,
+    /// The scores of each fold, repeat by repeat.
+    pub of_folds: Vec<FoldScores>,
+}
+
+/// Which penalty of a cross-validation is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PenaltyChoice {
+    /// The [best](CrossValidation::best) one.
+    Best,
+    /// The largest one within [one standard error](CrossValidation::one_standard_error).
+    OneStandardError,
+}
+
 /// The scores of one penalty.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PenaltyScores {
@@ -90,8 +117,8 @@ impl Estimator {
     /// As [`fit`](Self::fit), for the first fold that fails. Also returns an error if the folds are
     /// those of another number of rows, or if a fold has no training row of a class.
     pub fn cross_validate<L: Label>(&self, samples: &Samples<L>, folds: &Folds) -> Result<CrossValidation, Error> {
-        let fit = |estimator: &Self, train: &Samples| Ok(vec![estimator.fit(train)?]);
-        self.validate_folds(samples, folds, fit)
+        let fit = |estimator: &Self, train: &Samples, _: &[usize]| Ok(vec![estimator.fit(train)?]);
+        CrossValidation::of_splits(&self.score_splits(samples, folds, fit)?, folds)
     }
 
     /// Like [`cross_validate`](Self::cross_validate) for each lambda, with models that are fitted
@@ -124,24 +151,89 @@ impl Estimator {
         folds: &Folds,
         lambdas: &[f64],
     ) -> Result<CrossValidation, Error> {
-        if lambdas.is_empty() {
-            return Err(SamplesError::NoPenalty.into());
-        }
-        // An invalid lambda is reported with the caller's line.
-        for &lambda in lambdas {
-            self.clone().l2(lambda).to_the_minimum().config(samples)?;
-        }
+        self.check_lambdas(samples, lambdas)?;
         let lambdas = lambdas.to_vec();
-        self.validate_folds(samples, folds, move |estimator, train| estimator.fit_path(train, &lambdas))
+        let fit = move |estimator: &Self, train: &Samples, _: &[usize]| estimator.fit_path(train, &lambdas);
+        CrossValidation::of_splits(&self.score_splits(samples, folds, fit)?, folds)
     }
 
-    /// `fit` fits a model for each penalty.
-    fn validate_folds<L: Label>(
+    /// Scores the choice of a lambda itself: in each fold, a cross-validation of the training rows
+    /// chooses one, and the model that is fitted with it is scored on the validation rows. These
+    /// had no part in the choice, so the mean is not too good, unlike that of the best lambda.
+    ///
+    /// `inner_folds` divides the training rows of a fold. It is given their positions in the
+    /// samples, in the order in which it numbers them.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), chainrule::Error> {
+    /// use chainrule::data::Folds;
+    /// use chainrule::{Estimator, PenaltyChoice, Samples};
+    ///
+    /// # let file = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/penguins.csv");
+    /// let samples = Samples::csv(file, "species")?;
+    /// let labels = samples.labels();
+    /// let folds = Folds::stratified(&labels, 5, 1, 0)?;
+    /// let inner_folds = move |rows: &[usize]| {
+    ///     let labels: Vec<u16> = rows.iter().map(|&row| labels[row]).collect();
+    ///     Folds::stratified(&labels, 5, 1, 0)
+    /// };
+    /// let (estimator, lambdas) = (Estimator::for_table(&samples), [0.1, 0.01, 0.001]);
+    /// let choice = PenaltyChoice::OneStandardError;
+    /// let scores = estimator.cross_validate_nested(&samples, &folds, inner_folds, &lambdas, choice)?;
+    /// assert!(scores.accuracy.mean > 0.9);
+    /// assert!(scores.chosen.iter().all(|chosen| lambdas.contains(chosen)));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`cross_validate_path`](Self::cross_validate_path), also for the inner folds.
+    #[track_caller]
+    pub fn cross_validate_nested<L: Label>(
         &self,
         samples: &Samples<L>,
         folds: &Folds,
-        fit: impl Fn(&Self, &Samples) -> Result<Vec<Fitted>, Error> + Clone + Send + 'static,
-    ) -> Result<CrossValidation, Error> {
+        inner_folds: impl Fn(&[usize]) -> Result<Folds, FoldError> + Clone + Send + 'static,
+        lambdas: &[f64],
+        choice: PenaltyChoice,
+    ) -> Result<NestedCrossValidation, Error> {
+        self.check_lambdas(samples, lambdas)?;
+        let lambdas = lambdas.to_vec();
+        let fit = move |estimator: &Self, train: &Samples, rows: &[usize]| {
+            let inner = estimator.cross_validate_path(train, &inner_folds(rows)?, &lambdas)?;
+            let chosen = match choice {
+                PenaltyChoice::Best => inner.best,
+                PenaltyChoice::OneStandardError => inner.one_standard_error,
+            };
+            estimator.fit_path(train, &[inner.penalties[chosen].l2])
+        };
+        let of_splits = self.score_splits(samples, folds, fit)?;
+        let (chosen, of_folds): (Vec<f64>, Vec<FoldScores>) = of_splits.into_iter().flatten().unzip();
+        let PenaltyScores { loss, accuracy, auc, of_folds, .. } = PenaltyScores::new(0.0, of_folds, folds.folds());
+        Ok(NestedCrossValidation { choice, chosen, loss, accuracy, auc, of_folds })
+    }
+
+    /// Reports an invalid lambda with the caller's line.
+    #[track_caller]
+    fn check_lambdas<L: Label>(&self, samples: &Samples<L>, lambdas: &[f64]) -> Result<(), Error> {
+        if lambdas.is_empty() {
+            return Err(SamplesError::NoPenalty.into());
+        }
+        for &lambda in lambdas {
+            self.clone().l2(lambda).to_the_minimum().config(samples)?;
+        }
+        Ok(())
+    }
+
+    /// Fits models to the training rows of each split, and scores them on the validation rows.
+    /// `fit` is given the samples and their positions. Returns the lambda and the scores of each
+    /// model of each split.
+    fn score_splits<L: Label>(
+        &self,
+        samples: &Samples<L>,
+        folds: &Folds,
+        fit: impl Fn(&Self, &Samples, &[usize]) -> Result<Vec<Fitted>, Error> + Clone + Send + 'static,
+    ) -> Result<Vec<Vec<(f64, FoldScores)>>, Error> {
         // Labels of any type need not cross to other threads.
         let samples = samples.with_class_labels();
         check_folds(&samples, folds)?;
@@ -150,7 +242,10 @@ impl Estimator {
         let estimator = self.clone().threads(threads.of_each);
         let make_worker = || {
             let (estimator, samples, splits, fit) = (estimator.clone(), samples.clone(), splits.to_vec(), fit.clone());
-            move |split: usize| scores_of_split(&samples, &splits[split], |train| fit(&estimator, train))
+            move |split: usize| {
+                let split = &splits[split];
+                scores_of_split(&samples, split, |train| fit(&estimator, train, &split.train))
+            }
         };
         let mut of_splits = Vec::with_capacity(splits.len());
         let all = Prefetcher::new(splits.len(), threads.workers, make_worker)
@@ -162,17 +257,7 @@ impl Estimator {
                 error: Box::new(error),
             })?);
         }
-        let n_penalties = of_splits[0].len();
-        let penalties: Vec<PenaltyScores> = (0..n_penalties)
-            .map(|i| {
-                let (l2, _) = of_splits[0][i];
-                PenaltyScores::new(l2, of_splits.iter().map(|of_split| of_split[i].1).collect(), folds.folds())
-            })
-            .collect();
-        let (lambdas, losses): (Vec<f64>, Vec<FoldMean>) =
-            penalties.iter().map(|scores| (scores.l2, scores.loss)).unzip();
-        let [best, one_standard_error] = choose_penalty(&lambdas, &losses).ok_or(SamplesError::NoPenalty)?;
-        Ok(CrossValidation { folds: folds.folds(), repeats: folds.repeats(), penalties, best, one_standard_error })
+        Ok(of_splits)
     }
 
     /// Divides the estimator's threads among splits. A device fits one model after the other.
@@ -182,6 +267,20 @@ impl Estimator {
         let workers = if machine.backend().has_separate_memory() { 1 } else { all.min(splits).max(1) };
         let of_each = NonZero::new(all / workers).unwrap_or(NonZero::<usize>::MIN);
         Ok(FoldThreads { workers, of_each })
+    }
+}
+
+impl CrossValidation {
+    fn of_splits(of_splits: &[Vec<(f64, FoldScores)>], folds: &Folds) -> Result<Self, Error> {
+        let of_penalty = |i: usize| {
+            let (l2, _) = of_splits[0][i];
+            PenaltyScores::new(l2, of_splits.iter().map(|of_split| of_split[i].1).collect(), folds.folds())
+        };
+        let penalties: Vec<PenaltyScores> = (0..of_splits[0].len()).map(of_penalty).collect();
+        let (lambdas, losses): (Vec<f64>, Vec<FoldMean>) =
+            penalties.iter().map(|scores| (scores.l2, scores.loss)).unzip();
+        let [best, one_standard_error] = choose_penalty(&lambdas, &losses).ok_or(SamplesError::NoPenalty)?;
+        Ok(Self { folds: folds.folds(), repeats: folds.repeats(), penalties, best, one_standard_error })
     }
 }
 

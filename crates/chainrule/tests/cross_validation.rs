@@ -6,7 +6,7 @@ use std::num::NonZero;
 
 use chainrule::backend::Backend;
 use chainrule::data::{FoldSplit, Folds};
-use chainrule::{CrossValidation, Estimator, Samples};
+use chainrule::{CrossValidation, Estimator, PenaltyChoice, Samples};
 use serde::Deserialize;
 
 /// `fixtures/sklearn_cross_validation.py` wrote it.
@@ -137,6 +137,45 @@ fn a_path_may_include_no_penalty() {
     }
     for (a, b) in losses[0].iter().zip(&losses[1]) {
         assert!(a[0] == b[0] && (a[1] - b[1]).abs() < 1e-9, "{losses:?}");
+    }
+}
+
+/// The choice of each fold is that of a cross-validation of its training rows by hand.
+#[test]
+fn a_nested_validation_chooses_by_the_training_rows_alone() {
+    let case = &fixture().cases[1];
+    let samples = case.samples();
+    let folds = case.folds(samples.len());
+    let estimator = Estimator::for_table(&samples).backend(Backend::Cpu);
+    let lambdas = [0.3, 0.1, 0.03, 0.01];
+    let labels = samples.labels();
+    let inner_folds = {
+        let labels = labels.clone();
+        move |rows: &[usize]| {
+            let labels: Vec<u16> = rows.iter().map(|&row| labels[row]).collect();
+            Folds::stratified(&labels, 3, 1, 9)
+        }
+    };
+    for choice in [PenaltyChoice::Best, PenaltyChoice::OneStandardError] {
+        let nested = estimator.cross_validate_nested(&samples, &folds, inner_folds.clone(), &lambdas, choice).unwrap();
+        let path = estimator.cross_validate_path(&samples, &folds, &lambdas).unwrap();
+        assert_eq!(nested.chosen.len(), 4);
+        for (fold, split) in folds.splits().iter().enumerate() {
+            // The training rows of the fold alone, by a path whose splits are in those rows.
+            let inner = inner_folds(&split.train).unwrap();
+            let in_samples = |rows: &[usize]| rows.iter().map(|&row| split.train[row]).collect::<Vec<_>>();
+            let splits = inner
+                .splits()
+                .iter()
+                .map(|inner| FoldSplit { train: in_samples(&inner.train), validation: in_samples(&inner.validation) });
+            let inner = Folds::of_splits(samples.len(), splits.collect()).unwrap();
+            let inner = estimator.cross_validate_path(&samples, &inner, &lambdas).unwrap();
+            let chosen = if choice == PenaltyChoice::Best { inner.best } else { inner.one_standard_error };
+            assert_eq!(nested.chosen[fold], lambdas[chosen], "{choice:?}, fold {fold}");
+            let scores = path.penalties[chosen].of_folds[fold];
+            assert!((nested.of_folds[fold].loss - scores.loss).abs() < 1e-5, "{scores:?}");
+            assert_eq!(nested.of_folds[fold].validation_rows, scores.validation_rows);
+        }
     }
 }
 

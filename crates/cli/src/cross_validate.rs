@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use chainrule::machine::all_threads;
-use chainrule::{CrossValidation, Estimator, FoldScores, PenaltyScores, Samples};
+use chainrule::{CrossValidation, Estimator, FoldScores, NestedCrossValidation, PenaltyChoice, PenaltyScores, Samples};
 use chainrule_core::{Class, TrainConfig, pluralize, shortest};
-use chainrule_data::{Dataset, Folds, Request};
+use chainrule_data::{Dataset, FoldError, Folds, Request};
 use chainrule_evaluate::FoldMean;
 use clap::Args;
 use serde::Serialize;
@@ -26,6 +26,10 @@ pub(crate) struct CvOptions {
     /// search near the one before it [default: the penalty of the experiment].
     #[arg(long, value_name = "LAMBDA,…", value_delimiter = ',', value_parser = lambda)]
     lambdas: Vec<f64>,
+    /// Also score the choice of the penalty: in each fold, a cross-validation of its training rows
+    /// chooses the largest one within one standard error of the best.
+    #[arg(long, requires = "lambdas")]
+    nested: bool,
     /// Number of folds.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = number::<u16>(2..=u16::MAX.into()))]
     folds: u16,
@@ -66,6 +70,9 @@ struct Answer<'a> {
     /// Positions in `penalties`: `best` and `one_standard_error`.
     #[serde(flatten)]
     scores: &'a CrossValidation,
+    /// With `--nested`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nested: Option<NestedCrossValidation>,
 }
 
 #[derive(Serialize)]
@@ -117,13 +124,15 @@ pub(crate) fn cross_validate(options: &CvOptions) -> Result<u8> {
     let [samples, held_out] = Samples::of_dataset(data, &config)?;
     samples.notes().iter().for_each(|note| log(&format!("note: {note}")));
     let [folds, repeats] = [options.folds, options.repeats].map(usize::from);
-    let (labels, seed) = (samples.labels(), config.descent().shuffle.seed);
-    let (folds, scheme) = match &groups {
-        _ if options.time_ordered => (Folds::time_ordered(labels.len(), folds), Scheme::TimeOrdered),
-        Some(groups) => (Folds::grouped(&labels, groups, folds, repeats, seed), Scheme::Grouped),
-        None => (Folds::stratified(&labels, folds, repeats, seed), Scheme::Stratified),
+    let seed = config.descent().shuffle.seed;
+    let scheme = match &groups {
+        _ if options.time_ordered => Scheme::TimeOrdered,
+        Some(_) => Scheme::Grouped,
+        None => Scheme::Stratified,
     };
-    let folds = folds.map_err(chainrule::Error::from)?;
+    let division = Division { scheme, labels: samples.labels(), groups: groups.unwrap_or_default(), folds, seed };
+    let all: Vec<usize> = (0..samples.len()).collect();
+    let folds = division.of(&all, repeats).map_err(chainrule::Error::from)?;
     let threads = options.threads.and_then(|threads| NonZero::new(usize::from(threads))).unwrap_or_else(all_threads);
     let mut estimator = Estimator::of_config(&config).threads(threads);
     if let Some(backend) = &options.backend_options.backend {
@@ -133,19 +142,51 @@ pub(crate) fn cross_validate(options: &CvOptions) -> Result<u8> {
         [] => estimator.cross_validate(&samples, &folds)?,
         lambdas => estimator.cross_validate_path(&samples, &folds, lambdas)?,
     };
+    let nested = options.nested.then(|| {
+        let inner_folds = move |rows: &[usize]| division.of(rows, 1);
+        let choice = PenaltyChoice::OneStandardError;
+        estimator.cross_validate_nested(&samples, &folds, inner_folds, &options.lambdas, choice)
+    });
+    let nested = nested.transpose()?;
     let data = AboutRows {
         source: source.name.clone(),
         sha256: source.sha256(),
         rows: samples.len(),
         held_out: if is_held_out { held_out.len() } else { 0 },
     };
-    let answer = Answer { data, classes: samples.classes(), scheme, seed, scores: &scores };
+    let answer = Answer { data, classes: samples.classes(), scheme, seed, scores: &scores, nested };
     if options.output.json {
         print_json(&answer)?;
     } else {
         describe(&answer, !options.lambdas.is_empty()).print()?;
     }
     Ok(exit::SUCCESS)
+}
+
+/// How rows are divided into folds.
+#[derive(Clone)]
+struct Division {
+    scheme: Scheme,
+    labels: Vec<u16>,
+    /// Empty without groups.
+    groups: Vec<u32>,
+    folds: usize,
+    seed: u64,
+}
+
+impl Division {
+    /// Divides these rows.
+    fn of(&self, rows: &[usize], repeats: usize) -> Result<Folds, FoldError> {
+        let labels: Vec<u16> = rows.iter().map(|&row| self.labels[row]).collect();
+        match self.scheme {
+            Scheme::TimeOrdered => Folds::time_ordered(rows.len(), self.folds),
+            Scheme::Stratified => Folds::stratified(&labels, self.folds, repeats, self.seed),
+            Scheme::Grouped => {
+                let groups: Vec<u32> = rows.iter().map(|&row| self.groups[row]).collect();
+                Folds::grouped(&labels, &groups, self.folds, repeats, self.seed)
+            }
+        }
+    }
 }
 
 /// An experiment with its data.
@@ -218,6 +259,7 @@ fn describe(answer: &Answer, is_path: bool) -> Lines {
     lines.empty_line();
     if is_path {
         describe_penalties(scores, &mut lines);
+        answer.nested.iter().for_each(|nested| describe_nested(nested, &mut lines));
     } else {
         describe_folds(&scores.penalties[0], scores.folds, &mut lines);
     }
@@ -284,6 +326,30 @@ fn describe_penalties(scores: &CrossValidation, lines: &mut Lines) {
         let (which, others) = if best == largest { ("largest", "larger") } else { ("smallest", "smaller") };
         lines.add(format!("note: the best lambda is the {which}; {others} ones may be better"));
     }
+}
+
+/// Adds the scores of the choice of the penalty.
+fn describe_nested(nested: &NestedCrossValidation, lines: &mut Lines) {
+    let with_error = |score: Option<FoldMean>, digits: usize, percent: &str| {
+        let [mean, error] = cells(score, digits, percent);
+        format!("{mean} (std. error {error})")
+    };
+    let mut chosen: Vec<(f64, usize)> = Vec::new();
+    for &l2 in &nested.chosen {
+        match chosen.iter_mut().find(|(other, _)| *other == l2) {
+            Some((_, folds)) => *folds += 1,
+            None => chosen.push((l2, 1)),
+        }
+    }
+    chosen.sort_by(|a, b| b.1.cmp(&a.1).then(b.0.total_cmp(&a.0)));
+    let chosen: Vec<String> =
+        chosen.into_iter().map(|(l2, folds)| format!("{} in {}", shortest(l2), pluralize(folds, "training"))).collect();
+    lines.empty_line();
+    lines.add("nested: with the largest lambda within one std. error, chosen in each fold by its training rows");
+    lines.add(format!("  {:<14} {}", "cross-entropy", with_error(Some(nested.loss), 6, "")));
+    lines.add(format!("  {:<14} {}", "accuracy", with_error(Some(nested.accuracy), 2, " %")));
+    lines.add(format!("  {:<14} {}", "AUC", with_error(nested.auc, 4, "")));
+    lines.add(format!("  {:<14} {}", "lambda", chosen.join(", ")));
 }
 
 /// Adds a table of the folds and the means.

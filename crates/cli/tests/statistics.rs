@@ -263,6 +263,15 @@ fn cross_validation_scores_folds_and_chooses_a_penalty() {
         assert!(text.contains(part), "{text} has no {part:?}");
     }
 
+    assert!(!text.contains("nested") && answer["nested"].is_null());
+    for more in ["", " --set data.group=person", " --time-ordered"] {
+        let nested = json(folder.path(), &format!("{cv} --lambdas 1,0.03 --folds 3 --nested{more}"));
+        let chosen = nested["nested"]["chosen"].as_array().unwrap();
+        assert!(chosen.len() == 3 && chosen.iter().all(|l2| [1.0, 0.03].contains(&number(l2))), "{chosen:?}");
+    }
+    let text = stdout(folder.path(), &format!("{cv} --lambdas 1,0.03 --folds 3 --nested --quiet"));
+    assert!(text.contains("\nnested: with the largest") && text.contains(" in "), "{text}");
+
     // Rows of a group are in one fold: with a person's rows apart, its other rows are no help.
     let grouped = json(folder.path(), &format!("{cv} --set data.group=person --folds 3"));
     assert_eq!(
