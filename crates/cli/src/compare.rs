@@ -133,7 +133,11 @@ fn check_same_rows([first, second]: [&Model; 2], [rows, others]: [&LabelledRows;
         |rows: &LabelledRows| -> Vec<String> { rows.source.files.iter().map(|file| file.sha256.clone()).collect() };
     let advice = "paired tests need the same rows; name a data set for all runs with --data";
     if checksums(rows) != checksums(others) {
-        bail!("{two} has other data than {one}: {} and {}; {advice}", others.source.name, rows.source.name);
+        let names = match &others.source.name {
+            name if *name == rows.source.name => format!("both from {name}, with different contents"),
+            name => format!("{name} and {}", rows.source.name),
+        };
+        bail!("{two} has other data than {one}: {names}; {advice}");
     }
     let sorted = |model: &Model| {
         let mut names = names(model.classes());

@@ -156,7 +156,11 @@ impl LabelledRows {
     /// Describes the data for a person.
     pub(crate) fn describe(&self) -> String {
         let (n, noun) = (self.rows.len(), self.noun());
-        let rows = if self.split == ALL { format!("all {n} {noun}s") } else { format!("{n} {} {noun}s", self.split) };
+        let rows = if self.split == ALL {
+            format!("all {}", pluralize(n, noun))
+        } else {
+            format!("{n} {} {noun}s", self.split)
+        };
         let relation = match (self.is_the_runs_own, self.split) {
             (true, ALL) => "the run's own data with its training rows",
             (true, _) => "the run's own data",

@@ -143,7 +143,7 @@ fn runs_are_compared_on_the_same_rows() {
 }
 
 #[test]
-fn runs_of_other_labels_are_not_compared() {
+fn runs_of_other_labels_or_data_are_not_compared() {
     let folder = folder(&[("run", "")]);
     // The same rows, and the same names of classes.
     let table = std::fs::read_to_string(folder.path().join("people.csv")).unwrap();
@@ -163,6 +163,13 @@ fn runs_of_other_labels_are_not_compared() {
     }
     let refused = error(folder.path(), "compare by-answer by-vote --data people.csv --quiet");
     assert!(refused.contains("by-vote and by-answer have other labels for the same rows of people.csv"), "{refused}");
+    // Digits have the same name, whatever their number is.
+    for n in [40, 50] {
+        let digits = "train softmax-optimum --data embedded --set data.train_images=60 --backend cpu --quiet";
+        stdout(folder.path(), &format!("{digits} --set data.validation_images={n} --out digits-{n}"));
+    }
+    let refused = error(folder.path(), "compare digits-40 digits-50 --quiet");
+    assert!(refused.contains("both from embedded digits, with different contents"), "{refused}");
 }
 
 #[test]
