@@ -3,7 +3,7 @@
 use std::num::NonZero;
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use chainrule::machine::all_threads;
 use chainrule::{CrossValidation, Estimator, FoldScores, NestedCrossValidation, PenaltyChoice, PenaltyScores, Samples};
 use chainrule_core::{Class, TrainConfig, pluralize, shortest};
@@ -139,15 +139,16 @@ pub(crate) fn cross_validate(options: &CvOptions) -> Result<u8> {
         estimator = estimator.backend(backend.clone());
     }
     let scores = match &options.lambdas[..] {
-        [] => estimator.cross_validate(&samples, &folds)?,
-        lambdas => estimator.cross_validate_path(&samples, &folds, lambdas)?,
+        [] => estimator.cross_validate(&samples, &folds),
+        lambdas => estimator.cross_validate_path(&samples, &folds, lambdas),
     };
+    let scores = scores.map_err(without_place)?;
     let nested = options.nested.then(|| {
         let inner_folds = move |rows: &[usize]| division.of(rows, 1);
         let choice = PenaltyChoice::OneStandardError;
         estimator.cross_validate_nested(&samples, &folds, inner_folds, &options.lambdas, choice)
     });
-    let nested = nested.transpose()?;
+    let nested = nested.transpose().map_err(without_place)?;
     let data = AboutRows {
         source: source.name.clone(),
         sha256: source.sha256(),
@@ -161,6 +162,14 @@ pub(crate) fn cross_validate(options: &CvOptions) -> Result<u8> {
         describe(&answer, !options.lambdas.is_empty()).print()?;
     }
     Ok(exit::SUCCESS)
+}
+
+/// Leaves out the line of code that set a setting, which is one of this file.
+fn without_place(error: chainrule::Error) -> anyhow::Error {
+    match error {
+        chainrule::Error::Setting { value, error, .. } => anyhow!("{} = {value}: {}", error.key, error.problem),
+        other => other.into(),
+    }
 }
 
 /// How rows are divided into folds.

@@ -304,6 +304,11 @@ fn what_cannot_be_cross_validated_is_refused() {
     assert!(lambda.contains("expected numbers from 0, as in 1,0.1,0.01"), "{lambda}");
     let stopping = refused("--set descent.solver=sgd --set early_stopping.patience=3");
     assert!(stopping.contains("early_stopping: the validation rows of a fold judge its model"), "{stopping}");
+    // A setting that does not fit is named once, without a line of code.
+    let images = "cv softmax-optimum --data embedded --set data.train_images=60 --backend cpu --quiet";
+    let unpenalised = error(folder.path(), &format!("{images} --lambdas 0.1,0"));
+    assert!(unpenalised.starts_with("error: objective.l2 = 0.0: without a penalty"), "{unpenalised}");
+    assert_eq!(unpenalised.matches("objective.l2").count(), 1, "{unpenalised}");
     assert!(refused("--time-ordered --repeats 2").contains("--repeats"));
 }
 
