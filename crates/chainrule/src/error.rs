@@ -62,6 +62,17 @@ pub enum Error {
     /// A training that failed.
     #[error(transparent)]
     Training(#[from] TrainError),
+    /// A fold of a cross-validation that failed.
+    #[error("fold {fold}{}: {error}", .repeat.map(|repeat| format!(" of repeat {repeat}")).unwrap_or_default())]
+    Fold {
+        /// The fold, from 1.
+        fold: usize,
+        /// The repeat, from 1, if there are several.
+        repeat: Option<usize>,
+        /// What failed.
+        #[source]
+        error: Box<Error>,
+    },
     /// Coefficients that have no errors.
     #[error(transparent)]
     Summary(#[from] SummaryError),

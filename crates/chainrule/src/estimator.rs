@@ -87,6 +87,22 @@ impl Estimator {
         Self::new(kind).standardize().l2(l2).precision(Precision::F64).to_the_minimum()
     }
 
+    /// Creates an estimator with the settings of a config, without those of the data, but for
+    /// `data.standardize`: samples are chosen before.
+    pub fn of_config(config: &TrainConfig) -> Self {
+        let mut estimator = Self::new(config.model().kind);
+        estimator.settings = Settings {
+            experiment: Some(config.experiment().to_owned()),
+            data: DataConfig { standardize: config.data().standardize, ..DataConfig::default() },
+            model: config.model().clone(),
+            objective: config.objective().clone(),
+            descent: config.descent().clone(),
+            optimum: config.optimum().clone(),
+            early_stopping: config.early_stopping().clone(),
+        };
+        estimator
+    }
+
     fn new(kind: ModelKind) -> Self {
         Self {
             settings: Settings::of(kind).with_default_name("estimator"),
@@ -561,7 +577,7 @@ impl Estimator {
         machine.resolve_defaults_for(self.config(train)?, train.rows.kind(), have_weights)
     }
 
-    fn machine(&self) -> Result<Machine, Error> {
+    pub(crate) fn machine(&self) -> Result<Machine, Error> {
         Machine::new(self.backend.as_ref(), self.threads)
     }
 }

@@ -53,6 +53,7 @@ pub use chainrule_records as records;
 pub use chainrule_solve as solve;
 
 pub mod backend;
+mod cross_validation;
 mod error;
 mod estimator;
 mod file_rows;
@@ -65,6 +66,7 @@ pub mod panics;
 mod samples;
 mod samples_error;
 
+pub use cross_validation::{CrossValidation, FoldScores, NestedCrossValidation, PenaltyChoice, PenaltyScores};
 pub use error::Error;
 pub use estimator::Estimator;
 pub use file_rows::FileRows;

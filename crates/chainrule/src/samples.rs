@@ -10,7 +10,7 @@ use chainrule_data::digits::draw_both;
 use chainrule_data::table::sorted_labels;
 use chainrule_data::{
     Counts, Data, DataError, Dataset, Holdout, Numbers, Origin, Provenance, RecipeOptions, RecipeSource, RowBuffer,
-    Rows, TableRequest, Tables, Unseen, names, schema_of_images, schema_of_tables, sha256,
+    Rows, TableRequest, Tables, Unseen, names, schema_of_images, schema_of_tables, sha256, table_request,
 };
 
 use crate::{Error, SamplesError};
@@ -115,6 +115,26 @@ impl Samples {
             Err(DataError::NoLabel { path, columns }) => Err(SamplesError::Table { path, columns }.into()),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Takes the rows of a data set that was found for a config. Returns the training rows and the
+    /// validation rows. Without held-out rows, both are all rows.
+    ///
+    /// # Errors
+    /// Returns an error if the data lacks rows that the config asks for, or if its images do not
+    /// fit in `data.resident_bytes`.
+    pub fn of_dataset(data: Dataset, config: &TrainConfig) -> Result<[Self; 2], Error> {
+        let (source, resident_bytes) = (data.provenance(), config.data().resident_bytes);
+        let (recipe_options, notes) = match (&data, table_request(config).recipe) {
+            (Dataset::Tables(tables), RecipeSource::Learn(options)) => (Some(options), tables.notes_on_rows()),
+            _ => (None, Vec::new()),
+        };
+        let (rows, schema) = data.into_rows(config)?;
+        let [train, validation] = rows.map(|rows| {
+            let samples = Self::of_schema(rows.into_memory(resident_bytes)?, &schema, &source);
+            Ok::<_, Error>(Self { recipe_options: recipe_options.clone(), notes: notes.clone(), ..samples })
+        });
+        Ok([train?, validation?])
     }
 
     /// Draws images of digits, 28 x 28, ten classes. The same seed gives the same bytes on every
@@ -386,7 +406,7 @@ impl<L: Label> Samples<L> {
         let rows = Holdout { fraction, seed }
             .split(&self.labels())
             .map_err(|class| SamplesError::SingleRow { class: self.schema.classes[usize::from(class)].to_string() })?;
-        Ok(rows.map(|rows| self.with_rows(self.rows.select(&rows))))
+        Ok(rows.map(|rows| self.select(&rows)))
     }
 
     /// Returns the rows of these classes, numbered in this order. The logistic model's positive
@@ -565,6 +585,17 @@ impl<L: Clone> Samples<L> {
             places => places?,
         };
         Ok((self.rows.clone().with_columns(&places), Vec::new()))
+    }
+
+    /// Selects these rows.
+    pub(crate) fn select(&self, rows: &[usize]) -> Self {
+        self.with_rows(self.rows.select(rows))
+    }
+
+    /// Returns the samples with the names of the classes as labels.
+    pub(crate) fn with_class_labels(&self) -> Samples {
+        let Self { rows, schema, recipe_options, notes, source, .. } = self.clone();
+        Samples { labels: schema.classes.clone(), rows, schema, recipe_options, notes, source }
     }
 
     fn with_rows(&self, rows: Rows) -> Self {

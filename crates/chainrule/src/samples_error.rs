@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use chainrule_core::{ContentError, MAX_ABS_VALUE, MAX_CLASSES, pluralize};
-use chainrule_data::readers;
+use chainrule_data::{FoldError, readers};
 
 /// An error of [`Samples`](crate::Samples): rows, labels or names that are invalid or do not fit.
 #[derive(Debug, thiserror::Error)]
@@ -156,6 +156,33 @@ pub enum SamplesError {
     /// There is no row to evaluate on.
     #[error("there is no row to judge the model by")]
     NoEvaluationRow,
+    /// Rows that cannot be divided into folds.
+    #[error(transparent)]
+    Fold(#[from] FoldError),
+    /// Folds of other rows.
+    #[error("the folds divide {}, and there {} {}", pluralize(*.folds, "row"), if *.rows == 1 { "is" } else { "are" }, .rows)]
+    Folds {
+        /// The number of rows.
+        rows: usize,
+        /// The number of rows that the folds divide.
+        folds: usize,
+    },
+    /// A fold whose training rows lack a class.
+    #[error(
+        "fold {fold} has no training row of the class {class}, which has {} in all; take fewer folds, another seed, or leave the class out",
+        pluralize(*.rows, "row")
+    )]
+    FoldWithoutClass {
+        /// The fold, from 1.
+        fold: usize,
+        /// The class.
+        class: String,
+        /// The number of its rows.
+        rows: usize,
+    },
+    /// A path without a lambda.
+    #[error("no lambda to fit a model for")]
+    NoPenalty,
     /// Images that need too much memory.
     #[error(
         "{place}: {bytes} bytes of images are more than the {most} that samples may take in memory; the program reads them piece by piece"

@@ -3,6 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::compare::CompareOptions;
+use crate::cross_validate::CvOptions;
 use crate::derive::DeriveOptions;
 use crate::evaluate::EvaluateOptions;
 use crate::export::ExportOptions;
@@ -75,6 +76,21 @@ Examples:
   chainrule sweep logistic --grid data.classes=[2,3],[4,9] --out runs/pairs
   chainrule sweep --resume runs/sweep-1")]
     Sweep(SweepOptions),
+    /// Cross-validate a model: train it on all folds of the rows but one, score it on that one, for
+    /// each fold. With --lambdas, choose the penalty.
+    #[command(after_help = "\
+Everything that is learnt from rows is learnt anew in each fold.
+All rows are used, unless --validation keeps some for a final test.
+The folds have equal shares of each class. With data.group, rows of a group stay together.
+Nothing is written.
+
+Examples:
+  chainrule cv --data people.csv --label survived
+  chainrule cv --data people.csv --label survived --lambdas 1,0.1,0.01,0.001
+  chainrule cv --data people.csv --label survived --folds 10 --repeats 3 --set data.group=family
+  chainrule cv --data days.csv --label rain --time-ordered --json
+  chainrule cv softmax-optimum --lambdas 0.1,0.01,0.001")]
+    Cv(CvOptions),
     /// Describe a data set, download MNIST, or write the embedded digits as IDX files.
     #[command(after_help = "\
 Examples:
@@ -145,6 +161,7 @@ Examples:
   chainrule evaluate runs/softmax-1
   chainrule evaluate runs/softmax-1 --split train --json
   chainrule evaluate runs/people-1 --more --beta 2 --costs 0,1/5,0
+  chainrule evaluate runs/people-1 --curves curves.csv
   chainrule evaluate runs/softmax-1 --data path/to/folder --wrong wrong.png")]
     Evaluate(EvaluateOptions),
     /// Compare trained models on the same rows by paired tests: accuracy by McNemar's test, loss by

@@ -97,7 +97,7 @@ pub(crate) fn compare(options: &CompareOptions) -> Result<u8> {
     let mut predicted: Vec<Predicted> = Vec::new();
     for run in &options.runs {
         let model = Model::read(run)?;
-        let found = LabelledRows::find(&model, &options.rows, &mut log)?;
+        let found = LabelledRows::find(&model, &options.rows, None, &mut log)?;
         if let Some((other, rows)) = &first {
             check_same_rows([other, &model], [rows, &found])?;
         }
@@ -133,7 +133,11 @@ fn check_same_rows([first, second]: [&Model; 2], [rows, others]: [&LabelledRows;
         |rows: &LabelledRows| -> Vec<String> { rows.source.files.iter().map(|file| file.sha256.clone()).collect() };
     let advice = "paired tests need the same rows; name a data set for all runs with --data";
     if checksums(rows) != checksums(others) {
-        bail!("{two} has other data than {one}: {} and {}; {advice}", others.source.name, rows.source.name);
+        let names = match &others.source.name {
+            name if *name == rows.source.name => format!("both from {name}, with different contents"),
+            name => format!("{name} and {}", rows.source.name),
+        };
+        bail!("{two} has other data than {one}: {names}; {advice}");
     }
     let sorted = |model: &Model| {
         let mut names = names(model.classes());
@@ -148,6 +152,10 @@ fn check_same_rows([first, second]: [&Model; 2], [rows, others]: [&LabelledRows;
             classes.join(", ")
         );
     }
+    let labels = |model: &Model, rows: &LabelledRows| -> Vec<String> {
+        let names = names(model.classes());
+        rows.rows.labels().into_iter().map(|label| names[usize::from(label)].clone()).collect()
+    };
     let indices = |rows: &LabelledRows| (0..rows.rows.len()).map(|row| rows.rows.stored_index(row)).collect::<Vec<_>>();
     if rows.split != others.split || indices(rows) != indices(others) {
         bail!(
@@ -157,6 +165,13 @@ fn check_same_rows([first, second]: [&Model; 2], [rows, others]: [&LabelledRows;
             rows.source.name,
             others.rows.len(),
             rows.rows.len()
+        );
+    }
+    if labels(first, rows) != labels(second, others) {
+        bail!(
+            "{two} and {one} have other labels for the same {}s of {}, as with another data.label; compare models of the same labels",
+            rows.noun(),
+            rows.source.name
         );
     }
     Ok(())

@@ -10,7 +10,7 @@ use chainrule_evaluate::{
     BestThreshold, Confusion, CostMatrix, Details, Mean, Misclassified, PredictedRows, Scores, Tally,
 };
 use chainrule_report::{Tile, contact_sheet};
-use clap::Args;
+use clap::{ArgGroup, Args};
 use serde::Serialize;
 
 use crate::destination::destination;
@@ -19,10 +19,11 @@ use crate::labelled_rows::{LabelledRows, RowOptions, ScoredRow, for_each_predict
 use crate::missing::check_folder_exists;
 use crate::model::{Model, RunRecords};
 use crate::options::OutputOptions;
-use crate::output::{Lines, print_json, print_message};
+use crate::output::{Lines, csv_field, print_json, print_message};
 use crate::table::warnings;
 
 #[derive(Args, Debug)]
+#[command(group = ArgGroup::new("files").args(["wrong", "curves"]).multiple(true))]
 pub(crate) struct EvaluateOptions {
     /// Folder of a finished run or of an imported model.
     #[arg(value_name = "RUN")]
@@ -41,11 +42,20 @@ pub(crate) struct EvaluateOptions {
     /// decisions, and for two classes the best threshold.
     #[arg(long, value_name = "COSTS", value_parser = costs, allow_hyphen_values = true)]
     costs: Option<CostMatrix>,
+    /// Column of a table with the weight of each row, as data.weight [default: that of the run, on
+    /// its own data]. It weighs AUC, F-beta, costs, curves and the metrics of --more; counts and
+    /// calibration count each row once.
+    #[arg(long, value_name = "COLUMN")]
+    weight: Option<String>,
     /// Write the most confidently misclassified images, at most 40, to this PNG file.
     #[arg(long, value_name = "FILE.png")]
     wrong: Option<PathBuf>,
+    /// Write the points of the ROC curve and of the precision-recall curve to this CSV file: a line
+    /// for each threshold of the second class of two, or of each class against the others.
+    #[arg(long, value_name = "FILE.csv")]
+    curves: Option<PathBuf>,
     /// Replace an existing file.
-    #[arg(long, requires = "wrong")]
+    #[arg(long, requires = "files")]
     force: bool,
     #[command(flatten)]
     output: OutputOptions,
@@ -61,6 +71,9 @@ struct Answer<'a> {
     classes: &'a [Class],
     #[serde(flatten)]
     scores: &'a Scores,
+    /// With weights of the rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    weighted: Option<Weighted>,
     /// Their numbers in the image file, from 0, in the order of `most_confidently_wrong`.
     #[serde(skip_serializing_if = "Option::is_none")]
     most_confidently_wrong_images: Option<Vec<usize>>,
@@ -80,6 +93,17 @@ struct Answer<'a> {
     /// With `--costs`.
     #[serde(skip_serializing_if = "Option::is_none")]
     costs: Option<Costs>,
+}
+
+/// The metrics by the weights of the rows.
+#[derive(Serialize)]
+struct Weighted {
+    /// The column of the weights.
+    column: String,
+    /// The mean cross-entropy in nats.
+    loss: Option<f64>,
+    /// The fraction classified correctly.
+    accuracy: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -158,8 +182,15 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
     if options.wrong.is_some() && model.features().is_some() {
         bail!("--wrong: the model was trained on a table, which has no images; --json lists the misclassified lines");
     }
+    if let (Some(weight), None) = (&options.weight, model.features()) {
+        bail!("--weight {weight}: it names a column of a table, and the model was trained on images");
+    }
+    // Other data may lack the column.
+    let of_run = model.run_records().and_then(|run| run.config.data().weight.clone());
+    let weight = options.weight.clone().or(of_run.filter(|_| options.rows.data.source.is_none()));
     let file = options.wrong.as_ref().map(|path| destination(path, options.force, "--wrong")).transpose()?;
-    let labelled = LabelledRows::find(&model, &options.rows, &mut log)?;
+    let curves_file = options.curves.as_ref().map(|path| destination(path, options.force, "--curves")).transpose()?;
+    let labelled = LabelledRows::find(&model, &options.rows, weight.clone(), &mut log)?;
     let LabelledRows { rows, left_out, is_table, source, split, is_the_runs_own } = &labelled;
     let noun = labelled.noun();
     if let Some(costs) = options.costs.as_ref().filter(|costs| costs.classes() != model.classes().len()) {
@@ -177,7 +208,20 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
             "note: the predictions take more than data.resident_bytes, so there is no AUC, Brier score or calibration of classes",
         );
     }
-    let confusion = Confusion::from_counts(&scores.confusion);
+    if let Some(file) = curves_file {
+        let Some(predicted) = &predicted else {
+            bail!("--curves: the predictions of {} {noun}s take more than the run's data.resident_bytes", rows.len());
+        };
+        file.write(curves(predicted, model.classes(), &mut log)?.as_bytes())?;
+    }
+    // Without the predictions of all rows, only counts are known, and no row has a weight.
+    let confusion =
+        predicted.as_ref().map_or_else(|| Confusion::from_counts(&scores.confusion), PredictedRows::confusion);
+    let weighted = weight.zip(predicted.as_ref()).map(|(column, predicted)| Weighted {
+        column,
+        loss: predicted.log_loss().map(|loss| loss.mean),
+        accuracy: confusion.accuracy(),
+    });
     // Tables were refused above.
     if let Some(file) = file {
         file.write(&draw_wrong_images(&model, rows, &scores)?)?;
@@ -205,6 +249,7 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
         },
         classes: model.classes(),
         scores: &scores,
+        weighted,
         most_confidently_wrong_images: images,
         most_confidently_wrong_lines: lines,
         most_confidently_wrong_places: places,
@@ -224,8 +269,10 @@ pub(crate) fn evaluate(options: &EvaluateOptions) -> Result<u8> {
         }),
     };
     if let Some(RunRecords { summary, config, .. }) = model.run_records() {
-        if let Some(weight) = &config.data().weight {
-            log(&format!("note: the training weighed each row by {weight:?} (data.weight); here each counts once"));
+        if let (Some(weight), None) = (&config.data().weight, &answer.weighted) {
+            log(&format!(
+                "note: the training weighed each row by {weight:?} (data.weight); here each counts once, unless --weight names a column"
+            ));
         }
         warnings(summary, config).iter().for_each(|warning| log(&format!("note: in its training, {warning}")));
     }
@@ -258,7 +305,35 @@ fn tally(model: &Model, rows: &Rows) -> Result<(Tally, Option<PredictedRows>)> {
             kept.add(label, predicted, cross_entropy, log_odds);
         }
     })?;
+    if rows.weights()?.is_some() {
+        kept = kept.map(|kept| kept.with_weights((0..rows.len()).map(|row| rows.weight(row)).collect()));
+    }
     Ok((tally, kept))
+}
+
+/// Returns the points of both curves as CSV. Rows from `threshold` on are predicted as the class;
+/// the first line of a class has no threshold and predicts no row. Precision is 1 there, as in
+/// scikit-learn.
+fn curves(predicted: &PredictedRows, classes: &[Class], log: &mut dyn FnMut(&str)) -> Result<String> {
+    let header = "class,threshold,false_positive_rate,true_positive_rate,precision\n";
+    let mut text = header.to_owned();
+    for class in predicted.ranked_classes() {
+        let name = csv_field(&classes[class].to_string());
+        let Some(ranking) = predicted.ranking(class) else {
+            log(&format!("note: --curves has none of {}, since all rows or no row are of it", classes[class]));
+            continue;
+        };
+        // From the highest threshold to the lowest, as the ROC curve.
+        for (roc, point) in ranking.roc().iter().zip(ranking.precision_recall().iter().rev()) {
+            let threshold = roc.threshold.map(|threshold| threshold.to_string()).unwrap_or_default();
+            let [false_positives, true_positives] = [roc.false_positive_rate, roc.true_positive_rate];
+            text += &format!("{name},{threshold},{false_positives},{true_positives},{}\n", point.precision);
+        }
+    }
+    if text == header {
+        bail!("--curves: a curve needs rows of a class and rows of others, and all rows are of one class");
+    }
+    Ok(text)
 }
 
 /// Draws the most confidently wrong images.
@@ -301,6 +376,13 @@ fn describe(answer: &Answer, rows: &str, kind: &str, noun: &str, has_more: bool)
     lines.add(format!("{:<14} {:.6}", "cross-entropy", scores.loss));
     if let Some(loss) = scores.weighted_loss {
         lines.add(format!("{:<14} {loss:.6}, with the run's class weights", "weighted loss"));
+    }
+    if let Some(Weighted { column, loss: Some(loss), accuracy: Some(accuracy) }) = &answer.weighted {
+        lines.add(format!(
+            "{:<14} {loss:.6}, accuracy {}, by the weights in {column:?}, as are AUC, F-beta, costs and --more",
+            "weighted",
+            percent(*accuracy)
+        ));
     }
     lines.add(format!("{:<14} {}, {} correct", "accuracy", percent(scores.accuracy), scores.right));
     lines.add(format!("{:<14} {low} to {high}, 95 % confidence (Wilson)", ""));

@@ -9,18 +9,23 @@ use clap::ValueEnum;
 
 use crate::builtin;
 use crate::missing::{ConfigKind, check_config_exists};
-use crate::options::{OverrideOptions, TableOptions, TrainOptions};
+use crate::options::{OverrideOptions, TableOptions};
 
 /// Returns the checked config: the experiment's file, or the config of the resumed run, with the
 /// command line's overrides.
-pub(crate) fn config(options: &TrainOptions, resumed: Option<&RunFolder>) -> Result<TrainConfig> {
-    check_overrides(&options.override_options, options.config.as_deref())?;
-    let overrides = overrides(&options.override_options, &options.table);
-    if let (None, Some(run)) = (&options.config, resumed) {
+pub(crate) fn config(
+    config_path: Option<&Path>,
+    override_options: &OverrideOptions,
+    table: &TableOptions,
+    resumed: Option<&RunFolder>,
+) -> Result<TrainConfig> {
+    check_overrides(override_options, config_path)?;
+    let overrides = overrides(override_options, table);
+    if let (None, Some(run)) = (config_path, resumed) {
         let name = run.path().join("config.toml").display().to_string();
         return Ok(TrainConfig::parse(&name, &run.config().to_toml(), &overrides)?);
     }
-    let Experiment { file, text } = read(options.config.as_deref())?;
+    let Experiment { file, text } = read(config_path)?;
     Ok(TrainConfig::parse_overridden(&file, &text, &overrides)?)
 }
 

@@ -68,8 +68,14 @@ pub(crate) struct LabelledRows {
 }
 
 impl LabelledRows {
-    /// Finds the rows that the options select for a model.
-    pub(crate) fn find(model: &Model, options: &RowOptions, log: &mut dyn FnMut(&str)) -> Result<Self> {
+    /// Finds the rows that the options select for a model. `weight` names a column of a table with
+    /// the weight of each row.
+    pub(crate) fn find(
+        model: &Model,
+        options: &RowOptions,
+        weight: Option<String>,
+        log: &mut dyn FnMut(&str),
+    ) -> Result<Self> {
         let data_option = options.data.source.as_ref();
         // Data without a validation part: the run held out some rows. With `--data`, all rows are
         // used.
@@ -85,9 +91,8 @@ impl LabelledRows {
                 (rows, left_out, Provenance::of_images(&data), uses_all_rows)
             }
             Some(_) => {
-                // The scores count each row once.
                 let (data, label) = (options.data.source.as_deref(), options.label.as_deref());
-                let tables = find_table(model, data, label, options.text.or(model.text_options()), None)?;
+                let tables = find_table(model, data, label, options.text.or(model.text_options()), weight)?;
                 unused_message(&tables.unused, false).iter().for_each(|message| log(&format!("note: {message}")));
                 tables.notes_on_files().iter().for_each(|note| log(&format!("note: {note}")));
                 let source = Provenance::of_tables(&tables);
@@ -151,7 +156,11 @@ impl LabelledRows {
     /// Describes the data for a person.
     pub(crate) fn describe(&self) -> String {
         let (n, noun) = (self.rows.len(), self.noun());
-        let rows = if self.split == ALL { format!("all {n} {noun}s") } else { format!("{n} {} {noun}s", self.split) };
+        let rows = if self.split == ALL {
+            format!("all {}", pluralize(n, noun))
+        } else {
+            format!("{n} {} {noun}s", self.split)
+        };
         let relation = match (self.is_the_runs_own, self.split) {
             (true, ALL) => "the run's own data with its training rows",
             (true, _) => "the run's own data",

@@ -13,6 +13,7 @@ mod check_gradients;
 mod checkpoints;
 mod commands;
 mod compare;
+mod cross_validate;
 mod derive;
 mod destination;
 mod evaluate;
@@ -72,6 +73,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Derive(derive) => derive::derive(derive),
         Command::Reproduce(reproduce) => reproduce::reproduce(reproduce),
         Command::Evaluate(evaluate) => evaluate::evaluate(evaluate),
+        Command::Cv(cv) => cross_validate::cross_validate(cv),
         Command::Compare(compare) => compare::compare(compare),
         Command::Summary(summary) => summary::summary(summary),
         Command::Inspect(inspect) => inspect::inspect(inspect),

@@ -56,7 +56,7 @@ pub(crate) struct TrainOptions {
 }
 
 /// Shortcuts for data that has one part or a label column.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct TableOptions {
     /// The label column of a table (data.label). Without CONFIG, the defaults suit tables then: the
     /// minimum by L-BFGS, standardised numbers, lambda = 1/n.
@@ -74,7 +74,7 @@ pub(crate) struct TableOptions {
 const TEXT: &str = "Text of tables";
 
 /// What is known of the text of a table. All else is recognised.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct TextArgs {
     /// What separates the fields: comma, semicolon, tab or bar (data.separator) [default:
     /// recognised].

@@ -73,6 +73,14 @@ pub(crate) fn as_json(value: &impl serde::Serialize) -> String {
     json
 }
 
+/// Returns a field of a CSV file, in quotes where it needs them.
+pub(crate) fn csv_field(text: &str) -> String {
+    match text.contains([',', '"', '\n', '\r']) {
+        true => format!("\"{}\"", text.replace('"', "\"\"")),
+        false => text.to_owned(),
+    }
+}
+
 /// Escapes the control characters in a JSON text, without changing its values.
 pub(crate) fn escape_json(text: &str) -> String {
     let mut json = String::with_capacity(text.len() + 1);

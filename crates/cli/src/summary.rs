@@ -21,7 +21,7 @@ use crate::labelled_rows::{TrainingRows, find_training_rows};
 use crate::missing::check_folder_exists;
 use crate::model::Model;
 use crate::options::OutputOptions;
-use crate::output::{Lines, as_json, print_message};
+use crate::output::{Lines, as_json, csv_field, print_message};
 use crate::table::warnings;
 
 #[derive(Args, Debug)]
@@ -334,7 +334,7 @@ fn latex(summary: &ModelSummary) -> String {
         let header: Vec<String> = header(summary).iter().map(|cell| escape(cell)).collect();
         text += &format!("\\hline\n{title} & {} \\\\\n\\hline\n", header.join(" & "));
         for coefficient in of_class {
-            let row = cells(coefficient, &summary.variance_inflation).join(" & ");
+            let row = cells(coefficient, &summary.variance_inflation).map(|cell| escape(&cell)).join(" & ");
             text += &format!("{} & {row} \\\\\n", escape(feature_name(coefficient)));
         }
     }
@@ -342,10 +342,6 @@ fn latex(summary: &ModelSummary) -> String {
 }
 
 fn csv(summary: &ModelSummary) -> String {
-    let quoted = |text: &str| match text.contains([',', '"', '\n', '\r']) {
-        true => format!("\"{}\"", text.replace('"', "\"\"")),
-        false => text.to_owned(),
-    };
     let mut text = "class,base_class,feature,estimate,standard_error,z,p_value,low,high,odds_ratio,odds_ratio_low,odds_ratio_high,variance_inflation\n".to_owned();
     for coefficient in &summary.coefficients {
         let name = coefficient.feature.as_ref();
@@ -367,7 +363,7 @@ fn csv(summary: &ModelSummary) -> String {
         ];
         let numbers = numbers.map(|number| number.map(|number| number.to_string()).unwrap_or_default());
         let names = [&coefficient.class.to_string(), &summary.base_class.to_string(), feature_name(coefficient)];
-        writeln!(text, "{},{}", names.map(quoted).join(","), numbers.join(","))
+        writeln!(text, "{},{}", names.map(csv_field).join(","), numbers.join(","))
             .expect("writing to a String cannot fail");
     }
     text

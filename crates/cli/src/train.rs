@@ -46,7 +46,10 @@ pub(crate) fn train(options: &TrainOptions) -> Result<u8> {
     };
     let config = match &table {
         Some(table) => table.config(&experiment::overrides(&options.override_options, &options.table))?,
-        None => experiment::config(options, resumed.as_ref())?,
+        None => {
+            let config = options.config.as_deref();
+            experiment::config(config, &options.override_options, &options.table, resumed.as_ref())?
+        }
     };
     let config = machine.resolve_defaults(config)?;
     let table_notes = table.as_ref().map(|table| table.notes(&config)).unwrap_or_default();

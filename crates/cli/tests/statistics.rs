@@ -1,4 +1,4 @@
-//! The commands `evaluate`, `compare` and `summary` on small tables that are drawn here.
+//! The commands `evaluate`, `compare`, `summary` and `cv` on small tables that are drawn here.
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
 
@@ -140,6 +140,176 @@ fn runs_are_compared_on_the_same_rows() {
     assert!((number(&runs[0]["auc"]) - number(&runs[1]["auc"])).abs() < 1e-9, "{answer}");
     assert!((number(&runs[0]["loss"]) - number(&runs[1]["loss"])).abs() < 1e-4, "{answer}");
     assert_eq!(runs[0]["accuracy"], runs[1]["accuracy"]);
+}
+
+#[test]
+fn runs_of_other_labels_or_data_are_not_compared() {
+    let folder = folder(&[("run", "")]);
+    // The same rows, and the same names of classes.
+    let table = std::fs::read_to_string(folder.path().join("people.csv")).unwrap();
+    let swapped: Vec<String> = table
+        .lines()
+        .enumerate()
+        .map(|(i, line)| match (i, i % 7) {
+            (0, _) => format!("{line},vote"),
+            (_, 0) => format!("{line},yes"),
+            _ => format!("{line},no"),
+        })
+        .collect();
+    std::fs::write(folder.path().join("people.csv"), swapped.join("\n") + "\n").unwrap();
+    for label in ["answer", "vote"] {
+        let train = format!("train --data people.csv --label {label} --backend cpu --quiet --out by-{label}");
+        stdout(folder.path(), &train);
+    }
+    let refused = error(folder.path(), "compare by-answer by-vote --data people.csv --quiet");
+    assert!(refused.contains("by-vote and by-answer have other labels for the same rows of people.csv"), "{refused}");
+    // Digits have the same name, whatever their number is.
+    for n in [40, 50] {
+        let digits = "train softmax-optimum --data embedded --set data.train_images=60 --backend cpu --quiet";
+        stdout(folder.path(), &format!("{digits} --set data.validation_images={n} --out digits-{n}"));
+    }
+    let refused = error(folder.path(), "compare digits-40 digits-50 --quiet");
+    assert!(refused.contains("both from embedded digits, with different contents"), "{refused}");
+}
+
+#[test]
+fn curves_are_written_and_lead_to_the_area() {
+    let folder = folder(&[("run", "")]);
+    let answer = json(folder.path(), "evaluate run --curves curves.csv");
+    let text = std::fs::read_to_string(folder.path().join("curves.csv")).unwrap();
+    let mut lines = text.lines();
+    assert_eq!(lines.next().unwrap(), "class,threshold,false_positive_rate,true_positive_rate,precision");
+    assert_eq!(lines.next().unwrap(), "yes,,0,0,1");
+    let points: Vec<[f64; 4]> = lines
+        .map(|line| {
+            let numbers: Vec<f64> = line.split(',').skip(1).map(|number| number.parse().unwrap()).collect();
+            numbers.try_into().unwrap()
+        })
+        .collect();
+    assert!(points.is_sorted_by(|a, b| a[0] > b[0] && a[1] <= b[1] && a[2] <= b[2]), "{text}");
+    assert_eq!(points.last().unwrap()[1..3], [1.0, 1.0]);
+    let (mut area, mut precision, mut last) = (0.0, 0.0, [0.0; 2]);
+    for [_, x, y, p] in points {
+        area += (x - last[0]) * 0.5 * (y + last[1]);
+        precision += (y - last[1]) * p;
+        last = [x, y];
+    }
+    assert!((area - number(&answer["auc"]["area"])).abs() < 1e-12, "{area}");
+    assert!((precision - number(&answer["average_precision"])).abs() < 1e-12, "{precision}");
+    let exists = error(folder.path(), "evaluate run --curves curves.csv");
+    assert!(exists.contains("curves.csv exists already; name another file with --curves"), "{exists}");
+    stdout(folder.path(), "evaluate run --curves curves.csv --force --quiet");
+}
+
+/// A row of weight 2 counts as two rows, and one of weight 0 as none.
+#[test]
+fn an_evaluation_weighs_the_rows_as_the_training_did() {
+    let folder = folder(&[]);
+    let table = std::fs::read_to_string(folder.path().join("people.csv")).unwrap();
+    let mut lines = table.lines();
+    let header = lines.next().unwrap();
+    let (mut weighted, mut repeated) = (format!("{header},w\n"), format!("{header},w\n"));
+    for (i, line) in lines.enumerate() {
+        writeln!(weighted, "{line},{}", i % 3).unwrap();
+        (0..i % 3).for_each(|_| writeln!(repeated, "{line},1").unwrap());
+    }
+    std::fs::write(folder.path().join("people.csv"), weighted).unwrap();
+    std::fs::write(folder.path().join("repeated.csv"), repeated).unwrap();
+    let train = "train --data people.csv --label answer --set data.weight=w --validation 0 --backend cpu --quiet";
+    stdout(folder.path(), &format!("{train} --out run"));
+    let all = "--beta 2 --costs 0,1/5,0";
+    let own = json(folder.path(), &format!("evaluate run {all}"));
+    let repeated = json(folder.path(), &format!("evaluate run {all} --data repeated.csv"));
+    assert!(repeated["weighted"].is_null() && own["weighted"]["column"] == "w", "{own}");
+    let close = |own: &Value, repeated: &Value| {
+        assert!((number(own) - number(repeated)).abs() < 1e-12, "{own} and {repeated}");
+    };
+    close(&own["weighted"]["loss"], &repeated["loss"]);
+    close(&own["weighted"]["accuracy"], &repeated["accuracy"]);
+    for of in ["/auc/area", "/brier_score/mean", "/f_beta/of_class/0", "/costs/mean_cost", "/matthews"] {
+        close(own.pointer(of).unwrap(), repeated.pointer(of).unwrap());
+    }
+    close(&own["costs"]["best_threshold"]["mean_cost"], &repeated["costs"]["best_threshold"]["mean_cost"]);
+    // Counts are of rows.
+    assert_eq!((&own["rows"], &repeated["rows"]), (&300.into(), &300.into()));
+    assert!((number(&own["loss"]) - number(&repeated["loss"])).abs() > 1e-6);
+    let named = json(folder.path(), "evaluate run --data people.csv --weight w");
+    assert_eq!(named["weighted"], own["weighted"]);
+    let text = stdout(folder.path(), "evaluate run --quiet");
+    assert!(text.contains(", by the weights in \"w\", as are AUC"), "{text}");
+    let wrong = error(folder.path(), "evaluate run --weight nope");
+    assert!(wrong.contains("no column \"nope\""), "{wrong}");
+}
+
+#[test]
+fn cross_validation_scores_folds_and_chooses_a_penalty() {
+    let folder = folder(&[]);
+    let cv = "cv --data people.csv --label answer --backend cpu";
+    let answer = json(folder.path(), &format!("{cv} --lambdas 0.001,1,0.03,0.3 --repeats 2 --folds 4"));
+    let penalties = answer["penalties"].as_array().unwrap();
+    assert_eq!((&answer["scheme"], &answer["data"]["rows"]), (&"stratified".into(), &300.into()));
+    assert_eq!(penalties.len(), 4);
+    for (scores, lambda) in penalties.iter().zip([0.001, 1.0, 0.03, 0.3]) {
+        let of_folds = scores["of_folds"].as_array().unwrap();
+        assert_eq!((number(&scores["l2"]), of_folds.len()), (lambda, 8));
+        let rows: u64 = of_folds.iter().map(|fold| fold["validation_rows"].as_u64().unwrap()).sum();
+        assert_eq!(rows, 600);
+    }
+    let position = |key: &str| answer[key].as_u64().unwrap() as usize;
+    let [best, chosen] = ["best", "one_standard_error"].map(|key| &penalties[position(key)]);
+    let limit = number(&best["loss"]["mean"]) + number(&best["loss"]["standard_error"]);
+    assert!(number(&chosen["l2"]) >= number(&best["l2"]) && number(&chosen["loss"]["mean"]) <= limit);
+    let text = stdout(folder.path(), &format!("{cv} --lambdas 0.001,1,0.03,0.3 --repeats 2 --folds 4 --quiet"));
+    let lambdas: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|word| word.parse::<f64>().is_ok())
+        .collect();
+    assert_eq!(lambdas, ["1", "0.3", "0.03", "0.001"], "{text}");
+    for part in ["4, 2 times, equal shares of each class", "  best", "train with --set objective.l2=", "are a guide"] {
+        assert!(text.contains(part), "{text} has no {part:?}");
+    }
+
+    assert!(!text.contains("nested") && answer["nested"].is_null());
+    for more in ["", " --set data.group=person", " --time-ordered"] {
+        let nested = json(folder.path(), &format!("{cv} --lambdas 1,0.03 --folds 3 --nested{more}"));
+        let chosen = nested["nested"]["chosen"].as_array().unwrap();
+        assert!(chosen.len() == 3 && chosen.iter().all(|l2| [1.0, 0.03].contains(&number(l2))), "{chosen:?}");
+    }
+    let text = stdout(folder.path(), &format!("{cv} --lambdas 1,0.03 --folds 3 --nested --quiet"));
+    assert!(text.contains("\nnested: with the largest") && text.contains(" in "), "{text}");
+
+    // Rows of a group are in one fold: with a person's rows apart, its other rows are no help.
+    let grouped = json(folder.path(), &format!("{cv} --set data.group=person --folds 3"));
+    assert_eq!(
+        (&grouped["scheme"], &grouped["penalties"][0]["of_folds"][0]["is_separated"]),
+        (&"grouped".into(), &false.into())
+    );
+    let rows = grouped["penalties"][0]["of_folds"][0]["validation_rows"].as_u64().unwrap();
+    assert_eq!(rows % 5, 0, "each person has five rows");
+    // The penalty of the experiment, as text with a line for each fold.
+    let text = stdout(folder.path(), &format!("{cv} --folds 3 --time-ordered --validation 0.2 --quiet"));
+    assert!(text.contains("240 rows; 60 rows kept for a final test") && text.contains("\n3 "), "{text}");
+    assert!(text.contains("\nmean ") && text.contains("\nstd. error "), "{text}");
+}
+
+#[test]
+fn what_cannot_be_cross_validated_is_refused() {
+    let folder = folder(&[]);
+    let cv = "cv --data people.csv --label answer --backend cpu --quiet";
+    let refused = |more: &str| error(folder.path(), &format!("{cv} {more}"));
+    assert!(refused("--folds 301").contains("301 folds need 301 rows or more, found 300"));
+    assert!(refused("--set data.group=city --folds 4").contains("4 folds need 4 groups or more, found 3"));
+    let lambda = refused("--lambdas 1,x");
+    assert!(lambda.contains("expected numbers from 0, as in 1,0.1,0.01"), "{lambda}");
+    let stopping = refused("--set descent.solver=sgd --set early_stopping.patience=3");
+    assert!(stopping.contains("early_stopping: the validation rows of a fold judge its model"), "{stopping}");
+    // A setting that does not fit is named once, without a line of code.
+    let images = "cv softmax-optimum --data embedded --set data.train_images=60 --backend cpu --quiet";
+    let unpenalised = error(folder.path(), &format!("{images} --lambdas 0.1,0"));
+    assert!(unpenalised.starts_with("error: objective.l2 = 0.0: without a penalty"), "{unpenalised}");
+    assert_eq!(unpenalised.matches("objective.l2").count(), 1, "{unpenalised}");
+    assert!(refused("--time-ordered --repeats 2").contains("--repeats"));
 }
 
 #[test]

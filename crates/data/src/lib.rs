@@ -9,7 +9,7 @@
 //!   in the list
 //! - [`picture`] (feature `pictures`): converts a picture of any size into an image like MNIST's
 //! - [`table`]: rows of numbers with labels; [`Tables`] splits them into training and validation
-//!   rows, [`Holdout`] chooses the validation rows
+//!   rows, [`Holdout`] chooses the validation rows, and [`Folds`] those of a cross-validation
 //! - [`Images`]: images and labels, in memory or left in their file
 //! - [`find`]: finds the data that a run requests; [`Dataset`]: the data of a config, with its
 //!   [`Provenance`]
@@ -35,6 +35,7 @@ pub mod download;
 mod encode;
 mod error;
 mod feature_reader;
+mod folds;
 mod foreign;
 mod header;
 mod holdout;
@@ -80,6 +81,7 @@ pub use dataset::{
 pub use encode::Unseen;
 pub use error::DataError;
 pub use feature_reader::{FeatureColumns, FeatureReader, SparseEntries};
+pub use folds::{FoldError, FoldSplit, Folds};
 pub use holdout::Holdout;
 pub use images::Images;
 pub use input_rows::{InputBatch, InputReader, InputRows, KeptColumn};

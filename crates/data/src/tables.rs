@@ -198,13 +198,16 @@ impl Tables {
     /// Returns notes for people about files, rows and values.
     pub fn notes(&self) -> Vec<String> {
         let mut notes = self.notes_on_rows();
+        if self.has_groups && !self.is_held_out {
+            notes.push("data.group holds no rows out here; it is only left out of the features".to_owned());
+        }
         if self.is_validated_on_training {
             notes.push("no rows are held out; validation figures are those of the training rows".to_owned());
         }
         notes
     }
 
-    /// Like [`notes`](Self::notes), without a note on the missing validation set.
+    /// Like [`notes`](Self::notes), without notes on the missing validation set.
     pub fn notes_on_rows(&self) -> Vec<String> {
         let mut notes = self.notes_on_files();
         let parts = if self.is_validated_on_training { &self.parts[..1] } else { &self.parts[..] };
@@ -219,9 +222,6 @@ impl Tables {
         if other > 0 {
             let (rows, are) = (pluralize(other, "row"), are(other));
             notes.push(format!("{rows} of other classes than those of data.classes {are} left out"));
-        }
-        if self.has_groups && !self.is_held_out {
-            notes.push("data.group holds no rows out here; it is only left out of the features".to_owned());
         }
         if let Some(weight) = &self.weight {
             let rows = || parts.iter().map(|part| &part.rows);

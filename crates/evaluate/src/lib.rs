@@ -8,6 +8,8 @@
 //!   [`brier_score`], [`Mean`] and [`calibration`] those of probabilities. Rows may have weights
 //!   where scikit-learn has `sample_weight`.
 //! - [`PredictedRows`] keeps the predictions of all rows, and computes all of these.
+//! - [`FoldMean`] is a mean over the folds of a cross-validation, and [`choose_penalty`] chooses by
+//!   it.
 //! - [`CostMatrix`] decides where some errors cost more than others.
 //! - Two models on the same rows are compared by paired tests: [`mcnemar`] for accuracy,
 //!   [`paired_t`] and [`paired_bootstrap`] for the loss, [`Auc::compare`] for the area. Two
@@ -20,6 +22,7 @@ mod auc;
 mod confusion;
 mod costs;
 mod distributions;
+mod folds;
 mod paired;
 mod predicted;
 mod probabilities;
@@ -31,6 +34,7 @@ pub use auc::{Auc, PairedAuc};
 pub use confusion::Confusion;
 pub use costs::{CostError, CostMatrix};
 pub use distributions::{chi_squared_tail, normal_half_width, normal_two_sided, student_half_width, student_two_sided};
+pub use folds::{FoldMean, choose_penalty};
 pub use paired::{
     Discordant, McNemar, McNemarMethod, PairedBootstrap, PairedT, holm, mcnemar, mcnemar_by, paired_bootstrap, paired_t,
 };

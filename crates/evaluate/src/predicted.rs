@@ -18,6 +18,7 @@ pub struct PredictedRows {
     /// `log p / (1 - p)` of each class, `[n, k]`; of two classes, that of class 1, `[n]`. Unlike
     /// probabilities, they are not rounded to 1.
     log_odds: Vec<f64>,
+    weights: Option<Vec<f64>>,
 }
 
 /// The metrics that need all rows at once. `None` stands for what the rows do not determine, such
@@ -92,7 +93,14 @@ impl PredictedRows {
     /// With fewer than two classes.
     pub fn new(classes: usize) -> Self {
         assert!(classes > 1, "{classes} classes");
-        Self { classes, labels: Vec::new(), predicted: Vec::new(), losses: Vec::new(), log_odds: Vec::new() }
+        Self {
+            classes,
+            labels: Vec::new(),
+            predicted: Vec::new(),
+            losses: Vec::new(),
+            log_odds: Vec::new(),
+            weights: None,
+        }
     }
 
     /// The bytes of `rows` rows of so many classes.
@@ -115,6 +123,17 @@ impl PredictedRows {
         self.log_odds.extend_from_slice(if self.classes == 2 { &log_odds[1..] } else { log_odds });
     }
 
+    /// Gives each row a weight, `[n]`: a row of weight 2 counts as two rows. Calibration and
+    /// comparisons still count each row once.
+    ///
+    /// # Panics
+    /// If there is not a weight for each row.
+    #[must_use]
+    pub fn with_weights(self, weights: Vec<f64>) -> Self {
+        assert_eq!(weights.len(), self.len(), "a weight for each row");
+        Self { weights: Some(weights), ..self }
+    }
+
     /// The number of rows, n.
     pub fn len(&self) -> usize {
         self.labels.len()
@@ -131,7 +150,7 @@ impl PredictedRows {
     }
 
     /// The classes that are ranked on their own: of two, only class 1.
-    fn ranked_classes(&self) -> std::ops::Range<usize> {
+    pub fn ranked_classes(&self) -> std::ops::Range<usize> {
         if self.classes == 2 { 1..2 } else { 0..self.classes }
     }
 
@@ -153,33 +172,56 @@ impl PredictedRows {
     /// If the class is out of range.
     pub fn ranking(&self, class: usize) -> Option<Ranking> {
         let (log_odds, positive) = self.of_class(class);
-        Ranking::new(&log_odds, &positive, None).map(|ranking| ranking.with_thresholds(probability))
+        Ranking::new(&log_odds, &positive, self.weights()).map(|ranking| ranking.with_thresholds(probability))
     }
 
     /// The areas of the ranked classes, if all are determined.
     fn areas(&self) -> Option<Vec<Auc>> {
         let area = |class: usize| {
             let (log_odds, positive) = self.of_class(class);
-            Auc::new(&log_odds, &positive, None)
+            Auc::new(&log_odds, &positive, self.weights())
         };
         self.ranked_classes().map(area).collect()
     }
 
-    /// The number of rows of each class by predicted class.
+    fn weights(&self) -> Option<&[f64]> {
+        self.weights.as_deref()
+    }
+
+    fn weight(&self, row: usize) -> f64 {
+        self.weights().map_or(1.0, |weights| weights[row])
+    }
+
+    /// The mean cross-entropy in nats with its standard error.
+    pub fn log_loss(&self) -> Option<Mean> {
+        Mean::of(&self.losses, self.weights())
+    }
+
+    /// The area under the ROC curve: of two classes that of class 1, else the mean of each class
+    /// against the others.
+    pub fn auc(&self) -> Option<Area> {
+        self.areas().map(|areas| Area::of(&Auc::macro_average(&areas)))
+    }
+
+    /// The number of rows of each class by predicted class, or the sum of their weights.
     pub fn confusion(&self) -> Confusion {
         let mut confusion = Confusion::new(self.classes);
-        self.labels.iter().zip(&self.predicted).for_each(|(&label, &predicted)| confusion.add(label, predicted, 1.0));
+        for (row, (&label, &predicted)) in self.labels.iter().zip(&self.predicted).enumerate() {
+            confusion.add(label, predicted, self.weight(row));
+        }
         confusion
     }
 
-    /// The number of rows of each class by the class whose expected cost is the lowest.
+    /// The number of rows of each class by the class whose expected cost is the lowest, or the sum
+    /// of their weights.
     ///
     /// # Panics
     /// If the costs are those of another number of classes.
     pub fn confusion_by_costs(&self, costs: &crate::CostMatrix) -> Confusion {
         let mut confusion = Confusion::new(self.classes);
-        for (p, &label) in self.probabilities().chunks_exact(self.classes).zip(&self.labels) {
-            confusion.add(label, costs.decide(p), 1.0);
+        let probabilities = self.probabilities();
+        for (row, (p, &label)) in probabilities.chunks_exact(self.classes).zip(&self.labels).enumerate() {
+            confusion.add(label, costs.decide(p), self.weight(row));
         }
         confusion
     }
@@ -199,10 +241,10 @@ impl PredictedRows {
         let one_vs_rest: Vec<ClassDetails> = (0..self.classes)
             .map(|class| {
                 let (log_odds, positive) = self.of_class(class);
-                let ranking = Ranking::new(&log_odds, &positive, None);
+                let ranking = Ranking::new(&log_odds, &positive, self.weights());
                 let p: Vec<f64> = probabilities[class..].iter().step_by(self.classes).copied().collect();
                 ClassDetails {
-                    auc: Auc::new(&log_odds, &positive, None).as_ref().map(Area::of),
+                    auc: Auc::new(&log_odds, &positive, self.weights()).as_ref().map(Area::of),
                     average_precision: ranking.as_ref().map(Ranking::average_precision),
                     calibration: calibration(&p, &positive, Binning::Uniform(PARTS)),
                     gains: ranking.map(|ranking| ranking.gains(&fractions)).unwrap_or_default(),
@@ -213,11 +255,11 @@ impl PredictedRows {
             one_vs_rest[self.ranked_classes()].iter().map(|details| details.average_precision).collect();
         let confusion = self.confusion();
         Details {
-            log_loss: Mean::of(&self.losses, None),
-            brier_score: brier_score(&probabilities, self.classes, &self.labels, None),
+            log_loss: self.log_loss(),
+            brier_score: brier_score(&probabilities, self.classes, &self.labels, self.weights()),
             balanced_accuracy: confusion.balanced_accuracy(),
             matthews: confusion.matthews(),
-            auc: self.areas().map(|areas| Area::of(&Auc::macro_average(&areas))),
+            auc: self.auc(),
             average_precision: precisions.map(|of_class| of_class.iter().sum::<f64>() / of_class.len() as f64),
             one_vs_rest,
         }
@@ -333,6 +375,42 @@ mod tests {
         let mean = details.one_vs_rest.iter().map(|class| class.auc.unwrap().area).sum::<f64>() / 4.0;
         assert!((details.auc.unwrap().area - mean).abs() < 1e-14);
         assert_eq!(details.one_vs_rest[2].gains.last().unwrap().captured, 1.0);
+    }
+
+    /// A row of weight 2 counts as two rows, and one of weight 0 not at all. The standard errors
+    /// differ, because weights are those of a sample.
+    #[test]
+    fn weighted_rows_count_by_their_weights() {
+        for classes in [2, 3] {
+            let once = rows(classes, 2.0);
+            let count = |row: usize| row / 5 % 3;
+            let weights: Vec<f64> = (0..once.len()).map(|row| count(row) as f64).collect();
+            let mut repeated = PredictedRows::new(classes);
+            let k = if classes == 2 { 1 } else { classes };
+            for row in (0..once.len()).flat_map(|row| vec![row; count(row)]) {
+                let own = &once.log_odds[row * k..][..k];
+                let odds = if classes == 2 { vec![-own[0], own[0]] } else { own.to_vec() };
+                repeated.add(once.labels[row], once.predicted[row], once.losses[row], &odds);
+            }
+            let costs = crate::CostMatrix::new(&vec![vec![0.5; classes]; classes]).unwrap();
+            let weighted = once.with_weights(weights);
+            let numbers = |rows: &PredictedRows| {
+                let details = rows.details();
+                let [log_loss, brier_score] = [details.log_loss, details.brier_score].map(|mean| mean.unwrap().mean);
+                let roc = rows.ranking(1).unwrap().roc();
+                let class = &details.one_vs_rest[1];
+                [
+                    vec![log_loss, brier_score, rows.confusion().accuracy().unwrap(), details.auc.unwrap().area],
+                    vec![details.matthews.unwrap(), details.balanced_accuracy.unwrap()],
+                    vec![details.average_precision.unwrap(), class.auc.unwrap().area, class.gains[3].captured],
+                    vec![rows.confusion_by_costs(&costs).total(), roc[roc.len() / 2].true_positive_rate],
+                ]
+                .concat()
+            };
+            for (weighted, repeated) in numbers(&weighted).into_iter().zip(numbers(&repeated)) {
+                assert!((weighted - repeated).abs() < 1e-12, "{weighted} and {repeated}");
+            }
+        }
     }
 
     #[test]

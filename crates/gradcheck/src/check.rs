@@ -1,5 +1,7 @@
 //! The check, on plain slices.
 
+use std::cmp::Ordering;
+
 use chacha20::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 
@@ -171,11 +173,13 @@ struct Checker<'a> {
     report: Report,
 }
 
-/// The result of one comparison of a gradient with the finite differences.
+/// The result of one comparison of a gradient with the finite differences, from the best to the
+/// worst.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Comparison {
     Passed,
-    Failed,
     Unresolved,
+    Failed,
 }
 
 impl<'a> Checker<'a> {
@@ -413,16 +417,26 @@ impl<'a> Checker<'a> {
                 Comparison::Unresolved
             };
             let counts = &mut self.report.parameters[parameter].gradients[gradient_index];
+            let worst_so_far = match counts {
+                GradientReport { failed: 1.., .. } => Comparison::Failed,
+                GradientReport { unresolved: 1.., .. } => Comparison::Unresolved,
+                _ => Comparison::Passed,
+            };
             match comparison {
                 Comparison::Passed => counts.passed += 1,
                 Comparison::Failed => counts.failed += 1,
                 Comparison::Unresolved => counts.unresolved += 1,
             }
-            if matches!(comparison, Comparison::Failed) {
+            if comparison == Comparison::Failed {
                 counts.failures.push(mismatch.clone());
                 first_failed = first_failed.or(Some(gradient_index));
             }
-            if counts.worst.as_ref().is_none_or(|worst| mismatch.normalized_distance() > worst.normalized_distance()) {
+            let is_worst = |worst: &Mismatch| match comparison.cmp(&worst_so_far) {
+                Ordering::Less => false,
+                Ordering::Equal => mismatch.normalized_distance() > worst.normalized_distance(),
+                Ordering::Greater => true,
+            };
+            if counts.worst.as_ref().is_none_or(is_worst) {
                 counts.worst = Some(mismatch);
             }
         }

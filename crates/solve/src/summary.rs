@@ -4,7 +4,7 @@
 use std::num::NonZero;
 use std::sync::Arc;
 
-use chainrule_core::{Class, Link, LinkKind, Parameters, Precision, Preprocessing, Solver, TrainConfig};
+use chainrule_core::{Class, Link, LinkKind, Parameters, Precision, Preprocessing, Solver, TrainConfig, pluralize};
 use chainrule_core::{FeatureKind, ModelKind};
 use chainrule_data::{DataError, RowBuffer, Rows};
 use chainrule_evaluate::{chi_squared_tail, normal_half_width, normal_two_sided};
@@ -223,6 +223,19 @@ pub enum SummaryError {
         /// The number of parameters.
         parameters: usize,
     },
+    /// Errors by groups need groups, and degrees of freedom.
+    #[error(
+        "errors by groups need two groups, and more rows than coefficients; found {}, {rows} rows and {parameters} coefficients; leave out data.group or the robust errors",
+        pluralize(*.groups, "group")
+    )]
+    TooFewGroups {
+        /// The number of groups.
+        groups: usize,
+        /// The number of rows.
+        rows: usize,
+        /// The number of parameters.
+        parameters: usize,
+    },
     /// The classes are separated, so there is no maximum of the likelihood.
     #[error("the classes are separated{}, so the likelihood has no maximum, and coefficients have no errors; leave out the columns, or set objective.l2 above 0", by(.features))]
     Separated {
@@ -317,6 +330,8 @@ struct Summary<'a> {
     packed: &'a FusedRows,
     threads: NonZero<usize>,
     link: Arc<dyn Link>,
+    /// The number of rows with a weight above 0.
+    n_rows: usize,
     /// `[d]`
     centre: Vec<f64>,
     /// W row by row, then the logits of the centre.
@@ -379,7 +394,8 @@ impl<'a> Summary<'a> {
         }
         let mut values = model.parameters.weight.clone();
         values.extend(logits_of(&centre, model.parameters));
-        Ok(Self { model, options, rows, packed, threads, link, centre, values, at, at_zero, redundant })
+        let n_rows = (0..rows.len()).filter(|&row| rows.weight(row) > 0.0).count();
+        Ok(Self { model, options, rows, packed, threads, link, n_rows, centre, values, at, at_zero, redundant })
     }
 
     /// The parameters, with the bias of features that are not centred.
@@ -405,8 +421,9 @@ impl<'a> Summary<'a> {
         self.model.config.objective().l2
     }
 
+    /// A row of weight 0 says nothing, so it does not count.
     fn n(&self) -> f64 {
-        self.rows.len() as f64
+        self.n_rows as f64
     }
 
     fn shape(&self) -> [usize; 2] {
@@ -445,10 +462,11 @@ impl<'a> Summary<'a> {
         let indices: Vec<usize> = (0..size).filter(|&i| is_kept(i)).collect();
         let m = indices.len();
         if lambda == 0.0 {
-            if self.rows.len() <= m {
-                return Err(SummaryError::TooFewRows { rows: self.rows.len(), parameters: m });
+            if self.n_rows <= m {
+                return Err(SummaryError::TooFewRows { rows: self.n_rows, parameters: m });
             }
-            let is_proven = self.at.gradient.loss * n < 0.5 * std::f64::consts::LN_2;
+            let total = self.at.gradient.loss * self.rows.len() as f64;
+            let is_proven = total < 0.5 * std::f64::consts::LN_2;
             if is_proven && self.at.n_correct == self.rows.len() {
                 return Err(SummaryError::Separated { features: Vec::new() });
             }
@@ -497,10 +515,14 @@ impl<'a> Summary<'a> {
             ErrorSource::Sandwich => (sandwich(&inverse, &self.squared_scores(indices, None)?, m), ErrorKind::Sandwich),
             ErrorSource::Groups(groups) => {
                 assert_eq!(groups.len(), self.rows.len(), "a group for each row");
-                let mut different = groups.to_vec();
+                let counted = (0..groups.len()).filter(|&row| self.rows.weight(row) > 0.0);
+                let mut different: Vec<u32> = counted.map(|row| groups[row]).collect();
                 different.sort_unstable();
                 different.dedup();
                 let n_groups = different.len();
+                if n_groups < 2 || self.n_rows <= m {
+                    return Err(SummaryError::TooFewGroups { groups: n_groups, rows: self.n_rows, parameters: m });
+                }
                 let mut covariance = sandwich(&inverse, &self.squared_scores(indices, Some(groups))?, m);
                 let of_groups = n_groups as f64 / (n_groups as f64 - 1.0);
                 let correction = of_groups * (n - 1.0) / (n - m as f64);
@@ -542,7 +564,8 @@ impl<'a> Summary<'a> {
             features[..d].iter_mut().zip(&self.centre).for_each(|(x, centre)| *x -= centre);
             let label = usize::from(self.rows.label(row));
             self.link.loss_and_residual(&mut residual, label as f64);
-            let weight = weights.as_ref().map_or(1.0, |weights| weights.get(row))
+            // As in the Hessian, the mean over the rows that count is 1.
+            let weight = weights.as_ref().map_or(1.0, |weights| weights.get(row) * self.n() / self.rows.len() as f64)
                 * self.model.class_weights.map_or(1.0, |weights| weights[label]);
             score.iter_mut().zip(indices).for_each(|(sum, &i)| *sum += weight * features[i / k] * residual[i % k]);
             let ends =
@@ -691,7 +714,7 @@ impl<'a> Summary<'a> {
             level: self.options.level,
             standardized: self.options.standardized,
             base_class: self.model.classes[self.options.base_class].clone(),
-            rows: self.rows.len(),
+            rows: self.n_rows,
             parameters: m,
             log_likelihood,
             constant_log_likelihood,
@@ -721,7 +744,7 @@ impl<'a> Summary<'a> {
         if self.model.config.data().weight.is_some() {
             let advice = if is_hessian { "; robust errors are right for weights of a survey" } else { "" };
             notes
-                .push(format!("the weights of the rows are scaled to a mean of 1, so n is the number of rows{advice}"));
+                .push(format!("the weights of the rows are scaled to a mean of 1, so n is the number of rows with a weight above 0{advice}"));
         }
         if let ErrorKind::Groups { groups } = estimates.errors
             && groups < FEW_GROUPS
@@ -742,7 +765,8 @@ impl<'a> Summary<'a> {
 
     fn fewest_rows_of_a_class(&self) -> usize {
         let mut counts = vec![0; self.model.classes.len()];
-        self.rows.labels().into_iter().for_each(|label| counts[usize::from(label)] += 1);
+        let counted = (0..self.rows.len()).filter(|&row| self.rows.weight(row) > 0.0);
+        counted.for_each(|row| counts[usize::from(self.rows.label(row))] += 1);
         counts.into_iter().min().unwrap_or_default()
     }
 }

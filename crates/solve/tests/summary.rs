@@ -391,6 +391,53 @@ fn what_has_no_errors_is_said() {
     assert_eq!(summary.parameters, 3);
 }
 
+#[test]
+fn rows_of_weight_zero_say_nothing() {
+    let table = drawn(400, 3, 2.0);
+    let weights: Vec<f64> = (0..400).map(|row| if row % 4 == 0 { 0.0 } else { 1.0 + (row % 3) as f64 }).collect();
+    let counted: Vec<usize> = (0..400).filter(|&row| weights[row] > 0.0).collect();
+    let of = |rows: Rows, kept: &[usize]| Table {
+        rows,
+        groups: kept.iter().map(|&row| table.groups[row]).collect(),
+        classes: table.classes.clone(),
+        features: table.features.clone(),
+    };
+    let all: Vec<usize> = (0..400).collect();
+    let weighted = table.rows.clone().with_weights(weights.clone()).expect("weights");
+    let tables = [of(weighted.clone(), &all), of(weighted.select(&counted), &counted)];
+    for l2 in [0.0, 0.1] {
+        let numbers = |table: &Table, errors: ErrorSource| -> Vec<f64> {
+            let options = SummaryOptions { errors, ..PLAIN };
+            let summary = summary_of(table, &Preprocessing::Raw, l2, &options).expect("a summary");
+            let errors = summary.coefficients.iter().filter_map(|coefficient| coefficient.standard_error);
+            errors.chain([summary.rows as f64, summary.log_likelihood, summary.bic.unwrap_or_default()]).collect()
+        };
+        for how in 0..3 {
+            let errors = |table: &Table| match how {
+                0 => numbers(table, ErrorSource::Hessian),
+                1 => numbers(table, ErrorSource::Sandwich),
+                _ => numbers(table, ErrorSource::Groups(&table.groups)),
+            };
+            let [all, counted] = tables.each_ref().map(errors);
+            assert_eq!(counted[counted.len() - 3], 300.0);
+            all.iter().zip(&counted).for_each(|(&all, &counted)| assert_close(all, counted));
+        }
+    }
+}
+
+#[test]
+fn errors_by_groups_need_groups_and_rows() {
+    let by = |table: &Table, groups: &[u32], l2: f64| {
+        let options = SummaryOptions { errors: ErrorSource::Groups(groups), ..PLAIN };
+        summary_of(table, &Preprocessing::Raw, l2, &options).expect_err("no errors").to_string()
+    };
+    let message = by(&drawn(100, 2, 2.0), &[7; 100], 0.0);
+    assert!(message.contains("found 1 group, 100 rows and 4 coefficients"), "{message}");
+    // With a penalty, few rows have an estimate.
+    let message = by(&drawn(4, 2, 2.0), &[1, 2, 3, 4], 0.1);
+    assert!(message.contains("found 4 groups, 4 rows and 4 coefficients"), "{message}");
+}
+
 /// A penalty on the bias keeps the origin of the features, so these are not centred.
 #[test]
 fn variance_inflation_does_not_depend_on_the_origin() {
