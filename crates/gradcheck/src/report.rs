@@ -62,7 +62,8 @@ pub struct GradientReport {
     pub failed: usize,
     /// The number of comparisons whose bound is too wide to decide.
     pub unresolved: usize,
-    /// The comparison with the largest distance, relative to the allowed distance.
+    /// A failed comparison, or else an unresolved one, or else any: the one with the largest
+    /// distance, relative to the allowed distance.
     pub worst: Option<Mismatch>,
     /// All comparisons that failed.
     #[serde(default)]
