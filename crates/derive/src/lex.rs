@@ -206,12 +206,18 @@ impl Lexer<'_> {
                 self.at += 2;
                 Token::Dots
             }
-            // A full stop after a formula.
-            '.' if self.rest().trim_start_matches(['}', ']', '\\']).trim().is_empty() => return Ok(()),
+            '.' if self.is_full_stop() => return Ok(()),
             _ => return Err(ParseError::new(start, format!("`{c}` has no meaning in a formula"))),
         };
         self.push(token, start);
         Ok(())
+    }
+
+    /// Returns whether the point just read ends a formula, or a row of one.
+    fn is_full_stop(&self) -> bool {
+        let rest = self.rest().trim_start_matches(['}', ']']).trim_start();
+        let ends = ["\\\\", "\\end{", "\\tag{", "\\label{", "\\quad", "\\qquad", "\\text{", "\\]", "\\)"];
+        rest.trim_start_matches('\\').trim().is_empty() || ends.iter().any(|end| rest.starts_with(end))
     }
 
     fn number(&mut self) -> Result<(), ParseError> {
@@ -226,8 +232,11 @@ impl Lexer<'_> {
         let exponent: String =
             self.rest().chars().take_while(|&c| c == 'e' || c == '-' || c.is_ascii_digit()).collect();
         let power = exponent.strip_prefix('e').map(|power| power.trim_start_matches('-'));
-        if power.is_some_and(|power| !power.is_empty() && power.len() < 3 && power.chars().all(|c| c.is_ascii_digit()))
-        {
+        if power.is_some_and(|power| !power.is_empty() && power.chars().all(|c| c.is_ascii_digit())) {
+            if power.is_some_and(|power| power.len() > 2) {
+                let message = format!("`{digits}{exponent}` is too large or too small; powers of ten go to e99");
+                return Err(ParseError::new(start, message));
+            }
             self.at += exponent.len();
             digits += &exponent;
         }
