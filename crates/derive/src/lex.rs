@@ -112,6 +112,11 @@ impl Lexer<'_> {
         taken
     }
 
+    /// Takes the digits at the end of a name.
+    fn digits(&mut self) -> String {
+        self.take(|c| c.is_ascii_digit())
+    }
+
     /// Takes `{…}` and returns what is inside.
     fn group(&mut self, what: &str) -> Result<String, ParseError> {
         let start = self.at;
@@ -255,16 +260,25 @@ impl Lexer<'_> {
         let in_script = after_script || self.in_subscript();
         if word.chars().count() > 1 && !in_script {
             // `dw` and `dyhat` are the d of a derivative and a name.
-            if let Some(token) = known_word(&word) {
+            let is_plain = self.notation == Notation::Plain;
+            let has_digits = is_plain && self.rest().starts_with(|c: char| c.is_ascii_digit());
+            let token = match known_word(&word) {
+                // `beta1` is a name, and `log2` is not the logarithm of 2.
+                Some(Token::Name(name)) if has_digits => Some(Token::Name(name + &self.digits())),
+                Some(Token::Function(_)) if has_digits => Some(Token::Name(word.clone() + &self.digits())),
+                token => token,
+            };
+            if let Some(token) = token {
                 return self.push(token, start);
             }
-            if self.notation == Notation::Plain {
+            if is_plain {
+                let digits = self.digits();
                 if let Some(rest) = word.strip_prefix('d') {
                     let name = match known_word(rest) {
                         Some(Token::Name(name)) => Some(name),
                         _ => (rest.chars().count() == 1 || self.is_derivative_word()).then(|| rest.to_owned()),
                     };
-                    if let Some(name) = name {
+                    if let Some(name) = name.map(|name| name + &digits) {
                         self.tokens
                             .push(Lexeme { token: Token::Name("d".into()), span: Span { start, end: start + 1 } });
                         self.tokens
@@ -272,12 +286,11 @@ impl Lexer<'_> {
                         return;
                     }
                 }
-                let digits = self.take(|c| c.is_ascii_digit());
                 return self.push(Token::Name(word + &digits), start);
             }
         }
         if word.chars().count() == 1 && self.notation == Notation::Plain && !in_script && word != "σ" {
-            let digits = self.take(|c| c.is_ascii_digit());
+            let digits = self.digits();
             return self.push(Token::Name(word + &digits), start);
         }
         let mut at = start;

@@ -33,6 +33,8 @@ fn a_word_on_a_left_side_is_a_name() {
         ),
         ("\\begin{align} NLL &= -\\ln p \\\\ \\frac{d NLL}{dp} &= -1/p \\end{align}\n$N = 2$", "+"),
         ("$wx = xw$\n\n$wx = x$\n\n$x + w = w + x$", "+-+"),
+        ("$RSS(b) = (y - xb)^2$\n\n$\\frac{\\partial RSS}{\\partial b} = -2 x (y - xb) = 2 RSS(b)$", "+-"),
+        ("$ab(c + d) = abc + abd$", "+"),
         ("$z = xw + x$\n\n$xw = z - x$\n\n$xw = z$", "+-"),
     ]);
 }
@@ -143,4 +145,26 @@ fn conditions_can_be_about_numbers() {
     for (model, claim, expected) in cases {
         assert_eq!(marks(&format!("{model}{claim}\n")), expected, "{claim}");
     }
+}
+
+/// Names with digits at their end, as in code.
+#[test]
+fn digits_belong_to_a_name() {
+    let model = "z1 = w1*x + beta1\na1 = tanh(z1)\nz2 = w2*a1 + beta2\nyhat = sigmoid(z2)\n\
+                 loss = -(y*log(yhat) + (1-y)*log(1-yhat))\n";
+    check_marks(&[
+        (&format!("{model}dloss/dz2 = yhat - y\ndloss/dw2 = (yhat - y)*a1\n"), "++"),
+        (&format!("{model}dloss/dz1 = (yhat - y)*w2*(1 - a1**2)\ndloss/dbeta1 = dloss/dz1\n"), "++"),
+        (&format!("{model}dloss/dz1 = yhat - y\ndz2/da1 = w1\n"), "--"),
+        ("f = log2(x)\ndf/dx = 1/x\n", "!?"),
+    ]);
+}
+
+#[test]
+fn norms_may_say_which_and_sets_may_have_signs() {
+    let names = "$X \\in \\mathbb R^{n \\times d}$, $w \\in \\mathbb R^d$, $y \\in \\{-1, +1\\}$\n";
+    check_marks(&[
+        (&format!("{names}$J = \\|Xw\\|_2^2 + \\|X\\|_F^2$\n\n$\\nabla_w J = 2 X^\\top X w$\n\n$y^2 = 1$"), "++"),
+        (&format!("{names}$J = \\|w\\|_1$"), "!"),
+    ]);
 }

@@ -77,7 +77,7 @@ fn after_scripts(tokens: &[&Token], mut at: usize) -> (usize, usize) {
 }
 
 /// Returns whether the parentheses at a place contain names only.
-fn parameters(tokens: &[&Token], open: usize) -> bool {
+pub(super) fn parameters(tokens: &[&Token], open: usize) -> bool {
     let mut is_name = false;
     for token in &tokens[open + 1..] {
         match token {
@@ -92,7 +92,7 @@ fn parameters(tokens: &[&Token], open: usize) -> bool {
 }
 
 /// Returns whether a `=` follows the parentheses at a place.
-fn equals_after(tokens: &[&Token], open: usize) -> bool {
+pub(super) fn equals_after(tokens: &[&Token], open: usize) -> bool {
     let mut depth = 0;
     for (at, token) in tokens.iter().enumerate().skip(open) {
         match token {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::formulas::Formula;
-use super::functions::begins_after;
+use super::functions::{begins_after, equals_after, parameters};
 use crate::error::ParseError;
 use crate::lex::{Lexeme, Notation, Token};
 use crate::tree::Span;
@@ -19,9 +19,13 @@ pub(super) fn join(formulas: &mut [(Formula, Tokens)]) {
         for run in all_runs(tokens) {
             let word: String = letters(&tokens[run.clone()]);
             let begins = run.start.checked_sub(1).is_none_or(|before| begins_after(&tokens[before].token));
-            // Between a word and its `=`, there may be the `&` of an aligned formula.
-            let mut after = tokens[run.end..].iter().map(|lexeme| &lexeme.token);
-            let is_left = after.find(|token| **token != Token::Op('&')) == Some(&Token::Op('='));
+            // Between a word and its `=`, there may be the `&` of an aligned formula, or parameters.
+            let mut after: Vec<&Token> = tokens[run.end..].iter().map(|lexeme| &lexeme.token).collect();
+            after.retain(|token| **token != Token::Op('&'));
+            let is_left = match after.first() {
+                Some(Token::Op('(')) => parameters(&after, 0) && equals_after(&after, 0),
+                next => next == Some(&&Token::Op('=')),
+            };
             if begins && is_left && run.len() > 1 && !runs.contains(&word) {
                 words.insert(word.clone());
             }

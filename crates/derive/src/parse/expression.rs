@@ -262,6 +262,21 @@ impl Parser<'_> {
             return Err(self.expected("the closing bar"));
         }
         self.at += 1;
+        // ‖w‖_2 is the norm of a vector, and ‖W‖_F that of a matrix.
+        if function == Function::Norm && self.is('_') {
+            let braces = usize::from(self.ahead(1) == Some(&Token::Op('{')));
+            match self.ahead(1 + braces) {
+                Some(Token::Number(digits)) if digits == "2" => {}
+                Some(Token::Name(name)) if name == "F" => {}
+                _ => {
+                    return Err(ParseError::new(
+                        self.here(),
+                        "only the Euclidean norm `\\|w\\|_2` is known; write a sum",
+                    ));
+                }
+            }
+            self.at += 2 + 2 * braces;
+        }
         Ok(Expr::new(Kind::Call(function, vec![inner]), self.since(start)))
     }
 
@@ -362,8 +377,9 @@ impl Parser<'_> {
             let message = format!("`{0}` looks like a function that nothing defines; define `{0}(t)`", name.head);
             return Err(ParseError::new(span.start, message));
         }
-        if name.head.chars().count() > 1 && name.indices.is_empty() && self.is('(') && self.touches() {
-            let plain = name.head.chars().all(|c| c.is_ascii_alphabetic());
+        let word = name.head.trim_end_matches(|c: char| c.is_ascii_digit());
+        if word.chars().count() > 1 && name.indices.is_empty() && self.is('(') && self.touches() {
+            let plain = word.chars().all(|c| c.is_ascii_alphabetic());
             if plain {
                 let known = ["exp", "ln", "log", "sigma", "tanh", "softmax", "sqrt", "relu", "diag", "max", "norm"];
                 let hint = crate::error::nearest(&name.head, known);

@@ -449,6 +449,7 @@ impl<'a> Parser<'a> {
         let mut numbers = Vec::new();
         loop {
             let negative = self.eat('-');
+            self.eat('+');
             match self.peek() {
                 Some(Token::Number(digits)) => {
                     let number: f64 = digits.parse().map_err(|_| self.expected("a number"))?;
