@@ -146,12 +146,19 @@ impl Lexer<'_> {
             return Ok(());
         }
         self.at += c.len_utf8();
+        if matches!(c, ':' | '=') && self.rest().starts_with('=') {
+            // `:=` defines, and `==` is how code compares.
+            self.at += 1;
+            self.push(Token::Op('='), start);
+            return Ok(());
+        }
         let token = match c {
             '\n' if self.notation == Notation::Plain => Token::Separator,
             c if c.is_whitespace() => return Ok(()),
             '&' | '~' | '$' => Token::Op('&'),
             '+' | '/' | '^' | '_' | '(' | ')' | '[' | ']' | ',' | ';' | '=' | '\'' | ':' | '?' => Token::Op(c),
             '-' | '−' | '–' => Token::Op('-'),
+            '≡' | '≔' => Token::Op('='),
             '|' if self.rest().starts_with('|') => {
                 self.at += 1;
                 Token::Norm
@@ -390,6 +397,7 @@ impl Lexer<'_> {
             }
             "dots" | "ldots" | "cdots" => Token::Dots,
             "prime" => Token::Op('\''),
+            "equiv" | "coloneqq" | "triangleq" => Token::Op('='),
             "lbrace" => Token::Op('⦃'),
             "rbrace" => Token::Op('⦄'),
             "begin" => Token::Begin(self.group("\\begin")?),

@@ -293,7 +293,7 @@ fn mutations_are_found() {
 /// What is equal agrees to 100 digits, and what differs does not.
 #[test]
 fn the_proof_of_equality_can_fail() {
-    let claims = claims();
+    let claims: Vec<Claim> = claims().into_iter().step_by(3).collect();
     let mut random = Random::new(3, 0);
     let mut differ = 0;
     for claim in &claims {

@@ -168,3 +168,20 @@ fn norms_may_say_which_and_sets_may_have_signs() {
         (&format!("{names}$J = \\|w\\|_1$"), "!"),
     ]);
 }
+
+/// How lines of homework begin and end.
+#[test]
+fn labels_and_numbers_are_no_factors() {
+    let labels = ["1. ", "12) ", "(a) ", "b) ", "(iii) ", "=> ", "⇒ ", "Step 1: ", "- "];
+    for label in labels {
+        assert_eq!(marks(&format!("L = (a - y)^2\n{label}dL/da = 2 (a - y)\n")), "+", "{label}");
+        assert_eq!(marks(&format!("L = (a - y)^2\n{label}dL/da = 3 (a - y)\n")), "-", "{label}");
+    }
+    for number in ["(2)", "[2]", "(2a)", "\t(17)"] {
+        assert_eq!(marks(&format!("L := (a - y)^2 (1)\ndL/da == 2 (a - y)  {number}\n")), "+", "{number}");
+    }
+    check_marks(&[
+        ("(a) (b + c) = a b + a c\n(a) - b = a - b\na (2) = 2 a\n2 a = a * (2)\n", "++++"),
+        ("$z \\equiv w x$\n\n$\\frac{dz}{dw} := x$", "+"),
+    ]);
+}

@@ -147,9 +147,7 @@ pub(super) fn formulas(text: &str, errors: &mut Vec<ParseError>) -> (Vec<Formula
             let marked = line.contains('$') || line.contains("\\[") || line.contains("\\(");
             if !marked {
                 match bare(text, at, line_end) {
-                    Bare::Formula(from, notation) => {
-                        formulas.push(plain(from, line_end, notation, false));
-                    }
+                    Bare::Formula(from, to, notation) => formulas.push(plain(from, to, notation, false)),
                     Bare::Prose if line.contains('=') && !trimmed.starts_with(['#', '|', '<']) => prose.push(at),
                     Bare::Prose => {}
                 }
@@ -247,7 +245,7 @@ fn find_line(text: &str, from: usize, is: impl Fn(&str) -> bool) -> Option<(usiz
 }
 
 enum Bare {
-    Formula(usize, Notation),
+    Formula(usize, usize, Notation),
     Prose,
 }
 
@@ -259,6 +257,7 @@ fn bare(text: &str, from: usize, to: usize) -> Bare {
     for marker in ["- ", "* ", "+ ", "> "] {
         body = body.strip_prefix(marker).map_or(body, str::trim_start);
     }
+    body = without_label(body);
     let has_relation = body.contains('=')
         || body.contains('∈')
         || body.contains('<')
@@ -295,7 +294,37 @@ fn bare(text: &str, from: usize, to: usize) -> Bare {
     {
         start += first.len();
     }
-    Bare::Formula(start, notation)
+    Bare::Formula(start, start + without_number(&text[start..to]).len(), notation)
+}
+
+/// Leaves out how a line of a list or a conclusion begins: `(a)`, `2.`, `iii)`, `=>`.
+fn without_label(line: &str) -> &str {
+    let Some((first, rest)) = line.split_once(char::is_whitespace) else { return line };
+    let rest = rest.trim_start();
+    if ["=>", "⇒", "→", "∴", "->"].contains(&first) {
+        return rest;
+    }
+    let is_number = |label: &str| (1..3).contains(&label.len()) && label.chars().all(|c| c.is_ascii_digit());
+    let is_letter = |label: &str| label.len() == 1 && label.chars().all(|c| c.is_ascii_alphabetic());
+    let is_roman = |label: &str| ["ii", "iii", "iv", "vi", "vii", "viii"].contains(&label);
+    let closed = first.strip_suffix(')').map(|label| label.strip_prefix('(').unwrap_or(label));
+    let is_label = closed.is_some_and(|label| is_number(label) || is_letter(label) || is_roman(label))
+        || first.strip_suffix('.').is_some_and(is_number);
+    // `(a) - b` and `(a) (b + c)` are formulas.
+    let goes_on = rest.starts_with(|c: char| "=+-*/^_(<>,·−".contains(c));
+    if is_label && !goes_on { rest } else { line }
+}
+
+/// Leaves out the number of an equation at the end of a line: `(2)` or `[2a]` after a space.
+fn without_number(line: &str) -> &str {
+    let Some((before, last)) = line.trim_end().rsplit_once(char::is_whitespace) else { return line };
+    let inside = last.strip_prefix('(').and_then(|rest| rest.strip_suffix(')'));
+    let inside = inside.or(last.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')));
+    let number = inside.map(|inside| inside.trim_end_matches(|c: char| c.is_ascii_lowercase()));
+    let is_number = number
+        .is_some_and(|number| (1..3).contains(&number.len()) && number.chars().all(|c| c.is_ascii_digit() || c == '.'));
+    let goes_on = before.trim_end().ends_with(|c: char| "=+-*/^_(<>,·−".contains(c));
+    if is_number && !goes_on { before } else { line }
 }
 
 /// Returns whether a word introduces an assumption or a definition.
