@@ -59,6 +59,10 @@ impl Parser<'_> {
             self.expect('}')?;
             self.expect('{')?;
             let by = self.differentials(order)?;
+            if order == 1 && self.is('^') {
+                let message = format!("a derivative is by a name; give this power of `{}` its own, like `v`", by[0]);
+                return Err(ParseError::new(self.here(), message));
+            }
             self.expect('}')?;
             let of = match of {
                 Some(of) => of,
