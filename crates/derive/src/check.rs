@@ -101,7 +101,10 @@ fn check_part(document: &Part, options: &Options<'_>, left: u64, lines: &mut Vec
 
 /// Returns a part of the document on one line, without characters that control a terminal.
 fn source(document: &Part, span: Span) -> String {
-    let words: Vec<&str> = document.text[span.start..span.end].split_whitespace().collect();
+    // What `\right` closes, `\left` opens.
+    let before = document.text[..span.start].trim_end();
+    let start = before.strip_suffix("\\left").map_or(span.start, str::len);
+    let words: Vec<&str> = document.text[start..span.end].split_whitespace().collect();
     words.join(" ").replace(char::is_control, "�")
 }
 

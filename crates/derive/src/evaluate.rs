@@ -348,6 +348,7 @@ impl<'a, N: Number> Evaluator<'a, N> {
             Kind::Apply(name, arguments) => self.apply(name, arguments),
             Kind::Neg(a) => Ok(self.evaluate(a)?.map(N::neg)),
             Kind::Binary(operator, a, b) => self.binary(*operator, a, b, expr.span),
+            Kind::Call(Function::Choose, all) => self.choose(all, expr.span),
             Kind::Call(function, all) => self.call(*function, all, expr.span),
             Kind::Entry(a, indices) => {
                 let value = self.evaluate(a)?;
@@ -488,6 +489,27 @@ impl<'a, N: Number> Evaluator<'a, N> {
         }
     }
 
+    /// Evaluates the case that applies, and no other: it may not be defined.
+    fn choose(&mut self, all: &[Expr], span: Span) -> Result<Value<N>> {
+        let test = self.evaluate(&all[0])?;
+        let mut case = |test: &N| {
+            let test = test.real();
+            let applies = if test.is_nonzero() { all.get(if test.value() > 0.0 { 1 } else { 2 }) } else { None };
+            if let Some(case) = applies {
+                return self.evaluate(case);
+            }
+            let what = if test.is_nonzero() { "no case that applies" } else { "a condition that changes there" };
+            self.note_undefined(what, span);
+            Ok(self.evaluate(&all[1])?.map(|_| N::constant(Real::UNDEFINED)))
+        };
+        if test.is_scalar() {
+            return case(&test.entries[0]);
+        }
+        let values = test.entries.iter().map(case).collect::<Result<Vec<_>>>()?;
+        let entries = values.into_iter().flat_map(|value| value.entries).collect();
+        Ok(Value { rows: test.rows, columns: test.columns, entries })
+    }
+
     fn call(&mut self, function: Function, all: &[Expr], span: Span) -> Result<Value<N>> {
         let a = self.evaluate(&all[0])?;
         let one = N::constant(Real::ONE);
@@ -508,6 +530,7 @@ impl<'a, N: Number> Evaluator<'a, N> {
                 let b = self.evaluate(&all[1])?;
                 zip(&a, &b, N::max)?
             }
+            Function::Choose => return self.choose(all, span),
             Function::Transpose => a.transposed(),
             Function::Norm => Value::scalar(sum_of_squares(&a).sqrt()),
             Function::Trace => {

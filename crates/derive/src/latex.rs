@@ -101,6 +101,14 @@ fn call(function: Function, all: &[Expr]) -> String {
         Function::Diag => of(r"\operatorname{diag}"),
         Function::Trace => of(r"\operatorname{tr}"),
         Function::Max => of(r"\max"),
+        Function::Choose => match all {
+            [test, one, zero] if one.is_number(1.0) && zero.is_number(0.0) => format!("[{} > 0]", latex(test)),
+            _ => {
+                let no = all.get(2).map(|no| format!(r" \\ {} & \text{{otherwise}}", latex(no))).unwrap_or_default();
+                let (test, yes) = (latex(&all[0]), latex(&all[1]));
+                format!(r"\begin{{cases}} {yes} & \text{{if }} {test} > 0{no} \end{{cases}}")
+            }
+        },
         Function::Sqrt => format!(r"\sqrt{{{}}}", latex(&all[0])),
         Function::Abs => format!(r"\left|{}\right|", latex(&all[0])),
         Function::Norm => format!(r"\left\lVert {} \right\rVert", latex(&all[0])),

@@ -112,6 +112,11 @@ impl Lexer<'_> {
         taken
     }
 
+    /// Takes the digits at the end of a name.
+    fn digits(&mut self) -> String {
+        self.take(|c| c.is_ascii_digit())
+    }
+
     /// Takes `{…}` and returns what is inside.
     fn group(&mut self, what: &str) -> Result<String, ParseError> {
         let start = self.at;
@@ -141,12 +146,19 @@ impl Lexer<'_> {
             return Ok(());
         }
         self.at += c.len_utf8();
+        if matches!(c, ':' | '=') && self.rest().starts_with('=') {
+            // `:=` defines, and `==` is how code compares.
+            self.at += 1;
+            self.push(Token::Op('='), start);
+            return Ok(());
+        }
         let token = match c {
             '\n' if self.notation == Notation::Plain => Token::Separator,
             c if c.is_whitespace() => return Ok(()),
             '&' | '~' | '$' => Token::Op('&'),
             '+' | '/' | '^' | '_' | '(' | ')' | '[' | ']' | ',' | ';' | '=' | '\'' | ':' | '?' => Token::Op(c),
             '-' | '−' | '–' => Token::Op('-'),
+            '≡' | '≔' => Token::Op('='),
             '|' if self.rest().starts_with('|') => {
                 self.at += 1;
                 Token::Norm
@@ -206,12 +218,18 @@ impl Lexer<'_> {
                 self.at += 2;
                 Token::Dots
             }
-            // A full stop after a formula.
-            '.' if self.rest().trim_start_matches(['}', ']', '\\']).trim().is_empty() => return Ok(()),
+            '.' if self.is_full_stop() => return Ok(()),
             _ => return Err(ParseError::new(start, format!("`{c}` has no meaning in a formula"))),
         };
         self.push(token, start);
         Ok(())
+    }
+
+    /// Returns whether the point just read ends a formula, or a row of one.
+    fn is_full_stop(&self) -> bool {
+        let rest = self.rest().trim_start_matches(['}', ']']).trim_start();
+        let ends = ["\\\\", "\\end{", "\\tag{", "\\label{", "\\quad", "\\qquad", "\\text{", "\\]", "\\)"];
+        rest.trim_start_matches('\\').trim().is_empty() || ends.iter().any(|end| rest.starts_with(end))
     }
 
     fn number(&mut self) -> Result<(), ParseError> {
@@ -226,8 +244,11 @@ impl Lexer<'_> {
         let exponent: String =
             self.rest().chars().take_while(|&c| c == 'e' || c == '-' || c.is_ascii_digit()).collect();
         let power = exponent.strip_prefix('e').map(|power| power.trim_start_matches('-'));
-        if power.is_some_and(|power| !power.is_empty() && power.len() < 3 && power.chars().all(|c| c.is_ascii_digit()))
-        {
+        if power.is_some_and(|power| !power.is_empty() && power.chars().all(|c| c.is_ascii_digit())) {
+            if power.is_some_and(|power| power.len() > 2) {
+                let message = format!("`{digits}{exponent}` is too large or too small; powers of ten go to e99");
+                return Err(ParseError::new(start, message));
+            }
             self.at += exponent.len();
             digits += &exponent;
         }
@@ -246,16 +267,25 @@ impl Lexer<'_> {
         let in_script = after_script || self.in_subscript();
         if word.chars().count() > 1 && !in_script {
             // `dw` and `dyhat` are the d of a derivative and a name.
-            if let Some(token) = known_word(&word) {
+            let is_plain = self.notation == Notation::Plain;
+            let has_digits = is_plain && self.rest().starts_with(|c: char| c.is_ascii_digit());
+            let token = match known_word(&word) {
+                // `beta1` is a name, and `log2` is not the logarithm of 2.
+                Some(Token::Name(name)) if has_digits => Some(Token::Name(name + &self.digits())),
+                Some(Token::Function(_)) if has_digits => Some(Token::Name(word.clone() + &self.digits())),
+                token => token,
+            };
+            if let Some(token) = token {
                 return self.push(token, start);
             }
-            if self.notation == Notation::Plain {
+            if is_plain {
+                let digits = self.digits();
                 if let Some(rest) = word.strip_prefix('d') {
                     let name = match known_word(rest) {
                         Some(Token::Name(name)) => Some(name),
                         _ => (rest.chars().count() == 1 || self.is_derivative_word()).then(|| rest.to_owned()),
                     };
-                    if let Some(name) = name {
+                    if let Some(name) = name.map(|name| name + &digits) {
                         self.tokens
                             .push(Lexeme { token: Token::Name("d".into()), span: Span { start, end: start + 1 } });
                         self.tokens
@@ -263,12 +293,11 @@ impl Lexer<'_> {
                         return;
                     }
                 }
-                let digits = self.take(|c| c.is_ascii_digit());
                 return self.push(Token::Name(word + &digits), start);
             }
         }
         if word.chars().count() == 1 && self.notation == Notation::Plain && !in_script && word != "σ" {
-            let digits = self.take(|c| c.is_ascii_digit());
+            let digits = self.digits();
             return self.push(Token::Name(word + &digits), start);
         }
         let mut at = start;
@@ -368,6 +397,7 @@ impl Lexer<'_> {
             }
             "dots" | "ldots" | "cdots" => Token::Dots,
             "prime" => Token::Op('\''),
+            "equiv" | "coloneqq" | "triangleq" => Token::Op('='),
             "lbrace" => Token::Op('⦃'),
             "rbrace" => Token::Op('⦄'),
             "begin" => Token::Begin(self.group("\\begin")?),

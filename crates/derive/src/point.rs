@@ -57,6 +57,12 @@ impl Point {
         values.get(row).or(values.first())
     }
 
+    /// Changes the values of a name.
+    #[cfg(test)]
+    pub(crate) fn change(&mut self, head: &str, change: impl FnMut(&mut Value<Real>)) {
+        self.values.get_mut(head).into_iter().flatten().for_each(change);
+    }
+
     /// Returns the rows of a name's values.
     pub(crate) fn rows(&self, head: &str) -> &[Value<Real>] {
         self.values.get(head).map_or(&[], Vec::as_slice)

@@ -107,6 +107,11 @@ pub enum Verdict {
 pub enum Mistake {
     /// The sign is wrong everywhere.
     Sign,
+    /// The sign of one term is wrong.
+    TermSign {
+        /// The term, as it is written.
+        term: String,
+    },
     /// The right side is the left side times this factor.
     Factor {
         /// The factor, like `2`, `1/N` or `λ`.
@@ -363,6 +368,7 @@ impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sign => f.write_str("the sign is flipped everywhere"),
+            Self::TermSign { term } => write!(f, "the sign of the term {term} is flipped"),
             Self::Factor { factor } => write!(f, "it is {factor} times as large as it should be, everywhere"),
             Self::SumForMean => f.write_str("a sum over the rows where their mean is meant: 1/N is missing"),
             Self::MeanForSum => f.write_str("a mean over the rows where their sum is meant: 1/N is too much"),

@@ -65,7 +65,7 @@ pub(crate) struct Setting<'a> {
 }
 
 impl<'a> Setting<'a> {
-    fn sampler(&'a self, assumptions: &'a [&'a Assumption]) -> Sampler<'a> {
+    pub(crate) fn sampler(&'a self, assumptions: &'a [&'a Assumption]) -> Sampler<'a> {
         Sampler { model: self.model, ranges: &self.typing.ranges, inputs: self.inputs, assumptions, seed: self.seed }
     }
 
@@ -108,7 +108,7 @@ impl<'a> Setting<'a> {
 
     /// Returns combinations of the free indices: all if they are few, otherwise some, of which the
     /// first has equal indices.
-    fn combinations(&self, point: &Point, number: usize) -> Vec<Letters> {
+    pub(crate) fn combinations(&self, point: &Point, number: usize) -> Vec<Letters> {
         let free = &self.typing.free;
         let lengths: Vec<usize> = free.iter().map(|(_, range)| point.length(&self.typing.ranges, *range)).collect();
         let total = lengths.iter().fold(1usize, |total, &length| total.saturating_mul(length));

@@ -144,6 +144,9 @@ pub(crate) enum Function {
     Transpose,
     /// The larger of two numbers.
     Max,
+    /// The second argument where the first is positive, and the third where it is negative. Without
+    /// a third, it is not defined there.
+    Choose,
 }
 
 /// The operators with two operands.
@@ -402,10 +405,16 @@ impl Expr {
 
     /// Returns whether an expression is simple enough to need no parentheses as a factor.
     fn is_factor(&self) -> bool {
-        !matches!(
-            self.kind,
-            Kind::Neg(_) | Kind::Binary(Operator::Add | Operator::Sub, ..) | Kind::Sum { .. } | Kind::Cases(_)
-        )
+        match &self.kind {
+            Kind::Neg(_) | Kind::Binary(Operator::Add | Operator::Sub, ..) | Kind::Sum { .. } | Kind::Cases(_) => false,
+            Kind::Call(Function::Choose, _) => self.to_string().starts_with('['),
+            _ => true,
+        }
+    }
+
+    /// Returns whether it is this whole number.
+    pub(crate) fn is_number(&self, number: f64) -> bool {
+        matches!(self.kind, Kind::Number { digits, decimals: 0 } if digits == number)
     }
 }
 
@@ -460,6 +469,7 @@ impl fmt::Display for Function {
             Self::Norm => "norm",
             Self::Transpose => "transpose",
             Self::Max => "max",
+            Self::Choose => "choose",
         })
     }
 }
@@ -495,6 +505,11 @@ impl fmt::Display for Expr {
             Kind::Call(Function::Transpose, all) => match all[0].kind {
                 Kind::Name(_) => write!(f, "{}ᵀ", all[0]),
                 _ => write!(f, "({})ᵀ", all[0]),
+            },
+            Kind::Call(Function::Choose, all) => match all.as_slice() {
+                [test, one, zero] if one.is_number(1.0) && zero.is_number(0.0) => write!(f, "[{test} > 0]"),
+                [test, yes, no] => write!(f, "{yes} if {test} > 0, {no} otherwise"),
+                _ => write!(f, "{} if {} > 0", all[1], all[0]),
             },
             Kind::Call(function, all) => write!(f, "{function}({})", join(all)),
             Kind::Entry(a, indices) => write!(f, "({a}){}", subscripts(indices)),

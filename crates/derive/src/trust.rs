@@ -2,11 +2,21 @@
 //!
 //! Right derivations are rewritten by rules of algebra, and then broken by mutations.
 
-use crate::document::{Document, Role};
-use crate::point::Random;
+use std::cell::Cell;
+
+use crate::check::inputs;
+use crate::document::{Assumption, Document, Role};
+use crate::evaluate::Evaluator;
+use crate::point::{Point, Random};
+use crate::real::Real;
 use crate::report::Verdict;
+use crate::samples::Setting;
 use crate::tree::{Expr, Function, Index, Kind, Operator, Span};
+use crate::typing::Model;
 use crate::{Options, check};
+use digits::Digits;
+
+mod digits;
 
 /// The derivations that all hold.
 pub(crate) const FILES: [&str; 7] = [
@@ -33,7 +43,7 @@ fn claims() -> Vec<Claim> {
     for file in FILES {
         let document = Document::parse(file).expect("a file of the project");
         let document = &document.parts[0];
-        let model = crate::typing::Model::new(document).expect("a file of the project");
+        let model = Model::new(document).expect("a file of the project");
         let scalar = |expr: &Expr| {
             let mut all = true;
             expr.visit_names(&mut |name| {
@@ -95,8 +105,8 @@ fn number(value: f64) -> Expr {
 
 /// Returns the expression with its part of a number replaced.
 fn replace(expr: &Expr, place: usize, f: &dyn Fn(Expr) -> Option<Expr>) -> Option<Expr> {
-    let count = std::cell::Cell::new(0);
-    let changed = std::cell::Cell::new(false);
+    let count = Cell::new(0);
+    let changed = Cell::new(false);
     let result = expr.map(&|part| {
         let here = count.get();
         count.set(here + 1);
@@ -254,7 +264,9 @@ fn right_derivations_are_never_called_wrong() {
     }
 }
 
+/// What is not called wrong agrees with the right side to 100 digits, and is listed.
 #[test]
+#[expect(clippy::print_stdout, reason = "`--nocapture` shows the list")]
 fn mutations_are_found() {
     let claims = claims();
     let mut random = Random::new(2, 0);
@@ -271,9 +283,86 @@ fn mutations_are_found() {
         let (text, verdict) = verdict(claim, &mutant, 0);
         if !matches!(verdict, Verdict::Wrong { .. }) {
             unchanged.push(format!("{text}: {verdict:?}"));
+            assert_eq!(agree(claim, &mutant), Some(true), "{text} is {verdict:?}, but nothing proves it equal");
         }
     }
+    println!("{} of {count} mutations change nothing:\n{}", unchanged.len(), unchanged.join("\n"));
     assert!(unchanged.len() * 20 <= count, "{} of {count}:\n{}", unchanged.len(), unchanged.join("\n"));
+}
+
+/// What is equal agrees to 100 digits, and what differs does not.
+#[test]
+fn the_proof_of_equality_can_fail() {
+    let claims: Vec<Claim> = claims().into_iter().step_by(3).collect();
+    let mut random = Random::new(3, 0);
+    let mut differ = 0;
+    for claim in &claims {
+        assert_eq!(agree(claim, &claim.right), Some(true), "{}", claim.right);
+        let place = random.below(size(&claim.right));
+        let doubled = replace(&claim.right, place, &|part| Some(binary(Operator::Mul, number(1.0 + 1e-12), part)));
+        differ += usize::from(doubled.and_then(|mutant| agree(claim, &mutant)) == Some(false));
+    }
+    assert!(differ * 10 >= claims.len() * 9, "{differ} of {}", claims.len());
+}
+
+/// Returns whether a mutant and the right side agree to 100 digits at all of 12 points, or nothing
+/// if they cannot be evaluated at as many.
+fn agree(claim: &Claim, mutant: &Expr) -> Option<bool> {
+    let text = format!("{}\n{} = {} = {mutant}{}\n", claim.definitions, claim.left, claim.right, claim.condition);
+    let document = Document::parse(&text).unwrap_or_else(|errors| panic!("{}\n{text}", errors[0]));
+    let part = &document.parts[0];
+    let mut model = Model::new(part).expect("the model of a derivation");
+    let (place, item) = part.items.iter().enumerate().next_back().expect("a claim");
+    let exprs: Vec<&Expr> = item.members[1..].iter().collect();
+    let (typing, _) = model.typing(&exprs, &item.condition.iter().collect::<Vec<_>>()).ok()?;
+    let inputs = inputs(&model, &exprs);
+    let budget = Cell::new(u64::MAX);
+    let condition = item.condition.as_ref();
+    let setting =
+        Setting { model: &model, typing: &typing, item: place, condition, inputs: &inputs, seed: 77, budget: &budget };
+    let assumptions: Vec<&Assumption> = part
+        .items
+        .iter()
+        .filter_map(|item| if let Role::Assumption(assumption) = &item.role { Some(assumption) } else { None })
+        .collect();
+    let mut points = 0;
+    for number in 0..200 {
+        let mut point = setting.sampler(&assumptions).point(number);
+        inputs.iter().for_each(|head| make_exact(&mut point, head, &assumptions));
+        let mut is_defined = false;
+        for letters in setting.combinations(&point, number) {
+            let value = |expr: &Expr| {
+                let mut evaluator = Evaluator::<Digits>::new(setting.context(&point), &letters);
+                if let Some((_, row)) = letters.iter().find(|(letter, _)| letter == "n") {
+                    evaluator.set_row(*row);
+                }
+                evaluator.evaluate(expr).ok().and_then(|value| value.entries.first().copied())
+            };
+            match value(exprs[0])?.agrees(&value(exprs[1])?) {
+                Some(false) => return Some(false),
+                Some(true) => is_defined = true,
+                None => {}
+            }
+        }
+        points += usize::from(is_defined);
+        if points == 12 {
+            return Some(true);
+        }
+    }
+    None
+}
+
+/// Rounds values to few digits, so that entries that sum to one do so exactly.
+fn make_exact(point: &mut Point, head: &str, assumptions: &[&Assumption]) {
+    let sums_to_one = assumptions.contains(&&Assumption::SumOne(head.to_owned()));
+    point.change(head, |value| {
+        let rounded = |entry: &Real| (entry.value() * 1048576.0).round() / 1048576.0;
+        let mut entries: Vec<f64> = value.entries.iter().map(rounded).collect();
+        if let (true, Some((last, others))) = (sums_to_one, entries.split_last_mut()) {
+            *last = 1.0 - others.iter().sum::<f64>();
+        }
+        value.entries = entries.into_iter().map(Real::new).collect();
+    });
 }
 
 /// The verdicts on all files, and on all steps that were broken, do not depend on the seed.

@@ -38,7 +38,7 @@ pub(crate) const GREEK: [(&str, &str); 32] = [
     ("iota", "ι"),
 ];
 
-pub(crate) const FUNCTIONS: [(&str, Function); 18] = [
+pub(crate) const FUNCTIONS: [(&str, Function); 20] = [
     ("exp", Function::Exp),
     ("ln", Function::Ln),
     ("log", Function::Ln),
@@ -55,6 +55,8 @@ pub(crate) const FUNCTIONS: [(&str, Function); 18] = [
     ("norm", Function::Norm),
     ("abs", Function::Abs),
     ("max", Function::Max),
+    ("sign", Function::Choose),
+    ("sgn", Function::Choose),
     ("sqrt", Function::Sqrt),
     ("transpose", Function::Transpose),
 ];

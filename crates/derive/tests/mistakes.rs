@@ -61,6 +61,17 @@ fn signs_and_factors_are_named() {
 }
 
 #[test]
+fn the_sign_of_one_term_is_named() {
+    check_kinds(&[
+        (LOGISTIC, "dC/dp = -y/p - (1 - y)/(1 - p)", "the sign of the term (1 - y)/(1 - p) is flipped"),
+        (LOGISTIC, "dC/dp = y/p + (1 - y)/(1 - p)", "the sign of the term y/p is flipped"),
+        (SOFTMAX, "dC/dz_k = p_k + y_k", "the sign of the term y_k is flipped"),
+        (NETWORK, "dE/da_i = (f - y) u_i (1 + h_i^2)", "the sign of the term h_i^(2) is flipped"),
+        (NETWORK, "dE/da_i = (f + y) u_i (1 + h_i^2)", "none"),
+    ]);
+}
+
+#[test]
 fn transposed_and_swapped_sides_are_named() {
     check_kinds(&[
         (LINEAR, "X^T X = X X^T", "none"),

@@ -24,6 +24,10 @@ fn errors_say_where_and_what_was_expected() {
         ("$$y = x \\dots z$$", "line 1, column 9: expected"),
         ("x, w \\in \\mathbb R^d\ny = x w", "line 2, column 5: this product of vectors needs a transpose"),
         ("$$y = \\begin{pmatrix} 1 \\end{pmatrix}$$", "line 1, column 7: expected"),
+        (
+            "$$\\frac{\\partial y}{\\partial z^2} = x$$",
+            "line 1, column 31: a derivative is by a name; give this power of `z` its own, like `v`",
+        ),
         ("y = dx z", "line 1, column 5: `dx` is no derivative; write a product of d and x as `d x`"),
     ];
     for (text, expected) in cases {

@@ -102,6 +102,21 @@ impl<'a> Diagnosis<'a> {
             .or_else(|| self.factor(a, b, Factors::Names))
             .or_else(|| self.penalty(a, b))
             .or_else(|| self.penalty_of_objective(a, b))
+            .or_else(|| self.sign_of_term(a, b))
+    }
+
+    /// One term is added where it is to be subtracted, or the other way round.
+    fn sign_of_term(&self, a: usize, b: usize) -> Option<Mistake> {
+        let right = self.exprs[b];
+        let mut parts: Vec<&Expr> = Vec::new();
+        right.visit(&mut |part| parts.push(part));
+        let candidates =
+            parts.iter().flat_map(|part| with_flipped_signs(part).into_iter().map(move |new| (*part, new)));
+        candidates.take(PARTS).find_map(|(part, (term, new))| {
+            let is_part = |other: &Expr| other.span == part.span && other.kind == part.kind;
+            let whole = right.map(&|other| if is_part(&other) { new.clone() } else { other });
+            self.equals(&whole, a).then(|| Mistake::TermSign { term: term.to_string() })
+        })
     }
 
     /// The values of both sides, entry by entry.
@@ -556,6 +571,23 @@ impl<'a> Diagnosis<'a> {
         }
         None
     }
+}
+
+/// Returns the terms of a sum or difference, each with the whole in which its sign is flipped.
+fn with_flipped_signs(part: &Expr) -> Vec<(&Expr, Expr)> {
+    let (operator, first, last) = match &part.kind {
+        Kind::Binary(operator @ (Operator::Add | Operator::Sub), first, last) => (*operator, first, last),
+        Kind::Neg(inner) => return vec![(inner, (**inner).clone())],
+        _ => return Vec::new(),
+    };
+    let other = if operator == Operator::Add { Operator::Sub } else { Operator::Add };
+    let mut all: Vec<(&Expr, Expr)> = vec![(last, expr(Kind::Binary(other, first.clone(), last.clone())))];
+    // What begins with a sign, or is a sum itself, is looked at by itself.
+    if !matches!(first.kind, Kind::Neg(_) | Kind::Binary(Operator::Add | Operator::Sub, ..)) {
+        let negative = Box::new(expr(Kind::Neg(first.clone())));
+        all.push((first, expr(Kind::Binary(operator, negative, last.clone()))));
+    }
+    all
 }
 
 /// Multiplies the bodies of all sums by a factor.

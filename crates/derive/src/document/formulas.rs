@@ -5,7 +5,44 @@ use crate::error::ParseError;
 use crate::lex::Notation;
 use crate::words::is_known_word;
 
+/// LaTeX environments that contain text.
+const TEXT_ENVIRONMENTS: [&str; 19] = [
+    "document",
+    "abstract",
+    "center",
+    "quote",
+    "itemize",
+    "enumerate",
+    "description",
+    "proof",
+    "theorem",
+    "lemma",
+    "proposition",
+    "corollary",
+    "definition",
+    "remark",
+    "example",
+    "exercise",
+    "problem",
+    "solution",
+    "answer",
+];
+
+/// How a line of LaTeX begins that has no formula to check.
+const TEXT_COMMANDS: [&str; 9] = [
+    "%",
+    "\\documentclass",
+    "\\usepackage",
+    "\\title",
+    "\\author",
+    "\\section",
+    "\\subsection",
+    "\\subsubsection",
+    "\\paragraph",
+];
+
 /// A formula of a text.
+#[derive(Clone)]
 pub(super) struct Formula {
     pub(super) from: usize,
     pub(super) to: usize,
@@ -16,6 +53,34 @@ pub(super) struct Formula {
     pub(super) reason: Option<String>,
     /// No formula, but a comment that begins a scope or goes on with one: `<!-- scope: … -->`.
     pub(super) scope: Option<String>,
+}
+
+impl Formula {
+    /// Returns the rows: one that cannot be read does not hide the others.
+    pub(super) fn rows(&self, text: &str) -> Vec<Self> {
+        let mut rows = Vec::new();
+        let mut start = self.from;
+        let mut at = self.from;
+        // Rows of cases, and what is between braces, are parts of a row.
+        let outer = usize::from(text[self.from..self.to].trim_start().starts_with("\\begin{"));
+        let mut depth: usize = 0;
+        while at < self.to {
+            let rest = &text[at..self.to];
+            let begins = |what: &str| rest.starts_with(what);
+            if begins("\\\\") && depth <= outer {
+                rows.push(Self { from: start, to: at + 2, ..self.clone() });
+                start = at + 2;
+            } else if begins("\\begin{") || begins("{") {
+                depth += 1;
+            } else if begins("\\end{") || begins("}") {
+                depth = depth.saturating_sub(1);
+            }
+            let is_pair = ["\\\\", "\\{", "\\}"].iter().any(|pair| begins(pair));
+            at += if is_pair { 2 } else { rest.chars().next().map_or(1, char::len_utf8) };
+        }
+        rows.push(Self { from: start, ..self.clone() });
+        rows
+    }
 }
 
 /// Finds the formulas of a text. Returns also the lines with `=` that are read as prose.
@@ -48,9 +113,19 @@ pub(super) fn formulas(text: &str, errors: &mut Vec<ParseError>) -> (Vec<Formula
                 line_start = true;
                 continue;
             }
+            if TEXT_COMMANDS.iter().any(|command| trimmed.starts_with(command)) {
+                at = line_end + 1;
+                line_start = true;
+                continue;
+            }
             if trimmed.starts_with("\\begin{") {
                 let name_start = at + (line.len() - trimmed.len()) + "\\begin{".len();
                 let name = text[name_start..].split('}').next().unwrap_or_default();
+                if TEXT_ENVIRONMENTS.contains(&name.trim_end_matches('*')) {
+                    at = line_end + 1;
+                    line_start = true;
+                    continue;
+                }
                 let end = format!("\\end{{{name}}}");
                 match text[at..].find(&end) {
                     Some(found) => {
@@ -72,9 +147,7 @@ pub(super) fn formulas(text: &str, errors: &mut Vec<ParseError>) -> (Vec<Formula
             let marked = line.contains('$') || line.contains("\\[") || line.contains("\\(");
             if !marked {
                 match bare(text, at, line_end) {
-                    Bare::Formula(from, notation) => {
-                        formulas.push(plain(from, line_end, notation, false));
-                    }
+                    Bare::Formula(from, to, notation) => formulas.push(plain(from, to, notation, false)),
                     Bare::Prose if line.contains('=') && !trimmed.starts_with(['#', '|', '<']) => prose.push(at),
                     Bare::Prose => {}
                 }
@@ -109,9 +182,8 @@ pub(super) fn formulas(text: &str, errors: &mut Vec<ParseError>) -> (Vec<Formula
                 let mark = if display { "$$" } else { "$" };
                 let from = at + mark.len();
                 // An inline formula ends in its paragraph.
-                let limit =
-                    if display { text.len() } else { text[from..].find("\n\n").map_or(text.len(), |end| from + end) };
-                let Some(end) = text[from..limit].find(mark) else {
+                let end = text[from..].find(mark).filter(|&end| display || !text[from..from + end].contains("\n\n"));
+                let Some(end) = end else {
                     errors.push(ParseError::new(at, format!("this `{mark}` has no partner")));
                     break;
                 };
@@ -173,7 +245,7 @@ fn find_line(text: &str, from: usize, is: impl Fn(&str) -> bool) -> Option<(usiz
 }
 
 enum Bare {
-    Formula(usize, Notation),
+    Formula(usize, usize, Notation),
     Prose,
 }
 
@@ -185,6 +257,7 @@ fn bare(text: &str, from: usize, to: usize) -> Bare {
     for marker in ["- ", "* ", "+ ", "> "] {
         body = body.strip_prefix(marker).map_or(body, str::trim_start);
     }
+    body = without_label(body);
     let has_relation = body.contains('=')
         || body.contains('∈')
         || body.contains('<')
@@ -221,7 +294,37 @@ fn bare(text: &str, from: usize, to: usize) -> Bare {
     {
         start += first.len();
     }
-    Bare::Formula(start, notation)
+    Bare::Formula(start, start + without_number(&text[start..to]).len(), notation)
+}
+
+/// Leaves out how a line of a list or a conclusion begins: `(a)`, `2.`, `iii)`, `=>`.
+fn without_label(line: &str) -> &str {
+    let Some((first, rest)) = line.split_once(char::is_whitespace) else { return line };
+    let rest = rest.trim_start();
+    if ["=>", "⇒", "→", "∴", "->"].contains(&first) {
+        return rest;
+    }
+    let is_number = |label: &str| (1..3).contains(&label.len()) && label.chars().all(|c| c.is_ascii_digit());
+    let is_letter = |label: &str| label.len() == 1 && label.chars().all(|c| c.is_ascii_alphabetic());
+    let is_roman = |label: &str| ["ii", "iii", "iv", "vi", "vii", "viii"].contains(&label);
+    let closed = first.strip_suffix(')').map(|label| label.strip_prefix('(').unwrap_or(label));
+    let is_label = closed.is_some_and(|label| is_number(label) || is_letter(label) || is_roman(label))
+        || first.strip_suffix('.').is_some_and(is_number);
+    // `(a) - b` and `(a) (b + c)` are formulas.
+    let goes_on = rest.starts_with(|c: char| "=+-*/^_(<>,·−".contains(c));
+    if is_label && !goes_on { rest } else { line }
+}
+
+/// Leaves out the number of an equation at the end of a line: `(2)` or `[2a]` after a space.
+fn without_number(line: &str) -> &str {
+    let Some((before, last)) = line.trim_end().rsplit_once(char::is_whitespace) else { return line };
+    let inside = last.strip_prefix('(').and_then(|rest| rest.strip_suffix(')'));
+    let inside = inside.or(last.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')));
+    let number = inside.map(|inside| inside.trim_end_matches(|c: char| c.is_ascii_lowercase()));
+    let is_number = number
+        .is_some_and(|number| (1..3).contains(&number.len()) && number.chars().all(|c| c.is_ascii_digit() || c == '.'));
+    let goes_on = before.trim_end().ends_with(|c: char| "=+-*/^_(<>,·−".contains(c));
+    if is_number && !goes_on { before } else { line }
 }
 
 /// Returns whether a word introduces an assumption or a definition.

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::error::{ParseError, position};
-use crate::lex::{Token, lex};
+use crate::lex::{Lexeme, lex};
 use crate::parse::{Form, Parser, Set, Statement, is_index_letter};
 use crate::tree::{Condition, Expr, Index, Kind, Limit, Name, Span};
 use formulas::{Formula, formulas};
+pub(crate) use functions::Functions;
 pub(crate) use unread::Unread;
 
 /// The maximum size of a document in bytes.
@@ -23,7 +24,9 @@ const MAX_SCOPES: usize = 24;
 const MAX_UNREAD: usize = 64;
 
 mod formulas;
+mod functions;
 mod unread;
+mod words;
 
 /// A derivation: the formulas of a text, each with its place and its meaning.
 #[derive(Clone, Debug)]
@@ -107,6 +110,8 @@ impl Document {
     /// The text is too large, or it has no formulas with a beginning and an end, such as one `$`
     /// without its partner.
     pub fn parse(text: &str) -> Result<Self, Vec<ParseError>> {
+        // Lines can end as on old computers.
+        let text = &with_line_feeds(text.trim_start_matches('\u{feff}'));
         let located = |errors: Vec<ParseError>| errors.into_iter().map(|error| error.located(text)).collect::<Vec<_>>();
         if text.len() > MAX_BYTES {
             let message = format!("the document has {} bytes; at most {MAX_BYTES} can be read", text.len());
@@ -116,17 +121,21 @@ impl Document {
         let (formulas, prose) = formulas(text, &mut errors);
         let mut tokens = Vec::new();
         for formula in formulas {
-            let lexed = match lex(text, formula.from, formula.to, formula.notation) {
+            match lex(text, formula.from, formula.to, formula.notation) {
                 Ok(lexed) if lexed.len() > MAX_TOKENS => {
                     let message = format!("a formula can have at most {MAX_TOKENS} signs");
                     return Err(located(vec![ParseError::new(formula.from, message)]));
                 }
-                lexed => lexed,
-            };
-            tokens.push((formula, lexed));
+                Ok(lexed) => tokens.push((formula, Ok(lexed))),
+                Err(_) => tokens.extend(formula.rows(text).into_iter().map(|row| {
+                    let lexed = lex(text, row.from, row.to, row.notation);
+                    (row, lexed)
+                })),
+            }
         }
-        let functions = defined_functions(tokens.iter().filter_map(|(_, tokens)| tokens.as_deref().ok()));
-        let shared: Arc<str> = text.into();
+        words::join(&mut tokens);
+        let functions = Functions::find(tokens.iter().filter_map(|(_, tokens)| tokens.as_deref().ok()));
+        let shared: Arc<str> = text.as_str().into();
         let mut drafts: Vec<Draft> = vec![Draft::default()];
         let mut current = 0;
         for (formula, tokens) in tokens {
@@ -145,17 +154,24 @@ impl Document {
                 draft.skip(text, &formula, reason);
                 continue;
             }
-            let parser = |tokens| Parser::new(tokens, formula.to, formula.notation, &functions);
-            match tokens.and_then(|tokens| parser(tokens).statements()) {
-                Ok(parsed) => {
-                    for statement in parsed {
-                        let span = statement.span;
-                        if let Err(error) = draft.push(statement) {
-                            draft.unread.push(Unread { error, span, names: BTreeSet::new(), inherited: false });
+            let parse =
+                |tokens: &[Lexeme], to| Parser::new(tokens.to_vec(), to, formula.notation, &functions).statements();
+            match tokens {
+                Ok(tokens) => match parse(&tokens, formula.to) {
+                    Ok(parsed) => draft.extend(parsed),
+                    // Prose may mention what the checker does not know, but not state it.
+                    Err(_) if formula.inline && !states(&text[formula.from..formula.to]) => {}
+                    Err(_) => {
+                        for row in formula.rows(text) {
+                            let first = tokens.partition_point(|token| token.span.start < row.from);
+                            let last = tokens.partition_point(|token| token.span.start < row.to);
+                            match parse(&tokens[first..last], row.to) {
+                                Ok(parsed) => draft.extend(parsed),
+                                Err(error) => draft.unread.push(Unread::new(text, &row, error)),
+                            }
                         }
                     }
-                }
-                // Prose may mention what the checker does not know, but not state it.
+                },
                 Err(_) if formula.inline && !states(&text[formula.from..formula.to]) => {}
                 Err(error) => draft.unread.push(Unread::new(text, &formula, error)),
             }
@@ -224,6 +240,16 @@ fn enter(drafts: &mut Vec<Draft>, scope: &str) -> Result<usize, String> {
 }
 
 impl Draft {
+    /// Adds the statements of a formula.
+    fn extend(&mut self, statements: Vec<Statement>) {
+        for statement in statements {
+            let span = statement.span;
+            if let Err(error) = self.push(statement) {
+                self.unread.push(Unread { error, span, names: BTreeSet::new(), inherited: false });
+            }
+        }
+    }
+
     /// Adds a statement, or continues the last one.
     fn push(&mut self, statement: Statement) -> Result<(), ParseError> {
         if !statement.continues {
@@ -421,43 +447,20 @@ impl Part {
     }
 }
 
+/// Returns the text with a line feed for each carriage return that has none.
+fn with_line_feeds(text: &str) -> String {
+    let mut rest = text.chars().peekable();
+    let mut result = String::with_capacity(text.len());
+    while let Some(c) = rest.next() {
+        let is_end = c == '\r' && rest.peek() != Some(&'\n');
+        result.push(if is_end { '\n' } else { c });
+    }
+    result
+}
+
 /// Returns whether a formula states something, rather than mention a name.
 pub(crate) fn states(formula: &str) -> bool {
     ["=", "\\in ", "\\le", "\\ge", "<", ">"].iter().any(|relation| formula.contains(relation))
-}
-
-/// Finds the names that are defined as functions: f(x) = ….
-fn defined_functions<'a>(formulas: impl Iterator<Item = &'a [crate::lex::Lexeme]>) -> BTreeSet<String> {
-    let mut functions = BTreeSet::new();
-    for tokens in formulas {
-        for at in 0..tokens.len() {
-            let begins = at == 0
-                || matches!(
-                    tokens[at - 1].token,
-                    Token::Separator | Token::Row | Token::Op(',' | ';' | '&') | Token::Text(_)
-                );
-            let Token::Name(head) = &tokens[at].token else { continue };
-            if !begins {
-                continue;
-            }
-            let mut next = at + 1;
-            if tokens.get(next).map(|t| &t.token) != Some(&Token::Op('(')) {
-                continue;
-            }
-            next += 1;
-            while matches!(tokens.get(next).map(|t| &t.token), Some(Token::Name(_))) {
-                next += 1;
-                if tokens.get(next).map(|t| &t.token) == Some(&Token::Op(',')) {
-                    next += 1;
-                }
-            }
-            let closes = tokens.get(next).map(|t| &t.token) == Some(&Token::Op(')'));
-            if next > at + 2 && closes && tokens.get(next + 1).map(|t| &t.token) == Some(&Token::Op('=')) {
-                functions.insert(head.clone());
-            }
-        }
-    }
-    functions
 }
 
 /// Makes subscripts that are no indices a part of the name: the b of `v_b` unless a sum is over b,

@@ -3,7 +3,7 @@
 use super::{PRODUCT, Parser, Result};
 use crate::error::ParseError;
 use crate::lex::Token;
-use crate::tree::{Expr, Kind, Name, Operator};
+use crate::tree::{Expr, Function, Kind, Name, Operator};
 
 impl Parser<'_> {
     /// Returns whether the token at a distance is the mark of a derivative, before a name.
@@ -52,13 +52,17 @@ impl Parser<'_> {
     pub(super) fn fraction(&mut self) -> Result<Expr> {
         let start = self.here();
         self.at += 1;
-        if self.is('{') && self.is_differential(1) && self.denominator_is_differential() {
+        if self.is('{') && self.is_differential_below(1) && self.denominator_is_differential() {
             self.at += 2;
             let order = self.order()?;
             let of = if self.is('}') { None } else { Some(self.expr(PRODUCT)?) };
             self.expect('}')?;
             self.expect('{')?;
             let by = self.differentials(order)?;
+            if order == 1 && self.is('^') {
+                let message = format!("a derivative is by a name; give this power of `{}` its own, like `v`", by[0]);
+                return Err(ParseError::new(self.here(), message));
+            }
             self.expect('}')?;
             let of = match of {
                 Some(of) => of,
@@ -115,17 +119,20 @@ impl Parser<'_> {
     }
 
     /// Finishes a derivative, which may have a direction: `[V]`. `[j = k]` is a factor.
-    fn derivative(&mut self, of: Expr, mut by: Vec<Name>, start: usize) -> Result<Expr> {
-        if by.len() == 1 && self.is('[') {
-            let before = self.at;
-            self.at += 1;
-            let is_factor = self.try_condition().is_some() && self.is(']');
-            self.at = before;
-            if !is_factor {
-                let direction = self.group('[', ']')?;
-                let kind = Kind::Along(Box::new(of), by.remove(0), Box::new(direction));
-                return Ok(Expr::new(kind, self.since(start)));
-            }
+    fn derivative(&mut self, mut of: Expr, mut by: Vec<Name>, start: usize) -> Result<Expr> {
+        // Where σ is the function, ∂σ/∂t is the derivative of σ(t).
+        if let Kind::Name(Name { head, indices, row: None, .. }) = &of.kind
+            && head == "σ"
+            && indices.is_empty()
+            && self.functions.defined.contains(head)
+        {
+            let argument = Expr::new(Kind::Name(by[0].clone()), of.span);
+            of = Expr::new(Kind::Call(Function::Sigmoid, vec![argument]), of.span);
+        }
+        if by.len() == 1 && self.is('[') && !self.is_test(0) {
+            let direction = self.group('[', ']')?;
+            let kind = Kind::Along(Box::new(of), by.remove(0), Box::new(direction));
+            return Ok(Expr::new(kind, self.since(start)));
         }
         Ok(Expr::new(Kind::Derivative(Box::new(of), by), self.since(start)))
     }

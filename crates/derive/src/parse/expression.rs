@@ -192,16 +192,10 @@ impl Parser<'_> {
             Token::Function(function) => self.call(function),
             Token::Op('(') => self.group('(', ')'),
             Token::Op('{') => self.group('{', '}'),
+            Token::Op('⦃') if self.is_test(0) => self.indicator('⦃', '⦄', start),
+            Token::Op('[') if self.is_test(0) => self.indicator('[', ']', start),
             Token::Op('⦃') => self.group('⦃', '⦄'),
-            Token::Op('[') => {
-                self.at += 1;
-                if let Some(condition) = self.try_condition() {
-                    self.expect(']')?;
-                    return Ok(Expr::new(Kind::Indicator(condition), self.since(start)));
-                }
-                self.at -= 1;
-                self.group('[', ']')
-            }
+            Token::Op('[') => self.group('[', ']'),
             Token::Op('|') => self.between_bars(&Token::Op('|'), Function::Abs),
             Token::Norm => self.between_bars(&Token::Norm, Function::Norm),
             Token::Frac => self.fraction(),
@@ -229,12 +223,19 @@ impl Parser<'_> {
             }
             Token::Ones => {
                 self.at += 1;
-                // 1[j = k].
-                let kind = match self.peek() {
-                    Some(Token::Op('[' | '⦃')) => return self.primary(),
-                    _ => Kind::Ones,
-                };
-                Ok(Expr::new(kind, self.since(start)))
+                // 1[j = k], and 1_{j = k}.
+                let below = usize::from(self.is('_'));
+                if self.is_test(below) {
+                    self.at += below;
+                    let (open, close) = match self.peek() {
+                        Some(Token::Op('{')) => ('{', '}'),
+                        Some(Token::Op('(')) => ('(', ')'),
+                        Some(Token::Op('⦃')) => ('⦃', '⦄'),
+                        _ => ('[', ']'),
+                    };
+                    return self.indicator(open, close, start);
+                }
+                Ok(Expr::new(Kind::Ones, self.since(start)))
             }
             Token::Begin(name) if name == "cases" => self.cases(),
             Token::Dots => Err(ParseError::new(start, "dots leave out what they mean; write a sum")),
@@ -261,6 +262,21 @@ impl Parser<'_> {
             return Err(self.expected("the closing bar"));
         }
         self.at += 1;
+        // ‖w‖_2 is the norm of a vector, and ‖W‖_F that of a matrix.
+        if function == Function::Norm && self.is('_') {
+            let braces = usize::from(self.ahead(1) == Some(&Token::Op('{')));
+            match self.ahead(1 + braces) {
+                Some(Token::Number(digits)) if digits == "2" => {}
+                Some(Token::Name(name)) if name == "F" => {}
+                _ => {
+                    return Err(ParseError::new(
+                        self.here(),
+                        "only the Euclidean norm `\\|w\\|_2` is known; write a sum",
+                    ));
+                }
+            }
+            self.at += 2 + 2 * braces;
+        }
         Ok(Expr::new(Kind::Call(function, vec![inner]), self.since(start)))
     }
 
@@ -301,7 +317,17 @@ impl Parser<'_> {
             let primary = self.primary()?;
             arguments.push(self.postfix(primary, at)?);
         }
-        let wanted = if function == Function::Max { 2 } else { 1 };
+        if function == Function::Choose {
+            // The sign of a number.
+            let one = Expr::new(Kind::Number { digits: 1.0, decimals: 0 }, self.since(start));
+            arguments.truncate(1);
+            arguments.extend([one.clone(), Expr::new(Kind::Neg(Box::new(one)), self.since(start))]);
+        }
+        let wanted = match function {
+            Function::Choose => 3,
+            Function::Max => 2,
+            _ => 1,
+        };
         if arguments.len() != wanted {
             let message = format!("`{function}` takes {wanted} argument{}", if wanted == 1 { "" } else { "s" });
             return Err(ParseError::new(start, message));
@@ -320,7 +346,10 @@ impl Parser<'_> {
             let condition = Condition { left: left.clone(), right: right.clone(), equal: true };
             return Ok(Expr::new(Kind::Indicator(condition), span));
         }
-        if self.functions.contains(&name.head) && self.is('(') {
+        let function = name.head.trim_end_matches('\'').to_owned();
+        let is_defined = |head: &str| self.functions.defined.contains(head);
+        if self.is('(') && (is_defined(&name.head) || is_defined(&function)) {
+            let is_slope = is_defined(&function) && name.head != function;
             self.at += 1;
             let mut arguments = Vec::new();
             loop {
@@ -330,10 +359,27 @@ impl Parser<'_> {
                 }
             }
             self.expect(')')?;
-            return Ok(Expr::new(Kind::Apply(name, arguments), self.since(span.start)));
+            if !is_slope {
+                return Ok(Expr::new(Kind::Apply(name, arguments), self.since(span.start)));
+            }
+            // f'(z) is the derivative of f(z) by z.
+            let order = name.head.len() - function.len();
+            let ([Expr { kind: Kind::Name(by), .. }], 1..=2) = (arguments.as_slice(), order) else {
+                let message = format!("`{}` needs one name between its parentheses, like `{function}'(z)`", name.head);
+                return Err(ParseError::new(span.start, message));
+            };
+            let by = vec![by.clone(); order];
+            let value = Kind::Apply(Name { head: function, ..name }, arguments);
+            let value = Box::new(Expr::new(value, self.since(span.start)));
+            return Ok(Expr::new(Kind::Derivative(value, by), self.since(span.start)));
         }
-        if name.head.chars().count() > 1 && name.indices.is_empty() && self.is('(') && self.touches() {
-            let plain = name.head.chars().all(|c| c.is_ascii_alphabetic());
+        if self.is('(') && self.functions.undefined.contains(&name.head) {
+            let message = format!("`{0}` looks like a function that nothing defines; define `{0}(t)`", name.head);
+            return Err(ParseError::new(span.start, message));
+        }
+        let word = name.head.trim_end_matches(|c: char| c.is_ascii_digit());
+        if word.chars().count() > 1 && name.indices.is_empty() && self.is('(') && self.touches() {
+            let plain = word.chars().all(|c| c.is_ascii_alphabetic());
             if plain {
                 let known = ["exp", "ln", "log", "sigma", "tanh", "softmax", "sqrt", "relu", "diag", "max", "norm"];
                 let hint = crate::error::nearest(&name.head, known);
@@ -432,7 +478,7 @@ impl Parser<'_> {
     pub(super) fn cases(&mut self) -> Result<Expr> {
         let start = self.here();
         self.at += 1;
-        let mut cases = Vec::new();
+        let mut cases: Vec<(Expr, Option<Test>)> = Vec::new();
         loop {
             while matches!(self.peek(), Some(Token::Row | Token::Separator)) {
                 self.at += 1;
@@ -449,7 +495,7 @@ impl Parser<'_> {
                 self.at += 1;
                 None
             } else {
-                Some(self.condition()?)
+                Some(self.test()?)
             };
             while matches!(self.peek(), Some(Token::Op(',' | '&'))) {
                 self.at += 1;
@@ -462,8 +508,123 @@ impl Parser<'_> {
         if cases.is_empty() {
             return Err(ParseError::new(start, "there are no cases between `\\begin{cases}` and `\\end{cases}`"));
         }
-        Ok(Expr::new(Kind::Cases(cases), self.since(start)))
+        Ok(self.choice(cases, start))
     }
+
+    /// Returns whether the bracket at a distance opens a condition, such as `j = k` or `a_h > 0`.
+    pub(super) fn is_test(&self, by: usize) -> bool {
+        let Some(Token::Op('[' | '(' | '{' | '⦃')) = self.ahead(by) else { return false };
+        let mut depth = 0;
+        for by in by.. {
+            match self.ahead(by) {
+                Some(Token::Op('[' | '(' | '{' | '⦃')) => depth += 1,
+                Some(Token::Op(']' | ')' | '}' | '⦄')) => depth -= 1,
+                Some(Token::Op('=') | Token::Ne | Token::Relation(_)) if depth == 1 => return true,
+                Some(_) => {}
+                None => return false,
+            }
+            if depth == 0 {
+                return false;
+            }
+        }
+        false
+    }
+
+    /// Parses a condition in brackets: one where it holds, and zero elsewhere.
+    fn indicator(&mut self, open: char, close: char, start: usize) -> Result<Expr> {
+        self.expect(open)?;
+        let bars = std::mem::take(&mut self.bars);
+        let test = self.test()?;
+        self.bars = bars;
+        self.expect(close)?;
+        let span = self.since(start);
+        let number = |digits| Expr::new(Kind::Number { digits, decimals: 0 }, span);
+        match test {
+            Test::Indices(condition) => Ok(Expr::new(Kind::Indicator(condition), span)),
+            Test::Positive(_) => Ok(self.choice(vec![(number(1.0), Some(test)), (number(0.0), None)], start)),
+        }
+    }
+
+    /// Parses a condition about indices, or an inequality of numbers.
+    pub(super) fn test(&mut self) -> Result<Test> {
+        let before = self.at;
+        let in_parentheses = self.is('(') && self.is_test(0);
+        self.at += usize::from(in_parentheses);
+        let test = match self.try_condition() {
+            Some(condition) => Test::Indices(condition),
+            None => self.inequality().map_err(|error| match self.tokens.get(before) {
+                // What follows is no expression.
+                Some(first) if error.at == first.span.start => self.expected("a condition like `j = k` or `z > 0`"),
+                _ => error,
+            })?,
+        };
+        if in_parentheses {
+            self.expect(')')?;
+        }
+        Ok(test)
+    }
+
+    /// Parses `a < b < c`: differences that are positive where it holds.
+    fn inequality(&mut self) -> Result<Test> {
+        let start = self.here();
+        let mut left = self.expr(SUM)?;
+        let mut positive = Vec::new();
+        while let Some(Token::Relation(relation)) = self.peek() {
+            let is_less = match relation.as_str() {
+                "<" | "<=" | "≤" => true,
+                ">" | ">=" | "≥" => false,
+                _ => break,
+            };
+            self.at += 1;
+            let right = self.expr(SUM)?;
+            let (large, small) = if is_less { (&right, &left) } else { (&left, &right) };
+            let difference = match small.is_number(0.0) {
+                true => large.clone(),
+                false => {
+                    let (large, small) = (Box::new(large.clone()), Box::new(small.clone()));
+                    Expr::new(Kind::Binary(Operator::Sub, large, small), self.since(start))
+                }
+            };
+            positive.push(difference);
+            left = right;
+        }
+        if positive.is_empty() {
+            return Err(self.expected("a condition like `j = k` or `z > 0`"));
+        }
+        Ok(Test::Positive(positive))
+    }
+
+    /// Writes values for cases: the first whose condition holds.
+    pub(super) fn choice(&self, cases: Vec<(Expr, Option<Test>)>, start: usize) -> Expr {
+        let span = self.since(start);
+        let mut rest: Option<Expr> = None;
+        for (value, test) in cases.into_iter().rev() {
+            rest = Some(match (test, rest) {
+                (None, _) => value,
+                (Some(Test::Indices(condition)), rest) => {
+                    let mut cases = vec![(value, Some(condition))];
+                    match rest {
+                        Some(Expr { kind: Kind::Cases(more), .. }) => cases.extend(more),
+                        Some(rest) => cases.push((rest, None)),
+                        None => {}
+                    }
+                    Expr::new(Kind::Cases(cases), span)
+                }
+                (Some(Test::Positive(tests)), rest) => tests.into_iter().rev().fold(value, |value, test| {
+                    let arguments = [test, value].into_iter().chain(rest.clone());
+                    Expr::new(Kind::Call(Function::Choose, arguments.collect()), span)
+                }),
+            });
+        }
+        rest.unwrap_or_else(|| Expr::new(Kind::Missing, span))
+    }
+}
+
+/// When a value applies.
+pub(super) enum Test {
+    Indices(Condition),
+    /// All of these are positive.
+    Positive(Vec<Expr>),
 }
 
 fn number(text: &str, span: Span) -> Result<Expr> {

@@ -4,8 +4,7 @@
 //! to right; a product needs no sign), power and subscript. The body of a sum, and what `d/dz`
 //! differentiates, is the product that follows.
 
-use std::collections::BTreeSet;
-
+use crate::document::Functions;
 use crate::error::ParseError;
 use crate::lex::{Lexeme, Notation, Token};
 use crate::tree::{Condition, Expr, Index, Kind, Name, Span};
@@ -71,14 +70,14 @@ pub(crate) struct Parser<'a> {
     /// The number of open bars: there, a bar closes and does not open.
     bars: usize,
     notation: Notation,
-    /// The names that the document defines as functions.
-    functions: &'a BTreeSet<String>,
+    /// The names that the document uses as functions.
+    functions: &'a Functions,
 }
 
 type Result<T> = std::result::Result<T, ParseError>;
 
 impl<'a> Parser<'a> {
-    pub(crate) fn new(tokens: Vec<Lexeme>, end: usize, notation: Notation, functions: &'a BTreeSet<String>) -> Self {
+    pub(crate) fn new(tokens: Vec<Lexeme>, end: usize, notation: Notation, functions: &'a Functions) -> Self {
         // `&` only aligns, except between the values and the conditions of cases.
         let mut cases = 0;
         let tokens = tokens.into_iter().filter(|lexeme| {
@@ -283,8 +282,7 @@ impl<'a> Parser<'a> {
         // One case is a condition on the line; more are values for cases.
         let before = self.at;
         self.at += 1;
-        let condition = self.condition()?;
-        let mut cases = vec![(first, Some(condition))];
+        let mut cases = vec![(first, Some(self.test()?))];
         loop {
             let after = self.at;
             while matches!(self.peek(), Some(Token::Op(',' | ';') | Token::Separator)) {
@@ -302,7 +300,7 @@ impl<'a> Parser<'a> {
             match (value, self.peek()) {
                 (Some(value), Some(Token::If)) => {
                     self.at += 1;
-                    cases.push((value, Some(self.condition()?)));
+                    cases.push((value, Some(self.test()?)));
                 }
                 (Some(value), Some(Token::Otherwise)) => {
                     self.at += 1;
@@ -319,7 +317,7 @@ impl<'a> Parser<'a> {
             self.at = before;
             return Ok(cases.remove(0).0);
         }
-        Ok(Expr::new(Kind::Cases(cases), self.since(start)))
+        Ok(self.choice(cases, start))
     }
 
     /// Parses an index of a condition: a letter, perhaps plus a number, the value of a name, or a
@@ -451,6 +449,7 @@ impl<'a> Parser<'a> {
         let mut numbers = Vec::new();
         loop {
             let negative = self.eat('-');
+            self.eat('+');
             match self.peek() {
                 Some(Token::Number(digits)) => {
                     let number: f64 = digits.parse().map_err(|_| self.expected("a number"))?;

@@ -297,6 +297,10 @@ impl Model {
             }
             Kind::Call(Function::Diag, _) => (1, 1),
             Kind::Call(Function::Norm | Function::Trace, _) => (0, 0),
+            Kind::Call(Function::Choose, all) => {
+                let (test, value) = (of(&all[0]), of(&all[1]));
+                (test.0.max(value.0), test.1.max(value.1))
+            }
             Kind::Call(_, all) => of(&all[0]),
             Kind::Cases(cases) => of(&cases[0].0),
             Kind::Derivative(a, by) => match (of(a), by.as_slice()) {

@@ -258,6 +258,18 @@ impl Scope<'_> {
                     Function::Softmax if first == SCALAR => {
                         Err(ParseError::new(span.start, "`softmax` takes a vector or a matrix"))
                     }
+                    Function::Choose => {
+                        let value = self.shape(&all[1])?;
+                        if let Some(other) = all.get(2) {
+                            let other = self.shape(other)?;
+                            self.same(value, other, span)?;
+                        }
+                        // A vector chooses entry by entry between two numbers.
+                        if first == SCALAR || value == SCALAR {
+                            return Ok(if first == SCALAR { value } else { first });
+                        }
+                        Err(ParseError::new(span.start, "a condition about a vector chooses between numbers only"))
+                    }
                     Function::Max => {
                         let second = self.shape(&all[1])?;
                         self.same(first, second, span)?;
