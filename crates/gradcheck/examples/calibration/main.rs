@@ -22,9 +22,9 @@ fn main() -> std::process::ExitCode {
     let part = arguments.next().unwrap_or_default();
     println!("{functions} functions a family\n");
     println!(
-        "| family | type | false bounds, % | right FAILed, % | right unresolved, % | 0 passes, % | torch rejects right, % | median bound | evaluations |"
+        "| family | type | false bounds, % | right FAILed, % | right unresolved, % | 0 passes, % | torch rejects right, % | JAX rejects right, % | median bound | evaluations |"
     );
-    println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- |");
+    println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
     let mut is_good = true;
     for family in families() {
         if !family.name.contains(&part) {
@@ -37,7 +37,7 @@ fn main() -> std::process::ExitCode {
             let counts = measure(&family, in_f32, functions, 1);
             let percent = |count: usize| format!("{:.2}", 100.0 * count as f64 / functions as f64);
             println!(
-                "| {} | {} | {} | {} | {} | {} | {} | {:.0e} | {} |",
+                "| {} | {} | {} | {} | {} | {} | {} | {} | {:.0e} | {} |",
                 family.name,
                 if in_f32 { "f32" } else { "f64" },
                 percent(counts.false_bounds),
@@ -45,6 +45,7 @@ fn main() -> std::process::ExitCode {
                 percent(counts.unresolved),
                 percent(counts.zero_passes),
                 percent(counts.rejected_by_torch),
+                percent(counts.rejected_by_jax),
                 counts.median_bound,
                 counts.evaluations
             );

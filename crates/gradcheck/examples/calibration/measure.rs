@@ -21,6 +21,9 @@ pub(crate) struct Counts {
     /// torch's rule rejects the right gradient: central differences with a step of 1e-6, an
     /// absolute tolerance of 1e-5 and a relative one of 1e-3.
     pub(crate) rejected_by_torch: usize,
+    /// JAX's rule rejects the right gradient: central differences with a step of 1e-4, and an
+    /// absolute and a relative tolerance of 1e-5 each, or 2e-3 in f32.
+    pub(crate) rejected_by_jax: usize,
     /// The median bound, relative to the slope.
     pub(crate) median_bound: f64,
     pub(crate) evaluations: usize,
@@ -60,9 +63,14 @@ pub(crate) fn measure(family: &Family, in_f32: bool, functions: usize, seed: u64
         let is_zero = truth.abs() <= 1e-6 * f(x).abs().min(1.0) || found.kink.is_some();
         counts.zero_passes += zero.map_or(0, |zero| usize::from(zero.passed > 0 && !is_zero));
 
-        let difference = (f(x + 1e-6) - f(x - 1e-6)) / 2e-6;
-        let is_close = (difference - truth).abs() <= 1e-5 + 1e-3 * truth.abs();
-        counts.rejected_by_torch += usize::from(!is_close);
+        let rejects = |step: f64, atol: f64, rtol: f64| {
+            let difference = (f(x + step) - f(x - step)) / (2.0 * step);
+            let is_close = (difference - truth).abs() <= atol + rtol * truth.abs();
+            usize::from(!is_close)
+        };
+        counts.rejected_by_torch += rejects(1e-6, 1e-5, 1e-3);
+        let tolerance = if in_f32 { 2e-3 } else { 1e-5 };
+        counts.rejected_by_jax += rejects(1e-4, tolerance, tolerance);
     }
     bounds.sort_by(f64::total_cmp);
     counts.median_bound = bounds.get(functions / 2).copied().unwrap_or_default();

@@ -14,7 +14,7 @@ mod shapes;
 use burn::module::{Module, Param};
 use burn::tensor::{Bool, Device, FloatDType, Int, Tensor, TensorData};
 use chainrule::panics::catch_panic;
-use chainrule_gradcheck::{Options, Report, check_output, f64_works};
+use chainrule_gradcheck::{Options, Output, Report, check_output, f64_works};
 use chainrule_models::to_precision;
 use chainrule_records::GradientCheck;
 
@@ -125,11 +125,7 @@ impl CheckContext {
     }
 
     /// Checks a function with respect to its one input.
-    fn input<const I: usize, const O: usize>(
-        &self,
-        input: Tensor<I>,
-        forward: impl Fn(Tensor<I>) -> Tensor<O>,
-    ) -> Report {
+    fn input<const I: usize, O: Output>(&self, input: Tensor<I>, forward: impl Fn(Tensor<I>) -> O) -> Report {
         let input = Param::from_tensor(input);
         check_output(&input, |input: &Param<Tensor<I>>| forward(input.val()), &self.options())
     }
