@@ -1,6 +1,6 @@
 //! Convolutions, pools, dropout, losses, recurrent cells and matrices.
 
-use super::{Case, Point, dot};
+use super::{Case, Point, dot, softmax};
 
 /// A convolution of two channels with a kernel of three, in two groups: `[2, 8]` and `[2, 1, 3]` to
 /// `[2, 4]`, with stride 2 and padding 1. Calls `visit` with the indices of output, input and weight
@@ -57,11 +57,6 @@ fn dropout(x: &[f64]) -> Vec<f64> {
 const LABELS: [Option<usize>; 3] = [Some(2), None, Some(0)];
 const SMOOTHING: f64 = 0.2;
 const CLASS_WEIGHTS: [f64; 3] = [0.5, 1.0, 2.0];
-
-fn softmax(x: &[f64]) -> Vec<f64> {
-    let sum: f64 = x.iter().map(|x| x.exp()).sum();
-    x.iter().map(|x| x.exp() / sum).collect()
-}
 
 /// Cross entropy of a row, with a target probability for each class.
 fn cross_entropy(logits: &[f64], target: &[f64]) -> f64 {
@@ -141,7 +136,7 @@ fn cholesky(x: &[f64]) -> Vec<f64> {
     vec![l, x[2] / l, (x[3] - x[2] * x[2] / x[0]).sqrt()]
 }
 
-/// The gradient with respect to the lower triangle: `a`, `b` and `c`.
+/// Returns the gradient with respect to the lower triangle: `a`, `b` and `c`.
 fn cholesky_gradient(x: &[f64], g: &[f64]) -> [f64; 3] {
     let [l, b, c] = [x[0].sqrt(), x[2], (x[3] - x[2] * x[2] / x[0]).sqrt()];
     let a = g[0] / (2.0 * l) - g[1] * b / (2.0 * l.powi(3)) + g[2] * b * b / (2.0 * c * l.powi(4));

@@ -1,14 +1,9 @@
 //! Operations over all values: sums, products, norms, softmax.
 
-use super::{Case, Point, dot};
+use super::{Case, Point, dot, softmax};
 
 /// The name of the case that a plain sum of the outputs cannot see.
 pub(super) const SOFTMAX_QUOTIENT: &str = "softmax: divided by the probability, not multiplied";
-
-fn softmax(x: &[f64]) -> Vec<f64> {
-    let sum: f64 = x.iter().map(|x| x.exp()).sum();
-    x.iter().map(|x| x.exp() / sum).collect()
-}
 
 fn log_sum_exp(x: &[f64]) -> f64 {
     let largest = x.iter().copied().fold(f64::NEG_INFINITY, f64::max);
