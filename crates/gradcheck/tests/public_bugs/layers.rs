@@ -143,6 +143,8 @@ fn cholesky_gradient(x: &[f64], g: &[f64]) -> [f64; 3] {
     [a, g[1] / l - g[2] * b / (c * l * l), g[2] / (2.0 * c)]
 }
 
+const MATRIX: [[f64; 3]; 3] = [[1.0, 0.5, -2.0], [0.25, -1.5, 0.75], [3.0, 1.25, 0.5]];
+
 pub(super) fn cases() -> Vec<Case> {
     vec![
         // The weight's gradient has a fourth tap, because the stride does not divide the padded
@@ -329,7 +331,7 @@ pub(super) fn cases() -> Vec<Case> {
         // The new state is (1 - z) n + z h, or (1 - z) h + z n in other texts.
         Case::new(
             "GRU: update gate z taken for 1 - z",
-            "pytorch/pytorch#15875",
+            "no number: two conventions, confused in the text that pytorch/pytorch#15875 corrects",
             Point::Random(5),
             |x| {
                 let (_, update, candidate) = gru(x);
@@ -374,7 +376,6 @@ pub(super) fn cases() -> Vec<Case> {
                 |x, g| vec![g[0] * x[3], -g[0] * x[1], -g[0] * x[2], g[0] * x[0]],
             ],
         ),
-        // The loss of a linear model's rows, with x the weights: y = A x, gradient A^T g.
         Case::new(
             "matmul: matrix not transposed",
             "no number: A g in place of the transpose of A times g",
@@ -387,5 +388,3 @@ pub(super) fn cases() -> Vec<Case> {
         ),
     ]
 }
-
-const MATRIX: [[f64; 3]; 3] = [[1.0, 0.5, -2.0], [0.25, -1.5, 0.75], [3.0, 1.25, 0.5]];

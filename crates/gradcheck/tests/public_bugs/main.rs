@@ -19,7 +19,7 @@ const SEEDS: u64 = 5;
 struct Case {
     /// What is wrong.
     name: &'static str,
-    /// The public report.
+    /// The public report: a repository with a number, or what it would describe.
     report: &'static str,
     /// Where the operation is differentiated.
     point: Point,
@@ -221,8 +221,8 @@ fn a_small_coordinate_is_checked_beside_a_large_one_if_the_rounding_was_measured
     }
 }
 
-/// The derivative of expm1 at -40 is 4e-18, and PyTorch's and JAX's are 0 (pytorch/pytorch#192406,
-/// jax-ml/jax#39794). The loss is rounded to 1e-16, so no differences of it can tell.
+/// The derivative of expm1 at -40 is 4e-18, but 0 in pytorch/pytorch#192406 and
+/// jax-ml/jax#39794. The loss is rounded to 1e-16, so no differences of it can tell.
 #[test]
 fn a_slope_below_the_rounding_of_the_loss_is_said_to_be_zero() {
     let case = Case::new("expm1", "", Point::At(&[-40.0]), |x| vec![x[0].exp_m1()], [|_, g| g.to_vec(); 2]);

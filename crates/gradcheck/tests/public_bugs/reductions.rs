@@ -2,7 +2,7 @@
 
 use super::{Case, Point, dot, softmax};
 
-/// The name of the case that a plain sum of the outputs cannot see.
+/// The name of a case. A plain sum of its outputs is constant.
 pub(super) const SOFTMAX_QUOTIENT: &str = "softmax: divided by the probability, not multiplied";
 
 fn log_sum_exp(x: &[f64]) -> f64 {
@@ -59,6 +59,7 @@ pub(super) fn cases() -> Vec<Case> {
                 |x, g| softmax(x).iter().zip(g).map(|(p, g)| p * (1.0 - p) * g).collect(),
             ],
         ),
+        // A mutation that no test noticed, because all of them summed the output.
         Case::new(
             SOFTMAX_QUOTIENT,
             "harvard-edge/cs249r_book#2053",
@@ -147,10 +148,9 @@ pub(super) fn cases() -> Vec<Case> {
             ],
         )
         .in_f32(),
-        // mlpack's batch norm had a wrong backward that its own gradient test did not see.
         Case::new(
             "layer norm: gradient through the mean missing",
-            "mlpack/mlpack#1923",
+            "no number: as in batch norm, whose backward was wrong in mlpack/mlpack#1923",
             Point::Random(5),
             |x| normalize(x).0,
             [
@@ -200,7 +200,6 @@ pub(super) fn cases() -> Vec<Case> {
                 |x, g| x.iter().map(|value| x.iter().product::<f64>() / value * g[0]).collect(),
             ],
         ),
-        // left[i] is the product before i; tail[i] = g[i] + x[i + 1] tail[i + 1].
         Case::new(
             "cumprod: NaN at a zero",
             "tracel-ai/burn#3864",
