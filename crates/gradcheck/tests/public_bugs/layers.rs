@@ -2,9 +2,9 @@
 
 use super::{Case, Point, dot, softmax};
 
-/// A convolution of two channels with a kernel of three, in two groups: `[2, 8]` and `[2, 1, 3]` to
-/// `[2, 4]`, with stride 2 and padding 1. Calls `visit` with the indices of output, input and weight
-/// of each product.
+/// A convolution of two channels with a kernel of three, in two groups: `[2, 8]` and `[2, 1, 3]`
+/// to `[2, 4]`, with stride 2 and padding 1. Calls `visit` with the indices of the output, the
+/// input and the weight of each product.
 fn convolution_terms(mut visit: impl FnMut(usize, usize, usize)) {
     for channel in 0..2 {
         for output in 0..4 {

@@ -143,8 +143,8 @@ fn wrong_gradients_fail_where_they_are_wrong() {
                 .collect();
             let largest = right.iter().chain(&wrong).filter(|x| x.is_finite()).fold(0.0, |a: f64, x| a.max(x.abs()));
             for (i, (right, wrong)) in right.iter().zip(&wrong).enumerate() {
-                // An infinite value is named as not finite. But the comparison allows it an infinite
-                // rounding error, so it is not among the failures, as NaN is.
+                // An infinite value is a finding. Its comparison allows an infinite rounding error,
+                // so unlike NaN, it is not among the failures.
                 if wrong.is_infinite() {
                     continue;
                 }
