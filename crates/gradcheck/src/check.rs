@@ -405,11 +405,13 @@ impl<'a> Checker<'a> {
             let is_between = slope.kink.is_some() && mismatch.distance <= half_jump + mismatch.allowed;
             n_between += usize::from(is_between);
             let is_known = slope.value.is_finite() && slope.bound.is_finite();
-            let comparison = if is_between {
+            let comparison = if !mismatch.gradients[gradient_index].is_finite() {
+                Comparison::Failed
+            } else if is_between {
                 Comparison::Passed
-            } else if !is_known && mismatch.gradients[gradient_index].is_finite() {
+            } else if !is_known {
                 Comparison::Unresolved
-            } else if mismatch.distance.is_nan() || mismatch.distance > mismatch.allowed {
+            } else if mismatch.distance > mismatch.allowed {
                 Comparison::Failed
             } else if self.is_resolved(parameter, gradient_index, &mismatch) {
                 Comparison::Passed
@@ -482,7 +484,8 @@ impl<'a> Checker<'a> {
         let epsilon = self.gradients[gradient_index].epsilon;
         // The rounding errors of the coordinates have random signs. So the error along a direction
         // is about as large as that of one coordinate.
-        let size = value.abs().max(slope.value.abs());
+        let finite = [value, slope.value].into_iter().filter(|value| value.is_finite());
+        let size = finite.fold(0.0f64, |size, value| size.max(value.abs()));
         let [of_itself, of_largest] = GRADIENT_ROUNDINGS;
         let rounding = match &self.gradients[gradient_index].rounding {
             Some(rounding) => {
