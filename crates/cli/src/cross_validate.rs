@@ -22,8 +22,8 @@ pub(crate) struct CvOptions {
     /// logistic-shuffled) [default: softmax; for a table, defaults that suit it].
     #[arg(value_name = "CONFIG")]
     config: Option<PathBuf>,
-    /// Penalties (objective.l2) to compare, in any order. The models are fitted to the minimum, each
-    /// search near the one before it [default: the penalty of the experiment].
+    /// Penalties (objective.l2) to compare, in any order. The models are fitted to the minimum,
+    /// each search near the one before it [default: the penalty of the experiment].
     #[arg(long, value_name = "LAMBDA,…", value_delimiter = ',', value_parser = lambda)]
     lambdas: Vec<f64>,
     /// Also score the choice of the penalty: in each fold, a cross-validation of its training rows

@@ -478,6 +478,23 @@ impl<M: Module, F: Fn(&M) -> Tensor<1>> FlatModule<M, F> {
     }
 }
 
+impl Report {
+    /// The report of a check that a finding ended.
+    pub(crate) fn of_finding(finding: Finding, options: &Options) -> Self {
+        Self {
+            loss: f64::NAN,
+            noise: f64::NAN,
+            gradient_names: Vec::new(),
+            parameters: Vec::new(),
+            findings: vec![finding],
+            exhaustive: false,
+            seed: options.seed,
+            evaluations: 0,
+            max_unresolved: options.max_unresolved,
+        }
+    }
+}
+
 /// Calls `compute`, and returns the message if it panics. Nothing is printed then.
 pub(crate) fn quietly<T>(compute: impl FnOnce() -> T) -> Result<T, String> {
     thread_local! {

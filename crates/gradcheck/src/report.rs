@@ -4,8 +4,6 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Options;
-
 /// The result of a check. It displays few lines if the check passed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
@@ -182,7 +180,7 @@ pub enum Finding {
         /// The sum of the gradient over them.
         value: f64,
     },
-    /// No parameter has a name that [`Options::parameters`] asks for.
+    /// No parameter has a name that [`crate::Options::parameters`] asks for.
     UnknownParameter {
         /// The name.
         name: String,
@@ -258,21 +256,6 @@ impl Finding {
 }
 
 impl Report {
-    /// The report of a check that a finding ended.
-    pub(crate) fn of_finding(finding: Finding, options: &Options) -> Self {
-        Self {
-            loss: f64::NAN,
-            noise: f64::NAN,
-            gradient_names: Vec::new(),
-            parameters: Vec::new(),
-            findings: vec![finding],
-            exhaustive: false,
-            seed: options.seed,
-            evaluations: 0,
-            max_unresolved: options.max_unresolved,
-        }
-    }
-
     /// The number of coordinates or directions that were checked.
     pub fn checked(&self) -> usize {
         self.parameters.iter().map(|parameter| parameter.checked).sum()

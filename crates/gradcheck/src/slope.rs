@@ -133,7 +133,8 @@ impl Slope {
     /// most are wide for want of digits.
     fn is_wide(&self, epsilon: f64) -> bool {
         let size = self.value.abs().max(epsilon.sqrt() * self.magnitude.min(1.0));
-        epsilon < FINE_EPSILON && self.kink.is_none() && !(self.bound <= WIDE * size)
+        let is_narrow = self.bound <= WIDE * size;
+        epsilon < FINE_EPSILON && self.kink.is_none() && !is_narrow
     }
 
     /// Returns the one of two measurements of the same slope that has the smaller bound. If they

@@ -19,7 +19,8 @@ pub(super) fn join(formulas: &mut [(Formula, Tokens)]) {
         for run in all_runs(tokens) {
             let word: String = letters(&tokens[run.clone()]);
             let begins = run.start.checked_sub(1).is_none_or(|before| begins_after(&tokens[before].token));
-            // Between a word and its `=`, there may be the `&` of an aligned formula, or parameters.
+            // Between a word and its `=`, there may be the `&` of an aligned formula, or
+            // parameters.
             let mut after: Vec<&Token> = tokens[run.end..].iter().map(|lexeme| &lexeme.token).collect();
             after.retain(|token| **token != Token::Op('&'));
             let is_left = match after.first() {

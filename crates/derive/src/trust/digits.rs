@@ -1,4 +1,5 @@
-//! Numbers with 150 digits and derivatives: an evaluation that shares no arithmetic with the checker.
+//! Numbers with 150 digits and derivatives: an evaluation that shares no arithmetic with the
+//! checker.
 
 use crate::number::{LEVELS, Number};
 use crate::real::Real;
