@@ -46,17 +46,30 @@ fn checked(text: &str) -> Report {
 fn rows(report: &Report, before: impl Fn(usize) -> String) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
     for line in &report.lines {
-        for (place, step) in line.steps.iter().enumerate() {
+        // The left side stands before the first step that is shown.
+        let mut left = line.left.as_str();
+        for step in &line.steps {
             if matches!(step.verdict, Verdict::Definition | Verdict::Assumption | Verdict::NotChecked { .. }) {
                 continue;
             }
-            let left = if place == 0 { line.left.as_str() } else { "" };
             // Markdown has no formula that begins with a space.
             let formula = format!("{left} = {}", step.right);
-            rows.push(vec![format!("{}${}$", before(step.line), formula.trim()), literal(&step.verdict.to_string())]);
+            rows.push(vec![format!("{}${}$", before(step.line), formula.trim()), result(&step.verdict)]);
+            left = "";
         }
     }
     rows
+}
+
+/// Returns a verdict, with its assumptions as formulas.
+fn result(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::HoldsUnder { assumptions } => {
+            let formulas: Vec<String> = assumptions.iter().map(|formula| format!("${formula}$")).collect();
+            format!("holds only where {}", formulas.join(" and "))
+        }
+        other => literal(&other.to_string()),
+    }
 }
 
 fn strings<const N: usize>(cells: [&str; N]) -> Vec<String> {
@@ -76,6 +89,7 @@ mod tests {
         let formulas: Vec<String> =
             tables.flatten().map(|row| row[0].split('$').nth(1).expect("each row has a formula").to_owned()).collect();
         assert!(formulas.len() > 40, "{} formulas", formulas.len());
+        assert!(!formulas[0].starts_with('='), "{} has no left side", formulas[0]);
         for formula in formulas {
             assert_eq!(formula, formula.trim());
         }
