@@ -76,8 +76,9 @@ fn has(report: &Report, is_it: impl Fn(&Finding) -> bool) -> bool {
 #[test]
 fn both_models_pass_with_both_gradients_on_every_backend() {
     for (device, dtype) in devices_and_precisions() {
+        let has_f64 = f64_works(&device);
         let difference_precision =
-            if f64_works(&device) { DifferencePrecision::F64 } else { DifferencePrecision::SameAsParameters };
+            if has_f64 { DifferencePrecision::F64 } else { DifferencePrecision::SameAsParameters };
         let options = Options { difference_precision, ..Options::default() };
         for l2 in [L2::NONE, SOME, L2 { penalize_bias: true, ..SOME }] {
             let (one, two) = (softmax_problem(&device, dtype), logistic_problem(&device, dtype));
@@ -86,7 +87,9 @@ fn both_models_pass_with_both_gradients_on_every_backend() {
             for report in [one, two] {
                 report.assert_pass();
                 assert!(report.checked() > 5 && report.gradient_names == ["autodiff", "closed-form"]);
-                assert!(report.unresolved() == 0 && report.kinks() == 0, "{report}");
+                assert!(report.failed() == 0 && report.kinks() == 0, "{report}");
+                // In f32, differences of a few coordinates are too coarse to decide.
+                assert!(report.unresolved() == 0 || !has_f64, "{report}");
                 assert_eq!(report.parameters[0].name, "linear.weight");
             }
         }
