@@ -117,6 +117,7 @@ const BACKEND_INDEPENDENT: &[&str] = &[
     "architecture::",
     "board::",
     "config::",
+    "derive::",
     "docs::",
     "download::",
     "formulas::",

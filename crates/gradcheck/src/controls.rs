@@ -64,7 +64,7 @@ impl fmt::Display for Controls {
 ///
 /// Call it once on a module before you trust a pass: a checker that cannot fail proves nothing.
 pub fn controls<M: Module>(module: &M, loss: impl Fn(&M) -> Tensor<1>, options: &Options) -> Controls {
-    let flat_module = FlatModule::new(module, loss, options.difference_precision);
+    let flat_module = FlatModule::new(module, &loss, options.difference_precision);
     let correct = match flat_module.autodiff_with_rounding(options.seed) {
         Ok(correct) => correct,
         Err(finding) => return Controls { controls: Vec::new(), report: Report::of_finding(finding, options) },

@@ -29,7 +29,7 @@ const AUTODIFF: &str = "autodiff";
 /// training only if their input is on an autodiff device. Their running statistics then change, as
 /// in any training.
 pub fn check<M: Module>(module: &M, loss: impl Fn(&M) -> Tensor<1>, options: &Options) -> Report {
-    let flat_module = FlatModule::new(module, loss, options.difference_precision);
+    let flat_module = FlatModule::new(module, &loss, options.difference_precision);
     let autodiff = flat_module.autodiff_with_rounding(options.seed);
     let mut report = flat_module.check_with(autodiff.map(Some), &[], options);
     for point in 1..options.points {
@@ -46,7 +46,7 @@ pub fn compare<M: Module>(
     gradients: &[(&str, GradientsParams)],
     options: &Options,
 ) -> Report {
-    let flat_module = FlatModule::new(module, loss, options.difference_precision);
+    let flat_module = FlatModule::new(module, &loss, options.difference_precision);
     let autodiff = flat_module.autodiff_with_rounding(options.seed);
     flat_module.check_with(autodiff.map(Some), gradients, options)
 }
@@ -61,7 +61,7 @@ pub fn compare_without_autodiff<M: Module>(
     gradients: &[(&str, GradientsParams)],
     options: &Options,
 ) -> Report {
-    let flat_module = FlatModule::new(module, loss, options.difference_precision);
+    let flat_module = FlatModule::new(module, &loss, options.difference_precision);
     flat_module.check_with(Ok(None), gradients, options)
 }
 
@@ -107,7 +107,7 @@ pub fn check_second_order<M: Module>(
     product: Option<&HessianVectorProduct<'_, M>>,
     options: &Options,
 ) -> Report {
-    let flat_module = FlatModule::new(module, loss, options.difference_precision);
+    let flat_module = FlatModule::new(module, &loss, options.difference_precision);
     let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
     let n = flat_module.point.len();
     let mut random_direction = || (0..n).map(|_| rng.random_range(-1.0..1.0)).collect::<Vec<f64>>();
@@ -169,9 +169,11 @@ impl<O: Output> Output for Vec<O> {
 }
 
 /// A module with flattened parameters.
-pub(crate) struct FlatModule<M, F> {
+pub(crate) struct FlatModule<'a, M> {
     module: M,
-    loss: F,
+    /// Not a type parameter, so that this code is compiled once for a module instead of once for
+    /// each loss.
+    loss: &'a dyn Fn(&M) -> Tensor<1>,
     pub(crate) parameters: Vec<Parameter>,
     pub(crate) point: Vec<f64>,
     ids: Vec<ParamId>,
@@ -194,8 +196,12 @@ const ROUNDING_SAMPLES: usize = 8;
 /// The rounding error, in the largest differences of these gradients from the first one.
 const ROUNDING_SAFETY: f64 = 6.0;
 
-impl<M: Module, F: Fn(&M) -> Tensor<1>> FlatModule<M, F> {
-    pub(crate) fn new(module: &M, loss: F, difference_precision: DifferencePrecision) -> Self {
+impl<'a, M: Module> FlatModule<'a, M> {
+    pub(crate) fn new(
+        module: &M,
+        loss: &'a dyn Fn(&M) -> Tensor<1>,
+        difference_precision: DifferencePrecision,
+    ) -> Self {
         let module = module.clone().train();
         let mut collector = ParameterCollector::default();
         module.visit(&mut collector);
