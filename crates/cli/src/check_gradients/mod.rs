@@ -1,6 +1,7 @@
 //! `chainrule gradcheck`: checks this project's models, or Burn's own operations and layers with
 //! `--burn`.
 
+mod burn_faults;
 #[expect(
     clippy::redundant_closure,
     clippy::redundant_closure_for_method_calls,
@@ -12,10 +13,12 @@ mod models;
 mod status;
 
 use std::num::NonZero;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 use chacha20::ChaCha8Rng;
+use chainrule::backend::Backend;
 use chainrule::machine::Machine;
 use chainrule_gradcheck::Report;
 use chainrule_records::{GradientCheck, GradientChecks};
@@ -35,6 +38,9 @@ type OnRow<'a> = &'a dyn Fn(&GradientCheck);
 
 /// Runs the checks. The exit code is 1 if a check fails.
 pub(crate) fn gradcheck(options: &GradcheckOptions) -> Result<u8> {
+    if let Some(page) = &options.page {
+        return write_page(page, options);
+    }
     let machine = Machine::new(options.backend_options.backend.as_ref(), NonZero::<usize>::MIN)?;
     let status = StatusLine::new(!options.output.quiet && stderr_is_terminal());
     let on_row = |line: &GradientCheck| status.log(&format!("{} {}, {}", line.subject, line.precision, line.what));
@@ -50,6 +56,25 @@ pub(crate) fn gradcheck(options: &GradcheckOptions) -> Result<u8> {
         describe(&table).print()?;
     }
     Ok(if table.passed { exit::SUCCESS } else { exit::CHECK_FAILED })
+}
+
+/// Sweeps every backend of this build, and writes the page of faults.
+fn write_page(page: &Path, options: &GradcheckOptions) -> Result<u8> {
+    let status = StatusLine::new(!options.output.quiet && stderr_is_terminal());
+    let mut sweeps = Vec::new();
+    for backend in Backend::built()? {
+        let machine = Machine::new(Some(&backend), NonZero::<usize>::MIN)?;
+        let device = device(&machine)?;
+        let on_row = |line: &GradientCheck| status.log(&format!("{backend}: {} {}", line.subject, line.precision));
+        let rows = burn_sweep::sweep(device, options.seed, &on_row);
+        sweeps.push((table(&machine, options.seed, rows), device.clone()));
+    }
+    drop(status);
+    burn_faults::write_page(page, &sweeps)?;
+    let mut lines = Lines::default();
+    lines.add(page.display().to_string());
+    lines.print()?;
+    Ok(exit::SUCCESS)
 }
 
 /// Checks this project's derivation and models.
