@@ -269,7 +269,7 @@ impl<'a> Search<'a> {
                     break;
                 }
                 if best.is_some_and(|best| pairs[i].step > best.longest) {
-                    change = self.raise_noise(&pairs[i - 1].clone(), &pairs[i].clone(), &mut false);
+                    change = self.raise_noise(&pairs[i - 1], &pairs[i], &mut false);
                     (best, contradiction) = grow(&pairs, self.middle, self.rounding(), true);
                 }
             }

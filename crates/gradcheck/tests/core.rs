@@ -30,6 +30,22 @@ fn a_gradient_of_zeros_does_not_pass_where_the_loss_is_fast_or_rounded() {
     assert!(!check(quantised, &[0.5], &[0.0]).passed());
 }
 
+/// In f32, 32 roundings of the largest coordinate are more than the second coordinate.
+#[test]
+fn a_small_coordinate_is_not_hidden_by_the_rounding_of_a_large_one() {
+    let parameters = [Parameter { name: "x".into(), shape: vec![2] }];
+    let check = |second: f64| {
+        let gradient = Gradient::new("by hand", vec![Some(vec![1e6, second])], f64::from(f32::EPSILON));
+        let loss = &mut |x: &[f64]| 1e6 * x[0] + 0.5 * x[1];
+        check_slices(&parameters, &[0.3, 0.7], loss, f64::EPSILON, &[gradient], &Options::default())
+    };
+    check(0.5).assert_pass();
+    for wrong in [0.0, -0.5, 1.0] {
+        let report = check(wrong);
+        assert!(report.unresolved() == 1 && report.failed() == 0 && !report.passed(), "{report}");
+    }
+}
+
 #[test]
 fn functions_at_the_edge_of_their_domain_pass() {
     check(|x| x[0].sqrt(), &[1e-9], &[0.5 / 1e-9f64.sqrt()]).assert_pass();

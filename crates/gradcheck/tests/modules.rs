@@ -7,7 +7,7 @@ mod network;
 
 use burn::module::Param;
 use burn::optim::GradientsParams;
-use burn::tensor::activation::{leaky_relu, relu};
+use burn::tensor::activation::{leaky_relu, relu, softmax};
 use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
 use chainrule_gradcheck::{Finding, Options, Report, check, check_output, check_second_order, compare, gradcheck};
 use network::check_networks;
@@ -47,6 +47,16 @@ fn captured_inputs_of_another_type_are_told() {
     };
     let report = check(&weight, cast, &Options::default());
     assert!(report.passed() && report.findings.is_empty(), "{report}");
+}
+
+/// The gradient of a constant may consist of rounding errors.
+#[test]
+fn the_sum_of_a_softmax_is_a_constant() {
+    for dtype in [DType::F32, DType::F64] {
+        let x = vector(&[0.3, -0.4, 1.1, 0.2], dtype);
+        let report = check(&x, |x: &Param<Tensor<1>>| softmax(x.val(), 0).sum(), &Options::default());
+        assert!(!report.passed() && has(&report, |f| *f == Finding::Constant), "{dtype:?}: {report}");
+    }
 }
 
 #[test]
