@@ -99,7 +99,7 @@ pub fn code(document: &Document, report: &Report, title: &str) -> Code {
         for (place, definition) in model.definitions.iter().enumerate() {
             // A function's body is written at its calls.
             let is_own = !part.items[definition.item].inherited && definition.parameters.is_empty();
-            if is_own && let Err(reason) = scope.define(place, usize::MAX) {
+            if is_own && let Err(reason) = scope.define(place, usize::MAX, &mut BTreeSet::new()) {
                 let line = part.line(definition.name.span.start);
                 left_out.push(LeftOut { line, left: definition.name.to_string(), reason });
             }
@@ -235,7 +235,7 @@ impl Scope<'_> {
             (None, None) => {}
         }
         needed.push(by_key.clone());
-        self.define_all(&needed, place)?;
+        self.define_all(&needed, place, &mut BTreeSet::new())?;
         let letters: Vec<String> = wanted.iter().map(|&axis| builder.letter_of(axis).to_owned()).collect();
         let question = trial::Question {
             item: place,
@@ -336,9 +336,9 @@ impl Scope<'_> {
     }
 
     /// Writes the functions of definitions, and of those that they need.
-    fn define_all(&mut self, keys: &[Key], item: usize) -> Result<()> {
+    fn define_all(&mut self, keys: &[Key], item: usize, seen: &mut BTreeSet<usize>) -> Result<()> {
         for (key, place) in keys.iter().filter_map(|key| Some((key, key.place?))) {
-            self.define(place, item).map_err(|reason| {
+            self.define(place, item, seen).map_err(|reason| {
                 let line = self.part.line(self.symbols.model.definitions[place].name.span.start);
                 format!("the definition of {} on line {line} has no code: {reason}", key.head)
             })?;
@@ -346,28 +346,34 @@ impl Scope<'_> {
         Ok(())
     }
 
-    fn define(&mut self, place: usize, item: usize) -> Result<()> {
+    fn define(&mut self, place: usize, item: usize, seen: &mut BTreeSet<usize>) -> Result<()> {
+        if !seen.insert(place) {
+            return Ok(());
+        }
         let definition = &self.symbols.model.definitions[place];
         let name = &definition.name;
         let key = Key { head: name.head.clone(), place: Some(place) };
         let body = self.definition(&key, place, item)?;
         let needed: Vec<Key> = body.arguments.iter().map(|argument| argument.key.clone()).collect();
-        if let Some(known) = self.definitions.get(&place) {
+        match self.definitions.get(&place) {
             // For the definitions that no claim uses, the place does not matter.
-            if known.body != body && item != usize::MAX {
+            Some(_) if item == usize::MAX => return Ok(()),
+            Some(known) if known.body != body => {
                 return Err(format!("a name in the definition of {} means something else here", name.head));
             }
-            return Ok(());
+            Some(_) => {}
+            None => {
+                let function = Function {
+                    name: self.symbols.identifier(&key),
+                    summary: format!("The definition of {}:", in_code(&name.to_string())),
+                    equation: format!("{} = {}", source(self.part, name.span), source(self.part, definition.body.span)),
+                    body,
+                    ranges: self.symbols.ranges(&key, item),
+                };
+                self.definitions.insert(place, function);
+            }
         }
-        let function = Function {
-            name: self.symbols.identifier(&key),
-            summary: format!("The definition of {}:", in_code(&name.to_string())),
-            equation: format!("{} = {}", source(self.part, name.span), source(self.part, definition.body.span)),
-            body,
-            ranges: self.symbols.ranges(&key, item),
-        };
-        self.definitions.insert(place, function);
-        self.define_all(&needed, item)
+        self.define_all(&needed, item, seen)
     }
 
     fn definition(&self, key: &Key, place: usize, item: usize) -> Result<Body> {

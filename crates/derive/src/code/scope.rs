@@ -62,10 +62,10 @@ impl<'a> Symbols<'a> {
 
     /// Returns whether a name has another value in each row. `item` is where it is used.
     pub(super) fn has_row(&self, key: &Key, item: usize) -> bool {
-        self.has_row_within(key, item, &mut Vec::new())
+        self.has_row_within(key, item, &mut BTreeSet::new())
     }
 
-    fn has_row_within(&self, key: &Key, item: usize, path: &mut Vec<usize>) -> bool {
+    fn has_row_within(&self, key: &Key, item: usize, seen: &mut BTreeSet<usize>) -> bool {
         if !self.model.has_rows {
             return false;
         }
@@ -74,10 +74,10 @@ impl<'a> Symbols<'a> {
         if definition.name.row.is_some() {
             return true;
         }
-        if path.contains(&place) {
+        // What was seen has none, because the first that has ends the search.
+        if !seen.insert(place) {
             return false;
         }
-        path.push(place);
         let mut used: BTreeSet<Key> = BTreeSet::new();
         definition.body.visit_names(&mut |name| {
             let is_parameter = definition.parameters.iter().any(|parameter| parameter.head == name.head);
@@ -86,9 +86,7 @@ impl<'a> Symbols<'a> {
                 used.insert(Key { head: name.head.clone(), place });
             }
         });
-        let found = used.iter().any(|key| self.has_row_within(key, item, path));
-        path.pop();
-        found
+        used.iter().any(|key| self.has_row_within(key, item, seen))
     }
 
     /// Returns the ranges of the axes of a name: that of its rows, and those of its indices.

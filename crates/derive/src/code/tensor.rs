@@ -137,6 +137,8 @@ pub(super) struct Builder<'a> {
     /// The axes of the result.
     wanted: Vec<Axis>,
     depth: usize,
+    /// The number of expressions, which bounds the time.
+    expressions: usize,
 }
 
 impl<'a> Builder<'a> {
@@ -159,6 +161,7 @@ impl<'a> Builder<'a> {
             helpers: BTreeSet::new(),
             wanted: Vec::new(),
             depth: 0,
+            expressions: 0,
         }
     }
 
@@ -611,8 +614,9 @@ impl<'a> Builder<'a> {
 
     fn compile(&mut self, expr: &Expr) -> Result<Tensor> {
         self.depth += 1;
-        if self.depth > 200 {
-            return Err("it is nested too deep".into());
+        self.expressions += 1;
+        if self.depth > 200 || self.expressions > 10_000 {
+            return Err("it is nested too deep, or too long".into());
         }
         let value = self.compile_kind(expr);
         self.depth -= 1;

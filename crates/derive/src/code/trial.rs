@@ -55,6 +55,9 @@ enum Draw {
 /// The values that are tried where nothing is assumed.
 const DRAWS: [Draw; 3] = [Draw::Between(-1.5, 1.5), Draw::Between(0.25, 2.0), Draw::Between(0.1, 0.9)];
 
+/// The maximum number of values in a test.
+const MAX_ENTRIES: usize = 10_000;
+
 /// A test for which values were found.
 pub(super) struct Draft {
     lengths: BTreeMap<Range, usize>,
@@ -132,6 +135,10 @@ impl Draft {
         let dims = |head: &str| -> Vec<usize> {
             model.slots.get(head).into_iter().flatten().map(|&range| length(range)).collect()
         };
+        let entries = |head: &String| dims(head).iter().fold(length(ROWS), |all, &length| all.saturating_mul(length));
+        if heads.iter().map(entries).fold(0, usize::saturating_add) > MAX_ENTRIES {
+            return Err("its tensors are too large for a test".into());
+        }
         let budget = Cell::new(1_000_000);
         let setting = Setting {
             model,
@@ -152,8 +159,8 @@ impl Draft {
                 let draw = assumed.clone().unwrap_or_else(|| DRAWS[place % DRAWS.len()].clone());
                 let dims = dims(head);
                 let rows = if model.by_row.contains(head) { length(ROWS) } else { 1 };
-                let count: usize = dims.iter().product();
-                let last = dims.last().copied().unwrap_or(1);
+                let count: usize = dims.iter().product::<usize>().max(1);
+                let last = dims.last().copied().unwrap_or(1).max(1);
                 let entries = draw.values(seed + 1, last, rows * count);
                 let (height, width) = sides(&dims);
                 let each = entries.chunks(count).map(|row| Value {
@@ -195,9 +202,9 @@ impl Draft {
             (None, None) => Vec::new(),
         };
         // What the derivative is computed from, and what stays as it is while v changes.
-        let mut changing = Vec::new();
+        let (mut changing, mut seen) = (Vec::new(), BTreeSet::new());
         for key in &of_arguments {
-            changed_by(scope, question.by, key, &mut changing);
+            changed_by(scope, question.by, key, &mut changing, &mut seen);
         }
         for key in keys(question.body).iter().chain([question.by]) {
             visit(scope, key, &mut order);
@@ -376,7 +383,9 @@ fn assumed(head: &str, assumptions: &[&Assumption]) -> Option<Draw> {
     let mut sums_to_one = false;
     for assumption in assumptions {
         match assumption {
-            Assumption::OneOf(name, values) if name == head => found = Some(Draw::OneOf(values.clone())),
+            Assumption::OneOf(name, values) if name == head && !values.is_empty() => {
+                found = Some(Draw::OneOf(values.clone()))
+            }
             Assumption::Between(name, low, high) if name == head => {
                 found = Some(match (low.is_finite(), high.is_finite()) {
                     (true, true) => Draw::Between(low + 0.125 * (high - low), high - 0.125 * (high - low)),
@@ -420,17 +429,17 @@ fn visit(scope: &Scope<'_>, key: &Key, order: &mut Vec<Key>) {
 }
 
 /// Adds the names that change with v, each after those that it needs. Returns whether a name does.
-fn changed_by(scope: &Scope<'_>, by: &Key, key: &Key, changing: &mut Vec<Key>) -> bool {
-    if changing.contains(key) {
-        return true;
+fn changed_by(scope: &Scope<'_>, by: &Key, key: &Key, changing: &mut Vec<Key>, seen: &mut BTreeSet<Key>) -> bool {
+    if !seen.insert(key.clone()) {
+        return changing.contains(key);
     }
     let mut changes = key == by;
     if !changes {
         for argument in arguments(scope, key) {
-            changes |= changed_by(scope, by, &argument, changing);
+            changes |= changed_by(scope, by, &argument, changing, seen);
         }
     }
-    if changes && !changing.contains(key) {
+    if changes {
         changing.push(key.clone());
     }
     changes
