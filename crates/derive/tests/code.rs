@@ -82,3 +82,15 @@ fn odd_names_become_identifiers() {
         check_last(text, expected);
     }
 }
+
+/// A literal before a method has a type, which Rust would not find.
+#[test]
+fn literals_have_types() {
+    for (text, expected) in [
+        ("L = sum_i 2^{u_i}\ndL/du_i = 2^{u_i} ln 2\n", "(u * 2.0_f64.ln()).exp() * 2.0_f64.ln()"),
+        ("L = sum_i ln(1 + u_i^2)\ndL/du_i = 2 u_i/(1 + u_i^2)\n", "(1.0_f64 + u.square()).log().sum()"),
+        ("L = u 10^20\ndL/du = 10^20\n", "Tensor::full([1], 10.0_f64.powf(20.0), (&u.device(), u.dtype()))"),
+    ] {
+        check_last(text, expected);
+    }
+}

@@ -63,7 +63,9 @@ impl Tensor {
 
     /// Calls a method.
     fn method(&self, call: &str) -> Self {
-        let text = format!("{}.{call}", typed(&self.at_least(Level::Atom)));
+        let text = self.at_least(Level::Atom);
+        let text = if self.is_number { with_marked_literal(&text) } else { text };
+        let text = format!("{}.{call}", typed(&text));
         Self { text, level: Level::Atom, ..self.clone() }
     }
 
@@ -422,15 +424,8 @@ impl<'a> Builder<'a> {
             _ => (Level::Product, Level::Unary),
         };
         let right = if b.text.starts_with('-') { Level::Atom } else { right };
-        let mut left = a.at_least(level);
-        if a.is_number && !is_number {
-            let is_digit = |c: char| c.is_ascii_digit() || c == '.';
-            let start = left.len() - left.trim_start_matches(['-', '(']).len();
-            let end = start + left[start..].find(|c| !is_digit(c)).unwrap_or(left.len() - start);
-            if end > start {
-                left.insert(end, LITERAL);
-            }
-        }
+        let left = a.at_least(level);
+        let left = if a.is_number && !is_number { with_marked_literal(&left) } else { left };
         let text = format!("{left} {sign} {}", b.at_least(right));
         Ok(Tensor { text, level, is_number, axes, rows, columns })
     }
@@ -626,7 +621,12 @@ impl<'a> Builder<'a> {
     fn compile_kind(&mut self, expr: &Expr) -> Result<Tensor> {
         match &expr.kind {
             Kind::Number { digits, decimals } => {
-                Ok(Tensor::number(format!("{:?}", digits / 10f64.powi(*decimals)), Level::Atom))
+                let value = digits / 10f64.powi(*decimals);
+                if value.is_finite() {
+                    Ok(Tensor::number(format!("{value:?}"), Level::Atom))
+                } else {
+                    Err("it has a number that is too large".into())
+                }
             }
             Kind::Missing => Err("its right side is missing".into()),
             Kind::Name(name) => self.name(name),
@@ -1009,6 +1009,17 @@ fn mark(name: &str) -> String {
 /// Marks a literal before an operator. Its type is not known before the end of the function, but a
 /// method needs the type of what it is called on.
 const LITERAL: char = '\u{3}';
+
+/// Marks the literal with which a text begins.
+fn with_marked_literal(text: &str) -> String {
+    let rest = text.trim_start_matches(['-', '(']);
+    let digits = |text: &'static str| move |c: char| c.is_ascii_digit() || text.contains(c);
+    let after = rest.trim_start_matches(digits("."));
+    let after = after.strip_prefix('e').map_or(after, |power| power.trim_start_matches(digits("-")));
+    let start = text.len() - rest.len();
+    let end = text.len() - after.len();
+    if end > start { format!("{}{LITERAL}{after}", &text[..end]) } else { text.to_owned() }
+}
 
 /// Gives the literals of a text a type.
 fn typed(text: &str) -> String {

@@ -384,7 +384,7 @@ fn assumed(head: &str, assumptions: &[&Assumption]) -> Option<Draw> {
     for assumption in assumptions {
         match assumption {
             Assumption::OneOf(name, values) if name == head && !values.is_empty() => {
-                found = Some(Draw::OneOf(values.clone()))
+                found = Some(Draw::OneOf(values.clone()));
             }
             Assumption::Between(name, low, high) if name == head => {
                 found = Some(match (low.is_finite(), high.is_finite()) {
