@@ -3,7 +3,7 @@
 //!
 //! - `names` finds identifiers, and `scope` the axes of each name's tensor.
 //! - `tensor` writes expressions.
-//! - `trial` writes the tests.
+//! - `gradient_test` writes the tests.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,14 +12,15 @@ use crate::document::{Document, Item, Part, Role};
 use crate::report::{Report, Verdict};
 use crate::tree::{Index, Kind, Name};
 use crate::typing::{Model, Range, Typing};
+use gradient_test::{Derivative, GradientTest, TestValues};
 use names::{Names, identifier};
 use scope::Symbols;
 use tensor::{Axis, Body, Builder, Helper, Result};
 
+mod gradient_test;
 mod names;
 mod scope;
 mod tensor;
-mod trial;
 
 /// A derivation as Rust code.
 #[derive(Clone, Debug, PartialEq)]
@@ -114,15 +115,15 @@ pub fn code(document: &Document, report: &Report, title: &str) -> Code {
                 helpers.extend(&function.body.helpers);
                 functions += &function.to_rust(&symbols, typing);
             }
-            draws.extend(claim.trial.draws.iter().copied());
-            tests += &claim.trial.text;
+            draws.extend(claim.test.draws.iter().copied());
+            tests += &claim.test.text;
         }
     }
     left_out.sort_by_key(|left_out| left_out.line);
     let mut text = header(title, &helpers);
     text += &functions;
     if claims > 0 {
-        text += &trial::module(&tests, &draws);
+        text += &gradient_test::module(&tests, &draws);
     }
     if !left_out.is_empty() {
         text += "\n// Left out:\n";
@@ -147,7 +148,7 @@ struct Claim {
     /// What is differentiated, where it is no name.
     of: Option<Function>,
     function: Function,
-    trial: trial::Trial,
+    test: GradientTest,
 }
 
 /// One side of a derivative: its axes.
@@ -237,7 +238,7 @@ impl Scope<'_> {
         needed.push(by_key.clone());
         self.define_all(&needed, place, &mut BTreeSet::new())?;
         let letters: Vec<String> = wanted.iter().map(|&axis| builder.letter_of(axis).to_owned()).collect();
-        let question = trial::Question {
+        let derivative = Derivative {
             item: place,
             typing,
             left,
@@ -252,11 +253,11 @@ impl Scope<'_> {
             of_ranges: &ranges(&of_side.axes),
             letters: &letters,
         };
-        let draft = trial::Draft::new(self, &question)?;
+        let values = TestValues::new(self, &derivative)?;
         // Nothing can fail from here, so each name is used.
         let of_name = if target.is_some() { of_name } else { names.take(&[of_name]) };
         let name = names.take(&[format!("d_{of_name}_d_{}", self.symbols.identifier(&by_key))]);
-        let trial = draft.finish(self, &question, &name, &of_name);
+        let test = values.to_test(self, &derivative, &name, &of_name);
         let of = of_function.map(|(body, ranges)| Function {
             name: of_name,
             summary: "What is differentiated:".into(),
@@ -272,7 +273,7 @@ impl Scope<'_> {
         }
         summary.push(':');
         let function = Function { name, summary, equation, body, ranges: ranges(&wanted) };
-        Ok(Claim { of, function, trial })
+        Ok(Claim { of, function, test })
     }
 
     /// Returns why a claim is no code: a step that does not hold.
@@ -454,11 +455,11 @@ fn header(title: &str, helpers: &BTreeSet<Helper>) -> String {
     let title = title.replace(char::is_control, "�");
     let mut text = wrapped(&format!("The definitions and derivatives of {}.", in_code(&title)), "//! ", "//! ");
     text += "//!\n\
-             //! `chainrule derive` checked each derivative, and wrote it as it is there; the tests compare it\n\
-             //! with autodiff. The letters in shapes are lengths: `N` rows, or as many as an index has values.\n\
-             //! A name that has another value in each row has the rows as its first axis.\n\n";
+             //! `chainrule derive` checked each derivative; the tests compare it with autodiff. The letters in\n\
+             //! shapes are lengths: `N` is the number of rows, and an index the number of its values. A name\n\
+             //! that has another value in each row has the rows as its first axis.\n\n";
     let needs = |helper: Helper| helpers.contains(&helper);
-    let activations: Vec<&str> = [(Helper::Relu, "relu"), (Helper::Sigmoid, "sigmoid"), (Helper::Softmax, "softmax")]
+    let activations: Vec<&str> = [(Helper::Relu, "relu"), (Helper::Softmax, "softmax")]
         .into_iter()
         .filter(|(helper, _)| needs(*helper))
         .map(|(_, name)| name)
@@ -478,6 +479,11 @@ fn header(title: &str, helpers: &BTreeSet<Helper>) -> String {
         text += "\n/// The Kronecker delta `[size, size]`, of the type and device of a tensor.\n\
                  fn delta<const D: usize>(size: usize, like: &Tensor<D>) -> Tensor<2> {\n    \
                      Tensor::<2>::eye(size, &like.device()).cast(FloatDType::from(like.dtype()))\n}\n";
+    }
+    if needs(Helper::Sigmoid) {
+        text += "\n/// The logistic function. That of Burn computes in f32 on some backends.\n\
+                 fn sigmoid<const D: usize>(value: Tensor<D>) -> Tensor<D> {\n    \
+                     (value * 0.5).tanh() * 0.5 + 0.5\n}\n";
     }
     if needs(Helper::IsPositive) {
         text += "\n/// 1 where an entry is positive, and 0 elsewhere.\n\

@@ -409,6 +409,12 @@ impl<'a> Builder<'a> {
 
     /// Combines two values entry by entry. `sign` is an operator of Rust.
     fn zip(&mut self, sign: &str, a: Tensor, b: Tensor) -> Result<Tensor> {
+        // Burn's autodiff divides by a number in f32, and multiplies in the type of the tensor.
+        let (sign, b) = if sign == "/" && b.is_number && !a.is_number {
+            ("*", Tensor::number(format!("1.0 / {}", b.at_least(Level::Unary)), Level::Product))
+        } else {
+            (sign, b)
+        };
         let (a, mut b) = (self.short(a), self.short(b));
         for (own, other) in [(a.rows, b.rows), (a.columns, b.columns)] {
             if let (Some(own), Some(other)) = (own, other) {

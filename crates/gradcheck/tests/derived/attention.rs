@@ -1,8 +1,8 @@
 //! The definitions and derivatives of `attention.md`.
 //!
-//! `chainrule derive` checked each derivative, and wrote it as it is there; the tests compare it
-//! with autodiff. The letters in shapes are lengths: `N` rows, or as many as an index has values.
-//! A name that has another value in each row has the rows as its first axis.
+//! `chainrule derive` checked each derivative; the tests compare it with autodiff. The letters in
+//! shapes are lengths: `N` is the number of rows, and an index the number of its values. A name
+//! that has another value in each row has the rows as its first axis.
 
 use burn::tensor::{FloatDType, Tensor};
 
@@ -25,7 +25,7 @@ fn delta<const D: usize>(size: usize, like: &Tensor<D>) -> Tensor<2> {
 pub fn s(q: Tensor<1>, k: Tensor<2>) -> Tensor<1> {
     let size_d = q.dims()[0];
     let sum_l = k.matmul(q.unsqueeze_dim::<2>(1)).squeeze_dim::<1>(1);
-    sum_l / (size_d as f64).sqrt()
+    sum_l * (1.0 / (size_d as f64).sqrt())
 }
 
 /// The definition of `a_i`:
@@ -126,7 +126,8 @@ pub fn d_o_d_q(a: Tensor<1>, v: Tensor<2>, o: Tensor<1>, k: Tensor<2>) -> Tensor
     let size_d = k.dims()[1];
     let term = v - o.unsqueeze::<2>();
     let term_2 = a.unsqueeze_dim::<2>(1) * term;
-    term_2.transpose().matmul(k / (size_d as f64).sqrt())
+    let term_3 = k * (1.0 / (size_d as f64).sqrt());
+    term_2.transpose().matmul(term_3)
 }
 
 #[cfg(test)]

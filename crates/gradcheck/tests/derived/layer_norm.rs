@@ -1,8 +1,8 @@
 //! The definitions and derivatives of `layer-norm.md`.
 //!
-//! `chainrule derive` checked each derivative, and wrote it as it is there; the tests compare it
-//! with autodiff. The letters in shapes are lengths: `N` rows, or as many as an index has values.
-//! A name that has another value in each row has the rows as its first axis.
+//! `chainrule derive` checked each derivative; the tests compare it with autodiff. The letters in
+//! shapes are lengths: `N` is the number of rows, and an index the number of its values. A name
+//! that has another value in each row has the rows as its first axis.
 
 use burn::tensor::{FloatDType, Tensor};
 
@@ -148,7 +148,7 @@ pub fn d_v_d_x(x: Tensor<1>, mu: Tensor<1>) -> Tensor<1> {
 /// - result: `[D]`
 pub fn d_s_d_x(u: Tensor<1>) -> Tensor<1> {
     let size_d = u.dims()[0];
-    u / size_d as f64
+    u * (1.0 / size_d as f64)
 }
 
 /// The derivative `∂u_i/∂x_j`:
@@ -168,7 +168,7 @@ pub fn d_u_d_x(s: Tensor<1>, u: Tensor<1>) -> Tensor<2> {
     let delta_i_j = delta(size_d, &s);
     let term = u.clone().unsqueeze_dim::<2>(1) * u.unsqueeze::<2>();
     let term_2 = delta_i_j - 1.0 / size_d as f64;
-    let term_3 = term_2 - term / size_d as f64;
+    let term_3 = term_2 - term * (1.0 / size_d as f64);
     (1.0_f64 / s).unsqueeze::<2>() * term_3
 }
 
@@ -220,7 +220,7 @@ pub fn d_l_d_x(s: Tensor<1>, g: Tensor<1>, gamma: Tensor<1>, u: Tensor<1>) -> Te
     let term = 1.0_f64 / size_d as f64 * (g.clone() * gamma.clone()).sum();
     let term_2 = g.clone() * gamma.clone() * u.clone();
     let term_3 = g * gamma - term;
-    let term_4 = u / size_d as f64 * term_2.sum();
+    let term_4 = u * (1.0 / size_d as f64) * term_2.sum();
     1.0 / s * (term_3 - term_4)
 }
 

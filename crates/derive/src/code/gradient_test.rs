@@ -15,8 +15,8 @@ use crate::tree::Expr;
 use crate::typing::{ROWS, Range, Typing};
 use crate::value::{Value, sides};
 
-/// What a test is about: the derivative of A by v.
-pub(super) struct Question<'a> {
+/// The derivative of A by v that a test is about.
+pub(super) struct Derivative<'a> {
     pub(super) item: usize,
     pub(super) typing: &'a Typing,
     pub(super) left: &'a Expr,
@@ -37,7 +37,7 @@ pub(super) struct Question<'a> {
 }
 
 /// A test.
-pub(super) struct Trial {
+pub(super) struct GradientTest {
     pub(super) text: String,
     /// The functions that draw its values.
     pub(super) draws: BTreeSet<&'static str>,
@@ -58,8 +58,8 @@ const DRAWS: [Draw; 3] = [Draw::Between(-1.5, 1.5), Draw::Between(0.25, 2.0), Dr
 /// The maximum number of values in a test.
 const MAX_ENTRIES: usize = 10_000;
 
-/// A test for which values were found.
-pub(super) struct Draft {
+/// The values of a test.
+pub(super) struct TestValues {
     lengths: BTreeMap<Range, usize>,
     inputs: Vec<(Key, Draw)>,
 }
@@ -112,11 +112,11 @@ fn array(dims: &[usize]) -> String {
     format!("[{}]", dims.join(", "))
 }
 
-impl Draft {
+impl TestValues {
     /// Finds values for the inputs at which both sides are defined.
-    pub(super) fn new(scope: &Scope<'_>, question: &Question<'_>) -> Result<Self> {
+    pub(super) fn new(scope: &Scope<'_>, derivative: &Derivative<'_>) -> Result<Self> {
         let model = scope.symbols.model;
-        let exprs = [question.left, question.last];
+        let exprs = [derivative.left, derivative.last];
         let heads = inputs(model, &exprs);
         if let Some(label) = heads.iter().find(|head| model.labels.contains_key(*head)) {
             return Err(format!("{label} is an index"));
@@ -130,8 +130,8 @@ impl Draft {
                 _ => None,
             })
             .collect();
-        let lengths = lengths(scope, question, &heads, &assumptions);
-        let length = |range: Range| lengths.get(&question.typing.ranges.find(range)).copied().unwrap_or(2);
+        let lengths = lengths(scope, derivative, &heads, &assumptions);
+        let length = |range: Range| lengths.get(&derivative.typing.ranges.find(range)).copied().unwrap_or(2);
         let dims = |head: &str| -> Vec<usize> {
             model.slots.get(head).into_iter().flatten().map(|&range| length(range)).collect()
         };
@@ -142,8 +142,8 @@ impl Draft {
         let budget = Cell::new(1_000_000);
         let setting = Setting {
             model,
-            typing: question.typing,
-            item: question.item,
+            typing: derivative.typing,
+            item: derivative.item,
             condition: None,
             inputs: &heads,
             seed: 0,
@@ -190,13 +190,19 @@ impl Draft {
     }
 
     /// Writes the test of a function.
-    pub(super) fn finish(self, scope: &Scope<'_>, question: &Question<'_>, name: &str, of_name: &str) -> Trial {
-        let item = question.item;
+    pub(super) fn to_test(
+        &self,
+        scope: &Scope<'_>,
+        derivative: &Derivative<'_>,
+        name: &str,
+        of_name: &str,
+    ) -> GradientTest {
+        let item = derivative.item;
         let symbols = scope.symbols;
-        let typing = question.typing;
+        let typing = derivative.typing;
         let identifier = |key: &Key| symbols.identifier(key);
         let mut order = Vec::new();
-        let of_arguments: Vec<Key> = match (question.target, question.of_body) {
+        let of_arguments: Vec<Key> = match (derivative.target, derivative.of_body) {
             (Some(key), _) => vec![key.clone()],
             (None, Some(body)) => keys(body),
             (None, None) => Vec::new(),
@@ -204,9 +210,9 @@ impl Draft {
         // What the derivative is computed from, and what stays as it is while v changes.
         let (mut changing, mut seen) = (Vec::new(), BTreeSet::new());
         for key in &of_arguments {
-            changed_by(scope, question.by, key, &mut changing, &mut seen);
+            changed_by(scope, derivative.by, key, &mut changing, &mut seen);
         }
-        for key in keys(question.body).iter().chain([question.by]) {
+        for key in keys(derivative.body).iter().chain([derivative.by]) {
             visit(scope, key, &mut order);
         }
         for key in &changing {
@@ -215,7 +221,7 @@ impl Draft {
             }
         }
         for argument in of_arguments.iter().filter(|argument| !changing.contains(argument)) {
-            if question.target.is_none() {
+            if derivative.target.is_none() {
                 visit(scope, argument, &mut order);
             }
         }
@@ -237,27 +243,27 @@ impl Draft {
             };
             push(&mut text, 8, &format!("let {} = {value};", identifier(key)));
         }
-        let by = identifier(question.by);
-        let is_shared = |axis: &Axis| question.of_axes.contains(axis) && question.by_axes.contains(axis);
-        let of_dims = self.dims(question.of_ranges, typing);
-        let by_dims = self.dims(&symbols.ranges(question.by, item), typing);
-        push(&mut text, 8, &format!("let by_hand = {};", call(name, question.body)));
+        let by = identifier(derivative.by);
+        let is_shared = |axis: &Axis| derivative.of_axes.contains(axis) && derivative.by_axes.contains(axis);
+        let of_dims = self.dims(derivative.of_ranges, typing);
+        let by_dims = self.dims(&symbols.ranges(derivative.by, item), typing);
+        push(&mut text, 8, &format!("let by_hand = {};", call(name, derivative.body)));
         let with_one = |dims: &[usize], axes: &[Axis]| -> Vec<usize> {
             dims.iter().zip(axes).map(|(&length, axis)| if is_shared(axis) { 1 } else { length }).collect()
         };
         if !of_dims.is_empty() {
             draws.insert("between");
-            let weights = DRAWS[1].call(self.inputs.len() + 2, &with_one(&of_dims, question.of_axes));
+            let weights = DRAWS[1].call(self.inputs.len() + 2, &with_one(&of_dims, derivative.of_axes));
             push(&mut text, 8, &format!("let weights = {weights};"));
         }
         // An index that A and v share has one value at a time.
         let shared: Vec<(usize, &Axis)> =
-            question.of_axes.iter().enumerate().filter(|(_, axis)| is_shared(axis)).collect();
+            derivative.of_axes.iter().enumerate().filter(|(_, axis)| is_shared(axis)).collect();
         let mut indent = 8;
         let mut taken = symbols.names.clone();
         let mut variables: BTreeMap<Axis, String> = BTreeMap::new();
         for (place, axis) in &shared {
-            let letter = super::names::identifier(&question.letters[*place]);
+            let letter = super::names::identifier(&derivative.letters[*place]);
             let variable = taken.take(&[letter]);
             push(&mut text, indent, &format!("for {variable} in 0..{} {{", of_dims[*place]));
             variables.insert(**axis, variable);
@@ -271,15 +277,15 @@ impl Draft {
         };
         let rank = by_dims.len().max(1);
         if !shared.is_empty() {
-            push(&mut text, indent, &format!("let moved = {by}.clone(){};", narrowed(question.by_axes)));
-            push(&mut text, indent, &format!("let by_hand = by_hand.clone(){};", narrowed(question.of_axes)));
+            push(&mut text, indent, &format!("let moved = {by}.clone(){};", narrowed(derivative.by_axes)));
+            push(&mut text, indent, &format!("let by_hand = by_hand.clone(){};", narrowed(derivative.of_axes)));
         }
         let moved = if shared.is_empty() { by.as_str() } else { "moved" };
         push(&mut text, indent, &format!("let loss = |{moved}: &Param<Tensor<{rank}>>| {{"));
         if shared.is_empty() {
             push(&mut text, indent + 4, &format!("let {by} = {by}.val();"));
         } else {
-            let at = question.by_axes.iter().zip(&by_dims).map(|(axis, length)| match variables.get(axis) {
+            let at = derivative.by_axes.iter().zip(&by_dims).map(|(axis, length)| match variables.get(axis) {
                 Some(variable) => format!("{variable}..{variable} + 1"),
                 None => format!("0..{length}"),
             });
@@ -287,27 +293,27 @@ impl Draft {
             let all = format!("let {by} = {by}.clone().slice_assign([{}], moved.val());", at.join(", "));
             push(&mut text, indent + 4, &all);
         }
-        for key in changing.iter().filter(|key| *key != question.by && Some(*key) != question.target) {
+        for key in changing.iter().filter(|key| *key != derivative.by && Some(*key) != derivative.target) {
             if let Some(function) = key.place.and_then(|place| scope.definitions.get(&place)) {
                 let value = call(&identifier(key), &function.body);
                 push(&mut text, indent + 4, &format!("let {} = {value};", identifier(key)));
             }
         }
-        let of_body = question
+        let of_body = derivative
             .of_body
-            .or(question.target.and_then(|key| scope.definitions.get(&key.place?)).map(|function| &function.body));
+            .or(derivative.target.and_then(|key| scope.definitions.get(&key.place?)).map(|function| &function.body));
         let output = of_body.map_or_else(|| of_name.to_owned(), |body| call(of_name, body));
         if of_dims.is_empty() {
             push(&mut text, indent + 4, &output);
         } else {
-            let slice = narrowed(question.of_axes);
+            let slice = narrowed(derivative.of_axes);
             push(&mut text, indent + 4, &format!("let output = {output}{slice};"));
             push(&mut text, indent + 4, "(output * weights.clone()).sum()");
         }
         push(&mut text, indent, "};");
         if !of_dims.is_empty() {
-            let all = self.dims(question.ranges, typing);
-            let mut weight_dims = with_one(&of_dims, question.of_axes);
+            let all = self.dims(derivative.ranges, typing);
+            let mut weight_dims = with_one(&of_dims, derivative.of_axes);
             weight_dims.resize(all.len(), 1);
             if all.len() > of_dims.len() {
                 let reshaped = format!("let factors = weights.clone().reshape({});", array(&weight_dims));
@@ -316,7 +322,7 @@ impl Draft {
                 push(&mut text, indent, "let factors = weights.clone();");
             }
             let places: Vec<String> = (0..of_dims.len())
-                .filter(|&place| !is_shared(&question.of_axes[place]))
+                .filter(|&place| !is_shared(&derivative.of_axes[place]))
                 .map(|place| place.to_string())
                 .collect();
             if places.is_empty() {
@@ -326,7 +332,7 @@ impl Draft {
                 push(&mut text, indent, &sum);
             }
             if all.len() != rank || !places.is_empty() {
-                let dims = array(&with_one(&by_dims, question.by_axes));
+                let dims = array(&with_one(&by_dims, derivative.by_axes));
                 push(&mut text, indent, &format!("let by_hand = by_hand.reshape({dims});"));
             }
         }
@@ -340,7 +346,7 @@ impl Draft {
         if draws.contains("one_of") || draws.contains("between") || draws.contains("shares") {
             draws.insert("part");
         }
-        Trial { text, draws }
+        GradientTest { text, draws }
     }
 }
 
@@ -352,12 +358,12 @@ fn push(text: &mut String, indent: usize, line: &str) {
 /// Finds a length for each range, of which those that a test uses differ as far as possible.
 fn lengths(
     scope: &Scope<'_>,
-    question: &Question<'_>,
+    derivative: &Derivative<'_>,
     heads: &[String],
     assumptions: &[&Assumption],
 ) -> BTreeMap<Range, usize> {
     let model = scope.symbols.model;
-    let ranges = &question.typing.ranges;
+    let ranges = &derivative.typing.ranges;
     let mut lengths: BTreeMap<Range, usize> = BTreeMap::new();
     let used = heads.iter().flat_map(|head| model.slots.get(head).into_iter().flatten().copied());
     let rows = model.has_rows.then_some(ROWS);
