@@ -290,7 +290,8 @@ impl TestValues {
                 None => format!("0..{length}"),
             });
             let at: Vec<String> = at.collect();
-            let all = format!("let {by} = {by}.clone().slice_assign([{}], moved.val());", at.join(", "));
+            let at = if at.len() == 1 { at.concat() } else { format!("[{}]", at.join(", ")) };
+            let all = format!("let {by} = {by}.clone().slice_assign({at}, moved.val());");
             push(&mut text, indent + 4, &all);
         }
         for key in changing.iter().filter(|key| *key != derivative.by && Some(*key) != derivative.target) {

@@ -321,7 +321,7 @@ mod tests {
             let moved = y_hat.clone().narrow(0, n, 1);
             let by_hand = by_hand.clone().narrow(0, n, 1);
             let loss = |moved: &Param<Tensor<1>>| {
-                let y_hat = y_hat.clone().slice_assign([n..n + 1], moved.val());
+                let y_hat = y_hat.clone().slice_assign(n..n + 1, moved.val());
                 let output = super::c_n(y.clone(), y_hat.clone()).narrow(0, n, 1);
                 (output * weights.clone()).sum()
             };
@@ -344,7 +344,7 @@ mod tests {
             let moved = z.clone().narrow(0, n, 1);
             let by_hand = by_hand.clone().narrow(0, n, 1);
             let loss = |moved: &Param<Tensor<1>>| {
-                let z = z.clone().slice_assign([n..n + 1], moved.val());
+                let z = z.clone().slice_assign(n..n + 1, moved.val());
                 let output = super::y_hat(z.clone()).narrow(0, n, 1);
                 (output * weights.clone()).sum()
             };

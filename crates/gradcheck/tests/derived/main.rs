@@ -1,7 +1,7 @@
 //! The derivations of `crates/derive/configs` as code, each with its tests against autodiff.
 //!
-//! `chainrule derive FILE --code OUT` wrote the modules. `crates/derive/tests/code.rs` compares them
-//! with what it writes now, and says how to renew them.
+//! `chainrule derive FILE --code OUT` wrote the modules. `crates/derive/tests/code.rs` compares
+//! them with what it writes now, and says how to renew them.
 
 #![cfg(feature = "burn")]
 
