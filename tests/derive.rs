@@ -94,6 +94,25 @@ fn a_derivation_becomes_a_page() {
     assert_eq!(code(&call(folder.path(), &["derive", "mine.md", "--html", "mine.html", "--force"])), Some(1));
 }
 
+/// What holds becomes code, and what does not is named. No file is written without any.
+#[test]
+fn a_derivation_becomes_code() {
+    let folder = folder();
+    std::fs::write(folder.path().join("mine.md"), "z = w x\ndz/dw = x\ndz/dx = -w\n").unwrap();
+    let arguments = ["derive", "mine.md", "--code", "mine.rs"];
+    let output = call(folder.path(), &arguments);
+    let said = text(&output.stderr);
+    assert!(code(&output) == Some(1) && said.contains("no code for line 3, ∂z/∂x: it has a wrong step"), "{said}");
+    let written = std::fs::read_to_string(folder.path().join("mine.rs")).unwrap();
+    assert!(written.contains("pub fn d_z_d_w(x: Tensor<1>) -> Tensor<1>") && !written.contains("d_z_d_x"), "{written}");
+    assert!(written.contains("of `mine.md`."), "{written}");
+    let again = call(folder.path(), &arguments);
+    assert!(code(&again) == Some(2) && text(&again.stderr).contains("--force"), "{}", text(&again.stderr));
+    std::fs::write(folder.path().join("none.md"), "z = w x\n").unwrap();
+    let none = call(folder.path(), &["derive", "none.md", "--code", "none.rs"]);
+    assert!(code(&none) == Some(2) && !folder.path().join("none.rs").exists(), "{}", text(&none.stderr));
+}
+
 /// What `--new` prints can be filled in: before that, nothing is wrong.
 #[test]
 fn a_new_derivation_asks_for_its_right_sides() {

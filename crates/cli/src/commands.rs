@@ -137,6 +137,7 @@ Examples:
   chainrule derive mine.md --watch
   chainrule derive mine.md --json
   chainrule derive mine.md --html mine.html
+  chainrule derive mine.md --code mine.rs
   chainrule derive --expect asked.md submissions > table.csv")]
     Derive(DeriveOptions),
     /// Reproduce the report: train its runs, draw its figures, test its claims and write its pages.

@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
-use chainrule_derive::{Document, Exercise, ParseError, Report, TEMPLATES, check};
+use chainrule_derive::{Document, Exercise, ParseError, Report, TEMPLATES, check, code};
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 
 use crate::destination::destination;
 use crate::exit;
 use crate::heatmaps::ColorSupport;
-use crate::output::{print_as_is, print_json, report_error};
+use crate::output::{print_as_is, print_json, print_message, report_error};
 
 #[derive(Args, Debug)]
 pub(crate) struct DeriveOptions {
@@ -20,7 +20,7 @@ pub(crate) struct DeriveOptions {
     #[arg(value_name = "FILE", required_unless_present = "new")]
     file: Option<PathBuf>,
     /// Print a file to begin with: a model, and what must be derived of it.
-    #[arg(long, value_name = "MODEL", conflicts_with_all = ["file", "json", "watch", "html", "expect"], value_parser = PossibleValuesParser::new(TEMPLATES.map(|template| template.name)))]
+    #[arg(long, value_name = "MODEL", conflicts_with_all = ["file", "json", "watch", "html", "code", "expect"], value_parser = PossibleValuesParser::new(TEMPLATES.map(|template| template.name)))]
     new: Option<String>,
     /// Check again whenever the file is saved, until Ctrl-C.
     #[arg(long, conflicts_with = "json")]
@@ -28,12 +28,16 @@ pub(crate) struct DeriveOptions {
     /// Write the result as a page: typeset formulas, marks and counterexamples.
     #[arg(long, value_name = "OUT", conflicts_with = "watch")]
     html: Option<PathBuf>,
+    /// Write the definitions, and the derivatives that hold, as Rust functions on Burn tensors, with
+    /// tests against autodiff. What has no code is listed on standard error.
+    #[arg(long, value_name = "OUT", conflicts_with = "watch")]
+    code: Option<PathBuf>,
     /// Replace an existing file.
     #[arg(long)]
     force: bool,
     /// Compare FILE with this derivation: each of its claims must be there and hold. FILE can be a
     /// folder of submissions, for which a CSV table is printed.
-    #[arg(long, value_name = "ASKED", conflicts_with_all = ["watch", "json", "html"])]
+    #[arg(long, value_name = "ASKED", conflicts_with_all = ["watch", "json", "html", "code"])]
     expect: Option<PathBuf>,
     /// Print the result as one JSON document to standard output. Other messages go to standard
     /// error.
@@ -56,6 +60,7 @@ pub(crate) fn derive(options: &DeriveOptions) -> Result<u8> {
         return expect(asked, file);
     }
     let page = options.html.as_deref().map(|out| destination(out, options.force, "--html")).transpose()?;
+    let module = options.code.as_deref().map(|out| destination(out, options.force, "--code")).transpose()?;
     let (document, report) = check_file(file)?;
     if let Some(page) = page {
         page.write(report.to_html(&display(file)).as_bytes())?;
@@ -64,6 +69,21 @@ pub(crate) fn derive(options: &DeriveOptions) -> Result<u8> {
         print_json(&report)?;
     } else {
         print_as_is(&report.to_text(has_colours()))?;
+    }
+    if let Some(module) = module {
+        // A path would make the code depend on where the file is.
+        let title = file.file_name().map(|name| name.to_string_lossy().into_owned());
+        let written = code(&document, &report, &title.unwrap_or_else(|| display(file)));
+        for left_out in &written.left_out {
+            print_message(&format!("no code for line {}, {}: {}", left_out.line, left_out.left, left_out.reason));
+        }
+        if written.claims > 0 {
+            module.write(written.text.as_bytes())?;
+        } else if report.is_right() {
+            bail!("{}: no derivative can be written as code; --code wrote no file", display(file));
+        } else {
+            print_message("no derivative that holds can be written as code; --code wrote no file");
+        }
     }
     if !report.is_right() {
         return Ok(exit::CHECK_FAILED);

@@ -100,7 +100,7 @@ fn check_part(document: &Part, options: &Options<'_>, left: u64, lines: &mut Vec
 }
 
 /// Returns a part of the document on one line, without characters that control a terminal.
-fn source(document: &Part, span: Span) -> String {
+pub(crate) fn source(document: &Part, span: Span) -> String {
     // What `\right` closes, `\left` opens.
     let before = document.text[..span.start].trim_end();
     let start = before.strip_suffix("\\left").map_or(span.start, str::len);

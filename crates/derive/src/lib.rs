@@ -31,9 +31,11 @@
 //!   by finite differences, and `diagnose` names the kind of mistake.
 //! - `report` is what was found, as data and as text, and `html` writes it as a page, for which
 //!   `latex` writes expressions.
-//! - `expect` compares a submission with what was asked.
+//! - `expect` compares a submission with what was asked, and `code` writes what holds as functions on
+//!   Burn tensors.
 
 mod check;
+mod code;
 mod diagnose;
 mod document;
 mod error;
@@ -58,6 +60,7 @@ mod witness;
 mod words;
 
 pub use check::{Options, check};
+pub use code::{Code, LeftOut, code};
 pub use document::Document;
 pub use error::ParseError;
 pub use expect::{Answer, Exercise, Submission};

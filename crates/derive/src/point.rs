@@ -48,6 +48,11 @@ pub(crate) struct Point {
 }
 
 impl Point {
+    /// Makes a point. Its lengths are those of classes of ranges.
+    pub(crate) fn new(lengths: BTreeMap<Range, usize>, values: BTreeMap<String, Vec<Value<Real>>>) -> Self {
+        Self { lengths, values }
+    }
+
     pub(crate) fn length(&self, ranges: &Ranges, range: Range) -> usize {
         self.lengths.get(&ranges.find(range)).copied().unwrap_or(1)
     }

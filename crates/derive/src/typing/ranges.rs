@@ -22,6 +22,11 @@ impl Ranges {
         self.parents.len() - 1
     }
 
+    /// Returns whether a range is one of these: others have been made since, for a claim.
+    pub(crate) fn contains(&self, range: Range) -> bool {
+        range < self.parents.len()
+    }
+
     /// Returns the representative of a class.
     pub(crate) fn find(&self, mut range: Range) -> Range {
         while self.parents[range] != range {
