@@ -12,6 +12,7 @@
 //! This crate does not link Burn: it draws and does not train.
 
 mod board;
+mod candidates;
 mod claim;
 mod contact_sheet;
 pub mod document;
@@ -19,6 +20,7 @@ mod draw;
 mod figure;
 pub mod html;
 pub mod markdown;
+mod pen;
 mod run;
 mod sweep;
 mod sweep_plot;
