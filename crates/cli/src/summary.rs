@@ -155,7 +155,7 @@ pub(crate) fn summary_of_run(model: &Model, request: &SummaryRequest<'_>) -> Res
         return Err(SummaryError::Separated { features: separating.clone() }).context(name);
     }
     let base_class = request.base.map_or(Ok(0), |base| class_position(base, model.classes()))?;
-    let TrainingRows { rows, groups, source } = find_training_rows(&model, run)?;
+    let TrainingRows { rows, groups, source } = find_training_rows(model, run)?;
     let errors = match (request.robust, &groups) {
         (false, _) => ErrorSource::Hessian,
         (true, None) => ErrorSource::Sandwich,
