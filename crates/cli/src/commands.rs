@@ -14,6 +14,7 @@ use crate::options::{
     SweepOptions, TrainOptions,
 };
 use crate::page::PageOptions;
+use crate::plot::PlotOptions;
 use crate::predict::{PredictOptions, about_files};
 use crate::summary::SummaryOptions;
 
@@ -67,12 +68,15 @@ Each point of the grid is a run folder in DIR/points.
 The commands evaluate, inspect, export, page and predict accept it.
 DIR/sweep.md and sweep.csv contain the table, sweep.svg and sweep.png the plot,
 sweep.json the numbers and the grid.
+With several values of descent.shuffle.seed, the points of a combination are repetitions:
+their means are compared, and sweep-means.csv contains them.
 The best point is selected on the validation data.
 Its validation loss is therefore no unbiased estimate of the loss on new data.
 
 Examples:
   chainrule sweep --grid objective.l2=0,0.001,0.01,0.1
   chainrule sweep --grid descent.optimizer=sgd,adam --grid descent.learning_rate=1e-3,1e-2,1e-1 --set descent.epochs=10
+  chainrule sweep --grid objective.l2=0.001,0.01,0.1 --grid descent.shuffle.seed=0,1,2,3,4
   chainrule sweep logistic --grid data.classes=[2,3],[4,9] --out runs/pairs
   chainrule sweep --resume runs/sweep-1")]
     Sweep(SweepOptions),
@@ -201,6 +205,21 @@ Examples:
   chainrule inspect runs/softmax-1 --image seven.png --class 1
   chainrule inspect runs/softmax-1 --image t10k-images-idx3-ubyte.gz --index 247 --json")]
     Inspect(InspectOptions),
+    /// Draw runs: loss and accuracy over the training, coefficients with intervals, ROC and
+    /// precision-recall curves, calibration, or the confusion matrix. As SVG or PNG, or on the
+    /// terminal.
+    #[command(after_help = "\
+The colours are distinguishable with any common colour blindness.
+A drawing on the terminal has colours unless NO_COLOR is set, and plain characters in a pipe.
+
+Examples:
+  chainrule plot runs/softmax-1
+  chainrule plot runs/softmax-1 runs/softmax-2 --out curves.svg
+  chainrule plot runs/softmax-1 --out curves.png --title 'Softmax regression' --theme dark
+  chainrule plot runs/people-1 --kind coefficients
+  chainrule plot runs/people-1 runs/people-2 --kind roc --out roc.svg
+  chainrule plot runs/softmax-1 --kind calibration --class 3 --class 8")]
+    Plot(PlotOptions),
     /// Write an HTML page to draw on. It shows the prediction for the drawing, the evidence, and a
     /// gradient step that corrects the model.
     #[command(after_help = "\

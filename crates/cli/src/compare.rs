@@ -80,9 +80,33 @@ struct Adjusted {
 }
 
 /// A run with its predictions. The classes are those of the first run.
-struct Predicted {
-    name: String,
-    rows: PredictedRows,
+pub(crate) struct Predicted {
+    pub(crate) name: String,
+    pub(crate) rows: PredictedRows,
+}
+
+/// Predicts the same rows with each run. Returns the first model with its rows, and the
+/// predictions.
+pub(crate) fn predict_same_rows(
+    runs: &[PathBuf],
+    options: &RowOptions,
+    log: &mut dyn FnMut(&str),
+) -> Result<(Model, LabelledRows, Vec<Predicted>)> {
+    let mut first: Option<(Model, LabelledRows)> = None;
+    let mut predicted: Vec<Predicted> = Vec::new();
+    for run in runs {
+        let model = Model::read(run)?;
+        let found = LabelledRows::find(&model, options, None, log)?;
+        if let Some((other, rows)) = &first {
+            check_same_rows([other, &model], [rows, &found])?;
+        }
+        let classes = first.as_ref().map_or(model.classes(), |(first, _)| first.classes());
+        let rows = predict(&model, &found, classes)?;
+        predicted.push(Predicted { name: run.display().to_string(), rows });
+        first.get_or_insert((model, found));
+    }
+    let Some((model, rows)) = first else { bail!("a run at least") };
+    Ok((model, rows, predicted))
 }
 
 /// Compares models on the same rows.
@@ -93,20 +117,7 @@ pub(crate) fn compare(options: &CompareOptions) -> Result<u8> {
             print_message(line);
         }
     };
-    let mut first: Option<(Model, LabelledRows)> = None;
-    let mut predicted: Vec<Predicted> = Vec::new();
-    for run in &options.runs {
-        let model = Model::read(run)?;
-        let found = LabelledRows::find(&model, &options.rows, None, &mut log)?;
-        if let Some((other, rows)) = &first {
-            check_same_rows([other, &model], [rows, &found])?;
-        }
-        let classes = first.as_ref().map_or(model.classes(), |(first, _)| first.classes());
-        let rows = predict(&model, &found, classes)?;
-        predicted.push(Predicted { name: run.display().to_string(), rows });
-        first.get_or_insert((model, found));
-    }
-    let Some((model, rows)) = first else { bail!("two runs at least") };
+    let (model, rows, predicted) = predict_same_rows(&options.runs, &options.rows, &mut log)?;
     let answer = Answer {
         data: AboutRows {
             source: rows.source.name.clone(),

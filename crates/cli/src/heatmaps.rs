@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 
 use chainrule_core::{align_left, display_width, escape_controls};
+use chainrule_report::Color;
 
 /// The colours that the output supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +54,23 @@ impl ColorSupport {
         match colorterm {
             Some("truecolor" | "24bit") => ColorSupport::True,
             _ => ColorSupport::Cube,
+        }
+    }
+
+    /// Whether characters beyond ASCII can be drawn.
+    pub(crate) fn has_unicode(self) -> bool {
+        self != ColorSupport::Plain
+    }
+
+    /// Returns what starts a colour of a plot. `None` without colours.
+    pub(crate) fn start(self) -> Option<fn(Color) -> String> {
+        match self {
+            ColorSupport::Plain => None,
+            ColorSupport::Cube => Some(|color| format!("\x1b[38;5;{}m", palette_index(color.rgb()))),
+            ColorSupport::True => Some(|color| {
+                let [r, g, b] = color.rgb();
+                format!("\x1b[38;2;{r};{g};{b}m")
+            }),
         }
     }
 

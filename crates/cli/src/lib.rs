@@ -31,6 +31,7 @@ mod model;
 mod options;
 mod output;
 mod page;
+mod plot;
 mod predict;
 mod progress;
 mod reproduce;
@@ -80,6 +81,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Export(export) => export::export(export),
         Command::Import(import) => import::import(import),
         Command::Page(page) => page::page(page),
+        Command::Plot(plot) => plot::plot(plot),
         Command::Predict(predict) => predict::predict(predict),
         Command::Gradcheck(options) => check_gradients::gradcheck(options),
         Command::Completions(completions) => manual::completions(completions),

@@ -85,42 +85,33 @@ fn level(text: &str) -> Result<f64, String> {
         .ok_or_else(|| "expected a number between 0 and 1, such as 0.95".to_owned())
 }
 
+/// What a summary is of.
+pub(crate) struct SummaryRequest<'a> {
+    pub(crate) base: Option<&'a str>,
+    pub(crate) standardized: bool,
+    pub(crate) robust: bool,
+    pub(crate) level: f64,
+}
+
+/// A summary with the data that it was computed on.
+pub(crate) struct SummaryOfRun {
+    pub(crate) summary: ModelSummary,
+    source: String,
+    has_groups: bool,
+}
+
 /// Prints or writes the summary of a model.
 pub(crate) fn summary(options: &SummaryOptions) -> Result<u8> {
     check_folder_exists(&options.run)?;
     let model = Model::read(&options.run)?;
     let name = model.folder.display().to_string();
-    let Some(run) = model.run_records() else {
-        bail!("{name}: the model was trained by another tool, so its training rows are unknown; a summary needs them");
-    };
-    let Some(features) = model.features() else {
-        bail!("{name}: {}; inspect shows its weights", SummaryError::Images);
-    };
     let out = options.out.as_ref().map(|file| destination(file, options.force, "--out")).transpose()?;
-    let separating = run.summary.identification.as_ref().map(|identification| &identification.separating);
-    if let Some(separating) = separating.filter(|separating| !separating.is_empty()) {
-        return Err(SummaryError::Separated { features: separating.clone() }).context(name);
-    }
-    let base_class = options.base.as_ref().map_or(Ok(0), |base| class_position(base, model.classes()))?;
-    let TrainingRows { rows, groups, source } = find_training_rows(&model, run)?;
-    let errors = match (options.robust, &groups) {
-        (false, _) => ErrorSource::Hessian,
-        (true, None) => ErrorSource::Sandwich,
-        (true, Some(groups)) => ErrorSource::Groups(groups),
-    };
-    let of_model = SummaryModel {
-        config: &run.config,
-        parameters: &model.parameters,
-        preprocessing: &model.preprocessing,
-        features,
-        classes: model.classes(),
-        class_weights: run.summary.class_weights.as_deref(),
-    };
-    let how = Options { level: options.level, base_class, standardized: options.standardized, errors };
-    let summary = summarize(&of_model, &rows, &how, all_threads()).with_context(|| name.clone())?;
-    if !options.output.quiet {
+    let SummaryOptions { base, standardized, robust, level, .. } = options;
+    let request = SummaryRequest { base: base.as_deref(), standardized: *standardized, robust: *robust, level: *level };
+    let SummaryOfRun { summary, source, has_groups } = summary_of_run(&model, &request)?;
+    if let (Some(run), false) = (model.run_records(), options.output.quiet) {
         warnings(&run.summary, &run.config).iter().for_each(|line| print_message(&format!("note: {line}")));
-        if groups.is_some() && !options.robust {
+        if has_groups && !options.robust {
             print_message(
                 "note: the rows have groups (data.group); --robust gives errors that hold if rows of a group are alike",
             );
@@ -144,6 +135,43 @@ pub(crate) fn summary(options: &SummaryOptions) -> Result<u8> {
         }
     }
     Ok(exit::SUCCESS)
+}
+
+/// Computes the summary of a run on its training rows.
+///
+/// # Errors
+/// If the model was trained elsewhere or on images, if its data changed, or if the classes are
+/// separated.
+pub(crate) fn summary_of_run(model: &Model, request: &SummaryRequest<'_>) -> Result<SummaryOfRun> {
+    let name = model.folder.display().to_string();
+    let Some(run) = model.run_records() else {
+        bail!("{name}: the model was trained by another tool, so its training rows are unknown; a summary needs them");
+    };
+    let Some(features) = model.features() else {
+        bail!("{name}: {}; inspect shows its weights", SummaryError::Images);
+    };
+    let separating = run.summary.identification.as_ref().map(|identification| &identification.separating);
+    if let Some(separating) = separating.filter(|separating| !separating.is_empty()) {
+        return Err(SummaryError::Separated { features: separating.clone() }).context(name);
+    }
+    let base_class = request.base.map_or(Ok(0), |base| class_position(base, model.classes()))?;
+    let TrainingRows { rows, groups, source } = find_training_rows(model, run)?;
+    let errors = match (request.robust, &groups) {
+        (false, _) => ErrorSource::Hessian,
+        (true, None) => ErrorSource::Sandwich,
+        (true, Some(groups)) => ErrorSource::Groups(groups),
+    };
+    let of_model = SummaryModel {
+        config: &run.config,
+        parameters: &model.parameters,
+        preprocessing: &model.preprocessing,
+        features,
+        classes: model.classes(),
+        class_weights: run.summary.class_weights.as_deref(),
+    };
+    let how = Options { level: request.level, base_class, standardized: request.standardized, errors };
+    let summary = summarize(&of_model, &rows, &how, all_threads()).context(name)?;
+    Ok(SummaryOfRun { summary, source, has_groups: groups.is_some() })
 }
 
 fn class_position(base: &str, classes: &[Class]) -> Result<usize> {

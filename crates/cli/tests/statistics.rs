@@ -1,4 +1,5 @@
-//! The commands `evaluate`, `compare`, `summary` and `cv` on small tables that are drawn here.
+//! The commands `evaluate`, `compare`, `summary`, `cv`, `plot` and `sweep` over seeds on small
+//! tables that are drawn here.
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
 
@@ -398,4 +399,104 @@ fn what_no_summary_can_say_is_an_error() {
         changed.contains("people.csv: this is no longer the data that run was trained on; train again"),
         "{changed}"
     );
+}
+
+#[test]
+fn a_plot_shows_the_numbers_of_the_other_commands() {
+    let folder = folder(&[("run", ""), ("flat", "--set objective.l2=1")]);
+    let folder = folder.path();
+    let curves = stdout(folder, "plot run");
+    assert!(
+        curves.is_ascii() && curves.contains("\ncross-entropy (nats)\n") && curves.contains("\naccuracy\n"),
+        "{curves}"
+    );
+    // The last point of the validation loss is that of the run's last evaluation.
+    let drawn = json(folder, "plot run flat");
+    let history = std::fs::read_to_string(folder.join("flat/history.json")).unwrap();
+    let history: Value = serde_json::from_str(&history).unwrap();
+    let last = |list: &Value| list.as_array().unwrap().last().unwrap().clone();
+    let series = drawn["charts"][0]["series"].as_array().unwrap();
+    assert_eq!(
+        series.iter().map(|series| series["name"].as_str().unwrap()).collect::<Vec<_>>(),
+        ["", "run", "", "flat"]
+    );
+    assert_eq!(last(&series[3]["points"])[1], last(&history["evaluations"])["validation_loss"]);
+
+    assert_eq!(stdout(folder, "plot run flat --out both.svg"), "both.svg\n");
+    assert!(std::fs::read_to_string(folder.join("both.svg")).unwrap().starts_with("<svg"));
+    assert_eq!(stdout(folder, "plot run --out both.PNG --theme dark --size 300x300"), "both.PNG\n");
+    assert!(std::fs::read(folder.join("both.PNG")).unwrap().starts_with(b"\x89PNG"));
+
+    let forest = json(folder, "plot run --kind coefficients");
+    let summary = json(folder, "summary run --standardized");
+    let of_age = |rows: &Value, key: &str| {
+        rows.as_array()
+            .unwrap()
+            .iter()
+            .find(|row| row[key] == "age")
+            .map(|row| (row["estimate"].clone(), row["interval"].clone()))
+    };
+    assert_eq!(of_age(&forest["rows"], "name"), of_age(&summary["coefficients"], "feature"));
+    assert!(of_age(&forest["rows"], "name").is_some(), "{forest}");
+
+    let roc = json(folder, "plot run flat --kind roc");
+    let compared = json(folder, "compare run flat");
+    for (series, run) in
+        roc["charts"][0]["series"].as_array().unwrap()[1..].iter().zip(compared["runs"].as_array().unwrap())
+    {
+        let name = format!("{}: AUC {:.4}", run["run"].as_str().unwrap(), number(&run["auc"]));
+        assert_eq!(series["name"].as_str(), Some(name.as_str()));
+    }
+    assert_eq!(json(folder, "plot run --kind confusion")["counts"], json(folder, "evaluate run")["confusion"]);
+    for kind in ["precision-recall", "calibration"] {
+        assert!(stdout(folder, &format!("plot run flat --kind {kind} --quiet")).contains(" run"), "{kind}");
+    }
+
+    stdout(folder, "export run --format json --out run.json");
+    for (command, expected) in [
+        ("plot run --out both.svg", "add --force to replace it"),
+        ("plot run --out curves.pdf", "a plot is an SVG or a PNG; end the name with .svg or .png"),
+        ("plot run flat --kind confusion", "--kind confusion draws one run"),
+        ("plot run --class yes", "--class: --kind curves has no curve of a class"),
+        ("plot run --data people.csv", "--data: --kind curves predicts no rows"),
+        ("plot run --kind roc --class maybe", "--class maybe: the model's classes are [no, yes]"),
+        ("plot run --size 9x9 --out small.svg", "expected a width and a height from 200 to 4000, as in 640x700"),
+        ("plot run run run run run run run", "7 runs: more than 6 colours are hard to tell apart"),
+        ("plot people.csv", "people.csv"),
+    ] {
+        let problem = error(folder, command);
+        assert!(problem.contains(expected), "{command}: {problem}");
+    }
+}
+
+#[test]
+fn curves_of_other_data_are_drawn_with_a_note() {
+    let folder = folder(&[("run", ""), ("seed", "--seed 7")]);
+    let folder = folder.path();
+    let note = |arguments: &str| String::from_utf8(call(folder, arguments).stderr).unwrap();
+    assert!(
+        note("plot run seed").contains("run and seed have other validation rows: their curves compare only roughly")
+    );
+    assert!(error(folder, "plot run seed --kind roc").contains("have other validation rows"));
+}
+
+#[test]
+fn a_sweep_over_seeds_has_the_means_of_its_points() {
+    let folder = folder(&[]);
+    let sweep = "sweep --data people.csv --label answer --backend cpu --out sweep --grid objective.l2=0.001,0.1 --grid descent.shuffle.seed=0,1,2";
+    let answer = json(folder.path(), sweep);
+    let rows = answer["rows"].as_array().unwrap();
+    for (combination, rows) in answer["combinations"].as_array().unwrap().iter().zip(rows.chunks(3)) {
+        let losses: Vec<f64> = rows.iter().map(|row| number(&row["validation_loss"])).collect();
+        let mean = losses.iter().sum::<f64>() / 3.0;
+        let variance = losses.iter().map(|loss| (loss - mean).powi(2)).sum::<f64>() / 2.0;
+        let found = &combination["validation_loss"];
+        assert!((number(&found["mean"]) - mean).abs() < 1e-12, "{combination}");
+        assert!((number(&found["standard_error"]) - (variance / 3.0).sqrt()).abs() < 1e-12, "{combination}");
+    }
+    assert!(answer["best"].is_null() && answer["best_combination"].is_u64(), "{answer}");
+    assert!(folder.path().join("sweep/sweep-means.csv").is_file());
+    // Resumed, nothing is left to train, and the tables are the same.
+    let again = stdout(folder.path(), "sweep --resume sweep");
+    assert!(again.contains("sweep/sweep-means.csv") && again.contains("std. error"), "{again}");
 }

@@ -10,7 +10,7 @@ use plotters::prelude::*;
 use plotters::style::register_font;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use crate::figure::{Chart, Content, Corner, Figure, Mark, Pictures, Series};
+use crate::figure::{self, Chart, Content, Corner, Figure, Mark, Pictures};
 
 /// A drawn figure.
 #[derive(Clone, Debug)]
@@ -156,7 +156,14 @@ fn draw<B: DrawingBackend>(
         area.fill(&WHITE).expect(IN_MEMORY);
     }
     match &figure.content {
-        Content::Chart(chart) => Some(draw_chart(area, chart, purpose, scale)),
+        Content::Chart(chart) => {
+            // A narrow page shrinks the drawing with its text.
+            let style = match purpose {
+                Purpose::File => ChartStyle::FILE,
+                Purpose::Page => ChartStyle { larger: 2, x_labels: 6, has_legend: false, ..ChartStyle::FILE },
+            };
+            Some(draw_chart(area, chart, style, scale))
+        }
         Content::Pictures(pictures) => {
             draw_labels(area, pictures, scale);
             None
@@ -176,17 +183,63 @@ pub(crate) fn use_font() {
 pub(crate) const IN_MEMORY: &str = "drawing into memory cannot fail";
 pub(crate) const GRID: RGBColor = RGBColor(0xdd, 0xdd, 0xdd);
 
-fn draw_chart<B: DrawingBackend>(
+/// The colours of paper and ink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Theme {
+    /// Black on white.
+    Light,
+    /// Light grey on nearly black. The colours of [`figure::Color`] have a contrast of 3 or more to it.
+    Dark,
+}
+
+impl Theme {
+    pub(crate) const fn background(self) -> RGBColor {
+        match self {
+            Theme::Light => WHITE,
+            Theme::Dark => RGBColor(0x16, 0x16, 0x16),
+        }
+    }
+
+    pub(crate) const fn ink(self) -> RGBColor {
+        match self {
+            Theme::Light => BLACK,
+            Theme::Dark => RGBColor(0xe6, 0xe6, 0xe6),
+        }
+    }
+
+    pub(crate) const fn grid(self) -> RGBColor {
+        match self {
+            Theme::Light => GRID,
+            Theme::Dark => RGBColor(0x3a, 0x3a, 0x3a),
+        }
+    }
+}
+
+/// The style of a chart.
+#[derive(Clone, Copy)]
+pub(crate) struct ChartStyle {
+    /// Added to the size of letters.
+    pub(crate) larger: u32,
+    /// About this many labels on the x axis.
+    pub(crate) x_labels: usize,
+    pub(crate) has_legend: bool,
+    pub(crate) theme: Theme,
+}
+
+impl ChartStyle {
+    pub(crate) const FILE: Self = Self { larger: 0, x_labels: 8, has_legend: true, theme: Theme::Light };
+}
+
+/// Draws a chart and returns its plot area: left, top, right, bottom.
+pub(crate) fn draw_chart<B: DrawingBackend>(
     area: &DrawingArea<B, Shift>,
     chart: &Chart,
-    purpose: Purpose,
+    ChartStyle { larger, x_labels, has_legend, theme }: ChartStyle,
     scale: u32,
 ) -> [i32; 4] {
-    // A narrow page shrinks the drawing with its text.
-    let larger = if purpose == Purpose::Page { 2 } else { 0 };
     let is_bitmap = scale > 1;
-    let font = |size: u32| (FAMILY, (size + larger) * scale).into_font();
-    let range = |axis: &crate::figure::Axis| axis.map(axis.range.start)..axis.map(axis.range.end);
+    let font = |size: u32| (FAMILY, (size + larger) * scale).into_font().color(&theme.ink());
+    let range = |axis: &figure::Axis| axis.map(axis.range.start)..axis.map(axis.range.end);
     let mut context = ChartBuilder::on(area)
         .margin(10 * scale)
         .margin_right(22 * scale)
@@ -197,9 +250,9 @@ fn draw_chart<B: DrawingBackend>(
     context
         .configure_mesh()
         .light_line_style(TRANSPARENT)
-        .bold_line_style(GRID.stroke_width(scale))
-        .axis_style(BLACK.stroke_width(scale))
-        .x_labels(if purpose == Purpose::Page { 6 } else { 8 })
+        .bold_line_style(theme.grid().stroke_width(scale))
+        .axis_style(theme.ink().stroke_width(scale))
+        .x_labels(x_labels)
         .y_labels(7)
         .label_style(font(12))
         .axis_desc_style(font(13))
@@ -212,7 +265,7 @@ fn draw_chart<B: DrawingBackend>(
         .expect(IN_MEMORY);
 
     for series in &chart.series {
-        let color = color_of(series);
+        let color = rgb(series.color);
         let points: Vec<(f64, f64)> = series.points.iter().map(|&(x, y)| (chart.x.map(x), chart.y.map(y))).collect();
         if !series.band.is_empty() {
             let limits = chart.y.range.clone();
@@ -259,24 +312,28 @@ fn draw_chart<B: DrawingBackend>(
             ),
         };
         let s = scale as i32;
-        drawn
-            .expect(IN_MEMORY)
-            .label(&series.name)
-            .legend(move |(x, y)| Rectangle::new([(x, y - 2 * s), (x + 16 * s, y + s)], color.filled()));
+        let drawn = drawn.expect(IN_MEMORY);
+        if !series.name.is_empty() {
+            drawn
+                .label(&series.name)
+                .legend(move |(x, y)| Rectangle::new([(x, y - 2 * s), (x + 16 * s, y + s)], color.filled()));
+        }
     }
-    if purpose == Purpose::File && chart.series.len() > 1 {
+    let named = chart.series.iter().filter(|series| !series.name.is_empty()).count();
+    if has_legend && named > 1 {
         let position = match chart.legend {
             Corner::UpperLeft => SeriesLabelPosition::UpperLeft,
             Corner::UpperRight => SeriesLabelPosition::UpperRight,
             Corner::LowerRight => SeriesLabelPosition::LowerRight,
+            Corner::LowerLeft => SeriesLabelPosition::LowerLeft,
         };
         context
             .configure_series_labels()
             .position(position)
             .margin(8 * scale)
             .legend_area_size(22 * scale)
-            .background_style(WHITE.mix(0.85))
-            .border_style(GRID)
+            .background_style(theme.background().mix(0.85))
+            .border_style(theme.grid())
             .label_font(font(12))
             .draw()
             .expect(IN_MEMORY);
@@ -313,8 +370,10 @@ fn clipped(points: &[(f64, f64)], range: &std::ops::Range<f64>) -> Vec<Vec<(f64,
     pieces
 }
 
-fn color_of(series: &Series) -> RGBColor {
-    let [r, g, b] = series.color.rgb();
+pub(crate) const VERMILLION: RGBColor = rgb(figure::Color::Vermillion);
+
+pub(crate) const fn rgb(color: figure::Color) -> RGBColor {
+    let [r, g, b] = color.rgb();
     RGBColor(r, g, b)
 }
 

@@ -82,14 +82,16 @@ pub enum Corner {
     UpperRight,
     /// Bottom, right.
     LowerRight,
+    /// Bottom, left.
+    LowerLeft,
 }
 
 /// One kind of mark, with one colour and one entry in the legend.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Series {
-    /// The name in the legend.
+    /// The name in the legend. A series without a name is not in it.
     pub name: String,
-    /// The colour. It is unique within a chart.
+    /// The colour. It is unique within a chart, except for series without a name.
     pub color: Color,
     /// The mark at each point.
     pub mark: Mark,
@@ -131,6 +133,8 @@ pub enum Color {
     Orange,
     /// #56B4E9
     Sky,
+    /// #888888, for lines that others are compared with.
+    Grey,
 }
 
 impl Color {
@@ -143,6 +147,7 @@ impl Color {
             Color::Purple => [0xcc, 0x79, 0xa7],
             Color::Orange => [0xe6, 0x9f, 0x00],
             Color::Sky => [0x56, 0xb4, 0xe9],
+            Color::Grey => [0x88, 0x88, 0x88],
         }
     }
 

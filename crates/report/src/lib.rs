@@ -6,12 +6,14 @@
 //! - [`Run`]: a finished run
 //! - [`Claim`]: a claim about runs with its [`Verdict`]
 //! - [`Sweep`]: the points of a grid as table and plot
+//! - [`Plot`]: charts of a person's own runs, as SVG, PNG and text ([`curves`])
 //! - [`DrawingPage`]: a page to draw on
 //! - [`contact_sheet()`]: the images that a model misclassifies
 //!
 //! This crate does not link Burn: it draws and does not train.
 
 mod board;
+mod candidates;
 mod claim;
 mod contact_sheet;
 pub mod document;
@@ -19,17 +21,25 @@ mod draw;
 mod figure;
 pub mod html;
 pub mod markdown;
+mod pen;
+mod plot;
 mod run;
 mod sweep;
 mod sweep_plot;
+mod text_chart;
 
 pub use board::DrawingPage;
 pub use claim::{Claim, Verdict};
 pub use contact_sheet::{Tile, contact_sheet};
-pub use draw::{Drawing, Purpose, png, svg};
+pub use draw::{Drawing, Purpose, Theme, png, svg};
 pub use figure::{Axis, Chart, Color, Content, Corner, Figure, Format, Mark, Pictures, Scale, Series};
+pub use plot::{
+    CoefficientInterval, Forest, Matrix, Plot, PlotContent, PlotStyle, RUN_COLORS, RunHistory, calibration, curves,
+    precision_recall, roc,
+};
 pub use run::{LoadError, Run, Runs};
 pub use sweep::{PointOutcome, Sweep, SweepPoint};
+pub use text_chart::TextStyle;
 
 /// Returns the paths of [`files_of`] for a figure with this id.
 pub fn file_names_of(figure: &str) -> [String; 2] {

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use chainrule::machine::Machine;
 use chainrule_core::{TrainConfig, pluralize};
 use chainrule_records::{ConfigFile, Grid, GridKey, RunError, RunFolder, SweepFolder, SweepPlan};
-use chainrule_report::{PointOutcome, Run, Sweep};
+use chainrule_report::{PointOutcome, Run, Sweep, SweepPoint};
 
 use crate::checkpoints::CheckpointInterval;
 use crate::destination::explain_existing_folder;
@@ -89,11 +89,13 @@ pub(crate) fn sweep(options: &SweepOptions) -> Result<u8> {
     let sweep = Sweep::new(&plan, outcomes);
     let json = serde_json::to_string_pretty(&sweep.json()).context("a sweep as JSON")?;
     folder.write_tables(&json, &sweep.files())?;
-    if let (Some(summary), false) = (sweep.best().and_then(|point| point.summary()), options.output.quiet) {
-        let config = &configs[sweep.best().map_or(0, |point| point.number)];
-        warnings(summary, config)
-            .iter()
-            .for_each(|warning| print_message(&format!("note: of the best point, {warning}")));
+    // The warnings of the first point that has any: those of other seeds are similar.
+    let of_point = |point: &&SweepPoint| Some(warnings(point.summary()?, &configs[point.number]));
+    let best = sweep.best();
+    let of_best = best.iter().filter_map(of_point).find(|warnings| !warnings.is_empty());
+    if let (Some(warnings), false) = (of_best, options.output.quiet) {
+        let which = if best.len() > 1 { "of a point of the best combination" } else { "of the best point" };
+        warnings.iter().for_each(|warning| print_message(&format!("note: {which}, {warning}")));
     }
     print_result(options, &sweep, folder.path(), is_interrupted)
 }
@@ -334,8 +336,11 @@ fn print_result(options: &SweepOptions, sweep: &Sweep, folder: &Path, is_interru
     } else {
         let mut lines = Lines::default();
         sweep.table(MAX_TABLE_ROWS).split('\n').for_each(|line| lines.add(line));
-        ["sweep.md", "sweep.csv", "sweep.png"]
-            .iter()
+        let means = sweep.has_means().then_some("sweep-means.csv");
+        ["sweep.md", "sweep.csv"]
+            .into_iter()
+            .chain(means)
+            .chain(["sweep.png"])
             .for_each(|name| lines.add(folder.join(name).display().to_string()));
         lines.print()?;
     }

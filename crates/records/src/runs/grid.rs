@@ -14,6 +14,12 @@ pub const CLASS_WEIGHTS: &str = "objective.class_weights";
 /// The key of the column with the weight of each row.
 pub const ROW_WEIGHTS: &str = "data.weight";
 
+/// The key of the seed. Points that differ only in it are repetitions of one experiment.
+pub const SEED: &str = "descent.shuffle.seed";
+
+/// The key of the penalty's strength.
+pub const PENALTY: &str = "objective.l2";
+
 /// The key of the solver, on which a table's defaults depend.
 const SOLVER: &str = "descent.solver";
 

@@ -17,7 +17,7 @@ mod values;
 pub use checks::{GradientCheck, GradientChecks};
 pub use config_error::ConfigError;
 pub use config_file::ConfigFile;
-pub use grid::{CLASS_WEIGHTS, Grid, GridError, GridKey, ROW_WEIGHTS, number_value, plain_value};
+pub use grid::{CLASS_WEIGHTS, Grid, GridError, GridKey, PENALTY, ROW_WEIGHTS, SEED, number_value, plain_value};
 pub use keys::{check_override, toml_value};
 pub use manifest::{Manifest, Versions};
 pub(crate) use run_folder::RUN;

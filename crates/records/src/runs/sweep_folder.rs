@@ -90,7 +90,8 @@ const JSON: &str = "sweep.json";
 const MAX_BYTES: u64 = 1 << 24;
 
 /// The files of a sweep, besides its points.
-pub(crate) const SWEEP_FILES: [&str; 6] = [PLAN, "sweep.csv", JSON, "sweep.md", "sweep.svg", "sweep.png"];
+pub(crate) const SWEEP_FILES: [&str; 7] =
+    [PLAN, "sweep.csv", "sweep-means.csv", JSON, "sweep.md", "sweep.svg", "sweep.png"];
 
 /// The folder kind of a sweep. Its marker file is the plan.
 pub(crate) const SWEEP: FolderKind = FolderKind {

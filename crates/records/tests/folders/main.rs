@@ -91,7 +91,8 @@ pub(crate) fn plan() -> SweepPlan {
     }
 }
 
-pub(crate) const SWEEP_FILES: [&str; 5] = ["sweep.csv", "sweep.json", "sweep.md", "sweep.svg", "sweep.png"];
+pub(crate) const SWEEP_FILES: [&str; 6] =
+    ["sweep-means.csv", "sweep.csv", "sweep.json", "sweep.md", "sweep.svg", "sweep.png"];
 
 pub(crate) const POINT: &str = "1-l2=0";
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use chainrule_records::{GridKey, number_value, plain_value};
 
-use super::pen::cut;
+use crate::pen::cut;
 
 /// The axis of a key.
 pub(super) struct KeyAxis {

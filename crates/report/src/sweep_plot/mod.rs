@@ -3,19 +3,19 @@
 
 mod axes;
 mod panel;
-mod pen;
 
-use chainrule_core::FinalMetrics;
+use chainrule_evaluate::Mean;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
-use crate::draw::{IN_MEMORY, PNG_SCALE, draw_bitmap, draw_svg, encode, use_font};
+use crate::candidates::{Candidate, Metrics};
+use crate::draw::{IN_MEMORY, PNG_SCALE, VERMILLION, draw_bitmap, draw_svg, encode, rgb, use_font};
 use crate::figure;
-use crate::sweep::{Sweep, SweepPoint, number, percent};
+use crate::pen::SvgPen;
+use crate::sweep::{Sweep, number, percent};
 use axes::{KeyAxis, Unit, ValueAxis};
-use panel::{Marks, Panel};
-use pen::SvgPen;
+use panel::{Marks, Panel, Whisker};
 
 pub(crate) fn svg(sweep: &Sweep) -> String {
     use_font();
@@ -33,20 +33,20 @@ pub(crate) fn png(sweep: &Sweep) -> Vec<u8> {
 
 const LOSS: &str = "validation loss (nats)";
 const BLUE: RGBColor = rgb(figure::Color::Blue);
-const VERMILLION: RGBColor = rgb(figure::Color::Vermillion);
 const SKY: RGBColor = rgb(figure::Color::Sky);
+/// The colours of single seeds, behind their means.
+const PALE_BLUE: RGBColor = RGBColor(0xa6, 0xcc, 0xe4);
+const PALE_VERMILLION: RGBColor = RGBColor(0xf2, 0xc1, 0x9f);
+const SEED_RADIUS: f64 = 2.5;
 /// The background of cells without a number.
 const NO_VALUE_COLOR: RGBColor = RGBColor(0xee, 0xee, 0xee);
-
-const fn rgb(color: figure::Color) -> RGBColor {
-    let [r, g, b] = color.rgb();
-    RGBColor(r, g, b)
-}
 
 /// The layout of the plot.
 struct Plot<'a> {
     sweep: &'a Sweep,
     axes: Vec<KeyAxis>,
+    /// What is drawn: the candidates, or each seed if only the seed differs.
+    shown: Vec<Candidate>,
     kind: Kind,
 }
 
@@ -61,7 +61,7 @@ enum Kind {
 }
 
 /// The metric that is drawn.
-type Metric = fn(&FinalMetrics) -> f64;
+type Metric = fn(&Metrics<Mean>) -> Mean;
 
 /// The height of the two lines above the plot.
 const HEAD: u32 = 52;
@@ -76,13 +76,19 @@ const PANEL: [u32; 2] = [330, 250];
 
 impl<'a> Plot<'a> {
     fn of(sweep: &'a Sweep) -> Self {
-        let axes: Vec<KeyAxis> = sweep.grid.keys().iter().map(KeyAxis::of).collect();
+        let (axes, shown): (Vec<KeyAxis>, Vec<Candidate>) = match sweep.is_over_seeds_alone() {
+            true => (sweep.grid.keys().iter().map(KeyAxis::of).collect(), Candidate::singles(&sweep.points)),
+            false => {
+                let keys = sweep.compared_keys();
+                (keys.into_iter().map(|(key, _)| KeyAxis::of(key)).collect(), sweep.candidates.clone())
+            }
+        };
         let kind = match &axes[..] {
             [_] => Kind::OneKey,
             [a, b] if a.labels.len().max(b.labels.len()) <= MAX_CELLS => Kind::Map,
             _ => Kind::EachKey,
         };
-        Self { sweep, axes, kind }
+        Self { sweep, axes, shown, kind }
     }
 
     fn size(&self) -> [u32; 2] {
@@ -117,12 +123,12 @@ impl<'a> Plot<'a> {
     /// Returns the largest loss that is drawn. Points that nearly diverged would compress the scale
     /// for the others.
     fn ceiling(&self) -> f64 {
-        let best = self.sweep.best().and_then(SweepPoint::validation_loss);
+        let best = self.sweep.best_candidate().and_then(Candidate::validation_loss);
         best.filter(|best| *best > 0.0).map_or(f64::INFINITY, |best| 1000.0 * best)
     }
 
     /// Returns the validation loss of a point if it is drawn.
-    fn loss(&self, point: &SweepPoint) -> Option<f64> {
+    fn loss(&self, point: &Candidate) -> Option<f64> {
         point.validation_loss().filter(|loss| *loss <= self.ceiling())
     }
 
@@ -140,14 +146,23 @@ impl<'a> Plot<'a> {
     /// Draws the best point in words and the legend above the plot, so that they hide no point.
     fn draw_head<B: DrawingBackend>(&self, pen: &SvgPen<'_, B>) {
         let width = self.size()[0] as i32;
-        let best = self.sweep.best().and_then(|best| Some((best, best.summary()?)));
+        let best = self.sweep.best_candidate().and_then(|best| Some((best, best.metrics.as_ref()?)));
         let text = match best {
-            None if self.sweep.has_models() => "the losses are not comparable".to_owned(),
-            None => "no point has a model".to_owned(),
-            Some((best, summary)) => {
-                let last = &summary.final_metrics;
-                let (loss, accuracy) = (number(last.validation_loss, 4), percent(last.validation_accuracy));
-                format!("best: {} ({loss} nats, {accuracy})", self.sweep.describe(best))
+            None if !self.sweep.has_models() => "no point has a model".to_owned(),
+            None if self.sweep.is_over_seeds_alone() => self.sweep.spread().into_iter().next().unwrap_or_default(),
+            None if !self.sweep.losses_are_comparable() => "the losses are not comparable".to_owned(),
+            None => "no combination is finished".to_owned(),
+            Some((best, means)) => {
+                let loss = means.validation_loss;
+                let error = loss.standard_error.map(|error| format!(" ± {}", number(error, 4)));
+                let over = if self.has_seeds() { ", mean over the seeds" } else { "" };
+                format!(
+                    "best: {} ({}{} nats, {}{over})",
+                    self.sweep.describe(best),
+                    number(loss.mean, 4),
+                    error.unwrap_or_default(),
+                    percent(means.validation_accuracy.mean)
+                )
             }
         };
         match self.kind {
@@ -167,9 +182,20 @@ impl<'a> Plot<'a> {
             Kind::OneKey => {
                 item(&dot(VERMILLION), "validation rows");
                 item(&dot(BLUE), "training rows");
+                if self.has_seeds() {
+                    item(&|left| pen.dot([f64::from(left) + 8.0, 38.0], SEED_RADIUS, PALE_VERMILLION), "one seed");
+                    item(
+                        &|left| pen.stroke([f64::from(left) + 8.0, 31.0], [f64::from(left) + 8.0, 45.0], BLACK),
+                        "± std. error",
+                    );
+                }
             }
             Kind::Map if self.has_two_lines() => pen.write(
-                "cells: validation loss (nats), also as colour, and accuracy",
+                if self.has_seeds() {
+                    "cells: mean validation loss (nats), also as colour, and mean accuracy"
+                } else {
+                    "cells: validation loss (nats), also as colour, and accuracy"
+                },
                 12,
                 [14, 38],
                 HPos::Left,
@@ -177,38 +203,69 @@ impl<'a> Plot<'a> {
             ),
             Kind::Map => pen.write("dark to light: validation loss (nats)", 12, [14, 38], HPos::Left, BLACK),
             Kind::EachKey => {
-                item(&dot(SKY), "a point");
-                item(&dot(BLUE), "the best point with this value");
+                let [point, best] = match self.has_seeds() {
+                    true => ["a mean over the seeds", "the best mean with this value"],
+                    false => ["a point", "the best point with this value"],
+                };
+                item(&dot(SKY), point);
+                item(&dot(BLUE), best);
             }
         }
-        if self.kind != Kind::Map && self.sweep.points.iter().any(|point| self.loss(point).is_none()) {
+        if self.kind != Kind::Map && self.shown.iter().any(|point| self.loss(point).is_none()) {
             item(&|left| pen.cross([f64::from(left) + 8.0, 38.0]), "diverged, or loss far above");
         }
+    }
+
+    /// Whether each mark is a mean over several seeds.
+    fn has_seeds(&self) -> bool {
+        self.sweep.has_means() && !self.sweep.is_over_seeds_alone()
     }
 
     fn draw_one_key<B: DrawingBackend>(&self, pen: &SvgPen<'_, B>) {
         let axis = &self.axes[0];
         let draw = |metrics: [Metric; 2], ceiling: f64, y: (&'static str, Unit), place: [i32; 4]| {
-            let at = |point: &SweepPoint, metric: Metric| {
-                let value = metric(&point.summary()?.final_metrics);
-                (value <= ceiling).then_some((axis.at[point.at[0]], value))
+            let at = |point: &Candidate, metric: Metric| {
+                let Mean { mean, standard_error } = metric(point.metrics.as_ref()?);
+                (mean <= ceiling).then_some((axis.at[point.at[0]], mean, standard_error))
             };
-            let [training, validation] = metrics.map(|metric| {
-                let mut points: Vec<(f64, f64)> =
-                    self.sweep.points.iter().filter_map(|point| at(point, metric)).collect();
-                points.sort_by(|a, b| a.0.total_cmp(&b.0));
-                points
+            // Of each metric: the means in order, their errors, and the single seeds.
+            let drawn = metrics.map(|metric| {
+                let mut means: Vec<_> = self.shown.iter().filter_map(|point| at(point, metric)).collect();
+                means.sort_by(|a, b| a.0.total_cmp(&b.0));
+                let whiskers = means.iter().filter_map(|&(x, mean, error)| {
+                    let error = error?;
+                    Some(Whisker { x, low: mean - error, high: mean + error })
+                });
+                let whiskers: Vec<Whisker> = whiskers.collect();
+                let seeds = self.shown.iter().filter(|_| self.has_seeds()).flat_map(|shown| {
+                    let seeds =
+                        shown.points.iter().map(|&i| Candidate::new(shown.at.clone(), vec![i], &self.sweep.points));
+                    seeds.filter_map(|seed| at(&seed, metric)).map(|(x, value, _)| (x, value)).collect::<Vec<_>>()
+                });
+                (means.iter().map(|&(x, mean, _)| (x, mean)).collect::<Vec<_>>(), whiskers, seeds.collect::<Vec<_>>())
             });
-            let all: Vec<f64> = training.iter().chain(&validation).map(|point| point.1).collect();
-            let (y, has_x) = (ValueAxis::of(y.0, &all, y.1), y.1 == Unit::Fraction);
+            let all = drawn.iter().flat_map(|(means, whiskers, seeds)| {
+                let ends = whiskers.iter().flat_map(|whisker| [whisker.low, whisker.high]);
+                means.iter().chain(seeds).map(|point| point.1).chain(ends)
+            });
+            let (y, has_x) = (ValueAxis::of(y.0, &all.collect::<Vec<f64>>(), y.1), y.1 == Unit::Fraction);
             let undrawn = self.undrawn_positions(0, |point| at(point, metrics[1]).is_some());
-            let best = self.sweep.best().and_then(|best| at(best, metrics[1]));
-            let marks = [(BLUE, training), (VERMILLION, validation)];
-            let marks = marks.map(|(color, points)| Marks { color, points, is_line: axis.is_ordered });
+            let best = self.sweep.best_candidate().and_then(|best| at(best, metrics[1]));
+            let [(training, train_errors, train_seeds), (validation, validation_errors, validation_seeds)] = drawn;
+            let seeds = |color, points| Marks { radius: SEED_RADIUS, ..Marks::dots(color, points) };
+            let means =
+                |color, points, whiskers| Marks { is_line: axis.is_ordered, whiskers, ..Marks::dots(color, points) };
+            let marks = [
+                seeds(PALE_BLUE, train_seeds),
+                seeds(PALE_VERMILLION, validation_seeds),
+                means(BLUE, training, train_errors),
+                means(VERMILLION, validation, validation_errors),
+            ];
+            let best = best.map(|(x, mean, _)| (x, mean));
             Panel { x: axis, y: &y, has_x, undrawn: &undrawn }.draw(pen, place, &marks, best);
         };
-        let losses: [Metric; 2] = [|last| last.train_loss, |last| last.validation_loss];
-        let accuracies: [Metric; 2] = [|last| last.train_accuracy, |last| last.validation_accuracy];
+        let losses: [Metric; 2] = [|means| means.train_loss, |means| means.validation_loss];
+        let accuracies: [Metric; 2] = [|means| means.train_accuracy, |means| means.validation_accuracy];
         let top = HEAD as i32;
         let loss = if self.sweep.is_weighted() { "weighted cross-entropy (nats)" } else { "cross-entropy (nats)" };
         draw(losses, self.ceiling(), (loss, Unit::Nats), [76, top + 8, 620, top + 218]);
@@ -216,8 +273,8 @@ impl<'a> Plot<'a> {
     }
 
     /// Returns the positions, along a key, of the points that are not drawn.
-    fn undrawn_positions(&self, key: usize, is_drawn: impl Fn(&SweepPoint) -> bool) -> Vec<f64> {
-        let undrawn = self.sweep.points.iter().filter(|point| !is_drawn(point));
+    fn undrawn_positions(&self, key: usize, is_drawn: impl Fn(&Candidate) -> bool) -> Vec<f64> {
+        let undrawn = self.shown.iter().filter(|point| !is_drawn(point));
         let mut positions: Vec<f64> = undrawn.map(|point| self.axes[key].at[point.at[key]]).collect();
         positions.sort_by(f64::total_cmp);
         positions.dedup();
@@ -226,14 +283,14 @@ impl<'a> Plot<'a> {
 
     fn draw_each_key<B: DrawingBackend>(&self, pen: &SvgPen<'_, B>) {
         let [_, columns] = self.panels();
-        let losses: Vec<f64> = self.sweep.points.iter().filter_map(|point| self.loss(point)).collect();
+        let losses: Vec<f64> = self.shown.iter().filter_map(|point| self.loss(point)).collect();
         let y = ValueAxis::of(LOSS, &losses, Unit::Nats);
         for (key, axis) in self.axes.iter().enumerate() {
             let [left, top] =
                 [key as u32 % columns * PANEL[0], HEAD + key as u32 / columns * PANEL[1]].map(|side| side as i32);
             let [width, height] = PANEL.map(|side| side as i32);
-            let position = |point: &SweepPoint| Some((axis.at[point.at[key]], self.loss(point)?));
-            let all: Vec<(f64, f64)> = self.sweep.points.iter().filter_map(position).collect();
+            let position = |point: &Candidate| Some((axis.at[point.at[key]], self.loss(point)?));
+            let all: Vec<(f64, f64)> = self.shown.iter().filter_map(position).collect();
             let mut lowest: Vec<(f64, f64)> = Vec::new();
             for &(x, loss) in &all {
                 match lowest.iter_mut().find(|point| point.0 == x) {
@@ -242,10 +299,7 @@ impl<'a> Plot<'a> {
                 }
             }
             lowest.sort_by(|a, b| a.0.total_cmp(&b.0));
-            let marks = [
-                Marks { color: SKY, points: all, is_line: false },
-                Marks { color: BLUE, points: lowest, is_line: axis.is_ordered },
-            ];
+            let marks = [Marks::dots(SKY, all), Marks { is_line: axis.is_ordered, ..Marks::dots(BLUE, lowest) }];
             let panel = Panel {
                 x: axis,
                 y: &y,
@@ -253,7 +307,7 @@ impl<'a> Plot<'a> {
                 undrawn: &self.undrawn_positions(key, |point| self.loss(point).is_some()),
             };
             let axes = [left + 76, top + 8, left + width - 14, top + height - 52];
-            panel.draw(pen, axes, &marks, self.sweep.best().and_then(position));
+            panel.draw(pen, axes, &marks, self.sweep.best_candidate().and_then(position));
         }
     }
 
@@ -269,16 +323,16 @@ impl<'a> Plot<'a> {
         let (rows, columns) = (down.labels.len() as i32, across.labels.len() as i32);
         let (left, top) = (MAP_LEFT as i32, HEAD as i32);
         let (right, bottom) = (left + columns * width, top + rows * height);
-        let losses: Vec<f64> = self.sweep.points.iter().filter_map(|point| self.loss(point)).collect();
+        let losses: Vec<f64> = self.shown.iter().filter_map(|point| self.loss(point)).collect();
         let scale = ValueAxis::of(LOSS, &losses, Unit::Nats);
-        let corner = |point: &SweepPoint| {
+        let corner = |point: &Candidate| {
             let [row, column] = [(down, 0), (across, 1)].map(|(axis, key)| axis.order[point.at[key]] as i32);
             // Numbers increase upwards, as on any axis. Names are listed from the top.
             let row = if down.is_ordered { rows - 1 - row } else { row };
             [left + column * width, top + row * height]
         };
         pen.fill([left, top], [right, bottom], WHITE);
-        for point in &self.sweep.points {
+        for point in &self.shown {
             let [x, y] = corner(point);
             let middle = [x + width / 2, y + height / 2];
             let (background, ink) = match point.validation_loss() {
@@ -286,16 +340,16 @@ impl<'a> Plot<'a> {
                 Some(loss) => shade(scale.position(loss)),
             };
             pen.fill([x, y], [x + width, y + height], background);
-            match point.summary() {
+            match &point.metrics {
                 None if width >= 60 => pen.write("diverged", 11, middle, HPos::Center, ink),
                 None => pen.cross(middle.map(f64::from)),
-                Some(summary) if self.has_two_lines() => {
-                    let last = &summary.final_metrics;
-                    pen.write(&number(last.validation_loss, 4), 12, [middle[0], middle[1] - 8], HPos::Center, ink);
-                    pen.write(&percent(last.validation_accuracy), 11, [middle[0], middle[1] + 9], HPos::Center, ink);
+                Some(means) if self.has_two_lines() => {
+                    let (loss, accuracy) = (means.validation_loss.mean, means.validation_accuracy.mean);
+                    pen.write(&number(loss, 4), 12, [middle[0], middle[1] - 8], HPos::Center, ink);
+                    pen.write(&percent(accuracy), 11, [middle[0], middle[1] + 9], HPos::Center, ink);
                 }
-                Some(summary) if width >= 44 => {
-                    pen.write(&number(summary.final_metrics.validation_loss, 4), 11, middle, HPos::Center, ink);
+                Some(means) if width >= 44 => {
+                    pen.write(&number(means.validation_loss.mean, 4), 11, middle, HPos::Center, ink);
                 }
                 Some(_) => {}
             }
@@ -306,7 +360,7 @@ impl<'a> Plot<'a> {
         for column in 0..=columns {
             pen.line([left + column * width, top], [left + column * width, bottom], WHITE);
         }
-        if let Some([x, y]) = self.sweep.best().map(corner) {
+        if let Some([x, y]) = self.sweep.best_candidate().map(corner) {
             pen.frame([x + 1, y + 1], [x + width - 1, y + height - 1]);
         }
         self.draw_names(pen, [left, top, right, bottom]);
@@ -337,7 +391,7 @@ impl<'a> Plot<'a> {
         }
         let middle = left + across.labels.len() as i32 * width / 2;
         pen.write(&across.key, 13, [middle, bottom + 35], HPos::Center, BLACK);
-        pen.write_upwards(&pen.cut(&down.key, 13, (bottom - top).max(120)), 13, [14, (top + bottom) / 2]);
+        pen.write_upwards(&pen.cut(&down.key, 13, (bottom - top).max(120)), 13, [14, (top + bottom) / 2], BLACK);
     }
 }
 

@@ -6,14 +6,29 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
 use super::axes::{KeyAxis, Unit, ValueAxis};
-use super::pen::SvgPen;
 use crate::draw::GRID;
+use crate::pen::SvgPen;
 
 /// The points of one colour.
 pub(super) struct Marks {
     pub(super) color: RGBColor,
     pub(super) points: Vec<(f64, f64)>,
+    pub(super) radius: f64,
     pub(super) is_line: bool,
+    pub(super) whiskers: Vec<Whisker>,
+}
+
+/// The interval of an error.
+pub(super) struct Whisker {
+    pub(super) x: f64,
+    pub(super) low: f64,
+    pub(super) high: f64,
+}
+
+impl Marks {
+    pub(super) fn dots(color: RGBColor, points: Vec<(f64, f64)>) -> Self {
+        Self { color, points, radius: 3.5, is_line: false, whiskers: Vec::new() }
+    }
 }
 
 /// A plot over one key.
@@ -64,15 +79,25 @@ impl Panel<'_> {
                 BLACK,
             );
         }
-        pen.write_upwards(self.y.label, 13, [left - 56, (top + bottom) / 2]);
+        pen.write_upwards(self.y.label, 13, [left - 56, (top + bottom) / 2], BLACK);
         let place = |&(at, value): &(f64, f64)| [x(at), y(self.y.map(value))];
-        for Marks { color, points, is_line } in marks {
+        for Marks { color, points, radius, is_line, whiskers } in marks {
+            for &Whisker { x, low, high } in whiskers {
+                // The lower end may be below zero, which a logarithmic axis has not.
+                let low = low.max(f64::MIN_POSITIVE);
+                let [[x, low], [_, high]] = [place(&(x, low)), place(&(x, high))];
+                let low = low.min(f64::from(bottom));
+                pen.stroke([x, low], [x, high], *color);
+                for end in [low, high] {
+                    pen.stroke([x - 4.0, end], [x + 4.0, end], *color);
+                }
+            }
             let points: Vec<[f64; 2]> = points.iter().map(place).collect();
             for pair in points.windows(2).filter(|_| *is_line) {
                 pen.stroke(pair[0], pair[1], *color);
             }
             for point in points {
-                pen.dot(point, 3.5, *color);
+                pen.dot(point, *radius, *color);
             }
         }
         for &at in self.undrawn {
