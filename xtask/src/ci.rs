@@ -128,6 +128,7 @@ const BACKEND_INDEPENDENT: &[&str] = &[
     "derive::",
     "docs::",
     "download::",
+    "exercise::",
     "formulas::",
     "hostile::",
     "image_folders::",

@@ -3,7 +3,7 @@
 //! Reads the text of a page and the steps that continue it from standard input, with a NUL between
 //! them. Writes a JSON document to standard output: what was found as a sentence, as HTML and as
 //! data, or the problem that the steps cannot be read.
-#![allow(clippy::print_stdout)]
+#![expect(clippy::print_stdout, reason = "this is a program")]
 
 use std::io::Read;
 

@@ -1,12 +1,6 @@
-//! Steps that continue a page, checked by the library and by its WebAssembly in Node.js.
-
-use std::io::Write;
-use std::process::{Command, Stdio};
+//! Steps that continue a page, and the page that has a form for them.
 
 use chainrule_derive::{Document, Options, Report, Verdict, check, check_steps};
-use serde_json::{Value, json};
-
-mod corpus;
 
 const PAGE: &str = "\u{feff}z = w x + b\r\n\r\np = sigma(z)\r\nC = -(y ln p + (1 - y) ln(1 - p))\r\ndC/dw = p - y\r\n";
 
@@ -72,44 +66,4 @@ fn the_exercise_has_the_page_and_the_checker() {
     }
     assert!(!html.contains("http://") && !html.contains("https://"));
     assert!(html.len() < 420_000, "{} bytes", html.len());
-}
-
-/// Runs the worker of the page in Node.js: reads cases from standard input, writes the answers.
-const NODE: &str = r#"
-const { readFileSync } = require("fs"), { gunzipSync } = require("zlib");
-const run = new Function("onmessage", readFileSync("assets/exercise-worker.js", "utf8") + "; return answer;");
-const module_ = new WebAssembly.Module(gunzipSync(readFileSync("assets/exercise.wasm.gz")));
-const answers = JSON.parse(readFileSync(0, "utf8")).map((request) => run()(module_, request));
-process.stdout.write(JSON.stringify(answers));
-"#;
-
-#[test]
-#[allow(clippy::print_stderr)]
-fn node_gives_the_same_reports() {
-    let node = Command::new("node")
-        .args(["--eval", NODE])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn();
-    let Ok(mut node) = node else {
-        eprintln!("skipped: no Node.js");
-        return;
-    };
-    // A part of what the test in a browser compares.
-    let cases: Vec<_> = corpus::corpus().into_iter().step_by(5).collect();
-    let requests: Vec<String> = cases.iter().map(|case| format!("{}\0{}", case.page, case.step)).collect();
-    let mut stdin = node.stdin.take().expect("its input is piped");
-    stdin.write_all(json!(requests).to_string().as_bytes()).expect("Node.js reads");
-    drop(stdin);
-    let mut counts = [0, 0, 0];
-    let expected: Vec<Value> = cases.iter().map(|case| corpus::answer(case, &mut counts)).collect();
-    let output = node.wait_with_output().expect("Node.js ends");
-    let found: Vec<Value> = serde_json::from_slice(&output.stdout).expect("JSON");
-    assert_eq!(found.len(), cases.len());
-    assert!(counts.iter().all(|count| *count >= 6), "{counts:?} hold, are wrong, are neither");
-    for ((case, expected), found) in cases.iter().zip(&expected).zip(&found) {
-        let found = found.get("report").or(found.get("problem")).unwrap_or(found);
-        assert_eq!(expected, found, "{}", case.step);
-    }
 }
