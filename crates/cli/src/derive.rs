@@ -25,8 +25,8 @@ pub(crate) struct DeriveOptions {
     /// Check again whenever the file is saved, until Ctrl-C.
     #[arg(long, conflicts_with = "json")]
     watch: bool,
-    /// Write the result as a page: typeset formulas, marks and counterexamples, and a form that checks
-    /// further steps.
+    /// Write the result as a page: typeset formulas, marks and counterexamples, and a form that
+    /// checks further steps.
     #[arg(long, value_name = "OUT", conflicts_with = "watch")]
     html: Option<PathBuf>,
     /// Replace an existing file.
