@@ -40,6 +40,7 @@
 //! - `messages`: error messages for wrong input
 //! - `manual`: shell completions and man pages
 //! - `derive`: a written derivation is checked by the program, and the examples of its page
+//! - `exercise`: the checker in a derivation's page, in a browser
 //! - `docs`: the commands, outputs, links and formulas of the documentation
 //! - `evaluate`: a trained model on labelled images
 //! - `predict`: predictions of a trained model for pictures
@@ -70,6 +71,7 @@ mod determinism;
 mod docs;
 mod download;
 mod evaluate;
+mod exercise;
 mod export;
 mod formulas;
 mod gradcheck;

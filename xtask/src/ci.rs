@@ -14,7 +14,7 @@ use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use crate::test::{SkippedTests, run_counted};
-use crate::{book, print_error, print_line, root};
+use crate::{book, exercise, print_error, print_line, root, target};
 
 /// The outcome of a check.
 enum CheckOutcome {
@@ -37,7 +37,7 @@ const fn check(name: &'static str, about: &'static str, run: fn() -> CheckOutcom
     Check { name, about, run }
 }
 
-const CHECKS: [Check; 30] = [
+const CHECKS: [Check; 31] = [
     check("format", "rustfmt", || cargo(&["fmt", "--all", "--check"], &[])),
     check("format-apart", "rustfmt of the packages in separate workspaces", format_separate_workspaces),
     check("text", "comment widths, and one sentence per line in pages", text::layout),
@@ -71,6 +71,14 @@ const CHECKS: [Check; 30] = [
     check("light", "the library and the program without Burn: lints, and a training", without_burn),
     check("packed", "tests of the packages without Burn, from their published files", supply::packed),
     check("wasm", "build the library for WebAssembly and run an example", run_in_wasm),
+    check("exercise", "the checker in the pages of derivations is what its sources give", || match exercise::check() {
+        Ok(()) => CheckOutcome::Passed,
+        Err(exercise::Problem::Skipped(why)) => CheckOutcome::Skipped(why),
+        Err(exercise::Problem::Failed(problem)) => {
+            print_error(&problem);
+            CheckOutcome::Failed
+        }
+    }),
     check("sanitizer", "the kernels under an address sanitizer", sanitizer),
     check("fuzz-targets", "compile the fuzz targets, without running them", || {
         cargo(&["check", "--manifest-path", "fuzz/Cargo.toml", "--locked"], &[])
@@ -121,6 +129,7 @@ const BACKEND_INDEPENDENT: &[&str] = &[
     "docs::",
     "download::",
     "evaluate::",
+    "exercise::",
     "export::",
     "formulas::",
     "hostile::",
@@ -381,7 +390,7 @@ fn run_in_wasm() -> CheckOutcome {
         CheckOutcome::Passed => {}
         other => return other,
     }
-    let file = self::target().join(target).join("debug/examples/anywhere.wasm");
+    let file = crate::target().join(target).join("debug/examples/anywhere.wasm");
     let run = "WebAssembly.instantiate(require('fs').readFileSync(process.argv[1])).then(({ instance }) => process.exit(instance.exports.main(0, 0)))";
     let mut node = Command::new("node");
     if node.arg("--version").output().is_err() {
@@ -526,11 +535,6 @@ fn check_book() -> CheckOutcome {
             CheckOutcome::Failed
         }
     }
-}
-
-/// The target folder. CI can keep it outside of the checkout.
-fn target() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
 /// Installs Chromium and its driver. Without them, the tests of pages are skipped.

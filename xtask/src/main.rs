@@ -1,15 +1,17 @@
 //! `cargo xtask COMMAND [--features LIST] [options]`: builds the program with these backends and
 //! runs the command.
 //!
-//! Three commands belong to xtask itself: `test` runs the tests, `ci` runs all checks from the
-//! cheapest to the most expensive, and `book` builds the pages in `docs`.
+//! Four commands belong to xtask itself: `test` runs the tests, `ci` runs all checks from the
+//! cheapest to the most expensive, `book` builds the pages in `docs`, and `exercise` makes the
+//! checker of derivations for pages.
 
 mod book;
 mod ci;
+mod exercise;
 mod test;
 
 use std::io::{ErrorKind, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, exit};
 
 const HELP: &str = "\
@@ -33,6 +35,7 @@ cargo xtask COMMAND [--features ndarray|flex|wgpu|cuda|remote|remote-server] [op
   man                print the man page; --out DIR writes the pages of all commands
   bench              measure speed and memory of every gradient source and backend; --peers adds other tools
   book               build docs as a book with mdBook in target/book; --open shows it in a browser, --out DIR sets the folder
+  exercise           compile the checker of derivations to WebAssembly for its pages; --check compares with the existing file
   test               run the workspace's tests and count the skipped ones; --quick omits tests that start a process
   ci                 run all checks, cheapest first: --list, --only NAME, --from NAME, --all
 
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Some("ci") => ci::run(&arguments[1..]),
         Some("test") => test::run(&arguments[1..]),
         Some("book") => book::run(&arguments[1..]),
+        Some("exercise") => exercise::run(&arguments[1..]),
         Some(command) => match (command == "bench", take_features(&mut arguments)) {
             (true, Ok(features)) => run_program("chainrule-bench", features, &arguments[1..]),
             (false, Ok(features)) => run_program("chainrule-cli", features, &arguments),
@@ -114,6 +118,11 @@ fn run_program(package: &str, features: Option<String>, arguments: &[String]) ->
 /// The folder of the workspace.
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is in the workspace")
+}
+
+/// The target folder. CI can keep it outside of the checkout.
+fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
 /// Returns a command for the cargo that runs this process.

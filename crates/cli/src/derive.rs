@@ -25,7 +25,8 @@ pub(crate) struct DeriveOptions {
     /// Check again whenever the file is saved, until Ctrl-C.
     #[arg(long, conflicts_with = "json")]
     watch: bool,
-    /// Write the result as a page: typeset formulas, marks and counterexamples.
+    /// Write the result as a page: typeset formulas, marks and counterexamples, and a form that
+    /// checks further steps.
     #[arg(long, value_name = "OUT", conflicts_with = "watch")]
     html: Option<PathBuf>,
     /// Write the definitions, and the derivatives that hold, as Rust functions on Burn tensors, with
@@ -63,7 +64,7 @@ pub(crate) fn derive(options: &DeriveOptions) -> Result<u8> {
     let module = options.code.as_deref().map(|out| destination(out, options.force, "--code")).transpose()?;
     let (document, report) = check_file(file)?;
     if let Some(page) = page {
-        page.write(report.to_html(&display(file)).as_bytes())?;
+        page.write(report.to_exercise_html(&display(file), &document).as_bytes())?;
     }
     if options.json {
         print_json(&report)?;

@@ -39,10 +39,15 @@ const SHARE: u64 = 4;
 
 /// Checks every step of a derivation.
 pub fn check(document: &Document, options: &Options<'_>) -> Report {
+    check_from(document, options, 0)
+}
+
+/// Checks the statements that begin at a byte of the document or after it.
+pub(crate) fn check_from(document: &Document, options: &Options<'_>, start: usize) -> Report {
     let mut lines: Vec<(usize, Line)> = Vec::new();
     let mut left = options.operations;
     for part in &document.parts {
-        left = check_part(part, options, left, &mut lines);
+        left = check_part(part, options, start, left, &mut lines);
     }
     // The scopes of a document may alternate.
     lines.sort_by_key(|(start, _)| *start);
@@ -56,8 +61,8 @@ pub fn check(document: &Document, options: &Options<'_>) -> Report {
 }
 
 /// Checks the statements of a scope. Returns the number of operations that are left.
-fn check_part(document: &Part, options: &Options<'_>, left: u64, lines: &mut Vec<(usize, Line)>) -> u64 {
-    for unread in document.unread.iter().filter(|unread| !unread.inherited) {
+fn check_part(document: &Part, options: &Options<'_>, start: usize, left: u64, lines: &mut Vec<(usize, Line)>) -> u64 {
+    for unread in document.unread.iter().filter(|unread| !unread.inherited && unread.span.start >= start) {
         let (line, column) = position(&document.text, unread.error.at);
         let verdict = Verdict::NotRead { column, reason: unread.error.message.clone() };
         let steps = vec![Step { line, right: String::new(), right_latex: String::new(), verdict }];
@@ -72,7 +77,7 @@ fn check_part(document: &Part, options: &Options<'_>, left: u64, lines: &mut Vec
     let mut checker = Checker { document, model, options, left, wrong: Vec::new() };
     for (place, item) in document.items.iter().enumerate() {
         // A statement about several names is one line.
-        if item.inherited || (place > 0 && document.items[place - 1].span == item.span) {
+        if item.inherited || item.span.start < start || (place > 0 && document.items[place - 1].span == item.span) {
             continue;
         }
         let steps = checker.steps(place, item);

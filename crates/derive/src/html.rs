@@ -7,33 +7,50 @@ use crate::report::{Line, Report, Step, Verdict};
 
 const STYLE: &str = include_str!("../assets/page.css");
 
+/// The content security policy of a page without scripts.
+const NO_SCRIPTS: &str = "default-src 'none'; style-src 'unsafe-inline'";
+
 impl Report {
     /// Writes the report as a page that needs nothing else: formulas are MathML, and there are no
     /// scripts. `title` is plain text.
     pub fn to_html(&self, title: &str) -> String {
+        self.page(title, NO_SCRIPTS, "")
+    }
+
+    /// Writes the statements as items of a list, as [`to_html`](Self::to_html) has them, but
+    /// without the names that links need.
+    pub fn to_html_items(&self) -> String {
+        let mut items = String::new();
+        self.lines.iter().for_each(|line| push_line(&mut items, line, ""));
+        items
+    }
+
+    /// Writes a page with this content security policy and `end` below the report.
+    pub(crate) fn page(&self, title: &str, policy: &str, end: &str) -> String {
         let mut page = format!(
             "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
              <meta name=\"viewport\" content=\"width=device-width\">\n\
-             <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
+             <meta http-equiv=\"Content-Security-Policy\" content=\"{policy}\">\n\
              <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n<p>{}</p>\n<ol>\n",
             escape(&self.summary()),
             title = escape(title),
         );
         for line in &self.lines {
-            push_line(&mut page, line);
+            push_line(&mut page, line, &format!(" id=\"line-{}\"", line.line));
         }
         page += "</ol>\n";
         for line in &self.prose {
             page += &format!("<p>Line {line} has <code>=</code> and was read as prose.</p>\n");
         }
+        page += end;
         page += "</main>\n</body>\n</html>\n";
         page
     }
 }
 
-fn push_line(page: &mut String, line: &Line) {
+fn push_line(page: &mut String, line: &Line, id: &str) {
     let wrong = line.steps.iter().any(|step| matches!(step.verdict, Verdict::Wrong { .. }));
-    *page += &format!("<li{} id=\"line-{}\">\n", if wrong { " class=\"has-wrong\"" } else { "" }, line.line);
+    *page += &format!("<li{}{id}>\n", if wrong { " class=\"has-wrong\"" } else { "" });
     let number = match &line.label {
         Some(label) => format!("line {}, ({})", line.line, escape(label)),
         None => format!("line {}", line.line),
@@ -95,6 +112,6 @@ fn source(text: &str) -> String {
     format!("<code>{}</code>", escape(text))
 }
 
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -33,6 +33,8 @@
 //!   `latex` writes expressions.
 //! - `expect` compares a submission with what was asked, and `code` writes what holds as functions on
 //!   Burn tensors.
+//! - `steps` checks steps that continue a page, and `exercise` adds a form for them to the page,
+//!   with this checker as WebAssembly.
 
 mod check;
 mod code;
@@ -40,6 +42,9 @@ mod diagnose;
 mod document;
 mod error;
 mod evaluate;
+// The form contains the checker as WebAssembly, which does not contain itself.
+#[cfg(not(target_family = "wasm"))]
+mod exercise;
 mod expect;
 mod html;
 mod latex;
@@ -50,6 +55,7 @@ mod point;
 mod real;
 mod report;
 mod samples;
+mod steps;
 mod templates;
 mod tree;
 #[cfg(test)]
@@ -67,6 +73,7 @@ pub use expect::{Answer, Exercise, Submission};
 pub use number::Number;
 pub use real::Real;
 pub use report::{Counterexample, Line, Mistake, Report, Step, Verdict};
+pub use steps::check_steps;
 pub use templates::{DERIVATIONS, MISPRINTS, TEMPLATES, Template};
 pub use witness::{Differences, Estimate, Question, Witness};
 

@@ -40,6 +40,8 @@ pub struct Document {
 /// The formulas of one scope: the whole document, unless its comments name scopes.
 #[derive(Clone, Debug)]
 pub(crate) struct Part {
+    /// The name of the scope, if the document's comments name it.
+    pub(crate) scope: Option<String>,
     /// The text of the whole document.
     pub(crate) text: Arc<str>,
     pub(crate) items: Vec<Item>,
@@ -110,8 +112,7 @@ impl Document {
     /// The text is too large, or it has no formulas with a beginning and an end, such as one `$`
     /// without its partner.
     pub fn parse(text: &str) -> Result<Self, Vec<ParseError>> {
-        // Lines can end as on old computers.
-        let text = &with_line_feeds(text.trim_start_matches('\u{feff}'));
+        let text = &Self::normalized(text);
         let located = |errors: Vec<ParseError>| errors.into_iter().map(|error| error.located(text)).collect::<Vec<_>>();
         if text.len() > MAX_BYTES {
             let message = format!("the document has {} bytes; at most {MAX_BYTES} can be read", text.len());
@@ -197,6 +198,12 @@ impl Document {
             .collect();
         unread.sort_by_key(|error| error.at);
         Ok(Self { parts, prose, unread: located(unread) })
+    }
+
+    /// Returns a text as it is read: without the mark of Unicode, and with line feeds as line ends.
+    pub(crate) fn normalized(text: &str) -> String {
+        // Lines can end as on old computers.
+        with_line_feeds(text.trim_start_matches('\u{feff}'))
     }
 
     /// Returns the formulas that cannot be read, with line, column and what was expected.
@@ -293,6 +300,7 @@ impl Draft {
         loop {
             let mut part = Part::with_roles(text, self.statements.clone(), self.inherited);
             let Err(error) = crate::typing::Model::new(&part) else {
+                part.scope = self.name;
                 part.unread = self.unread;
                 return Ok(part);
             };
@@ -334,6 +342,7 @@ impl Part {
         let sizes = size_names(&statements);
         let heads: BTreeSet<String> = statements.iter().filter_map(|s| left_name(s).map(|n| n.head.clone())).collect();
         let mut document = Self {
+            scope: None,
             text: Arc::clone(text),
             items: Vec::new(),
             definitions: Vec::new(),
