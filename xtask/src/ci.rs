@@ -2,9 +2,9 @@
 //! reason.
 //!
 //! The time depends on how often Burn is compiled. The default features compile it twice: metadata
-//! for clippy and the docs, code for the tests and the program. The features with every backend
-//! compile it twice in the same way. The lints of `chainrule-ops` with one backend alone compile
-//! its metadata. A check with other features than these compiles Burn once more.
+//! for clippy and the docs, code for the tests and the program. The features with flex compile its
+//! code, and those with every backend its metadata. A check with other features than these compiles
+//! Burn once more.
 
 mod supply;
 mod text;
@@ -37,7 +37,7 @@ const fn check(name: &'static str, about: &'static str, run: fn() -> CheckOutcom
     Check { name, about, run }
 }
 
-const CHECKS: [Check; 31] = [
+const CHECKS: [Check; 27] = [
     check("format", "rustfmt", || cargo(&["fmt", "--all", "--check"], &[])),
     check("format-apart", "rustfmt of the packages in separate workspaces", format_separate_workspaces),
     check("text", "comment widths, and one sentence per line in pages", text::layout),
@@ -47,7 +47,6 @@ const CHECKS: [Check; 31] = [
     check("oldest-compiler", "compile with the oldest supported compiler", supply::oldest_compiler),
     check("browser", "install a browser for the page tests", browser),
     check("python", "install Python with the tools that read exports", python),
-    check("vulkan", "install a Vulkan driver for the tests on wgpu", vulkan),
     check("clippy", "lints of the default build", || {
         cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"], &[])
     }),
@@ -69,7 +68,7 @@ const CHECKS: [Check; 31] = [
         cargo(&["check", "--package", "chainrule-gradcheck", "--no-default-features", "--locked"], &[])
     }),
     check("light", "the library and the program without Burn: lints, and a training", without_burn),
-    check("packed", "tests of the packages without Burn, from their published files", supply::packed),
+    check("packed", "compile the packages without Burn from their published files", supply::packed),
     check("wasm", "build the library for WebAssembly and run an example", run_in_wasm),
     check("exercise", "the checker in the pages of derivations is what its sources give", || match exercise::check() {
         Ok(()) => CheckOutcome::Passed,
@@ -83,40 +82,52 @@ const CHECKS: [Check; 31] = [
     check("fuzz-targets", "compile the fuzz targets, without running them", || {
         cargo(&["check", "--manifest-path", "fuzz/Cargo.toml", "--locked"], &[])
     }),
-    check("clippy-apart", "lints of chainrule-ops with a single backend", clippy_of_each_backend),
     check("clippy-wide", "lints with every backend, including cuda", || {
         cargo_all_backends(&["clippy", "--all-targets"], &["--", "--deny", "warnings"], &[])
+    }),
+    check("tests-flex", "tests on flex and ndarray, and of burn-dataset's reader", || {
+        tests_again("flex,burn-mnist", "flex,ndarray", &["remote::"])
+    }),
+    check("reproduce-flex", "the same report on flex with autodiff", || {
+        // The tests' own program is built already. `cargo xtask reproduce` would compile Burn once
+        // more.
+        let program = [
+            "run",
+            "--package",
+            "chainrule-tests",
+            "--features",
+            "flex,burn-mnist",
+            "--bin",
+            "chainrule-under-test",
+            "--",
+        ];
+        reproduce(&program, &["--backend", "flex", "--gradient", "autodiff"])
+    }),
+];
+
+/// Checks that take too long for every change. `--all` runs them too.
+const SLOW_CHECKS: [Check; 8] = [
+    check("service", "the example of a service over HTTP: lints and test", service),
+    check("clippy-apart", "lints of chainrule-ops with a single backend", clippy_of_each_backend),
+    check("tests-wgpu", "tests on wgpu", || match vulkan() {
+        // Together with ndarray, so that the two backends are compared.
+        CheckOutcome::Passed => tests_again(ALL_FEATURES, "wgpu,ndarray", ON_CPUS_ONLY),
+        missing => missing,
+    }),
+    check("tests-remote", "tests on a remote device", || {
+        let test = ["test", "--package", "chainrule-tests", "--locked", "--features", ALL_FEATURES, "--", "remote::"];
+        run_tests(crate::cargo().args(test).env("CHAINRULE_BACKENDS", "flex,ndarray"))
     }),
     check("docs-wide", "rustdoc with every backend", || {
         let deny = [("RUSTDOCFLAGS", "--deny warnings")];
         cargo_all_backends(&["doc", "--no-deps", "--document-private-items"], &[], &deny)
     }),
-    check("tests-flex", "tests on flex and ndarray, on a remote device, and of burn-dataset's reader", || {
-        tests_again("flex,ndarray", &[])
-    }),
-    check("reproduce-flex", "the same report on flex with autodiff", || {
-        // The tests' own program is built already. `cargo xtask reproduce` would compile Burn once
-        // more.
-        let program =
-            ["run", "--package", "chainrule-tests", "--features", ALL_FEATURES, "--bin", "chainrule-under-test", "--"];
-        reproduce(&program, &["--backend", "flex", "--gradient", "autodiff"])
-    }),
-    check("tests-wgpu", "tests on wgpu", || match vulkan() {
-        // Together with ndarray, so that the two backends are compared.
-        CheckOutcome::Passed => tests_again("wgpu,ndarray", ON_CPUS_ONLY),
-        missing => missing,
-    }),
-];
-
-/// Checks that take too long for every change. `--all` runs them too.
-const SLOW_CHECKS: [Check; 4] = [
-    check("service", "the example of a service over HTTP: lints and test", service),
     check("clippy-alone", "lints of the program with only cuda, and with only remote devices", clippy_of_the_program),
     check("fuzz", "every fuzz target for a minute", fuzz),
     check("mutants", "one in forty mutants of cargo-mutants", mutants),
 ];
 
-/// The features of the second build: everything that can be built and run on a CI machine.
+/// The features of the build of `--all`: everything that can be built and run on a CI machine.
 const ALL_FEATURES: &str = "flex,wgpu,remote,burn-mnist";
 
 /// The modules of the integration tests that do not depend on the backend. They run once, with the
@@ -154,7 +165,7 @@ const BACKEND_INDEPENDENT: &[&str] = &[
     "tables::",
 ];
 
-/// The modules that run on flex and ndarray only, since they test nothing of a GPU.
+/// The modules that run on CPUs only, since they test nothing of a GPU.
 const ON_CPUS_ONLY: &[&str] = &["memory::", "mnist::", "remote::"];
 
 /// The selected checks.
@@ -323,9 +334,9 @@ fn run_tests(cargo: &mut Command) -> CheckOutcome {
 
 /// Runs the integration tests on these backends, without the modules that ran already or cannot run
 /// there.
-fn tests_again(backends: &str, skipped_modules: &[&str]) -> CheckOutcome {
+fn tests_again(features: &str, backends: &str, skipped_modules: &[&str]) -> CheckOutcome {
     let skipped_modules = BACKEND_INDEPENDENT.iter().chain(skipped_modules).flat_map(|name| ["--skip", name]);
-    let test = ["test", "--package", "chainrule-tests", "--locked", "--features", ALL_FEATURES, "--"];
+    let test = ["test", "--package", "chainrule-tests", "--locked", "--features", features, "--"];
     run_tests(crate::cargo().args(test.into_iter().chain(skipped_modules)).env("CHAINRULE_BACKENDS", backends))
 }
 

@@ -7,9 +7,9 @@ use crate::words::{ACCENTS, GREEK};
 /// Words that are no identifiers, and what the generated code uses itself.
 const RESERVED: &str = "abstract as async await become box break const continue crate do dyn else enum extern false \
     final fn for gen if impl in let loop macro match mod move mut override priv pub ref return self static struct \
-    super trait true try type typeof union unsafe unsized use virtual where while yield \
+    super trait true try type typeof union unsized use virtual where while yield \
     burn f64 usize tests delta is_positive sigmoid relu softmax tensor between one_of one_hot shares agrees \
-    weights by_hand moved loss part test";
+    weights by_hand moved loss part test unsafe";
 
 /// The identifiers that are taken.
 #[derive(Clone, Debug)]
