@@ -7,8 +7,8 @@ use crate::{print_error, root};
 
 /// The arguments that install mdBook, without the features that a book to read does not need.
 pub(crate) const INSTALL: [&str; 7] =
-    // The preprocessor speaks the protocol of this version. Without optimisation it compiles in half
-    // of the time, and the book takes a few seconds.
+    // The preprocessor speaks the protocol of this version. Without optimisation it compiles in
+    // half of the time, and the book takes a few seconds.
     ["install", "mdbook@0.5.4", "--locked", "--debug", "--no-default-features", "--features", "search"];
 
 /// `cargo xtask book [--open] [--out DIR]`.

@@ -29,8 +29,8 @@ pub(crate) struct DeriveOptions {
     /// checks further steps.
     #[arg(long, value_name = "OUT", conflicts_with = "watch")]
     html: Option<PathBuf>,
-    /// Write the definitions, and the derivatives that hold, as Rust functions on Burn tensors, with
-    /// tests against autodiff. What has no code is listed on standard error.
+    /// Write the definitions, and the derivatives that hold, as Rust functions on Burn tensors,
+    /// with tests against autodiff. What has no code is listed on standard error.
     #[arg(long, value_name = "OUT", conflicts_with = "watch")]
     code: Option<PathBuf>,
     /// Replace an existing file.

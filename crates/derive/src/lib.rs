@@ -31,8 +31,8 @@
 //!   by finite differences, and `diagnose` names the kind of mistake.
 //! - `report` is what was found, as data and as text, and `html` writes it as a page, for which
 //!   `latex` writes expressions.
-//! - `expect` compares a submission with what was asked, and `code` writes what holds as functions on
-//!   Burn tensors.
+//! - `expect` compares a submission with what was asked, and `code` writes what holds as functions
+//!   on Burn tensors.
 //! - `steps` checks steps that continue a page, and `exercise` adds a form for them to the page,
 //!   with this checker as WebAssembly.
 

@@ -188,7 +188,8 @@ pub(crate) const GRID: RGBColor = RGBColor(0xdd, 0xdd, 0xdd);
 pub enum Theme {
     /// Black on white.
     Light,
-    /// Light grey on nearly black. The colours of [`figure::Color`] have a contrast of 3 or more to it.
+    /// Light grey on nearly black. The colours of [`figure::Color`] have a contrast of 3 or more to
+    /// it.
     Dark,
 }
 

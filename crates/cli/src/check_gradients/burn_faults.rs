@@ -236,7 +236,7 @@ fn resize(device: &Device) -> Tensor<4> {
 
 fn softmax(device: &Device) -> Tensor<1> {
     let x = Tensor::<1>::from_data([30.0f32, 0.0], device).autodiff().require_grad();
-    let y = activation::softmax(x.clone(), 0).slice([0..1]);
+    let y = activation::softmax(x.clone(), 0).narrow(0, 0, 1);
     x.grad(&y.sum().backward()).expect("x is used")
 }
 

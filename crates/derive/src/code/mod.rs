@@ -454,10 +454,12 @@ const MAX_WIDTH: usize = 120;
 fn header(title: &str, helpers: &BTreeSet<Helper>) -> String {
     let title = title.replace(char::is_control, "�");
     let mut text = wrapped(&format!("The definitions and derivatives of {}.", in_code(&title)), "//! ", "//! ");
-    text += "//!\n\
-             //! `chainrule derive` checked each derivative; the tests compare it with autodiff. The letters in\n\
-             //! shapes are lengths: `N` is the number of rows, and an index the number of its values. A name\n\
-             //! that has another value in each row has the rows as its first axis.\n\n";
+    text += concat!(
+        "//!\n",
+        "//! `chainrule derive` checked each derivative; the tests compare it with autodiff. The letters in\n",
+        "//! shapes are lengths: `N` is the number of rows, and an index the number of its values. A name\n",
+        "//! that has another value in each row has the rows as its first axis.\n\n",
+    );
     let needs = |helper: Helper| helpers.contains(&helper);
     let activations: Vec<&str> = [(Helper::Relu, "relu"), (Helper::Softmax, "softmax")]
         .into_iter()
