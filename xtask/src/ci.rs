@@ -374,9 +374,13 @@ fn without_burn() -> CheckOutcome {
     let of_parquet = ["--no-default-features", "--features", "parquet", "--locked"];
     let steps = [
         [&["clippy", "--all-targets"][..], &light, &["--", "--deny", "warnings"]].concat(),
-        // No other check uses these features.
-        ["test", "--package", "chainrule", "--test", "typed", "--features", "arrays,arrow", "--locked"].to_vec(),
-        [&["test", "--package", "chainrule-data", "--test", "columnar"][..], &of_parquet].concat(),
+        // No other check uses these features. They are tested together, so that the libraries are
+        // compiled once.
+        ["test", "--package", "chainrule", "--package", "chainrule-data", "--no-default-features", "--features"]
+            .into_iter()
+            .chain(["chainrule/arrays,chainrule/arrow,chainrule-data/parquet", "--locked"])
+            .chain(["--test", "typed", "--test", "columnar"])
+            .collect(),
         [&["clippy", "--package", "chainrule-data", "--all-targets"][..], &of_parquet, &["--", "--deny", "warnings"]]
             .concat(),
         [&train[..], &short].concat(),
