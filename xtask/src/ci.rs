@@ -86,21 +86,13 @@ const CHECKS: [Check; 27] = [
         cargo_all_backends(&["clippy", "--all-targets"], &["--", "--deny", "warnings"], &[])
     }),
     check("tests-flex", "tests on flex and ndarray, and of burn-dataset's reader", || {
-        tests_again("flex,burn-mnist", "flex,ndarray", &["remote::"])
+        tests_again(SECOND_BUILD, "flex,ndarray", &["remote::"])
     }),
     check("reproduce-flex", "the same report on flex with autodiff", || {
         // The tests' own program is built already. `cargo xtask reproduce` would compile Burn once
         // more.
-        let program = [
-            "run",
-            "--package",
-            "chainrule-tests",
-            "--features",
-            "flex,burn-mnist",
-            "--bin",
-            "chainrule-under-test",
-            "--",
-        ];
+        let program =
+            ["run", "--package", "chainrule-tests", "--features", SECOND_BUILD, "--bin", "chainrule-under-test", "--"];
         reproduce(&program, &["--backend", "flex", "--gradient", "autodiff"])
     }),
 ];
@@ -126,6 +118,9 @@ const SLOW_CHECKS: [Check; 8] = [
     check("fuzz", "every fuzz target for a minute", fuzz),
     check("mutants", "one in forty mutants of cargo-mutants", mutants),
 ];
+
+/// The features of the second build that runs tests.
+const SECOND_BUILD: &str = "flex,burn-mnist";
 
 /// The features of the build of `--all`: everything that can be built and run on a CI machine.
 const ALL_FEATURES: &str = "flex,wgpu,remote,burn-mnist";
