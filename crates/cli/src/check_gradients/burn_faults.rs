@@ -359,18 +359,25 @@ mod tests {
     use super::*;
 
     /// The page has each reproduction as it is, and its result on the backend of this build.
+    ///
+    /// The page belongs to the repository, not to the package, so it is read when the test runs.
     #[test]
     fn the_page_shows_the_reproductions_and_their_results() {
-        let page = include_str!("../../../../docs/burn-gradients.md");
+        let repository = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2);
+        let page = repository.and_then(|root| std::fs::read_to_string(root.join("docs/burn-gradients.md")).ok());
+        if page.is_none() {
+            println!("skipped: the page, which is not part of the package");
+        }
         let device = Device::default();
         for fault in &FAULTS {
+            let (body, result) = (body(fault.function), outcome(fault, &device));
+            assert!(body.lines().count() >= 3, "{}", fault.title);
+            assert_ne!(result, fault.right, "{}: Burn has mended it", fault.title);
+            let Some(page) = &page else { continue };
             let part = page.split_once(&format!("### {}\n", fault.title)).expect(fault.title).1;
             let part = part.split("\n### ").next().unwrap_or_default();
-            assert!(body(fault.function).lines().count() >= 3, "{}", fault.title);
-            assert!(part.contains(&body(fault.function)), "{}", fault.title);
-            let result = outcome(fault, &device);
+            assert!(part.contains(&body), "{}", fault.title);
             assert!(part.contains(&format!(": {result}\n")), "{}: {result}", fault.title);
-            assert_ne!(result, fault.right, "{}: Burn has mended it", fault.title);
         }
     }
 }
