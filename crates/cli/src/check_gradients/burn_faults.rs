@@ -366,7 +366,7 @@ mod tests {
         let repository = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2);
         let page = repository.and_then(|root| std::fs::read_to_string(root.join("docs/burn-gradients.md")).ok());
         if page.is_none() {
-            println!("skipped: the page, which is not part of the package");
+            crate::output::print_message("skipped: the page, which is not part of the package");
         }
         let device = Device::default();
         for fault in &FAULTS {
