@@ -26,6 +26,7 @@ mod inspect;
 mod jobs;
 mod labelled_rows;
 mod manual;
+mod marked_part;
 mod missing;
 mod model;
 mod options;

@@ -286,7 +286,7 @@ pub(crate) struct GradcheckOptions {
     pub(crate) burn: bool,
     /// Write what is wrong in Burn, with reproductions, to this page, or to its part between marks.
     /// Every backend of the build is checked.
-    #[arg(long, value_name = "FILE", requires = "burn", conflicts_with = "backend")]
+    #[arg(long, value_name = "FILE", requires = "burn", conflicts_with_all = ["backend", "json"])]
     pub(crate) page: Option<PathBuf>,
     /// Random seed of weights, features and directions.
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = number::<u64>(0..=u64::MAX))]

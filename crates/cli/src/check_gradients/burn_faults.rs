@@ -1,9 +1,10 @@
 //! The known faults of Burn's gradients, each with a reproduction, and the page about them.
 
 use std::fmt::Write as _;
+use std::ops::Range;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use burn::nn::loss::BinaryCrossEntropyLossConfig;
 use burn::tensor::module::{conv1d, interpolate};
 use burn::tensor::ops::{ConvOptions, InterpolateMode, InterpolateOptions};
@@ -11,6 +12,8 @@ use burn::tensor::{Bool, DType, Device, IndexingUpdateOp, Int, Tensor, activatio
 use burn_linalg::l2_norm;
 use chainrule::panics::catch_panic;
 use chainrule_records::{GradientCheck, GradientChecks, write_whole};
+
+use crate::marked_part::marked_part;
 
 /// A fault of Burn, or several with one cause.
 struct Fault {
@@ -73,7 +76,8 @@ const FAULTS: [Fault; 15] = [
          "conv1d, stride 3, padding 2, dilation 1, groups 2", "conv1d of 10, stride 3, padding 2, dilation 1, groups 2"],
         "`conv1d_weight_grad_groups` of `burn-backend`",
         "The gradient of the weight is longer than the weight. Without groups, and for `conv2d`, it is cut to its length.",
-        "[5, 6, 6, 5, 6, 6] with the shape [2, 1, 3]", "the number of products with each weight; the first weight of a group also meets the padding"),
+        "[25, 30, 36, 85, 102, 108, 145, 174, 180, 205, 246, 252] with the shape [2, 2, 3]",
+        "the sum of the numbers that each weight is multiplied by; the first weight also meets the padding"),
     fault!(cross, "`cross` of a row that is broadcast",
         ["cross, broadcast"],
         "`float_cross` of `burn-autodiff`",
@@ -168,8 +172,8 @@ fn maximum(device: &Device) -> Tensor<1> {
 }
 
 fn convolution(device: &Device) -> Tensor<3> {
-    let x = Tensor::<3>::ones([1, 2, 12], device).autodiff();
-    let weight = Tensor::<3>::ones([2, 1, 3], device).autodiff().require_grad();
+    let x = Tensor::<1, Int>::arange(0..48, device).float().reshape([1, 4, 12]).autodiff();
+    let weight = Tensor::<3>::ones([2, 2, 3], device).autodiff().require_grad();
     let y = conv1d(x, weight.clone(), None, ConvOptions::new([2], [1], [1], 2));
     weight.grad(&y.sum().backward()).expect("the weight is used")
 }
@@ -265,25 +269,38 @@ fn number(value: f64, is_f64: bool) -> String {
 /// The marks around the part of the page that the command writes.
 const MARKS: [&str; 2] = ["<!-- faults: made by `cargo xtask gradcheck --burn --page` -->\n", "<!-- end of faults -->"];
 
-/// Writes the page, or replaces its part between the marks.
-///
-/// # Errors
-/// If the file has no marks, or cannot be written.
-pub(super) fn write_page(path: &Path, sweeps: &[(GradientChecks, Device)]) -> Result<()> {
-    let page = page(sweeps);
-    let text = match path.exists() {
-        false => format!("{}{page}{}\n", MARKS[0], MARKS[1]),
-        true => {
-            let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-            let part = text.split_once(MARKS[0]).and_then(|(before, rest)| Some((before, rest.split_once(MARKS[1])?)));
-            let Some((before, (_, after))) = part else {
-                bail!("--page {}: the file has no lines {:?} and {:?}", path.display(), MARKS[0].trim_end(), MARKS[1])
-            };
-            format!("{before}{}{page}{}{after}", MARKS[0], MARKS[1])
-        }
-    };
-    write_whole(path, text.as_bytes())?;
-    Ok(())
+/// The page to write, or whose part between the marks is replaced.
+pub(super) struct Page<'a> {
+    path: &'a Path,
+    text: String,
+    part: Range<usize>,
+}
+
+impl<'a> Page<'a> {
+    /// Looks for the marks in the page, if it exists.
+    ///
+    /// # Errors
+    /// If the page cannot be read, or has no marks.
+    pub(super) fn open(path: &'a Path) -> Result<Self> {
+        let text = match path.exists() {
+            true => std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?,
+            false => format!("{}{}\n", MARKS[0], MARKS[1]),
+        };
+        let [start, end] = MARKS.map(str::trim_end);
+        let part = marked_part(&text, MARKS)
+            .with_context(|| format!("--page {}: the file has no lines {start:?} and {end:?}", path.display()))?;
+        Ok(Self { path, text, part })
+    }
+
+    /// Writes what was found on each backend.
+    ///
+    /// # Errors
+    /// If the page cannot be written.
+    pub(super) fn write(mut self, sweeps: &[(GradientChecks, Device)]) -> Result<()> {
+        self.text.replace_range(self.part, &page(sweeps));
+        write_whole(self.path, self.text.as_bytes())?;
+        Ok(())
+    }
 }
 
 fn page(sweeps: &[(GradientChecks, Device)]) -> String {

@@ -28,6 +28,7 @@ use crate::exit;
 use crate::options::GradcheckOptions;
 use crate::output::{Lines, print_json};
 use crate::progress::stderr_is_terminal;
+use burn_faults::Page;
 use status::StatusLine;
 
 /// The number of evaluations at the same point: none of these losses is random.
@@ -59,7 +60,8 @@ pub(crate) fn gradcheck(options: &GradcheckOptions) -> Result<u8> {
 }
 
 /// Sweeps every backend of this build, and writes the page of faults.
-fn write_page(page: &Path, options: &GradcheckOptions) -> Result<u8> {
+fn write_page(path: &Path, options: &GradcheckOptions) -> Result<u8> {
+    let page = Page::open(path)?;
     let status = StatusLine::new(!options.output.quiet && stderr_is_terminal());
     let mut sweeps = Vec::new();
     for backend in Backend::built()? {
@@ -70,9 +72,9 @@ fn write_page(page: &Path, options: &GradcheckOptions) -> Result<u8> {
         sweeps.push((table(&machine, options.seed, rows), device.clone()));
     }
     drop(status);
-    burn_faults::write_page(page, &sweeps)?;
+    page.write(&sweeps)?;
     let mut lines = Lines::default();
-    lines.add(page.display().to_string());
+    lines.add(path.display().to_string());
     lines.print()?;
     Ok(exit::SUCCESS)
 }

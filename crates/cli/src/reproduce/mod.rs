@@ -17,6 +17,7 @@ use serde_json::json;
 
 use crate::destination::destination;
 use crate::jobs::{JobPool, workers};
+use crate::marked_part::marked_part;
 use crate::missing::{ConfigKind, check_config_exists};
 use crate::options::ReproduceOptions;
 use crate::output::{Lines, print_json, print_message};
@@ -230,15 +231,9 @@ fn write_files(out: &Path, files: &[(String, Vec<u8>)], replace: bool) -> Result
 /// The marks around the generated part of the README.
 const README_MARKS: [&str; 2] = ["<!-- results: made by `cargo xtask reproduce` -->\n", "<!-- end of results -->"];
 
-/// Returns the range of the generated part.
-fn readme_part(text: &str) -> Option<std::ops::Range<usize>> {
-    let start = text.find(README_MARKS[0])? + README_MARKS[0].len();
-    Some(start..start + text[start..].find(README_MARKS[1])?)
-}
-
 fn update_readme(path: &Path, part: &str) -> Result<()> {
     let mut text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    if let Some(range) = readme_part(&text) {
+    if let Some(range) = marked_part(&text, README_MARKS) {
         text.replace_range(range, part);
         write_whole(path, text.as_bytes())?;
     }
@@ -257,7 +252,7 @@ fn check(stored: &Numbers, report: &Report, readme: Option<&Path>, out: &Path, a
     let mut differences = stored.differences(&report.numbers);
     if let (Some(path), true) = (readme, stored.origin.precision == report.numbers.origin.precision) {
         let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        if readme_part(&text).is_some_and(|range| text[range] != report.readme) {
+        if marked_part(&text, README_MARKS).is_some_and(|range| text[range] != report.readme) {
             differences.push(format!("{}: its results differ; run reproduce without --check", path.display()));
         }
     }
