@@ -60,6 +60,9 @@ const UNSEEN_ROUNDINGS: f64 = 8.0;
 const COARSE_CAUTION: f64 = 4.0;
 const FINE_EPSILON: f64 = 1e-10;
 
+/// The noise of a bend without its linear part, in units of the noise divided by the step.
+const BEND_ROUNDINGS: f64 = 6.0;
+
 /// Two entries contradict each other at this fraction of the sum of their bounds, which are wide.
 const CONTRADICTION: f64 = 0.5;
 
@@ -298,6 +301,9 @@ impl<'a> Search<'a> {
         {
             best = entry;
         }
+        if self.epsilon >= FINE_EPSILON {
+            best.bound += 0.5 * self.hidden_kink(&pairs);
+        }
         Slope {
             value: best.value,
             bound: best.bound,
@@ -467,6 +473,24 @@ impl<'a> Search<'a> {
         })
     }
 
+    /// Returns the largest jump of the slope at 0 that the noise may hide. With few digits it is
+    /// seen only at steps at which a smooth function bends, too: so the part of the bend that
+    /// grows with the step is removed.
+    fn hidden_kink(&self, pairs: &[Pair]) -> f64 {
+        let quotients: Vec<Quotient> = pairs.iter().map(|pair| pair.quotient(self.middle)).collect();
+        let mut least = f64::INFINITY;
+        let mut seen = 0.0;
+        for pair in quotients.windows(2) {
+            let (short, long) = (pair[0], pair[1]);
+            let ratio = long.step / short.step;
+            let jump = ((ratio * short.bend - long.bend) / (ratio - 1.0)).abs();
+            let noise = BEND_ROUNDINGS * self.noise / short.step;
+            least = f64::min(least, jump.max(seen) + noise);
+            seen = (jump - noise).max(0.0);
+        }
+        if least.is_finite() { least } else { 0.0 }
+    }
+
     /// Extrapolates from steps with a ratio of 2, which have smaller truncation errors for the same
     /// noise, below the longest of `pairs`.
     fn refine(&mut self, pairs: &[Pair], best: &Entry, is_whole: bool) -> Option<Entry> {
@@ -564,9 +588,11 @@ fn tableau(quotients: &[Quotient], extrapolation: Extrapolation, rounding: Round
             let value = (factor * short - long) / (factor - 1.0);
             row.push(value);
             let shortest = quotients[i - order].step;
+            // Away from 0 the slope is another one: by the bend.
+            let steepest = value.abs() + quotients[i - order].bend.abs();
             let correction = (value - short).abs().max((value - long).abs());
             let rounding_bound =
-                |roundings: f64| (roundings * rounding.noise + value.abs() * rounding.spacing) / shortest;
+                |roundings: f64| (roundings * rounding.noise + steepest * rounding.spacing) / shortest;
             let plain_bound = TRUNCATION_SAFETY * correction + rounding_bound(2.0);
             // The shorter steps whose quotients differ from the value by more than the noise.
             let distance = |j: usize| (quotients[j].value - value).abs();
