@@ -39,7 +39,7 @@ fn the_exit_code_says_whether_a_step_is_wrong() {
         ("right.md", 0, "1 step holds."),
         ("wrong.md", 1, "wrong: the inner derivative ∂z/∂w is missing"),
         ("unknown.md", 2, "unknown.md, line 4, column 11: unknown command `\\sigm`; did you mean `\\sigma`?"),
-        ("unknown.md", 2, "0 steps hold, 1 not read."),
+        ("unknown.md", 2, "No step holds: 1 not read."),
         ("open.md", 2, "open.md, line 2, column 1: this `$` has no partner"),
         ("latin.md", 2, "latin.md, line 2: expected text in UTF-8"),
         ("none.md", 2, "reading none.md"),

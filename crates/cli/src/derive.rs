@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
-use chainrule_derive::{Document, Exercise, ParseError, Report, TEMPLATES, check, code};
+use chainrule_derive::{Differences, Document, Exercise, Options, ParseError, Report, TEMPLATES, Witness, check, code};
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 
+use crate::autodiff_witness::autodiff;
 use crate::destination::destination;
 use crate::exit;
 use crate::heatmaps::ColorSupport;
@@ -54,15 +55,18 @@ pub(crate) fn derive(options: &DeriveOptions) -> Result<u8> {
     }
     // clap requires a file without --new.
     let file = options.file.as_deref().unwrap_or(Path::new("-"));
+    let autodiff = autodiff();
+    let witnesses: Vec<&dyn Witness> = [&Differences as &dyn Witness].into_iter().chain(autodiff.as_deref()).collect();
+    let settings = Options { witnesses: &witnesses, ..Options::default() };
     if options.watch {
-        return watch(file);
+        return watch(file, &settings);
     }
     if let Some(asked) = &options.expect {
-        return expect(asked, file);
+        return expect(asked, file, &settings);
     }
     let page = options.html.as_deref().map(|out| destination(out, options.force, "--html")).transpose()?;
     let module = options.code.as_deref().map(|out| destination(out, options.force, "--code")).transpose()?;
-    let (document, report) = check_file(file)?;
+    let (document, report) = check_file(file, &settings)?;
     if let Some(page) = page {
         page.write(report.to_exercise_html(&display(file), &document).as_bytes())?;
     }
@@ -105,18 +109,18 @@ fn display(file: &Path) -> String {
 }
 
 /// Compares a submission, or a folder of them, with what was asked.
-fn expect(asked: &Path, submissions: &Path) -> Result<u8> {
+fn expect(asked: &Path, submissions: &Path, settings: &Options<'_>) -> Result<u8> {
     let document = Document::parse(&read_file(asked)?).map_err(|errors| in_one_line(&display(asked), &errors));
     let exercise = document
         .and_then(|document| Exercise::new(&document).map_err(|message| format!("{}: {message}", display(asked))));
     let exercise = exercise.map_err(anyhow::Error::msg)?;
     if submissions.is_dir() {
-        print_as_is(&table(&exercise, submissions)?)?;
+        print_as_is(&table(&exercise, submissions, settings)?)?;
         return Ok(exit::SUCCESS);
     }
     let text = read_file(submissions)?;
     let submission = exercise
-        .check(&text, &chainrule_derive::Options::default())
+        .check(&text, settings)
         .map_err(|errors| anyhow::anyhow!("{}", in_one_line(&display(submissions), &errors)))?;
     let mut page = submission.report.to_text(has_colours());
     for (left, answer) in exercise.asked().iter().zip(&submission.answers) {
@@ -128,7 +132,7 @@ fn expect(asked: &Path, submissions: &Path) -> Result<u8> {
 
 /// Checks the files of a folder. Returns a table in CSV: a line for each file, a column for each
 /// claim that is asked.
-fn table(exercise: &Exercise, folder: &Path) -> Result<String> {
+fn table(exercise: &Exercise, folder: &Path, settings: &Options<'_>) -> Result<String> {
     let entries = std::fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))?;
     let paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<std::io::Result<Vec<PathBuf>>>();
     let mut files = paths.with_context(|| format!("reading {}", folder.display()))?;
@@ -145,9 +149,9 @@ fn table(exercise: &Exercise, folder: &Path) -> Result<String> {
     for file in files {
         let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         // A file that cannot be read is a line of the table, not the end of it.
-        let checked = read_file(&file).map_err(|error| format!("{error:#}")).and_then(|text| {
-            exercise.check(&text, &chainrule_derive::Options::default()).map_err(|errors| in_one_line(&name, &errors))
-        });
+        let checked = read_file(&file)
+            .map_err(|error| format!("{error:#}"))
+            .and_then(|text| exercise.check(&text, settings).map_err(|errors| in_one_line(&name, &errors)));
         let row: Vec<String> = match checked {
             Ok(submission) => {
                 let lines = &submission.report.lines;
@@ -178,10 +182,10 @@ fn csv_cell(text: &str) -> String {
     if text.contains([',', '"']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
 }
 
-fn check_file(file: &Path) -> Result<(Document, Report)> {
+fn check_file(file: &Path, settings: &Options<'_>) -> Result<(Document, Report)> {
     match Document::parse(&read_file(file)?) {
         Ok(document) => {
-            let report = check(&document, &chainrule_derive::Options::default());
+            let report = check(&document, settings);
             Ok((document, report))
         }
         Err(errors) => bail!("{}", in_one_line(&display(file), &errors)),
@@ -217,7 +221,7 @@ fn in_one_line(name: &str, errors: &[ParseError]) -> String {
 }
 
 /// Checks the file whenever it changes.
-fn watch(file: &Path) -> Result<u8> {
+fn watch(file: &Path, settings: &Options<'_>) -> Result<u8> {
     if file == Path::new("-") {
         bail!("--watch needs a file, not standard input");
     }
@@ -228,7 +232,7 @@ fn watch(file: &Path) -> Result<u8> {
         if modified != last || last.is_none() {
             // Clear the terminal.
             let clear = if has_colours() { "\u{1b}[2J\u{1b}[H" } else { "" };
-            match check_file(file) {
+            match check_file(file, settings) {
                 Ok((_, report)) => print_as_is(&format!("{clear}{}", report.to_text(has_colours())))?,
                 Err(error) if modified.is_none() && last.is_none() => return Err(error),
                 Err(error) => {

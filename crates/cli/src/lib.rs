@@ -3,6 +3,11 @@
 //! To train from another Rust program, use the package `chainrule` instead.
 
 mod answers;
+#[cfg(feature = "burn")]
+mod autodiff_witness;
+#[cfg(not(feature = "burn"))]
+#[path = "no_autodiff_witness.rs"]
+mod autodiff_witness;
 mod backends;
 mod builtin;
 #[cfg(feature = "burn")]

@@ -7,6 +7,7 @@ use std::ops::Sub;
 use crate::diagnose::{Diagnosis, WrongClaim};
 use crate::document::{Assumption, Document, Item, Part, Role};
 use crate::error::position;
+use crate::evaluate::Context;
 use crate::latex::latex;
 use crate::report::{Counterexample, Line, Report, Step, Verdict, number};
 use crate::samples::{Outcome, Sample, Setting, compare};
@@ -70,11 +71,12 @@ fn check_part(document: &Part, options: &Options<'_>, start: usize, left: u64, l
         let left = source(document, unread.span);
         let left_latex = String::new();
         let start = unread.span.start;
-        lines.push((start, Line { line, label: None, left, start, left_latex, condition: None, steps }));
+        let line = Line { line, label: None, left, start, left_latex, condition: None, steps, confirmed_by: None };
+        lines.push((start, line));
     }
     // The types of what was read fit.
     let Ok(model) = Model::new(document) else { return left };
-    let mut checker = Checker { document, model, options, left, wrong: Vec::new() };
+    let mut checker = Checker { document, model, options, left, wrong: Vec::new(), confirmed_by: None };
     for (place, item) in document.items.iter().enumerate() {
         // A statement about several names is one line.
         if item.inherited || item.span.start < start || (place > 0 && document.items[place - 1].span == item.span) {
@@ -98,6 +100,7 @@ fn check_part(document: &Part, options: &Options<'_>, start: usize, left: u64, l
             left_latex,
             condition: item.condition.as_ref().map(ToString::to_string),
             steps,
+            confirmed_by: checker.confirmed_by.take(),
         };
         lines.push((item.span.start, line));
     }
@@ -129,6 +132,8 @@ struct Checker<'a> {
     /// The number of operations that are left.
     left: u64,
     wrong: Vec<WrongClaim>,
+    /// Which witnesses confirm the derivative on the left side of the statement.
+    confirmed_by: Option<Vec<String>>,
 }
 
 impl Checker<'_> {
@@ -246,7 +251,12 @@ impl Checker<'_> {
         let found = match Evidence::gather(self.document, setting, &exprs) {
             Ok(evidence) => {
                 let first = if first == 2 && good.get(1) == Some(&1) { 2 } else { 1 };
-                judge(self.document, self.options, &self.wrong, item, &exprs, &evidence, first)
+                let testimony = Testimony::gather(self.options.witnesses, exprs[0], &evidence);
+                self.confirmed_by = testimony.confirmed_by;
+                match testimony.contradiction {
+                    None => judge(self.document, self.options, &self.wrong, item, &exprs, &evidence, first),
+                    Some(reason) => exprs.iter().map(|_| Verdict::Undecided { reason: reason.clone() }).collect(),
+                }
             }
             Err(error) => exprs.iter().map(|_| Verdict::Undecided { reason: explain(&error) }).collect(),
         };
@@ -352,10 +362,6 @@ fn judge(
     first: usize,
 ) -> Vec<Verdict> {
     let mut verdicts = vec![Verdict::Definition; exprs.len().min(first)];
-    if let Some(reason) = contradiction(options, exprs[0], evidence) {
-        verdicts.extend((first..exprs.len()).map(|_| Verdict::Undecided { reason: reason.clone() }));
-        return verdicts;
-    }
     // The line of the last wrong step, while the chain has not come back to the right value.
     let mut wrong_line = None;
     for place in first..exprs.len() {
@@ -394,31 +400,62 @@ fn judge(
     verdicts
 }
 
-/// Asks the witnesses for the derivative on the left side. Returns what they contradict.
-fn contradiction(options: &Options<'_>, left: &Expr, evidence: &Evidence<'_>) -> Option<String> {
-    let Kind::Derivative(of, by) = &left.kind else { return None };
-    let [by] = by.as_slice() else { return None };
-    let sample = evidence.assumed.iter().find(|sample| sample.values[0].is_some())?;
-    let exact = sample.values[0].as_ref()?.entries[0];
-    let context = evidence.setting.context(&sample.point);
-    for witness in options.witnesses {
-        let question = Question { context, letters: &sample.letters, of, by };
-        let Some(estimate) = witness.derivative(&question) else { continue };
-        let distance = (estimate.value - exact.value()).abs();
-        if estimate.kink {
-            return Some("the left side has a kink, where the derivative does not exist".into());
+/// What the witnesses say about the derivative on a left side.
+#[derive(Default)]
+struct Testimony {
+    /// The names of those that found the same derivative, if they were asked.
+    confirmed_by: Option<Vec<String>>,
+    /// Why nothing can be decided.
+    contradiction: Option<String>,
+}
+
+/// The maximum number of entries of a derivative that witnesses are asked for.
+const ENTRIES: usize = 12;
+
+impl Testimony {
+    fn gather(witnesses: &[&dyn Witness], left: &Expr, evidence: &Evidence<'_>) -> Self {
+        let Kind::Derivative(of, by) = &left.kind else { return Self::default() };
+        let [by] = by.as_slice() else { return Self::default() };
+        let sample = evidence.assumed.iter().find_map(|sample| Some((sample, sample.values[0].as_ref()?)));
+        let Some((sample, exact)) = sample else { return Self::default() };
+        // What witnesses compute does not count: it must not make a statement too large to decide.
+        let budget = Cell::new(evidence.setting.budget.get() / SHARE);
+        let context = Context { budget: &budget, ..evidence.setting.context(&sample.point) };
+        let mut confirmed_by = Vec::new();
+        for witness in witnesses {
+            let mut confirmed = true;
+            for (entry, exact) in exact.entries.iter().enumerate().take(ENTRIES) {
+                let mut question = Question { context, letters: &sample.letters, of, output: 0, by, input: 0 };
+                // A row for each entry of what is differentiated, and a column for each variable.
+                let variables = if by.indices.is_empty() { question.variables() } else { 1 };
+                (question.output, question.input) = (entry / variables, entry % variables);
+                let Some(estimate) = witness.derivative(&question) else {
+                    confirmed = false;
+                    break;
+                };
+                if estimate.kink {
+                    let reason = "the left side has a kink, where the derivative does not exist";
+                    return Self { confirmed_by: None, contradiction: Some(reason.into()) };
+                }
+                // A bound is an estimate itself, so a contradiction must be clear.
+                let tolerance = 10.0 * estimate.bound + 1e-6 * exact.value().abs() + 1e-12;
+                if (estimate.value - exact.value()).abs() > tolerance {
+                    let reason = format!(
+                        "{} found {} for the left side, and the definitions give {}",
+                        witness.name(),
+                        number(estimate.value),
+                        number(exact.value())
+                    );
+                    return Self { confirmed_by: None, contradiction: Some(reason) };
+                }
+                confirmed &= tolerance <= 1e-3 * exact.value().abs().max(1e-6);
+            }
+            if confirmed {
+                confirmed_by.push(witness.name().to_owned());
+            }
         }
-        // The bound of differences is an estimate itself, so a contradiction must be clear.
-        if distance > 10.0 * estimate.bound + 1e-6 * exact.value().abs() + 1e-12 {
-            return Some(format!(
-                "{} found {} for the left side, and the definitions give {}",
-                witness.name(),
-                number(estimate.value),
-                number(exact.value())
-            ));
-        }
+        Self { confirmed_by: Some(confirmed_by), contradiction: None }
     }
-    None
 }
 
 fn counterexample(

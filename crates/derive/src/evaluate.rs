@@ -45,14 +45,6 @@ enum Place {
 }
 
 impl Place {
-    fn entry(&self) -> Result<usize> {
-        match self {
-            Self::Whole => Ok(0),
-            Self::Entry(entry) => Ok(*entry),
-            Self::Outside => meaningless("an index past the first or last"),
-        }
-    }
-
     fn of<N: Number>(&self, value: &Value<N>) -> Value<N> {
         match self {
             Self::Whole => value.clone(),
@@ -98,25 +90,24 @@ impl<'a, N: Number> Evaluator<'a, N> {
         self.undefined.borrow().clone()
     }
 
-    /// Evaluates `of` with one entry of a name moved by `by`, for differences.
-    pub(crate) fn moved(&mut self, of: &Expr, name: &Name, by: f64) -> Result<f64> {
+    /// Evaluates `of` with another number in the place of a name's entry: of the one that its
+    /// indices select, or of `input` if it has none.
+    pub(crate) fn replaced(
+        &mut self,
+        of: &Expr,
+        name: &Name,
+        input: usize,
+        replace: impl FnOnce(&N) -> N,
+    ) -> Result<Value<N>> {
         let row = self.row_of(name)?;
         let mut value = (*self.whole(name, row)?).clone();
-        let entry = self.place(name, &value)?.entry()?;
-        value.entries[entry] = value.entries[entry].add(&N::constant(Real::new(by)));
-        let moved = self.with_override(&name.head, self.row_of_override(name, row), value, |this| this.evaluate(of))?;
-        Ok(moved.entries[0].real().value())
-    }
-
-    /// Evaluates `of` with a variable of the caller in the place of a name's entry.
-    pub(crate) fn with_variable(&mut self, of: &Expr, name: &Name, variable: N) -> Result<N> {
-        let row = self.row_of(name)?;
-        let mut value = (*self.whole(name, row)?).clone();
-        let entry = self.place(name, &value)?.entry()?;
-        value.entries[entry] = variable;
-        let result =
-            self.with_override(&name.head, self.row_of_override(name, row), value, |this| this.evaluate(of))?;
-        Ok(result.entries[0].clone())
+        let entry = match self.place(name, &value)? {
+            Place::Whole => input,
+            Place::Entry(entry) => entry,
+            Place::Outside => return meaningless("an index past the first or last"),
+        };
+        value.entries[entry] = replace(&value.entries[entry]);
+        self.with_override(&name.head, self.row_of_override(name, row), value, |this| this.evaluate(of))
     }
 
     fn length(&self, range: usize) -> usize {

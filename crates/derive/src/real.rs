@@ -71,7 +71,7 @@ impl Real {
     }
 
     /// Returns the value if it is an integer of at most `limit` in absolute value.
-    pub(crate) fn as_integer(self, limit: f64) -> Option<i32> {
+    pub fn as_integer(self, limit: f64) -> Option<i32> {
         (self.lo == 0.0 && self.error == 0.0 && self.hi.fract() == 0.0 && self.hi.abs() <= limit)
             .then_some(self.hi as i32)
     }

@@ -34,6 +34,9 @@ pub struct Line {
     pub condition: Option<String>,
     /// The right sides.
     pub steps: Vec<Step>,
+    /// The witnesses that found the same derivative on the left side at a point, each entry of it.
+    /// `None` where the left side is no derivative, or none by one name.
+    pub confirmed_by: Option<Vec<String>>,
 }
 
 /// One `=` of a statement.
@@ -229,7 +232,25 @@ impl Report {
         }
         text += &self.summary();
         text.push('\n');
+        text += &self.witnesses().map_or_else(String::new, |sentence| sentence + "\n");
         text
+    }
+
+    /// Says in one sentence which witnesses confirm the derivatives on left sides. Returns `None`
+    /// if no witness was asked.
+    pub fn witnesses(&self) -> Option<String> {
+        let asked: Vec<&Vec<String>> = self.lines.iter().filter_map(|line| line.confirmed_by.as_ref()).collect();
+        let mut names: Vec<&String> = Vec::new();
+        for name in asked.iter().flat_map(|names| names.iter()) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        let confirmed = |name: &String| asked.iter().filter(|names| names.contains(name)).count();
+        let counts: Vec<String> = names.iter().map(|name| format!("{} by {name}", confirmed(name))).collect();
+        let derivatives = if asked.len() == 1 { "derivative" } else { "derivatives" };
+        let counts = if counts.is_empty() { "none by a witness".to_owned() } else { counts.join(", ") };
+        (!asked.is_empty()).then(|| format!("Confirmed of {} {derivatives} on left sides: {counts}.", asked.len()))
     }
 
     /// Says in one sentence what was found.
@@ -238,7 +259,6 @@ impl Report {
             self.lines.iter().flat_map(|line| &line.steps).filter(|step| is(&step.verdict)).count()
         };
         let right = count(|v| matches!(v, Verdict::Holds | Verdict::HoldsUnder { .. } | Verdict::RightAgain));
-        let mut parts = vec![if right == 1 { "1 step holds".to_owned() } else { format!("{right} steps hold") }];
         let wrong = count(|v| matches!(v, Verdict::Wrong { .. }));
         let others = [
             (wrong, "wrong"),
@@ -248,13 +268,21 @@ impl Report {
             (count(|v| matches!(v, Verdict::NotChecked { .. })), "not checked"),
             (count(|v| matches!(v, Verdict::NotRead { .. })), "not read"),
         ];
-        parts.extend(others.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")));
+        let others = others.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
+        let others = others.collect::<Vec<_>>().join(", ");
+        let found = match right {
+            0 if others.is_empty() => "There is no step to check".to_owned(),
+            0 => format!("No step holds: {others}"),
+            1 => "1 step holds".to_owned(),
+            _ => format!("{right} steps hold"),
+        };
         let first = self.first_wrong.map(|place| {
             let line = &self.lines[place];
             let step = line.steps.iter().find(|step| matches!(step.verdict, Verdict::Wrong { .. }));
             format!(" The first wrong step is on line {}.", step.map_or(line.line, |step| step.line))
         });
-        format!("{}.{}", parts.join(", "), first.unwrap_or_default())
+        let others = if right == 0 || others.is_empty() { String::new() } else { format!(", {others}") };
+        format!("{found}{others}.{}", first.unwrap_or_default())
     }
 }
 
