@@ -1,5 +1,7 @@
 //! `chainrule derive`, and the examples of its page.
 
+use std::path::Path;
+
 use chainrule_derive::{Document, Options, Verdict, check};
 use chainrule_tests_macros::test;
 use serde_json::Value;
@@ -124,4 +126,30 @@ fn a_new_derivation_asks_for_its_right_sides() {
         let printed = text(&output.stdout);
         assert!(code(&output) == Some(0) && printed.contains("still to be derived"), "{model}: {printed}");
     }
+}
+
+/// Finite differences and Burn's autodiff confirm every first derivative of these pages.
+#[test]
+fn derivatives_have_two_witnesses() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let configs = std::fs::read_dir(root.join("configs/derivations")).unwrap();
+    let pages = configs.map(|entry| entry.unwrap().path()).chain([root.join("docs/derivation.md")]);
+    let folder = folder();
+    let mut derivatives = 0;
+    for page in pages {
+        let output = call(folder.path(), &["derive", page.to_str().unwrap(), "--json"]);
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        for line in report["lines"].as_array().unwrap() {
+            let Some(names) = line["confirmed_by"].as_array() else { continue };
+            derivatives += 1;
+            let witnesses = ["finite differences", "Burn's autodiff"];
+            assert!(names.iter().map(|name| name.as_str().unwrap()).eq(witnesses), "{}: {line}", page.display());
+        }
+    }
+    assert!(derivatives > 60, "{derivatives}");
+    // No tensor differentiates what contains a derivative.
+    std::fs::write(folder.path().join("mine.md"), "C = w^3 x\ng = dC/dw\ndg/dw = 6 w x\ndC/dx = w^3\n").unwrap();
+    let output = text(&call(folder.path(), &["derive", "mine.md"]).stdout);
+    let said = "Confirmed of 2 derivatives on left sides: 2 by finite differences, 1 by Burn's autodiff.";
+    assert!(output.contains(said), "{output}");
 }

@@ -358,6 +358,19 @@ fn short_train() -> CheckOutcome {
     if is_whole { outcome } else { CheckOutcome::Failed }
 }
 
+/// Returns the arguments of a cargo command that compiles the kernels with less optimisation, in a
+/// small part of the time, for checks in which their speed does not matter.
+fn with_quick_kernels<'a>(command: &[&'a str]) -> Vec<&'a str> {
+    let options = [
+        "--config",
+        "profile.dev.package.chainrule-kernels.opt-level=1",
+        "--config",
+        "profile.dev.package.chainrule-kernels.codegen-units=16",
+    ];
+    let (subcommand, rest) = command.split_at(1);
+    [subcommand, &options, rest].concat()
+}
+
 /// Checks the library and the program without Burn. No other check builds the library by itself, or
 /// the program without any backend.
 fn without_burn() -> CheckOutcome {
@@ -380,7 +393,7 @@ fn without_burn() -> CheckOutcome {
             .concat(),
         [&train[..], &short].concat(),
     ];
-    let mut outcomes = steps.iter().map(|step| cargo(step, &[]));
+    let mut outcomes = steps.iter().map(|step| cargo(&with_quick_kernels(step), &[]));
     let failed = outcomes.find(|outcome| !matches!(outcome, CheckOutcome::Passed));
     let _ = std::fs::remove_dir_all(&out);
     failed.unwrap_or(CheckOutcome::Passed)
@@ -396,7 +409,7 @@ fn run_in_wasm() -> CheckOutcome {
         return CheckOutcome::Skipped(format!("the target {target} is not installed; rustup target add {target}"));
     }
     let build = ["build", "--package", "chainrule", "--example", "anywhere", "--target", target, "--locked"];
-    match cargo(&build, &[]) {
+    match cargo(&with_quick_kernels(&build), &[]) {
         CheckOutcome::Passed => {}
         other => return other,
     }
@@ -433,9 +446,10 @@ fn sanitizer() -> CheckOutcome {
         ));
     }
     // Not the cargo of this process, which belongs to another toolchain.
-    let test = ["+nightly", "test", "--package", "chainrule-kernels", "--lib", "--locked", "--target", target];
+    let test = ["test", "--package", "chainrule-kernels", "--lib", "--locked", "--target", target];
     let mut cargo = Command::new("cargo");
-    cargo.args(test).env_remove("CARGO").env_remove("RUSTUP_TOOLCHAIN").current_dir(root());
+    cargo.arg("+nightly").args(with_quick_kernels(&test));
+    cargo.env_remove("CARGO").env_remove("RUSTUP_TOOLCHAIN").current_dir(root());
     succeeds(cargo.env("RUSTFLAGS", "-Zsanitizer=address"))
 }
 

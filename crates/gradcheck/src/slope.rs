@@ -591,8 +591,7 @@ fn tableau(quotients: &[Quotient], extrapolation: Extrapolation, rounding: Round
             // Away from 0 the slope is another one: by the bend.
             let steepest = value.abs() + quotients[i - order].bend.abs();
             let correction = (value - short).abs().max((value - long).abs());
-            let rounding_bound =
-                |roundings: f64| (roundings * rounding.noise + steepest * rounding.spacing) / shortest;
+            let rounding_bound = |roundings: f64| (roundings * rounding.noise + steepest * rounding.spacing) / shortest;
             let plain_bound = TRUNCATION_SAFETY * correction + rounding_bound(2.0);
             // The shorter steps whose quotients differ from the value by more than the noise.
             let distance = |j: usize| (quotients[j].value - value).abs();
