@@ -9,7 +9,7 @@ use crate::document::{Assumption, Document, Item, Part, Role};
 use crate::error::position;
 use crate::evaluate::Context;
 use crate::latex::latex;
-use crate::report::{Counterexample, Line, Report, Step, Verdict, number};
+use crate::report::{Counterexample, Line, Mistake, Report, Step, Verdict, number};
 use crate::samples::{Outcome, Sample, Setting, compare};
 use crate::tree::{Expr, Kind, Span};
 use crate::typing::Model;
@@ -378,6 +378,11 @@ fn judge(
                 wrong_line = None;
                 Verdict::RightAgain
             }
+            (Outcome::Different(_) | Outcome::Shapes, None) if is_update(evidence.setting.model, &exprs[..=place]) => {
+                let reason = "the name on the left is on the right too, and nothing defines it. An update is no \
+                              equation; give the new value a name of its own";
+                Verdict::Undecided { reason: reason.into() }
+            }
             (Outcome::Different(_) | Outcome::Shapes, _) => {
                 let diagnosis = Diagnosis::new(item, exprs, &evidence.setting, &evidence.assumed);
                 // The mistake is judged against the left side where the step before is right.
@@ -388,7 +393,8 @@ fn judge(
                     }
                     None => {
                         wrong_line = Some(line);
-                        let kind = if options.explain { diagnosis.kind(before, place) } else { None };
+                        let kind = options.explain.then(|| diagnosis.kind(before, place)).flatten();
+                        let kind = kind.or_else(|| defined_otherwise(document, &exprs[..=place]));
                         let counterexample = counterexample(options, exprs, before, place, evidence, &outcome);
                         Verdict::Wrong { kind, counterexample }
                     }
@@ -398,6 +404,22 @@ fn judge(
         verdicts.push(verdict);
     }
     verdicts
+}
+
+/// Returns where the name on the left is defined, if a chain says directly what it is.
+fn defined_otherwise(document: &Part, members: &[&Expr]) -> Option<Mistake> {
+    let [Expr { kind: Kind::Name(left), .. }, _] = members else { return None };
+    let definition = document.definitions.iter().find(|definition| definition.name.head == left.head)?;
+    let line = document.line(definition.name.span.start);
+    Some(Mistake::DefinedOtherwise { name: left.head.clone(), line })
+}
+
+/// Returns whether a chain begins like `v = \beta v + g`, where v is free.
+fn is_update(model: &Model, members: &[&Expr]) -> bool {
+    let [Expr { kind: Kind::Name(left), .. }, right] = members else { return false };
+    let mut is_used = false;
+    right.visit_names(&mut |name| is_used |= name.head == left.head);
+    is_used && model.is_input(&left.head)
 }
 
 /// What the witnesses say about the derivative on a left side.
@@ -410,7 +432,7 @@ struct Testimony {
 }
 
 /// The maximum number of entries of a derivative that witnesses are asked for.
-const ENTRIES: usize = 12;
+const ENTRIES: usize = 36;
 
 impl Testimony {
     fn gather(witnesses: &[&dyn Witness], left: &Expr, evidence: &Evidence<'_>) -> Self {

@@ -32,6 +32,8 @@ pub(crate) enum Token {
     Accent(char),
     Mul,
     Hadamard,
+    /// A brace below or above a formula, with a label.
+    Brace,
     /// A double bar.
     Norm,
     /// `\quad`, or a line's end: the end of a statement.
@@ -141,7 +143,14 @@ impl Lexer<'_> {
         if c.is_ascii_digit() || (c == '.' && self.rest()[1..].starts_with(|c: char| c.is_ascii_digit())) {
             return self.number();
         }
-        if c.is_alphabetic() && !matches!(c, 'ᵀ' | 'ℝ' | '𝟏') {
+        if let Some((script, is_script)) = [('_', subscript as fn(char) -> _), ('^', superscript)]
+            .into_iter()
+            .find(|(_, is_script)| is_script(c).is_some())
+        {
+            self.small_letters(script, is_script);
+            return Ok(());
+        }
+        if is_letter(c) {
             self.letters();
             return Ok(());
         }
@@ -201,10 +210,17 @@ impl Lexer<'_> {
                 self.at += 1;
                 Token::Ne
             }
-            '²' | '³' => {
-                self.tokens.push(Lexeme { token: Token::Op('^'), span: Span { start, end: self.at } });
-                Token::Number(if c == '²' { "2".into() } else { "3".into() })
-            }
+            '½' | '¼' | '¾' => Token::Number(
+                if c == '½' {
+                    "0.5"
+                } else if c == '¼' {
+                    "0.25"
+                } else {
+                    "0.75"
+                }
+                .into(),
+            ),
+            '⇒' | '⟹' | '⇔' | '⟺' | '∴' => Token::Separator,
             '<' | '>' | '≤' | '≥' | '≈' => {
                 let mut relation = c.to_string();
                 if self.rest().starts_with('=') {
@@ -223,6 +239,31 @@ impl Lexer<'_> {
         };
         self.push(token, start);
         Ok(())
+    }
+
+    /// Reads a run of small letters and digits, such as the ⱼ of wⱼ, as a subscript or superscript.
+    fn small_letters(&mut self, script: char, of: fn(char) -> Option<char>) {
+        let start = self.at;
+        let small = self.take(|c| of(c).is_some());
+        let span = Span { start, end: self.at };
+        let mut push = |token| self.tokens.push(Lexeme { token, span });
+        push(Token::Op(script));
+        push(Token::Op('{'));
+        let mut digits = String::new();
+        for c in small.chars().filter_map(of) {
+            if c.is_ascii_digit() {
+                digits.push(c);
+                continue;
+            }
+            if !digits.is_empty() {
+                push(Token::Number(std::mem::take(&mut digits)));
+            }
+            push(if c.is_alphabetic() { Token::Name(c.into()) } else { Token::Op(c) });
+        }
+        if !digits.is_empty() {
+            push(Token::Number(digits));
+        }
+        push(Token::Op('}'));
     }
 
     /// Returns whether the point just read ends a formula, or a row of one.
@@ -262,7 +303,7 @@ impl Lexer<'_> {
     /// Reads a run of letters.
     fn letters(&mut self) {
         let start = self.at;
-        let word = self.take(|c| c.is_alphabetic() && !matches!(c, 'ᵀ' | 'ℝ' | '𝟏'));
+        let word = self.take(is_letter);
         let after_script = matches!(self.tokens.last(), Some(last) if matches!(last.token, Token::Op('_' | '^')));
         let in_script = after_script || self.in_subscript();
         if word.chars().count() > 1 && !in_script {
@@ -383,7 +424,10 @@ impl Lexer<'_> {
             "circ" | "odot" => Token::Hadamard,
             "lVert" | "rVert" | "Vert" => Token::Norm,
             "lvert" | "rvert" | "vert" => Token::Op('|'),
-            "quad" | "qquad" => Token::Separator,
+            "quad" | "qquad" | "Rightarrow" | "Longrightarrow" | "implies" | "iff" | "Leftrightarrow" | "therefore" => {
+                Token::Separator
+            }
+            "underbrace" | "overbrace" => Token::Brace,
             "ne" | "neq" => Token::Ne,
             "in" => Token::In,
             "le" | "leq" | "ge" | "geq" | "lt" | "gt" | "approx" | "sim" | "to" | "ll" | "gg" | "propto" => {
@@ -473,4 +517,21 @@ impl Lexer<'_> {
         self.push(token, start);
         Ok(())
     }
+}
+
+/// Returns whether a character is a letter of a name.
+pub(crate) fn is_letter(c: char) -> bool {
+    c.is_alphabetic() && !matches!(c, 'ᵀ' | 'ℝ' | '𝟏') && subscript(c).is_none() && superscript(c).is_none()
+}
+
+/// Returns what a small character below the line stands for.
+fn subscript(c: char) -> Option<char> {
+    let small = "₀₁₂₃₄₅₆₇₈₉ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ₊₋".chars();
+    small.zip("0123456789aehijklmnoprstuvx+-".chars()).find(|(small, _)| *small == c).map(|(_, c)| c)
+}
+
+/// Returns what a small character above the line stands for.
+fn superscript(c: char) -> Option<char> {
+    let small = "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁱⁿᵏ".chars();
+    small.zip("0123456789+-()ink".chars()).find(|(small, _)| *small == c).map(|(_, c)| c)
 }

@@ -79,6 +79,9 @@ impl Point {
 pub(crate) enum Style {
     /// Real numbers of a scale.
     Real(f64),
+    /// Between a number and twice this number: the other styles may stay on one side of a
+    /// threshold like 500.
+    Far(f64),
     /// Between 0 and 1.
     Unit,
     /// Positive.
@@ -100,7 +103,7 @@ pub(crate) struct Sampler<'a> {
 }
 
 /// The styles in the order in which they are tried.
-pub(crate) const STYLES: [Style; 16] = [
+pub(crate) const STYLES: [Style; 19] = [
     Style::Real(1.0),
     Style::Unit,
     Style::Real(1.0),
@@ -117,6 +120,9 @@ pub(crate) const STYLES: [Style; 16] = [
     Style::Mixed,
     Style::Real(64.0),
     Style::Mixed,
+    Style::Real(1.0 / 1_048_576.0),
+    Style::Far(4096.0),
+    Style::Far(-4096.0),
 ];
 
 impl Sampler<'_> {
@@ -220,6 +226,7 @@ fn plain(style: Style, random: &mut Random) -> f64 {
     match style {
         Style::Unit => random.unit(),
         Style::Positive => (random.unit() * 6.0 - 3.0).exp2(),
+        Style::Far(least) => least * (1.0 + random.unit()),
         Style::Real(scale) => (random.unit() + random.unit() + random.unit() - 1.5) * 2.0 * scale,
         Style::Mixed => random.unit(),
         Style::Round(level) => {
@@ -238,22 +245,15 @@ fn plain(style: Style, random: &mut Random) -> f64 {
 /// Draws a number between two, which may be infinite.
 fn inside(low: f64, high: f64, style: Style, random: &mut Random) -> f64 {
     let part = if matches!(style, Style::Round(_)) { (1 + random.below(3)) as f64 / 4.0 } else { random.unit() };
+    let mut distance = || match style {
+        Style::Round(_) => 1.0 + random.below(2) as f64,
+        Style::Far(least) => least.abs() * (1.0 + part),
+        _ => (part * 6.0 - 3.0).exp2(),
+    };
     match (low.is_finite(), high.is_finite()) {
         (true, true) => low + (high - low) * part,
-        (true, false) => {
-            low + if matches!(style, Style::Round(_)) {
-                1.0 + random.below(2) as f64
-            } else {
-                (part * 6.0 - 3.0).exp2()
-            }
-        }
-        (false, true) => {
-            high - if matches!(style, Style::Round(_)) {
-                1.0 + random.below(2) as f64
-            } else {
-                (part * 6.0 - 3.0).exp2()
-            }
-        }
+        (true, false) => low + distance(),
+        (false, true) => high - distance(),
         (false, false) => plain(style, random),
     }
 }

@@ -34,7 +34,8 @@ pub struct Line {
     pub condition: Option<String>,
     /// The right sides.
     pub steps: Vec<Step>,
-    /// The witnesses that found the same derivative on the left side at a point, each entry of it.
+    /// The witnesses that found the same derivative on the left side at a point: each entry of it,
+    /// up to 36.
     /// `None` where the left side is no derivative, or none by one name.
     pub confirmed_by: Option<Vec<String>>,
 }
@@ -126,6 +127,11 @@ pub enum Mistake {
     MeanForSum,
     /// The transpose of the left side.
     Transposed,
+    /// One factor is transposed, or its transpose is missing.
+    FactorTransposed {
+        /// The factor.
+        factor: String,
+    },
     /// Two names are swapped.
     Swapped {
         /// One name.
@@ -160,6 +166,20 @@ pub enum Mistake {
         /// The term.
         term: String,
     },
+    /// The step holds only under an assumption that the document does not make.
+    AssumptionMissing {
+        /// The assumption, like `\sum_k y_k = 1`.
+        assumption: String,
+    },
+    /// Another line defines the name, and says something else.
+    DefinedOtherwise {
+        /// The name.
+        name: String,
+        /// The line that defines it.
+        line: usize,
+    },
+    /// The left side is the derivative of a product plus something, and that of a sum is meant.
+    ParenthesesMissing,
     /// A parameter is penalised that is not in the penalty.
     PenaltyAdded {
         /// The term.
@@ -401,12 +421,25 @@ impl fmt::Display for Mistake {
             Self::SumForMean => f.write_str("a sum over the rows where their mean is meant: 1/N is missing"),
             Self::MeanForSum => f.write_str("a mean over the rows where their sum is meant: 1/N is too much"),
             Self::Transposed => f.write_str("it is transposed"),
+            Self::FactorTransposed { factor } => write!(f, "the factor {factor} is transposed"),
             Self::Swapped { first, second } => write!(f, "{first} and {second} are swapped"),
             Self::MissingInner { derivative } => write!(f, "the inner derivative {derivative} is missing"),
             Self::DiagonalOnly { what } => write!(f, "only the diagonal of the Jacobian is right or used: {what}"),
             Self::IndicesSwapped { first, second } => write!(f, "the indices {first} and {second} are swapped"),
             Self::OtherDerivative { derivative } => write!(f, "this is {derivative}, another derivative"),
             Self::PenaltyMissing { term } => write!(f, "the penalty's term {term} is missing"),
+            Self::DefinedOtherwise { name, line } => {
+                write!(
+                    f,
+                    "line {line} defines {name} as something else; a second meaning needs a scope or another name"
+                )
+            }
+            Self::ParenthesesMissing => {
+                f.write_str("the derivative is only of the product that follows; write parentheses around the sum")
+            }
+            Self::AssumptionMissing { assumption } => {
+                write!(f, "it holds only where {assumption}, which no line assumes")
+            }
             Self::PenaltyAdded { term } => write!(f, "the term {term} penalises what the penalty does not contain"),
         }
     }

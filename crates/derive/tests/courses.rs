@@ -185,3 +185,132 @@ fn labels_and_numbers_are_no_factors() {
         ("$z \\equiv w x$\n\n$\\frac{dz}{dw} := x$", "+"),
     ]);
 }
+
+/// A guess at what has two meanings would call right steps wrong, so it is refused.
+#[test]
+fn what_has_two_meanings_is_refused() {
+    check_marks(&[
+        // Definitions of something else than a name.
+        ("$$\\sigma^2 = \\frac1N \\sum_{n=1}^N (x_n - \\mu)^2$$\n$\\frac{d}{d\\mu} \\ln \\sigma = 0$", "!?"),
+        ("$\\ln p = -\\frac12 q^2$, $\\frac{dp}{dq} = -q p$", "!?"),
+        ("$\\ln p = 2 \\ln \\sqrt p$, $-t^2 = -|t|^2$", "++"),
+        ("$v = \\beta v + (1 - \\beta) g$, $w := w - \\eta g$, $x = e^{\\ln x}$", "??+"),
+        // The value of an index, and a superscript n, which is a row.
+        ("$\\frac{d}{dx} x^n = n x^{n-1}$", "!"),
+        ("$$\\sum_{k=1}^K k = \\frac{K (K + 1)}{2}$$", "!"),
+        ("$$G = \\sum_{t=1}^T \\gamma^t r_t$$\n$\\frac{\\partial G}{\\partial r_t} = \\gamma^t$", "!?"),
+        // Names that look like entries.
+        ("$p_k = e^{z_k}$, $C = -\\ln p_c$, $\\frac{\\partial C}{\\partial z_k} = -[k = c]$", "!?"),
+        ("$y = x_1 w_1 + x_2 w_2$, $\\nabla_w y = x$", "!"),
+        // Layers and times whose values are not known.
+        ("$h^{(t)} = \\tanh(w h^{(t-1)})$", "!"),
+        ("$z^{(l)} = w^{(l)} a^{(l-1)}$", "!"),
+        // An inverse, or a reciprocal.
+        ("$\\frac{d}{dx} \\tanh^{-1}(x) = \\frac{1}{1 - x^2}$", "!"),
+        ("$\\sigma^{-1}(x) = \\ln \\frac{x}{1 - x}$, $\\sigma(0) = \\frac12$", "!+"),
+        ("$\\sigma(a) = \\frac{1}{1 + e^{-a}}$, $\\frac{d\\sigma}{da} = \\sigma (1 - \\sigma)$", "+!"),
+        ("$q(u) = \\foo$\n\n$\\ln u^2 = 2 \\ln u$, $q(u) = u$", "!+?"),
+        ("$C = u^2$, $\\nabla_u C x = 2 u x$", "!"),
+        ("$J = w^2$, $\\frac{\\delta J}{\\delta w} = 2 w$", "!"),
+    ]);
+}
+
+#[test]
+fn functions_may_have_powers_before_their_argument() {
+    check_marks(&[
+        ("$\\sigma'(z) = \\sigma(z) - \\sigma^2(z)$, $\\sigma^{2}(z) = \\sigma(z)$", "+-"),
+        ("$\\ell = -\\frac{(x - \\mu)^2}{2 \\sigma^2}$, $\\frac{d\\ell}{d\\mu} = \\frac{x - \\mu}{\\sigma^2}$", "+"),
+        ("$d\\sigma/da = \\sigma(a) (1 - \\sigma(a))$", "+"),
+        ("$\\max\\{0, -u\\} = \\frac{|u| - u}{2}$", "+"),
+    ]);
+}
+
+#[test]
+fn a_capital_letter_counts_layers() {
+    let model = "$a^{(L)} = \\sigma(z^{(L)})$, $C = (a^{(L)} - y)^2$, ";
+    check_marks(&[
+        (
+            &format!("{model}$\\frac{{\\partial C}}{{\\partial z^{{(L)}}}} = 2 (a^{{(L)}} - y) \\sigma'(z^{{(L)}})$"),
+            "+",
+        ),
+        (&format!("{model}$\\frac{{\\partial C}}{{\\partial z^{{(L)}}}} = 2 (a^{{(L)}} - y)$"), "-"),
+        ("$e^{(x)} e^{(x - 1)} = e^{2 x - 1}$", "+"),
+    ]);
+}
+
+#[test]
+fn a_gradient_is_of_the_product_that_begins_with_a_number() {
+    let sizes = "$A \\in \\mathbb R^{m \\times d}$, $x \\in \\mathbb R^d$, $b \\in \\mathbb R^m$\n";
+    check_marks(&[
+        (&format!("{sizes}$\\nabla_x \\frac12 \\|A x - b\\|^2_2 = A^\\top (A x - b)$"), "+"),
+        (&format!("{sizes}$\\nabla_x x^\\top x = 2 x$, $\\nabla_x (x^\\top x) b^\\top b = 2 x b^\\top b$"), "++"),
+        ("$C = u^2$, $\\nabla_u C \\odot s = 2 u s$, $s \\nabla_u C = 2 u$", "+-"),
+    ]);
+}
+
+/// In a file that has both, C is the mean and `C^{(n)}` is a row's.
+#[test]
+fn a_mean_and_its_rows_may_share_a_letter() {
+    let model = "$C = \\frac1N \\sum_n C^{(n)}$, $C^{(n)} = (w x^{(n)} - y^{(n)})^2$\n";
+    check_marks(&[
+        (&format!("{model}$\\frac{{dC}}{{dw}} = \\frac2N \\sum_n (w x^{{(n)}} - y^{{(n)}}) x^{{(n)}}$"), "+"),
+        (&format!("{model}$\\frac{{dC}}{{dw}} = 2 (w x^{{(n)}} - y^{{(n)}}) x^{{(n)}}$"), "-"),
+        (&format!("{model}$\\frac{{dC^{{(n)}}}}{{dw}} = 2 (w x^{{(n)}} - y^{{(n)}}) x^{{(n)}}$"), "+"),
+    ]);
+}
+
+#[test]
+fn words_in_text_can_be_names() {
+    check_marks(&[
+        ("$\\text{MSE} = (w x - y)^2$\n\n$\\frac{\\partial \\text{MSE}}{\\partial w} = 2 (w x - y) x$", "+"),
+        ("$z = w x$\n\n$\\text{MSE} = (z - y)^2$\n\n$\\frac{d}{dz} \\text{MSE} = z - y$", "-"),
+        ("$\\text{softplus}(x) = \\ln(1 + e^x)$, $\\text{softplus}'(x) = \\sigma(x)$", "+"),
+        ("\\begin{align} f &= (u + 1)^2 \\\\ \\text{so} &= u^2 + 2 u + 1 \\end{align}", "+"),
+        ("$L_{\\text{MSE}} = u^2$, $\\text{MSE} = u$, $\\frac{d}{du} L_{\\text{MSE}} = 2 u$", "+"),
+    ]);
+}
+
+#[test]
+fn small_letters_and_fractions_of_unicode_are_read() {
+    check_marks(&[
+        ("z = ∑ⱼ wⱼ xⱼ\nC = ½(z − y)²\n∂C/∂wⱼ = (z − y) xⱼ\n∂²C/∂wⱼ∂wₖ = xⱼ xₖ\n∂C/∂wⱼ = z xⱼ", "++-"),
+        ("x⁻¹ x² = x\nx⁴ x⁻² = x²\na₁ + a₂ = a₂ + a₁\na₁ = a₂ + u\nv₁₀ = u\nv₁₀ = 2 u", "++++-"),
+        ("C = w^2\nd C/d w = 2 w (4.91)\n⇒ d C / d w = 3 w [1.2a]", "+-"),
+    ]);
+}
+
+#[test]
+fn braces_with_labels_and_arrows_are_read() {
+    check_marks(&[(
+        "$h = \\tanh z \\Rightarrow C = h^2$\n$$\\implies \\frac{dC}{dz} = \\underbrace{2 h}_{\\partial C/\\partial h} \
+         \\cdot \\overbrace{(1 - h^2)}^{\\text{slope}} = \\underbrace{2 h}$$",
+        "+-",
+    )]);
+}
+
+/// The c of `[k = c]` is the class of the row, as in `p_{c^{(n)}}`.
+#[test]
+fn a_class_may_be_written_without_its_row() {
+    let model = "$p_k = \\frac{e^{z_k}}{\\sum_j e^{z_j}}$, $C^{(n)} = -\\ln p_{c^{(n)}}^{(n)}$\n";
+    check_marks(&[
+        (&format!("{model}$\\frac{{\\partial C}}{{\\partial z_k}} = p_k - [k = c]$"), "+"),
+        (&format!("{model}$\\frac{{\\partial C}}{{\\partial z_k}} = p_k - \\delta_{{kc}}$"), "+"),
+        (&format!("{model}$\\frac{{\\partial C}}{{\\partial z_k}} = p_k + [k = c]$"), "-"),
+    ]);
+}
+
+/// The number π may stand beside weights `π_k`.
+#[test]
+fn an_indexed_pi_is_a_name() {
+    check_marks(&[(
+        "$q = \\sum_k \\pi_k u_k$, $\\frac{\\partial q}{\\partial \\pi_k} = u_k$, $\\ln(2 \\pi) = \\ln 2 + \\ln \\pi$, \
+         $\\frac{\\partial q}{\\partial u_k} = \\pi$",
+        "++-",
+    )]);
+}
+
+/// Far from zero, and close to it, formulas differ that are equal elsewhere.
+#[test]
+fn thresholds_are_found() {
+    check_marks(&[("[x > 1000] = 0", "-"), ("max(x, 500) = 500", "-"), ("[x > 0] = sigma(1000000 x)", "-")]);
+}

@@ -130,7 +130,7 @@ fn mistakes_of_the_penalty_are_named() {
 fn other_mistakes_have_no_kind() {
     check_kinds(&[
         (LOGISTIC, "dC/dw_j = (p - y^2/3) x_j", "none"),
-        (LOGISTIC, "p = z", "none"),
+        (LOGISTIC, "dp/dz = z^2", "none"),
         (SOFTMAX, "dC/dz_k = p_k - y_k^3/7", "none"),
     ]);
 }
@@ -172,4 +172,41 @@ fn assumptions_that_a_step_needs_are_named() {
     assert!(matches!(verdict(positive, "sqrt(a^2) = a"), Verdict::HoldsUnder { .. }));
     assert!(matches!(verdict("", "sqrt(a^2) = a"), Verdict::Wrong { .. }));
     assert!(matches!(verdict("y in {0, 1}", "y^2 = y"), Verdict::HoldsUnder { .. }));
+}
+
+#[test]
+fn a_transposed_factor_is_named() {
+    let model = "A \\in \\mathbb R^{m \\times d}\nv \\in \\mathbb R^d\nu \\in \\mathbb R^m\nf = u^\\top A v\ng = 1/2 \\|A v - u\\|^2\n";
+    check_kinds(&[
+        (model, "df/dv = A u", "the factor A is transposed"),
+        (model, "df/du = A^\\top v", "the factor A is transposed"),
+        (model, "dg/dv = A (A v - u)", "the factor A is transposed"),
+    ]);
+}
+
+#[test]
+fn an_assumption_that_no_line_makes_is_named() {
+    let model = "p_k = e^(z_k) / sum_i e^(z_i)\nC = -sum_{k=1}^K y_k ln p_k\n";
+    check_kinds(&[
+        (model, "dC/dz_k = p_k - y_k", "holds only where \\sum_k y_k = 1, which no line assumes"),
+        (model, "dC/dz_k = y_k - p_k", "none"),
+    ]);
+}
+
+#[test]
+fn a_derivative_of_a_sum_without_parentheses_is_named() {
+    check_kinds(&[
+        ("", "d/dw w^2 + 3 w = 2 w + 3", "write parentheses around the sum"),
+        ("", "d/dw 1/2 (w x - y)^2 + lambda w^2 - w = (w x - y) x + 2 lambda w - 1", "write parentheses"),
+        ("", "d/dw w^2 + 3 w = 2 w - 3", "none"),
+    ]);
+}
+
+#[test]
+fn a_second_definition_is_named() {
+    check_kinds(&[
+        ("z = w x\n", "z = w x + b", "line 1 defines z as something else"),
+        ("z = w x\n", "z = 2 w x", "2 times"),
+        (LOGISTIC, "p = z", "line 2 defines p as something else"),
+    ]);
 }

@@ -40,6 +40,7 @@ pub(super) fn identifier(name: &str) -> String {
     for c in name.chars() {
         match c {
             'ŷ' => text.push_str("y_hat_"),
+            '𝜋' => text.push_str("pi_"),
             'ȳ' => text.push_str("y_bar_"),
             '\'' | '′' => text.push_str("_prime_"),
             '∂' => text.push('d'),

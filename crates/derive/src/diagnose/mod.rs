@@ -6,10 +6,10 @@
 use std::collections::BTreeSet;
 use std::ops::{Div, Mul, Neg};
 
-use crate::document::Item;
+use crate::document::{Assumption, Item};
 use crate::real::Real;
 use crate::report::Mistake;
-use crate::samples::{Sample, Setting};
+use crate::samples::{Outcome, Sample, Setting, compare};
 use crate::tree::{Expr, Function, Index, Kind, Name, Operator, Span};
 use crate::typing::{Model, free_letters};
 use crate::value::Value;
@@ -51,7 +51,8 @@ const SAMPLES: usize = 24;
 impl<'a> Diagnosis<'a> {
     pub(crate) fn new(item: &'a Item, exprs: &'a [&'a Expr], setting: &'a Setting<'a>, samples: &'a [Sample]) -> Self {
         // From all points, with equal and with different indices.
-        let step = (samples.len() / SAMPLES).max(1);
+        // Those alternate, so the step is odd.
+        let step = (samples.len() / SAMPLES) | 1;
         Self { item, exprs, setting, samples: samples.iter().step_by(step).collect() }
     }
 
@@ -89,7 +90,7 @@ impl<'a> Diagnosis<'a> {
             _ => false,
         });
         if shapes_differ {
-            return self.equals(&transposed, a).then_some(Mistake::Transposed);
+            return self.equals(&transposed, a).then_some(Mistake::Transposed).or_else(|| self.transposed_factor(a, b));
         }
         self.swapped_difference(a, b)
             .or_else(|| self.factor(a, b, Factors::Constants))
@@ -103,6 +104,48 @@ impl<'a> Diagnosis<'a> {
             .or_else(|| self.penalty(a, b))
             .or_else(|| self.penalty_of_objective(a, b))
             .or_else(|| self.sign_of_term(a, b))
+            .or_else(|| self.transposed_factor(a, b))
+            .or_else(|| self.missing_sum(a, b))
+            .or_else(|| self.derivative_of_sum(a, b))
+    }
+
+    /// `\frac{d}{dw} w^2 + w` is a derivative of the product alone, but that of the sum is meant.
+    fn derivative_of_sum(&self, a: usize, b: usize) -> Option<Mistake> {
+        let (sum, by) = without_derivative(self.exprs[a])?;
+        let meant = expr(Kind::Derivative(Box::new(sum), by));
+        self.equals(&meant, b).then_some(Mistake::ParenthesesMissing)
+    }
+
+    /// A vector sums to one, but no line says so.
+    fn missing_sum(&self, a: usize, b: usize) -> Option<Mistake> {
+        let model = self.setting.model;
+        let is_vector = |head: &&String| model.ranks.get(*head) == Some(&1);
+        self.setting.inputs.iter().filter(is_vector).find_map(|head| {
+            let assumption = Assumption::SumOne(head.clone());
+            let (samples, reasons) = self.setting.gather(&[self.exprs[a], self.exprs[b]], &[&assumption]).ok()?;
+            let is_equal = matches!(compare(&samples, 0, 1, &reasons), Outcome::Equal);
+            is_equal.then(|| Mistake::AssumptionMissing { assumption: format!("\\sum_k {head}_k = 1") })
+        })
+    }
+
+    /// One factor is transposed, or its transpose is missing.
+    fn transposed_factor(&self, a: usize, b: usize) -> Option<Mistake> {
+        let right = self.exprs[b];
+        let mut parts: Vec<&Expr> = Vec::new();
+        right.visit(&mut |part| match &part.kind {
+            Kind::Name(name) if name.indices.is_empty() => parts.push(part),
+            Kind::Call(Function::Transpose, _) => parts.push(part),
+            _ => {}
+        });
+        parts.iter().take(PARTS).find_map(|part| {
+            let (inner, new) = match &part.kind {
+                Kind::Call(Function::Transpose, all) => (&all[0], all[0].clone()),
+                _ => (*part, expr(Kind::Call(Function::Transpose, vec![(*part).clone()]))),
+            };
+            let whole = right
+                .map(&|other| if other.span == part.span && other.kind == part.kind { new.clone() } else { other });
+            self.equals(&whole, a).then(|| Mistake::FactorTransposed { factor: inner.to_string() })
+        })
     }
 
     /// One term is added where it is to be subtracted, or the other way round.
@@ -571,6 +614,16 @@ impl<'a> Diagnosis<'a> {
         }
         None
     }
+}
+
+/// Returns a sum or difference without the derivative in its first term, and what that is by.
+fn without_derivative(sum: &Expr) -> Option<(Expr, Vec<Name>)> {
+    let Kind::Binary(operator @ (Operator::Add | Operator::Sub), first, last) = &sum.kind else { return None };
+    let (first, by) = match &first.kind {
+        Kind::Derivative(of, by) => ((**of).clone(), by.clone()),
+        _ => without_derivative(first)?,
+    };
+    Some((expr(Kind::Binary(*operator, Box::new(first), last.clone())), by))
 }
 
 /// Returns the terms of a sum or difference, each with the whole in which its sign is flipped.

@@ -2,7 +2,7 @@
 
 use super::states;
 use crate::error::ParseError;
-use crate::lex::Notation;
+use crate::lex::{Notation, is_letter};
 use crate::words::is_known_word;
 
 /// LaTeX environments that contain text.
@@ -274,7 +274,7 @@ fn bare(text: &str, from: usize, to: usize) -> Bare {
     let parts: Vec<&str> = body.split_whitespace().collect();
     for (place, part) in parts.iter().enumerate() {
         let word = part.trim_matches([',', ':', '.', ';']);
-        let is_word = word.chars().count() > 1 && word.chars().all(|c| c.is_alphabetic() || c == '\'' || c == '-');
+        let is_word = word.chars().count() > 1 && word.chars().all(|c| is_letter(c) || c == '\'' || c == '-');
         let is_known = is_known_word(word) || is_introduction(word) || (word.starts_with('d') && word.len() == 2);
         if !is_word || (is_known && place > 0) || (is_known && is_introduction(word)) {
             continue;
@@ -315,14 +315,17 @@ fn without_label(line: &str) -> &str {
     if is_label && !goes_on { rest } else { line }
 }
 
-/// Leaves out the number of an equation at the end of a line: `(2)` or `[2a]` after a space.
+/// Leaves out the number of an equation at the end of a line: `(2)`, `[2a]` or `(4.91)` after a
+/// space.
 fn without_number(line: &str) -> &str {
     let Some((before, last)) = line.trim_end().rsplit_once(char::is_whitespace) else { return line };
     let inside = last.strip_prefix('(').and_then(|rest| rest.strip_suffix(')'));
     let inside = inside.or(last.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')));
     let number = inside.map(|inside| inside.trim_end_matches(|c: char| c.is_ascii_lowercase()));
-    let is_number = number
-        .is_some_and(|number| (1..3).contains(&number.len()) && number.chars().all(|c| c.is_ascii_digit() || c == '.'));
+    let is_number = number.is_some_and(|number| {
+        let mut parts = number.split('.');
+        number.len() <= 8 && parts.all(|part| (1..3).contains(&part.len()) && part.chars().all(|c| c.is_ascii_digit()))
+    });
     let goes_on = before.trim_end().ends_with(|c: char| "=+-*/^_(<>,·−".contains(c));
     if is_number && !goes_on { before } else { line }
 }

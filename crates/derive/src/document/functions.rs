@@ -29,7 +29,7 @@ impl Functions {
                 let is_applied = tokens.get(after) == Some(&&Token::Op('('));
                 if *token == Token::Function(Function::Sigmoid) {
                     is_sigma_applied |= is_applied;
-                    is_sigma_defined |= begins && !is_applied;
+                    is_sigma_defined |= begins && !is_applied && !is_power_applied(&tokens, after);
                 }
                 let Token::Name(head) = token else { continue };
                 if !is_applied {
@@ -74,6 +74,18 @@ fn after_scripts(tokens: &[&Token], mut at: usize) -> (usize, usize) {
             _ => return (at, primes),
         }
     }
+}
+
+/// Returns whether a power and then parentheses follow, as in `\sigma^2(z)`.
+fn is_power_applied(tokens: &[&Token], at: usize) -> bool {
+    let after = match (tokens.get(at), tokens.get(at + 1)) {
+        (Some(Token::Op('^')), Some(Token::Op('{'))) => {
+            tokens[at..].iter().position(|token| **token == Token::Op('}')).map(|length| at + length + 1)
+        }
+        (Some(Token::Op('^')), Some(_)) => Some(at + 2),
+        _ => None,
+    };
+    after.is_some_and(|after| tokens.get(after) == Some(&&Token::Op('(')))
 }
 
 /// Returns whether the parentheses at a place contain names only.

@@ -23,6 +23,7 @@ const MAX_SCOPES: usize = 24;
 /// The maximum number of formulas that are left out because they cannot be read.
 const MAX_UNREAD: usize = 64;
 
+mod doubts;
 mod formulas;
 mod functions;
 mod unread;
@@ -134,6 +135,7 @@ impl Document {
                 })),
             }
         }
+        words::name_texts(&mut tokens);
         words::join(&mut tokens);
         let functions = Functions::find(tokens.iter().filter_map(|(_, tokens)| tokens.as_deref().ok()));
         let shared: Arc<str> = text.as_str().into();
@@ -299,7 +301,8 @@ impl Draft {
     fn finish(mut self, text: &Arc<str>) -> Result<Part, Vec<ParseError>> {
         loop {
             let mut part = Part::with_roles(text, self.statements.clone(), self.inherited);
-            let Err(error) = crate::typing::Model::new(&part) else {
+            let checked = crate::typing::Model::new(&part).and_then(|model| doubts::check(&part, &model));
+            let Err(error) = checked else {
                 part.scope = self.name;
                 part.unread = self.unread;
                 return Ok(part);
@@ -399,6 +402,7 @@ impl Part {
             let (condition, label) = (statement.condition, statement.label);
             document.items.push(Item { role, members, condition, label, span: statement.span, inherited });
         }
+        doubts::find_labels(&mut document.items);
         let mut base = 1;
         for member in document.items.iter().flat_map(|item| &item.members) {
             member.visit_indices(&mut |index| {
@@ -514,7 +518,11 @@ fn merge_name_parts(statements: &mut [Statement]) {
         }
     }
     change_names(statements, &|name| {
-        if !with_letters.contains(&name.head) {
+        // π_k is no entry of the number π, which may stand beside it: another letter shows so.
+        if name.head == "π" && !name.indices.is_empty() {
+            name.head = "𝜋".into();
+        }
+        if !with_letters.contains(&name.head) && name.head != "𝜋" {
             for part in std::mem::take(&mut name.indices) {
                 name.head = format!("{}_{part}", name.head);
             }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::formulas::Formula;
 use crate::error::ParseError;
-use crate::lex::{Token, lex_what_is_known};
+use crate::lex::{Lexeme, Token, lex_what_is_known};
 use crate::parse::{Form, Statement, is_index_letter};
 use crate::tree::{Kind, Span};
 
@@ -33,7 +33,7 @@ impl Unread {
             let is_relation =
                 |token: &Token| matches!(token, Token::Op('=') | Token::In | Token::Ne | Token::Relation(_));
             let relation = statement.iter().position(|lexeme| is_relation(&lexeme.token));
-            let left = &statement[..relation.unwrap_or(statement.len())];
+            let left = without_parameters(&statement[..relation.unwrap_or(statement.len())]);
             // A quotient, such as the derivative on the left side of a claim, defines nothing.
             let is_quotient =
                 |token: &Token| matches!(token, Token::Frac | Token::Partial | Token::Nabla | Token::Op('/'));
@@ -59,8 +59,11 @@ impl Unread {
         };
         match &statement.form {
             Form::Chain(members) | Form::Order(members, _) => {
-                if !matches!(members[0].kind, Kind::Derivative(..)) {
-                    members[0].visit_names(&mut |name| note(&name.head));
+                match &members[0].kind {
+                    Kind::Derivative(..) => {}
+                    // The parameters of a function are not defined by it.
+                    Kind::Apply(name, _) => note(&name.head),
+                    _ => members[0].visit_names(&mut |name| note(&name.head)),
                 }
             }
             Form::Member(members, _) => members.iter().for_each(|name| note(&name.head)),
@@ -68,4 +71,12 @@ impl Unread {
         }
         Self { error, span: statement.span, names, inherited: false }
     }
+}
+
+/// Returns the left side of `f(x, y) = …` without its parameters, which it does not define.
+fn without_parameters(left: &[Lexeme]) -> &[Lexeme] {
+    let Some(open) = left.iter().position(|lexeme| lexeme.token == Token::Op('(')) else { return left };
+    let is_list = |token: &Token| matches!(token, Token::Name(_) | Token::Accent(_) | Token::Op(',' | ')' | '&'));
+    let is_parameters = open > 0 && left[open + 1..].iter().all(|lexeme| is_list(&lexeme.token));
+    if is_parameters { &left[..open] } else { left }
 }

@@ -10,6 +10,32 @@ use crate::tree::Span;
 
 type Tokens = Result<Vec<Lexeme>, ParseError>;
 
+/// Words that can stand before a `=` that continues the line before.
+const CONNECTIVES: [&str; 22] = [
+    "so",
+    "hence",
+    "then",
+    "thus",
+    "therefore",
+    "since",
+    "because",
+    "as",
+    "or",
+    "but",
+    "also",
+    "now",
+    "finally",
+    "where",
+    "with",
+    "and",
+    "is",
+    "that",
+    "we",
+    "get",
+    "which",
+    "gives",
+];
+
 /// Joins the letters of names: a word that is the whole left side of a statement where it stands
 /// first, if not all of its letters stand elsewhere too, as those of the product `xw` do.
 pub(super) fn join(formulas: &mut [(Formula, Tokens)]) {
@@ -55,6 +81,42 @@ pub(super) fn join(formulas: &mut [(Formula, Tokens)]) {
             if names.contains(&name) {
                 let span = Span { start: tokens[run.start].span.start, end: tokens[run.end - 1].span.end };
                 tokens.splice(run, [Lexeme { token: Token::Name(name), span }]);
+            }
+        }
+    }
+}
+
+/// Makes names of words in `\text{…}`: those that are the left side of a statement, like the MSE of
+/// `\text{MSE} = …`.
+pub(super) fn name_texts(formulas: &mut [(Formula, Tokens)]) {
+    let mut names: BTreeSet<String> = BTreeSet::new();
+    for tokens in latex(formulas) {
+        let without: Vec<&Token> =
+            tokens.iter().map(|lexeme| &lexeme.token).filter(|token| **token != Token::Op('&')).collect();
+        for (at, token) in without.iter().enumerate() {
+            let Token::Text(word) = token else { continue };
+            let is_name =
+                word.chars().all(char::is_alphanumeric) && !CONNECTIVES.contains(&word.to_lowercase().as_str());
+            let begins = at.checked_sub(1).is_none_or(|before| begins_after(without[before]));
+            let is_left = match without.get(at + 1) {
+                Some(Token::Op('(')) => parameters(&without, at + 1) && equals_after(&without, at + 1),
+                next => next == Some(&&Token::Op('=')),
+            };
+            if is_name && begins && is_left {
+                names.insert(word.clone());
+            }
+        }
+    }
+    for (_, tokens) in formulas {
+        let Ok(tokens) = tokens else { continue };
+        for at in 0..tokens.len() {
+            let is_script = matches!(at.checked_sub(1).map(|before| &tokens[before].token), Some(Token::Op('_' | '{')))
+                && at.checked_sub(2).is_none_or(|before| tokens[before].token == Token::Op('_'));
+            if let Token::Text(word) = &tokens[at].token
+                && names.contains(word)
+                && !is_script
+            {
+                tokens[at].token = Token::Name(word.clone());
             }
         }
     }

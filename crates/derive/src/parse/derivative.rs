@@ -55,7 +55,16 @@ impl Parser<'_> {
         if self.is('{') && self.is_differential_below(1) && self.denominator_is_differential() {
             self.at += 2;
             let order = self.order()?;
-            let of = if self.is('}') { None } else { Some(self.expr(PRODUCT)?) };
+            // Above the bar, σ is the function without its argument.
+            let is_sigma = self.peek() == Some(&Token::Function(Function::Sigmoid));
+            let of = match self.ahead(1) {
+                _ if self.is('}') => None,
+                Some(Token::Op('}')) if is_sigma => {
+                    let name = self.name()?.ok_or_else(|| self.expected("a name"))?;
+                    Some(Expr::new(Kind::Name(name.clone()), name.span))
+                }
+                _ => Some(self.expr(PRODUCT)?),
+            };
             self.expect('}')?;
             self.expect('{')?;
             let by = self.differentials(order)?;
@@ -73,6 +82,14 @@ impl Parser<'_> {
         if self.is('{') && self.ahead(1) == Some(&Token::Partial) {
             let message = "below `\\partial`, expected `\\partial` and the name to differentiate by";
             return Err(ParseError::new(start, message));
+        }
+        let is_delta = |by: usize| {
+            self.ahead(by) == Some(&Token::Op('{'))
+                && self.ahead(by + 1) == Some(&Token::Name("δ".into()))
+                && matches!(self.ahead(by + 2), Some(Token::Name(_) | Token::Accent(_)))
+        };
+        if is_delta(0) && (3..8).any(|by| self.ahead(by) == Some(&Token::Op('}')) && is_delta(by + 1)) {
+            return Err(ParseError::new(start, "a derivative is written with `\\partial` or `d`, not with `\\delta`"));
         }
         let above = self.argument()?;
         let below = self.argument()?;
@@ -174,7 +191,12 @@ impl Parser<'_> {
 
     /// Parses `\partial C / \partial w_j` or `dC/dw_j` or `d/dz …`, if one follows.
     pub(super) fn slash_derivative(&mut self) -> Result<Option<Expr>> {
-        if !self.is_differential(0) {
+        // `d C / d w`, as typewriters have it.
+        let is_spaced = self.is_differential_below(0)
+            && matches!(self.ahead(1), Some(Token::Name(_)))
+            && self.ahead(2) == Some(&Token::Op('/'))
+            && self.is_differential_below(3);
+        if !self.is_differential(0) && !is_spaced {
             return Ok(None);
         }
         let before = self.at;

@@ -2,7 +2,7 @@
 
 use super::{FACTOR, MAX_DEPTH, MAX_OPERATORS, PRODUCT, Parser, Result, SIGN, SUM};
 use crate::error::ParseError;
-use crate::lex::{Notation, Token};
+use crate::lex::{Lexeme, Notation, Token};
 use crate::tree::{Bound, Condition, Expr, Function, Index, Kind, Limit, Name, Operator, Span};
 
 impl Parser<'_> {
@@ -46,7 +46,7 @@ impl Parser<'_> {
     pub(super) fn begins_factor(&self, token: &Token) -> bool {
         match token {
             Token::Number(_) | Token::Name(_) | Token::Function(_) | Token::Sum | Token::Product | Token::Frac => true,
-            Token::Sqrt | Token::Partial | Token::Nabla | Token::Accent(_) | Token::Ones => true,
+            Token::Sqrt | Token::Partial | Token::Nabla | Token::Accent(_) | Token::Ones | Token::Brace => true,
             Token::Op(op) => ['(', '{', '[', '⦃'].contains(op) || (*op == '|' && self.bars == 0),
             Token::Norm => self.bars == 0,
             Token::Begin(name) => name == "cases",
@@ -160,10 +160,10 @@ impl Parser<'_> {
         {
             // \frac12: the first digit only.
             let (first, rest) = (digits[..1].to_owned(), digits[1..].to_owned());
-            let lexeme = &mut self.tokens[self.at];
-            lexeme.token = Token::Number(rest);
-            lexeme.span.start += 1;
-            return number(&first, Span { start, end: start + 1 });
+            let Span { end, .. } = self.tokens[self.at].span;
+            let split = [(first, Span { start, end: start + 1 }), (rest, Span { start: start + 1, end })];
+            let split = split.map(|(digits, span)| Lexeme { token: Token::Number(digits), span });
+            self.tokens.splice(self.at..=self.at, split);
         }
         self.script()
     }
@@ -207,6 +207,15 @@ impl Parser<'_> {
                 let inside = self.argument()?;
                 Ok(Expr::new(Kind::Call(Function::Sqrt, vec![inside]), self.since(start)))
             }
+            Token::Brace => {
+                self.at += 1;
+                let inner = self.group('{', '}')?;
+                if self.is('_') || self.is('^') {
+                    self.at += 1;
+                    self.skip_group();
+                }
+                Ok(inner)
+            }
             Token::Sum | Token::Product => self.sum(token == Token::Product),
             Token::Nabla => {
                 self.at += 1;
@@ -218,7 +227,7 @@ impl Parser<'_> {
                 if in_braces {
                     self.expect('}')?;
                 }
-                let of = self.prefix(FACTOR)?;
+                let of = self.operand_of_nabla()?;
                 Ok(Expr::new(Kind::Derivative(Box::new(of), vec![by]), self.since(start)))
             }
             Token::Ones => {
@@ -243,6 +252,38 @@ impl Parser<'_> {
         }
     }
 
+    /// Parses what a gradient is of. In `\nabla_w C \odot s` it is C, and in `\nabla_w \frac12 r^2`
+    /// all of the product. `\nabla_w a b` can mean both.
+    fn operand_of_nabla(&mut self) -> Result<Expr> {
+        let before = self.at;
+        let first = self.prefix(FACTOR)?;
+        let goes_on = self.peek().is_some_and(|token| self.begins_factor(token));
+        let is_group = matches!(self.tokens[before].token, Token::Op('(' | '[' | '{' | '⦃'));
+        match first.kind {
+            _ if !goes_on || is_group => Ok(first),
+            Kind::Name(_) | Kind::Apply(..) => {
+                let message = "does the gradient end before this factor? Write parentheses around what it is of";
+                Err(ParseError::new(self.here(), message))
+            }
+            _ => {
+                self.at = before;
+                self.expr(PRODUCT)
+            }
+        }
+    }
+
+    /// Skips a token, or all that is between braces.
+    fn skip_group(&mut self) {
+        let mut depth = 0;
+        while let Some(token) = self.peek() {
+            depth += i32::from(*token == Token::Op('{')) - i32::from(*token == Token::Op('}'));
+            self.at += 1;
+            if depth <= 0 {
+                break;
+            }
+        }
+    }
+
     pub(super) fn group(&mut self, open: char, close: char) -> Result<Expr> {
         self.expect(open)?;
         let bars = std::mem::take(&mut self.bars);
@@ -262,6 +303,18 @@ impl Parser<'_> {
             return Err(self.expected("the closing bar"));
         }
         self.at += 1;
+        // ‖w‖^2_2 is written like ‖w‖_2^2.
+        if function == Function::Norm && self.is('^') {
+            let power = 2 + 2 * usize::from(self.ahead(1) == Some(&Token::Op('{')));
+            if self.ahead(power) == Some(&Token::Op('_')) {
+                let below = 2 + 2 * usize::from(self.ahead(power + 1) == Some(&Token::Op('{')));
+                let end = (self.at + power + below).min(self.tokens.len());
+                let last = self.tokens[end - 1].span.end;
+                self.tokens[self.at..end].rotate_left(power);
+                // Both end where they ended before.
+                self.tokens[end - 1].span.end = last;
+            }
+        }
         // ‖w‖_2 is the norm of a vector, and ‖W‖_F that of a matrix.
         if function == Function::Norm && self.is('_') {
             let braces = usize::from(self.ahead(1) == Some(&Token::Op('{')));
@@ -285,24 +338,51 @@ impl Parser<'_> {
         self.at += 1;
         let mut function = function;
         if function == Function::Sigmoid {
+            // In a file where σ is no function, `\sigma^2 (x - m)` is a product.
+            let is_function = self.functions.defined.contains("σ");
             if self.eat('\'') {
                 function = Function::SigmoidSlope;
-            } else if !self.is('(') {
-                // Without an argument, σ is a name like any other.
-                let span = self.since(start);
-                let name = Name { head: "σ".into(), indices: Vec::new(), row: None, span };
-                let name = self.scripts(name)?;
-                return self.named(name);
+                if !self.is('(') {
+                    return Err(self.expected("`(` and the argument: `\\sigma'(z)`"));
+                }
+            } else if !(self.is('(') || is_function && self.is_power_of_call()) {
+                if !is_function || self.is('_') {
+                    // Without an argument, σ is a name like any other.
+                    let span = self.since(start);
+                    let name = Name { head: "σ".into(), indices: Vec::new(), row: None, span };
+                    let name = self.scripts(name)?;
+                    return self.named(name);
+                }
+                let message = "`\\sigma` is a function here; write its argument, like `\\sigma(z)`, or give this value \
+                               a name of its own";
+                return Err(ParseError::new(start, message));
             }
         }
         let power = if self.is('^') && !matches!(self.ahead(1), Some(Token::Transpose)) {
             self.at += 1;
-            Some(self.script()?)
+            let at = self.here();
+            let power = self.script()?;
+            if matches!(&power.kind, Kind::Neg(one) if one.is_number(1.0)) {
+                let message = format!(
+                    "`{function}^{{-1}}` can be the inverse function or 1/{function}; write a quotient, or give the \
+                     inverse a name"
+                );
+                return Err(ParseError::new(at, message));
+            }
+            Some(power)
         } else {
             None
         };
         let mut arguments = Vec::new();
-        if self.eat('(') {
+        // \max\{0, z\}.
+        let close = match self.peek() {
+            Some(Token::Op('(')) => Some(')'),
+            Some(Token::Op('⦃')) if function == Function::Max => Some('⦄'),
+            Some(Token::Op('[')) if function == Function::Max => Some(']'),
+            _ => None,
+        };
+        if let Some(close) = close {
+            self.at += 1;
             let bars = std::mem::take(&mut self.bars);
             loop {
                 arguments.push(self.expr(SUM)?);
@@ -311,7 +391,7 @@ impl Parser<'_> {
                 }
             }
             self.bars = bars;
-            self.expect(')')?;
+            self.expect(close)?;
         } else {
             let at = self.here();
             let primary = self.primary()?;
@@ -337,6 +417,26 @@ impl Parser<'_> {
             Some(power) => Expr::new(Kind::Binary(Operator::Pow, Box::new(call), Box::new(power)), self.since(start)),
             None => call,
         })
+    }
+
+    /// Returns whether a power and an argument follow, as in `\sigma^2(z)`.
+    fn is_power_of_call(&self) -> bool {
+        if !self.is('^') {
+            return false;
+        }
+        let mut depth = 0;
+        for by in 1.. {
+            match self.ahead(by) {
+                Some(Token::Op('{')) => depth += 1,
+                Some(Token::Op('}')) => depth -= 1,
+                Some(_) => {}
+                None => return false,
+            }
+            if depth == 0 {
+                return self.ahead(by + 1) == Some(&Token::Op('('));
+            }
+        }
+        false
     }
 
     /// Finishes an expression that begins with a name.

@@ -61,6 +61,7 @@ impl Parser<'_> {
                 self.at += 1;
                 name.head.push('\'');
             } else if self.is('^') && name.row.is_none() {
+                self.check_layer(&name)?;
                 let Some((taken, row, part)) = self.superscript() else { break };
                 self.at += taken;
                 if let Some(part) = part {
@@ -94,6 +95,10 @@ impl Parser<'_> {
                     Token::Name(letter) if is_index_letter(letter) => {
                         Some((taken, Some(Index::Letter(letter.clone())), None))
                     }
+                    // So does a capital letter: a^{(L)} is the last layer's.
+                    Token::Name(letter) if braces == 1 && is_capital(letter) => {
+                        Some((taken, None, Some(format!("({letter})"))))
+                    }
                     // A number counts layers: W^{(1)} is another name than W^{(2)}. In plain
                     // notation, x^(2) is a power.
                     Token::Number(digits) if braces == 1 => Some((taken, None, Some(format!("({digits})")))),
@@ -102,6 +107,28 @@ impl Parser<'_> {
             }
             _ => None,
         }
+    }
+
+    /// Refuses `h^{(t)}` and `a^{(l-1)}`: they count layers or times, whose values are not known,
+    /// and are no powers.
+    fn check_layer(&self, name: &Name) -> Result<()> {
+        let (Some(Token::Op('{')), Some(Token::Op('('))) = (self.ahead(1), self.ahead(2)) else { return Ok(()) };
+        let Some(Token::Name(letter)) = self.ahead(3) else { return Ok(()) };
+        let is_offset = matches!(
+            (self.ahead(4), self.ahead(5)),
+            (Some(Token::Op('+' | '-')), Some(Token::Number(_) | Token::Name(_)))
+        );
+        let close = if is_offset { 6 } else { 4 };
+        let closes = self.ahead(close) == Some(&Token::Op(')')) && self.ahead(close + 1) == Some(&Token::Op('}'));
+        if !closes || name.head == "e" || (!is_offset && (is_index_letter(letter) || is_capital(letter))) {
+            return Ok(());
+        }
+        let head = &name.head;
+        let message = format!(
+            "this superscript of `{head}` counts layers or times; number them, like `{head}^{{(1)}}` and \
+             `{head}^{{(2)}}`, or write a power without its parentheses"
+        );
+        Err(ParseError::new(self.tokens[self.at + 2].span.start, message))
     }
 
     /// Returns whether a `[` opens a list of indices.
@@ -212,4 +239,8 @@ impl Parser<'_> {
         }
         Ok((indices, part))
     }
+}
+
+fn is_capital(letter: &str) -> bool {
+    letter.len() == 1 && letter.chars().all(|c| c.is_ascii_uppercase())
 }

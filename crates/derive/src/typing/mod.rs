@@ -129,9 +129,15 @@ impl Model {
     pub(crate) fn resolve(&self, head: &str, has_row: bool, item: usize, inside: Option<usize>) -> Option<usize> {
         let own = inside.filter(|&inside| self.definitions[inside].name.head == head);
         let candidates = self.definitions.iter().enumerate().filter(|(place, definition)| {
-            definition.name.head == head && !(has_row && definition.is_batch) && own.is_none_or(|own| *place < own)
+            definition.name.head == head
+                && !(has_row && definition.is_batch)
+                && own.is_none_or(|own| *place < own || self.definitions[own].is_batch)
         });
-        let candidates: Vec<usize> = candidates.map(|(place, _)| place).collect();
+        let mut candidates: Vec<usize> = candidates.map(|(place, _)| place).collect();
+        // In `C = (1/N) sum_n C^(n)`, C is the mean, however C^(n) is defined.
+        if candidates.iter().any(|&place| self.definitions[place].is_batch) {
+            candidates.retain(|&place| self.definitions[place].name.row.is_none());
+        }
         let before = candidates.iter().rev().find(|&&place| self.definitions[place].item <= item);
         before.or(candidates.first()).copied()
     }
