@@ -6,9 +6,21 @@ const element = (id) => document.getElementById(id);
 const workerCode = URL.createObjectURL(new Blob([element("exercise-worker").textContent], { type: "text/javascript" }));
 let module;
 
-// Unpacks the checker: base64 of gzip of WebAssembly.
+// Returns the bytes of a text of base 85 (`base85` in src/exercise.rs).
+function bytes(text) {
+  const digits = Array.from(text, (letter) => letter.charCodeAt(0)).map((code) => code - 40 - (code > 60) - (code > 92));
+  const all = [];
+  for (let at = 0; at < digits.length; at += 5) {
+    const number = [0, 1, 2, 3, 4].reduce((sum, place) => 85 * sum + (digits[at + place] ?? 84), 0);
+    const missing = Math.max(0, at + 5 - digits.length);
+    all.push(...[24, 16, 8, 0].slice(0, 4 - missing).map((shift) => (number >>> shift) & 255));
+  }
+  return Uint8Array.from(all);
+}
+
+// Unpacks the checker: gzip of WebAssembly.
 async function compile() {
-  const packed = Uint8Array.from(atob(element("checker").textContent.trim()), (letter) => letter.charCodeAt(0));
+  const packed = bytes(element("checker").textContent.trim());
   const unpacked = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
   return WebAssembly.compile(await new Response(unpacked).arrayBuffer());
 }
