@@ -691,6 +691,42 @@ mod tests {
         }
     }
 
+    /// Near its extrema, a fast wave is flat, but steep a step further.
+    #[test]
+    fn the_rounding_of_the_variable_counts_by_the_slope_around() {
+        let cases = [
+            [0.4400845835606928, 767361.8928030687, -0.209001585050534, -1.7876496345951498, 1.9763506884697382],
+            [-1.24860966210482, 847282.6624252357, 1.846688607951089, 0.609316392532989, -0.47628037261973866],
+            [-0.234705897677979, 584439.2591602125, -1.5899053022169722, 1.4682465829470068, 0.7107373756596118],
+            [-0.7563140034209681, 769504.3424512704, -0.9824960571152523, 0.1950787572984769, -0.4115635534658466],
+            [-1.8836595512673027, 899549.191474964, -0.27470941510884117, -1.399962988320981, 1.0517646861845682],
+        ];
+        for [x, frequency, phase, height, rate] in cases {
+            let mut f = |t: f64| (frequency * (x + t) + phase).sin() * height + (rate * (x + t)).exp();
+            let result = slope(&mut f, x.abs().max(1.0), x.abs(), f64::EPSILON);
+            let expected = frequency * height * (frequency * x + phase).cos() + rate * (rate * x).exp();
+            assert!((result.value - expected).abs() <= result.bound, "{x}: {expected} {result:?}");
+        }
+    }
+
+    /// In f32, a smooth function bends where a small kink could be seen.
+    #[test]
+    fn a_kink_that_noise_and_bend_hide_is_within_the_bound() {
+        for i in 0..400 {
+            let (x, jump) = (0.6f32 + 0.001 * i as f32, 4e-4 + 4e-6 * i as f32);
+            let f = |t: f64| {
+                let t = (f64::from(x) + t) as f32;
+                f64::from((1.8 * t).sin() + jump * (t - x).max(0.0))
+            };
+            let result = slope(&mut { f }, 1.0, f64::from(x), f64::from(f32::EPSILON));
+            let left = 1.8 * (1.8 * f64::from(x)).cos();
+            let middle = left + f64::from(jump) / 2.0;
+            let half = f64::from(jump) / 2.0;
+            assert!((result.value - middle).abs() <= result.bound + half, "{x}: {middle} {result:?}");
+            assert!(result.bound + result.kink.unwrap_or_default().abs() > half, "{x}: {jump} {result:?}");
+        }
+    }
+
     #[test]
     fn a_kink_nearby_ends_the_steps() {
         for distance in [1e-9, 1e-6, 1e-3] {
