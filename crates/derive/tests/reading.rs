@@ -7,6 +7,7 @@ fn errors_say_where_and_what_was_expected() {
     let cases = [
         ("$$p = \\sigm(z)$$", "line 1, column 7: unknown command `\\sigm`; did you mean `\\sigma`?"),
         ("\n\np = sigm(z)", "line 3, column 5: unknown function `sigm`; did you mean `\\sigma`?"),
+        ("W \\in \\mathbb R^{K \\times d}\nx, b \\in \\mathbb R^d\nz = Wx + b", "line 3, column 5: unknown name `Wx`"),
         ("loss = x^2\nz = 3 lss", "line 2, column 7: unknown name `lss`; did you mean `loss`?"),
         ("y = (x + 1", "line 1, column 11: expected `)`, but the formula ends"),
         ("y = x +", "line 1, column 8: expected a number, a name or `(`, but the formula ends"),

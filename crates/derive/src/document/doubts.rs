@@ -71,8 +71,8 @@ fn is_constant(head: &str) -> bool {
     matches!(head, "e" | "π")
 }
 
-/// Refuses `\sum_k k a_k` and `\frac{d}{dx} x^n = n x^{n-1}`: the value of an index is not a name's,
-/// and a superscript n is a row.
+/// Refuses `\sum_k k a_k` and `\frac{d}{dx} x^n = n x^{n-1}`: the value of an index is not that of
+/// a name, and a superscript n is a row.
 fn index_as_number(model: &Model, item: &Item) -> Result<(), ParseError> {
     let mut letters: BTreeSet<&str> = BTreeSet::new();
     for member in &item.members {

@@ -342,8 +342,8 @@ impl Parser<'_> {
             let is_function = self.functions.defined.contains("σ");
             if self.eat('\'') {
                 function = Function::SigmoidSlope;
-                if !self.is('(') {
-                    return Err(self.expected("`(` and the argument: `\\sigma'(z)`"));
+                if !self.peek().is_some_and(|next| self.begins_factor(next)) {
+                    return Err(self.expected("the argument of `\\sigma'`, as in `\\sigma'(z)`"));
                 }
             } else if !(self.is('(') || is_function && self.is_power_of_call()) {
                 if !is_function || self.is('_') {

@@ -106,7 +106,8 @@ impl Model {
             let mut typing = model.typing.clone();
             typing.free.clear();
             let mut scope = Scope { model: &mut model, typing: &mut typing, bound: Vec::new(), depth: 0 };
-            scope.definition(&definition)?;
+            // A product that is read as one unknown name has the wrong type, too.
+            scope.definition(&definition).map_err(|error| model.unknown_name(document).unwrap_or(error))?;
             model.typing = typing;
         }
         model.typing.free.clear();
@@ -336,9 +337,8 @@ impl Model {
         range
     }
 
-    /// Checks that every name of more than one letter is defined or declared, and that no name
-    /// defines itself.
-    fn check_names(&self, document: &Part) -> Result<()> {
+    /// Finds a name of more than one letter that is neither defined nor declared.
+    fn unknown_name(&self, document: &Part) -> Option<ParseError> {
         let declared: BTreeSet<&str> = document
             .items
             .iter()
@@ -367,7 +367,12 @@ impl Model {
                 }
             });
         }
-        if let Some(error) = error {
+        error
+    }
+
+    /// Checks that every name of more than one letter is known, and that no name defines itself.
+    fn check_names(&self, document: &Part) -> Result<()> {
+        if let Some(error) = self.unknown_name(document) {
             return Err(error);
         }
         for place in 0..self.definitions.len() {
