@@ -314,3 +314,15 @@ fn an_indexed_pi_is_a_name() {
 fn thresholds_are_found() {
     check_marks(&[("[x > 1000] = 0", "-"), ("max(x, 500) = 500", "-"), ("[x > 0] = sigma(1000000 x)", "-")]);
 }
+
+/// The prime of a value may be a derivative, and nothing says by what.
+#[test]
+fn the_prime_of_a_value_is_not_guessed() {
+    check_marks(&[
+        ("y = w x^2\ny' = 2 w x\n", "!"),
+        ("$$\\hat y_k = w_k x$$\n\n$$\\hat y_k' = w_k$$\n", "!"),
+        ("C = (w x - y)^2\nC' = C + k w^2\ndC'/dw = 2 (w x - y) x + 2 k w\n", "+"),
+        ("w' = w - r g\nw' + r g = w\n", "+"),
+        ("f(u) = u^2\nf'(u) = 2 u\n", "+"),
+    ]);
+}

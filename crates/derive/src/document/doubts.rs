@@ -11,8 +11,10 @@ use crate::typing::Model;
 /// Finds the first formula with two meanings.
 pub(super) fn check(part: &Part, model: &Model) -> Result<(), ParseError> {
     for item in &part.items {
-        if matches!(item.role, Role::Claim) {
-            implicit_definition(part, model, item)?;
+        match item.role {
+            Role::Claim => implicit_definition(part, model, item)?,
+            Role::Definition => prime_of_a_value(part, item)?,
+            _ => {}
         }
         index_as_number(model, item)?;
         for member in &item.members {
@@ -22,6 +24,21 @@ pub(super) fn check(part: &Part, model: &Model) -> Result<(), ParseError> {
         }
     }
     gradient_of_entries(part, model)
+}
+
+/// Refuses `y' = …` where `y = …` is defined: it may be a derivative of y, and then it is a claim.
+/// `y' = y + …` is another value.
+fn prime_of_a_value(part: &Part, item: &Item) -> Result<(), ParseError> {
+    let [Expr { kind: Kind::Name(left), .. }, others @ ..] = item.members.as_slice() else { return Ok(()) };
+    let head = left.head.trim_end_matches('\'');
+    let is_defined = || part.definitions.iter().any(|definition| definition.name.head == head);
+    let mut is_used = false;
+    others.iter().for_each(|other| other.visit_names(&mut |name| is_used |= name.head == head));
+    if head == left.head || is_used || !is_defined() {
+        return Ok(());
+    }
+    let message = format!("is `{}` a derivative? Write by what, like `d{head}/dx`, or take another letter", left.head);
+    Err(ParseError::new(left.span.start, message))
 }
 
 /// Refuses `\sigma^2 = …` and `\ln p = …` where nothing else says what σ and p are. They are no
