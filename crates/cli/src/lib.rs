@@ -20,6 +20,8 @@ mod evaluate;
 mod exit;
 mod experiment;
 mod explain;
+mod explained_row;
+mod explanation;
 mod export;
 mod heatmaps;
 mod import;

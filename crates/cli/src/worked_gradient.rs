@@ -102,10 +102,11 @@ impl WorkedGradient {
             let are = if n_zeros == 1 { "is" } else { "are" };
             lines.add(format!("{} more {are} 0: nothing in z, and a gradient of 0", pluralize(n_zeros, "feature")));
         }
-        let omitted = self.gradient.z.len() - columns.len();
-        if n_others > 0 || omitted > 0 {
-            let [features, classes] = [pluralize(n_others, "feature"), pluralize(omitted, "class")];
-            lines.add(format!("left out: {features} and {classes} with less weight; --all shows all"));
+        let left_out = [(n_others, "feature"), (self.gradient.z.len() - columns.len(), "class")];
+        let left_out: Vec<String> =
+            left_out.iter().filter(|(n, _)| *n > 0).map(|(n, noun)| pluralize(*n, noun)).collect();
+        if !left_out.is_empty() {
+            lines.add(format!("left out: {}; --all shows them", left_out.join(" and ")));
         }
         let sections = [
             self.logits(&features, &columns, equations),
