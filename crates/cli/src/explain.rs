@@ -267,3 +267,29 @@ fn worked_gradient(model: &Model, row: &Row, class: usize, gradient: RowGradient
         training,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chainrule_core::{Numeric, RareLevels};
+
+    use super::*;
+
+    #[test]
+    fn a_value_says_what_the_model_takes_it_for() {
+        let levels = ["u", "v"].map(ToString::to_string).to_vec();
+        let of_category = |field: &str, raw: &[f64]| {
+            let rare = RareLevels::default();
+            let category = Categorical { levels: levels.clone(), other: true, missing: true, rare };
+            value_in_words(&Encoding::Category(category), field, raw)
+        };
+        assert_eq!(of_category("v", &[0.0, 1.0, 0.0, 0.0]), "v");
+        assert_eq!(of_category("w", &[0.0, 0.0, 1.0, 0.0]), "w (other)");
+        assert_eq!(of_category("NA", &[0.0, 0.0, 0.0, 1.0]), "(missing)");
+        let plain = Categorical { levels, other: false, missing: false, rare: RareLevels::default() };
+        assert_eq!(value_in_words(&Encoding::Category(plain.clone()), "w", &[0.0, 0.0]), "w (unknown)");
+        assert_eq!(value_in_words(&Encoding::Category(plain), "", &[0.0, 0.0]), "(missing)");
+        let number = Encoding::Number(Numeric { fill: Some(2.0), missing_feature: true });
+        assert_eq!(value_in_words(&number, "1,5", &[1.5, 0.0]), "1,5");
+        assert_eq!(value_in_words(&number, "NA", &[2.0, 1.0]), "(missing)");
+    }
+}
