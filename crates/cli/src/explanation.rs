@@ -85,9 +85,14 @@ pub(crate) fn describe(answer: &Answer, kind: &str, has_all: bool) -> Lines {
     lines.add(format!("{:<14} {}: {kind}", "model", answer.run));
     lines.add(format!("{:<14} {}{place}", if answer.reference == "blank" { "image" } else { "row" }, answer.file));
     lines.add(format!("{:<14} {}", "predicted", predicted.take(3).collect::<Vec<_>>().join(", then ")));
+    let all = answer.logits.iter().flat_map(|logit| {
+        let terms = logit.contributions.iter().map(|term| term.contribution);
+        terms.chain([logit.bias, logit.logit])
+    });
+    let decimals = decimals(all, 5);
     for logit in &answer.logits {
         lines.empty_line();
-        describe_logit(logit, answer, has_all, &mut lines);
+        describe_logit(logit, answer, has_all, decimals, &mut lines);
     }
     lines.empty_line();
     notes(answer).iter().for_each(|note| lines.add(note));
@@ -95,14 +100,13 @@ pub(crate) fn describe(answer: &Answer, kind: &str, has_all: bool) -> Lines {
 }
 
 /// Formats the contributions to a logit.
-fn describe_logit(logit: &Logit, answer: &Answer, has_all: bool, lines: &mut Lines) {
+fn describe_logit(logit: &Logit, answer: &Answer, has_all: bool, decimals: usize, lines: &mut Lines) {
     let n_shown = if has_all { logit.contributions.len() } else { SHOWN };
     let (shown, rest) = logit.contributions.split_at(n_shown.min(logit.contributions.len()));
     let of_rest: f64 = rest.iter().map(|rest| rest.contribution).sum();
     let mut terms: Vec<f64> = shown.iter().map(|shown| shown.contribution).collect();
     terms.extend((!rest.is_empty()).then_some(of_rest));
     terms.push(logit.bias);
-    let decimals = decimals(terms.iter().copied().chain([logit.logit]), 5);
     let (rounded, sum) = add_up(&terms, decimals);
     let mut rounded = rounded.into_iter();
     let mut next = || rounded.next().unwrap_or_default();

@@ -99,8 +99,8 @@ impl WorkedGradient {
         let n_zeros = self.gradient.x.iter().filter(|&&x| x == 0.0).count();
         let n_others = self.features.len() - features.len() - if has_all { 0 } else { n_zeros };
         if n_zeros > 0 && !has_all {
-            let are = if n_zeros == 1 { "is" } else { "are" };
-            lines.add(format!("{} more {are} 0: nothing in z, and a gradient of 0", pluralize(n_zeros, "feature")));
+            let are = if n_zeros == 1 { "feature is" } else { "features are" };
+            lines.add(format!("{n_zeros} more {are} 0: nothing in z, and a gradient of 0"));
         }
         let left_out = [(n_others, "feature"), (self.gradient.z.len() - columns.len(), "class")];
         let left_out: Vec<String> =
