@@ -13,8 +13,8 @@
 //! - [`constant_model()`] and [`further_decrease()`] judge a result: is it better than no model,
 //!   and is it near the minimum?
 //! - [`summarize()`] computes the coefficients of a model with their errors.
-//! - A [`Predictor`] predicts with a trained model, and [explains](Predictor::explain) a prediction.
-//!   A [`RawRowPredictor`] takes structs and maps.
+//! - A [`Predictor`] predicts with a trained model, and [explains](Predictor::explain) what it
+//!   predicts. A [`RawRowPredictor`] takes structs and maps.
 //! - An [`Observer`] receives the events of a training and may stop it.
 //!
 //! This crate uses no tensor library, no clock and no console, and it opens no files.
