@@ -214,12 +214,13 @@ fn ctrl_c_works_while_epochs_are_skipped() {
 }
 
 /// Every kind of output: tables, documents, pages, lists, help.
-const ANSWERS: [&[&str]; 17] = [
+const ANSWERS: [&[&str]; 18] = [
     &["train", "--data", "flowers.csv", "--set", "data.label=kind", "--set", "descent.batch_size=2", "--quiet"],
     &["train", "--resume", "run"],
     &["evaluate", "run"],
     &["evaluate", "run", "--json"],
     &["compare", "run", "run"],
+    &["explain", "run", "flowers.csv", "--row", "2"],
     &["inspect", "run"],
     &["predict", "run", "flowers.csv"],
     &["predict", "run", "flowers.csv", "--json"],

@@ -23,6 +23,7 @@ cargo xtask COMMAND [--features ndarray|flex|wgpu|cuda|remote|remote-server] [op
   derive FILE        check a written derivation line by line; --new MODEL prints one to begin with, --watch checks each save
   reproduce          reproduce the report with its runs, figures and verdicts; --check compares with the existing report
   evaluate RUN       evaluate a trained model on the run's own data, or on --data SOURCE
+  explain RUN FILE   what each column or pixel of a row contributes to a prediction: --row N; --worked-gradient
   inspect RUN        show the weights as images, and the evidence for a class in an image
   export RUN         export the model to PyTorch, NumPy, onnxruntime or other tools: --format safetensors|npz|onnx|json
   import FILE        import weights of PyTorch, scikit-learn or an export as a model folder

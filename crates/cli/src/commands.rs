@@ -6,6 +6,7 @@ use crate::compare::CompareOptions;
 use crate::cross_validate::CvOptions;
 use crate::derive::DeriveOptions;
 use crate::evaluate::EvaluateOptions;
+use crate::explain::ExplainOptions;
 use crate::export::ExportOptions;
 use crate::import::ImportOptions;
 use crate::inspect::InspectOptions;
@@ -194,6 +195,19 @@ Examples:
   chainrule summary runs/people-1 --robust --standardized
   chainrule summary runs/people-1 --format latex --out table.tex")]
     Summary(SummaryOptions),
+    /// Explain the prediction for a row: what each column or pixel contributes to the logit of each
+    /// class, and how they add up. On demand, the gradient of the row, worked out with numbers.
+    #[command(after_help = "\
+A contribution is relative to the mean of the training rows, or to a blank image.
+The contributions and the bias add up to the logit.
+docs/howto/one-row.md has an example.
+
+Examples:
+  chainrule explain runs/people-1 new.csv --row 5
+  chainrule explain runs/people-1 people.csv --row 42 --worked-gradient
+  chainrule explain runs/people-1 new.csv --row 5 --format csv --out why.csv
+  chainrule explain runs/softmax-1 seven.png --class 7 --class 1")]
+    Explain(ExplainOptions),
     /// Show a trained model's weights as images, their norms, and the evidence for a class in an
     /// image.
     #[command(after_help = "\

@@ -24,6 +24,9 @@ mod destination;
 mod evaluate;
 mod exit;
 mod experiment;
+mod explain;
+mod explained_row;
+mod explanation;
 mod export;
 mod heatmaps;
 mod import;
@@ -41,6 +44,7 @@ mod plot;
 mod predict;
 mod progress;
 mod reproduce;
+mod rounding;
 mod rows;
 mod run;
 mod serve;
@@ -51,6 +55,7 @@ mod table;
 mod table_defaults;
 mod train;
 mod usage;
+mod worked_gradient;
 
 use std::ffi::OsString;
 
@@ -83,6 +88,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Cv(cv) => cross_validate::cross_validate(cv),
         Command::Compare(compare) => compare::compare(compare),
         Command::Summary(summary) => summary::summary(summary),
+        Command::Explain(explain) => explain::explain(explain),
         Command::Inspect(inspect) => inspect::inspect(inspect),
         Command::Export(export) => export::export(export),
         Command::Import(import) => import::import(import),

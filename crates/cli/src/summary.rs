@@ -221,7 +221,7 @@ fn cells(coefficient: &Coefficient, inflation: &[VarianceInflation]) -> [String;
 }
 
 /// Formats a number with four significant digits.
-fn digits(number: f64) -> String {
+pub(crate) fn digits(number: f64) -> String {
     if number == 0.0 || !number.is_finite() {
         return number.to_string();
     }

@@ -1,5 +1,5 @@
 //! Predictions of a trained model for stored rows (bytes of an image or numbers of a table), on the
-//! CPU in f64. [`Predictor::evidence`] explains a prediction by the contribution of each feature.
+//! CPU in f64. [`Predictor::explain`] takes a prediction apart into what each feature contributes.
 //!
 //! A row has the same bits alone, among others, on each thread and on each processor with the same
 //! exponential function.
@@ -31,9 +31,9 @@ use crate::predictions::{
 /// - [`of_rows`](Self::of_rows): the rows of a data set
 #[derive(Clone, Debug)]
 pub struct Predictor {
-    link: Arc<dyn Link>,
-    parameters: Parameters,
-    preprocessing: Preprocessing,
+    pub(crate) link: Arc<dyn Link>,
+    pub(crate) parameters: Parameters,
+    pub(crate) preprocessing: Preprocessing,
     map: RowMap,
 }
 
@@ -236,6 +236,31 @@ impl Predictor {
             return Err(RowError::NoClasses);
         }
         self.predict_with(prediction, |z| self.write_logits(raw, z))
+    }
+
+    /// Predicts a row, and returns its z, too, `[columns]`.
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict).
+    pub(crate) fn predict_z<T: Copy + Into<f64>>(&self, raw: &[T]) -> Result<(Prediction, Vec<f64>), RowError> {
+        if self.n_classes() == 0 {
+            return Err(RowError::NoClasses);
+        }
+        let (mut prediction, mut own_z) = (Prediction::default(), Vec::new());
+        self.predict_with(&mut prediction, |z| {
+            self.write_logits(raw, z)?;
+            own_z.extend_from_slice(z);
+            Ok(())
+        })?;
+        Ok((prediction, own_z))
+    }
+
+    /// Returns the logits of a blank image, or of a row whose features are all 0, `[columns]`.
+    pub(crate) fn reference_logits(&self) -> &[f64] {
+        match &self.map {
+            RowMap::Pixels { blank } => blank,
+            RowMap::Numbers(_) => &self.parameters.bias,
+        }
     }
 
     /// Predicts the row whose z `write_z` writes to a slice `[columns]`. The targets are classes.

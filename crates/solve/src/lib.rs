@@ -13,7 +13,8 @@
 //! - [`constant_model()`] and [`further_decrease()`] judge a result: is it better than no model,
 //!   and is it near the minimum?
 //! - [`summarize()`] computes the coefficients of a model with their errors.
-//! - A [`Predictor`] predicts with a trained model. A [`RawRowPredictor`] takes structs and maps.
+//! - A [`Predictor`] predicts with a trained model, and [explains](Predictor::explain) what it
+//!   predicts. A [`RawRowPredictor`] takes structs and maps.
 //! - An [`Observer`] receives the events of a training and may stop it.
 //!
 //! This crate uses no tensor library, no clock and no console, and it opens no files.
@@ -24,6 +25,7 @@ mod checkpoint;
 mod class_weights;
 mod coordinates;
 mod engine;
+mod explanation;
 mod further;
 mod fused;
 mod fused_rows;
@@ -49,6 +51,7 @@ pub use baseline::constant_model;
 pub use checkpoint::{Checkpoint, OPTIMIZER_MISMATCH, OptimizerState};
 pub use class_weights::{class_names, class_weights};
 pub use engine::{Engine, EngineError, EvaluationResult};
+pub use explanation::{Explanation, RowGradient};
 pub use further::{FurtherDecrease, further_decrease};
 pub use fused_rows::FusedRows;
 pub use host::GradientSums;
