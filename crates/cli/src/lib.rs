@@ -28,6 +28,7 @@ mod labelled_rows;
 mod manual;
 mod missing;
 mod model;
+mod model_plots;
 mod options;
 mod output;
 mod page;
