@@ -147,11 +147,16 @@ impl Symbol {
         /// A quarter of the corners of a disk: the others are it, rotated.
         const QUARTER: [(f64, f64); 4] = [(1.0, 0.0), (0.924, 0.383), (0.707, 0.707), (0.383, 0.924)];
         let unit: Vec<(f64, f64)> = match self {
-            Self::Disk => {
-                let rotations: [fn((f64, f64)) -> (f64, f64); 4] =
-                    [|(x, y)| (x, y), |(x, y)| (-y, x), |(x, y)| (-x, -y), |(x, y)| (y, -x)];
-                rotations.iter().flat_map(|rotate| QUARTER.map(rotate)).collect()
-            }
+            Self::Disk => (0..4)
+                .flat_map(|turns| {
+                    QUARTER.map(|(x, y)| match turns {
+                        0 => (x, y),
+                        1 => (-y, x),
+                        2 => (-x, -y),
+                        _ => (y, -x),
+                    })
+                })
+                .collect(),
             Self::Square => {
                 [(-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0)].map(|(x, y)| (0.9 * x, 0.9 * y)).into()
             }

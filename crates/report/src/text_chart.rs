@@ -84,7 +84,7 @@ impl Chart {
                 series.points.iter().map(|&(x, y)| [self.x.position(x), self.y.position(y)]).collect();
             match series.mark {
                 Mark::Dots | Mark::Bars(_) | Mark::Upright | Mark::Symbols(_) => {
-                    places.iter().for_each(|&place| canvas.set(place, i))
+                    places.iter().for_each(|&place| canvas.set(place, i));
                 }
                 Mark::Line | Mark::Thin | Mark::LineAndDots => {
                     places.iter().take(1).for_each(|&place| canvas.set(place, i));

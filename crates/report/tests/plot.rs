@@ -181,12 +181,15 @@ fn a_boundary_is_where_two_classes_are_equally_probable() {
     let plot = boundary(["width", "height"], &classes, three_classes);
     let Plane { lines, field, chart, .. } = plane(&plot);
     assert!(!lines.is_empty());
-    for &(x, y) in lines.iter().flatten() {
+    let points: Vec<(f64, f64)> = lines.iter().flatten().copied().collect();
+    let gap = |&&(x, y): &&(f64, f64)| {
         let mut sorted = three_classes([x, y]);
         sorted.sort_by(f64::total_cmp);
-        // Between the middles of cells, a line is straight, and probabilities are not.
-        assert!(sorted[2] - sorted[1] < 0.01, "{x} {y}: {sorted:?}");
-    }
+        sorted[2] - sorted[1]
+    };
+    // Where three classes meet, the lines have a corner between the middles of cells.
+    let far = points.iter().filter(|point| gap(point) > 1e-4).count();
+    assert!(50 * far < points.len(), "{far} of {}", points.len());
     // The lower left corner is a's, and the lower right one b's.
     let shade = |column: usize| field.shades[column];
     let last = field.size[0] - 1;

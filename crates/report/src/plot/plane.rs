@@ -314,6 +314,6 @@ mod tests {
         let lines = contours(&x, &y, [20, 20], &values, 0.3);
         assert_eq!(lines.len(), 1, "{lines:?}");
         assert!(lines[0].iter().all(|(x, y)| (x - 2.0 * y - 0.3).abs() < 1e-12), "{lines:?}");
-        assert!((lines[0][0].0 - lines[0].last().unwrap().0).abs() > 1.8, "from side to side: {lines:?}");
+        assert!((lines[0][0].0 - lines[0][lines[0].len() - 1].0).abs() > 1.8, "from side to side: {lines:?}");
     }
 }
