@@ -201,7 +201,7 @@ mod tests {
     fn without_noise_the_points_are_scikit_learns() {
         // numpy.linspace(0, pi, 5) and (0, 2 pi, 4, endpoint=False), as in make_moons and
         // make_circles(factor=0.5).
-        let root = 0.7071;
+        let root = rounded(std::f64::consts::FRAC_1_SQRT_2);
         let check = |set: PointSet, rows: usize, class: &str, expected: &[[f64; 2]]| {
             let mut points: Vec<[f64; 2]> =
                 set.draw(rows, 0.0, 3).into_iter().filter(|point| point.class == class).map(|point| point.x).collect();

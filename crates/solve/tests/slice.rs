@@ -37,7 +37,7 @@ fn slice(rows: &Rows) -> LossSlice {
         classes: &[],
         class_weights: Some(&CLASS_WEIGHTS),
     };
-    LossSlice::new(&model, rows, [0, 2]).unwrap()
+    LossSlice::new(&model, rows, [0, 2]).expect("rows of numbers")
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn the_slice_is_the_objective_with_the_others_fixed() {
         let weight = [u, -0.8, v];
         let mut buffer = RowBuffer::default();
         let loss = |row: usize| {
-            let x = rows.row(row, &mut buffer).unwrap();
+            let x = rows.row(row, &mut buffer).expect("a row");
             let z = 0.2 + x.iter().zip(weight).map(|(x, w)| x * w).sum::<f64>();
             let class = usize::from(rows.label(row));
             CLASS_WEIGHTS[class] * (z.exp().ln_1p() - if class == 1 { z } else { 0.0 })
@@ -75,7 +75,7 @@ fn the_slice_is_the_objective_with_the_others_fixed() {
 fn a_descent_converges_below_two_over_the_curvature_and_not_above() {
     let rows = rows();
     let slice = slice(&rows);
-    let minimum = slice.minimum([0.0, 0.0]).unwrap();
+    let minimum = slice.minimum([0.0, 0.0]).expect("a penalty has a minimum");
     let (least, gradient) = slice.at(minimum);
     assert!(gradient.iter().all(|slope| slope.abs() < 1e-9), "{gradient:?}");
     let limit = 2.0 / slice.curvature(minimum);
@@ -105,5 +105,5 @@ fn separated_classes_without_a_penalty_have_no_minimum() {
         classes: &[],
         class_weights: None,
     };
-    assert_eq!(LossSlice::new(&model, &rows, [0, 1]).unwrap().minimum([0.0, 0.0]), None);
+    assert_eq!(LossSlice::new(&model, &rows, [0, 1]).expect("rows of numbers").minimum([0.0, 0.0]), None);
 }
