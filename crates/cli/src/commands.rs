@@ -206,8 +206,8 @@ Examples:
   chainrule inspect runs/softmax-1 --image t10k-images-idx3-ubyte.gz --index 247 --json")]
     Inspect(InspectOptions),
     /// Draw runs: loss and accuracy over the training, coefficients with intervals, ROC and
-    /// precision-recall curves, calibration, the confusion matrix, the decision boundary, weights as
-    /// images, or the loss over two weights. As SVG or PNG, or on the terminal.
+    /// precision-recall curves, calibration, the confusion matrix, the decision boundary, weights
+    /// as images, or the loss over two weights. As SVG or PNG, or on the terminal.
     #[command(after_help = "\
 The colours are distinguishable with any common colour blindness.
 A drawing on the terminal has colours unless NO_COLOR is set, and plain characters in a pipe.

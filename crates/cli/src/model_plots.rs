@@ -91,8 +91,8 @@ pub(crate) fn weights(folder: &Path) -> Result<Plot> {
 
 /// The number of steps of a descent.
 const STEPS: usize = 25;
-/// The default learning rates, as multiples of 1 over the curvature at the minimum. Gradient descent
-/// converges there below 2.
+/// The default learning rates, as multiples of 1 over the curvature at the minimum. Gradient
+/// descent converges there below 2.
 const RATES: [f64; 3] = [0.15, 1.0, 2.4];
 
 /// Draws the loss over the weights of two features, with descents.

@@ -149,8 +149,8 @@ fn rotated([x, y]: [f64; 2], [cosine, sine]: [f64; 2]) -> [f64; 2] {
 }
 
 /// Draws from the standard normal distribution, by comparisons alone: algorithm N of Karney (2016),
-/// "Sampling exactly from the normal distribution", ACM Transactions on Mathematical Software 42(1),
-/// with doubles for its real numbers.
+/// "Sampling exactly from the normal distribution", ACM Transactions on Mathematical Software
+/// 42(1), with doubles for its real numbers.
 fn normal(rng: &mut ChaCha8Rng) -> f64 {
     loop {
         // A sample k + x has the density exp(-(k + x)^2 / 2), as the product of these factors:

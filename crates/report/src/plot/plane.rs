@@ -50,8 +50,8 @@ const COLUMNS: usize = 272;
 const AREA: f64 = 544.0;
 const AROUND: f64 = 62.0;
 
-/// The number of columns and rows of cells for these axes, so that cells are squares if the units of
-/// both axes are about equally long.
+/// The number of columns and rows of cells for these axes, so that cells are squares if the units
+/// of both axes are about equally long.
 fn size_of(x: &Axis, y: &Axis) -> [usize; 2] {
     let ratio = (y.range.end - y.range.start) / (x.range.end - x.range.start);
     let ratio = if (0.4..=1.2).contains(&ratio) { ratio } else { 0.7 };
