@@ -301,7 +301,8 @@ mod tests {
         let lines = contours(&x, &y, [40, 30], &values, 0.5);
         assert_eq!(lines.len(), 1, "{lines:?}");
         assert_eq!(lines[0].first(), lines[0].last());
-        assert!(lines[0].len() > 80, "{}", lines[0].len());
+        // It crosses 20 columns and 14 rows of middles, each twice.
+        assert_eq!(lines[0].len(), 2 * (20 + 14) + 1);
         for (x, y) in &lines[0] {
             assert!((x.hypot(*y) - 0.5).abs() < 2e-3, "{x} {y}");
         }
