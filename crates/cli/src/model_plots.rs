@@ -132,7 +132,7 @@ pub(crate) fn surface(folder: &Path, features: &[String], rates: &[f64]) -> Resu
     let curvature = slice.curvature(minimum);
     let rates = if rates.is_empty() { RATES.map(|rate| readable(rate / curvature)).to_vec() } else { rates.to_vec() };
     // A descent that diverges leaves the picture.
-    let reach = 4.0 * (minimum[0] - start[0]).hypot(minimum[1] - start[1]).max(0.1);
+    let reach = 12.0 * (minimum[0] - start[0]).hypot(minimum[1] - start[1]).max(0.1);
     let path = |&rate: &f64| {
         let points = slice.descend(start, rate, STEPS, reach);
         let steps = points.len() - 1;

@@ -517,8 +517,8 @@ fn the_boundary_of_points_drawn_by_code_is_a_line() {
     assert!((0.3..0.7).contains(&circles) && blobs > 0.85, "{circles}, {blobs}");
     // The label has a default, also for other data, and the rows are found again.
     assert_eq!(json(folder, "evaluate run")["data"]["is_the_runs_own"], true);
-    assert!(error(folder, "evaluate blobs --data moons").contains("upper"));
-    assert!(stdout(folder, "data --data circles").contains("x1          a number"));
+    assert!(error(folder, "evaluate blobs --data moons").contains("no row of the model's classes [left, right, top]"));
+    assert!(stdout(folder, "data --data circles").contains("x1      a number"));
     assert!(error(folder, "train --data moon --label class").contains("did you mean moons?"));
 
     let plot = json(folder, "plot run --kind boundary --out moons.svg");
