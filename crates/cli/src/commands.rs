@@ -220,8 +220,8 @@ Examples:
   chainrule inspect runs/softmax-1 --image t10k-images-idx3-ubyte.gz --index 247 --json")]
     Inspect(InspectOptions),
     /// Draw runs: loss and accuracy over the training, coefficients with intervals, ROC and
-    /// precision-recall curves, calibration, or the confusion matrix. As SVG or PNG, or on the
-    /// terminal.
+    /// precision-recall curves, calibration, the confusion matrix, the decision boundary, weights
+    /// as images, or the loss over two weights. As SVG or PNG, or on the terminal.
     #[command(after_help = "\
 The colours are distinguishable with any common colour blindness.
 A drawing on the terminal has colours unless NO_COLOR is set, and plain characters in a pipe.
@@ -232,7 +232,10 @@ Examples:
   chainrule plot runs/softmax-1 --out curves.png --title 'Softmax regression' --theme dark
   chainrule plot runs/people-1 --kind coefficients
   chainrule plot runs/people-1 runs/people-2 --kind roc --out roc.svg
-  chainrule plot runs/softmax-1 --kind calibration --class 3 --class 8")]
+  chainrule plot runs/softmax-1 --kind calibration --class 3 --class 8
+  chainrule plot runs/softmax-1 --kind weights --out weights.svg
+  chainrule plot runs/moons-1 --kind boundary --out boundary.png
+  chainrule plot runs/moons-1 --kind surface --learning-rate 1 --learning-rate 20")]
     Plot(PlotOptions),
     /// Write an HTML page to draw on. It shows the prediction for the drawing, the evidence, and a
     /// gradient step that corrects the model.

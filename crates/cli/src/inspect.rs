@@ -154,7 +154,7 @@ pub(crate) fn inspect(options: &InspectOptions) -> Result<u8> {
         classes: model.classes(),
         weight_norm: model.weight_norm,
         notes: model.run_records().map(|run| model_warnings(&run.summary, &run.config)).unwrap_or_default(),
-        weights: weighted_classes(&model).map(|class| class_summary(&model, class)).collect(),
+        weights: model.weighted_classes().map(|class| class_summary(&model, class)).collect(),
         recipe: model.schema.recipe.as_ref(),
         features: model.features().map(|names| feature_summaries(&model, names)),
         image,
@@ -183,16 +183,11 @@ pub(crate) fn inspect(options: &InspectOptions) -> Result<u8> {
     Ok(exit::SUCCESS)
 }
 
-/// The positions of the classes that have their own weights.
-fn weighted_classes(model: &Model) -> std::ops::Range<usize> {
-    model.classes().len() - model.parameters.columns..model.classes().len()
-}
-
 /// Returns the weights of each feature. The feature with the largest weight of any class comes
 /// first.
 fn feature_summaries(model: &Model, names: &[String]) -> Vec<FeatureSummary> {
     let by_class: Vec<Vec<f64>> =
-        weighted_classes(model).map(|class| model.predictor.parameters_of_class(class).0).collect();
+        model.weighted_classes().map(|class| model.predictor.parameters_of_class(class).0).collect();
     let statistics = model.preprocessing.standardization();
     let feature_summary = |(j, name): (usize, &String)| FeatureSummary {
         name: name.clone(),
@@ -288,7 +283,7 @@ fn pictures(model: &Model, answer: &Answer, pixels: Option<&[u8]>) -> Vec<Heatma
         ];
     }
     let largest_weight = largest(&model.parameters.weight);
-    let weights = weighted_classes(model).map(|class| {
+    let weights = model.weighted_classes().map(|class| {
         signed(
             format!("class {}", model.classes()[class]),
             &model.predictor.parameters_of_class(class).0,

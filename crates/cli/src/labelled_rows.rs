@@ -104,7 +104,7 @@ impl LabelledRows {
                 // Without held-out rows the run was validated on its training rows, which are all
                 // rows.
                 let uses_all_rows =
-                    tables.is_validated_on_training || data_option.is_some_and(|path| Path::new(path).is_file());
+                    tables.is_validated_on_training || data_option.is_some_and(|path| !Path::new(path).is_dir());
                 let TableSplit { rows, left_out, unlabelled, unseen, .. } = Arc::unwrap_or_clone(part);
                 if unlabelled > 0 {
                     log(&format!("note: {} without a label left out", pluralize(unlabelled, "row")));
@@ -228,7 +228,10 @@ fn find_table(
     text: TextOptions,
     weight: Option<String>,
 ) -> Result<Tables> {
+    let request = request(model, data_option);
+    let default_label = || request.as_ref().ok()?.default_label().map(str::to_owned);
     let label = label_option.map(str::to_owned).or_else(|| model.run_records()?.config.data().label.clone());
+    let label = label.or_else(default_label);
     if let (None, ModelOrigin::Imported(imported)) = (&label, &model.origin) {
         bail!("{}: the model {}; name the label column with --label", model.folder.display(), imported.origin());
     }
@@ -244,8 +247,7 @@ fn find_table(
         resident_bytes: resident_bytes(model),
         scratch: Some(chainrule_data::scratch_folder()),
     };
-    let request = request(model, data_option)?;
-    let result = find_tables(&request, &table_request);
+    let result = find_tables(&request?, &table_request);
     // A column named by an option is looked up in any data.
     let result = match (data_option, label_option) {
         (None, None) => result.map_err(run_data_error)?,

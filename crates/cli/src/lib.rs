@@ -37,6 +37,7 @@ mod manual;
 mod marked_part;
 mod missing;
 mod model;
+mod model_plots;
 mod options;
 mod output;
 mod page;

@@ -1,5 +1,6 @@
 //! Reads the folder of a run or an imported model for prediction.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -112,6 +113,12 @@ impl Model {
     /// Returns the names of the classes, in the order of the model's outputs.
     pub(crate) fn classes(&self) -> &[Class] {
         &self.schema.classes
+    }
+
+    /// Returns the positions of the classes that have their own weights: for the logistic model,
+    /// the positive class.
+    pub(crate) fn weighted_classes(&self) -> Range<usize> {
+        self.classes().len() - self.parameters.columns..self.classes().len()
     }
 
     /// Returns the name of the kind of model.

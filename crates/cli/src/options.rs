@@ -342,7 +342,7 @@ pub(crate) struct DataSource {
 /// The help for the data source, from the list of readers.
 fn sources() -> String {
     format!(
-        "Data set: auto | mnist | embedded | {}, several of them ('part-*.csv' or a.csv:b.csv), or - for standard input | a folder of IDX files, of {}, or with one subfolder of pictures per class, optionally split into train and \
+        "Data set: auto | mnist | embedded | moons, circles or blobs (points of two features, drawn by code) | {}, several of them ('part-*.csv' or a.csv:b.csv), or - for standard input | a folder of IDX files, of {}, or with one subfolder of pictures per class, optionally split into train and \
          validation. auto tries in this order: `$CHAINRULE_DATA`, MNIST from the cache, a verified download of MNIST, the embedded digits",
         readers::files(TABLES, "or"),
         readers::pairs_of_tables()

@@ -8,8 +8,8 @@ use chainrule_data::names;
 use chainrule_evaluate::{CalibrationBin, Ranking};
 use chainrule_records::{Destination, Imported};
 use chainrule_report::{
-    CoefficientInterval, Forest, Matrix, Plot, PlotContent, PlotStyle, RUN_COLORS, Run, RunHistory, TextStyle, Theme,
-    calibration, curves, precision_recall, roc,
+    Chart, CoefficientInterval, Forest, Matrix, Plot, PlotContent, PlotStyle, RUN_COLORS, Run, RunHistory, TextStyle,
+    Theme, WeightImages, calibration, curves, precision_recall, roc,
 };
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
@@ -17,10 +17,11 @@ use serde_json::{Value, json};
 use crate::compare::{Predicted, predict_same_rows};
 use crate::destination::destination;
 use crate::exit;
-use crate::heatmaps::{ColorSupport, columns};
+use crate::heatmaps::{ColorSupport, Heatmap, Palette, columns};
 use crate::labelled_rows::{LabelledRows, RowOptions};
 use crate::missing::check_folder_exists;
 use crate::model::Model;
+use crate::model_plots;
 use crate::options::OutputOptions;
 use crate::output::{Lines, print_json, print_line, print_message};
 use crate::summary::{SummaryRequest, summary_of_run};
@@ -39,6 +40,14 @@ pub(crate) struct PlotOptions {
     /// second, else all].
     #[arg(long = "class", value_name = "CLASS")]
     classes: Vec<String>,
+    /// Feature whose weight is an axis of the surface; name two [default: those with the largest
+    /// weights].
+    #[arg(long = "weight", value_name = "FEATURE")]
+    weights: Vec<String>,
+    /// Learning rate of a descent on the surface; up to three [default: a slow one, a fast one, and
+    /// one that does not converge].
+    #[arg(long = "learning-rate", value_name = "RATE", value_parser = learning_rate)]
+    learning_rates: Vec<f64>,
     /// File to write, as SVG or PNG by its ending [default: draw on the terminal].
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -73,6 +82,14 @@ enum Kind {
     Calibration,
     /// The rows by class and predicted class.
     Confusion,
+    /// Where a model of two numeric features changes its prediction, with its probabilities and the
+    /// rows.
+    Boundary,
+    /// The weights of a model of images, as images.
+    Weights,
+    /// The loss of a logistic model over two weights, with the paths of gradient descent for three
+    /// learning rates.
+    Surface,
 }
 
 impl Kind {
@@ -82,12 +99,17 @@ impl Kind {
 
     /// Whether it is of predictions of rows.
     fn is_of_rows(self) -> bool {
-        !matches!(self, Kind::Curves | Kind::Coefficients)
+        !matches!(self, Kind::Curves | Kind::Coefficients | Kind::Weights | Kind::Surface)
+    }
+
+    /// Whether it draws a single run.
+    fn is_of_one_run(self) -> bool {
+        matches!(self, Kind::Coefficients | Kind::Confusion | Kind::Boundary | Kind::Weights | Kind::Surface)
     }
 
     /// Whether it is of the classes one by one.
     fn is_by_class(self) -> bool {
-        self.is_of_rows() && self != Kind::Confusion
+        matches!(self, Kind::Roc | Kind::PrecisionRecall | Kind::Calibration)
     }
 }
 
@@ -111,6 +133,12 @@ fn size(text: &str) -> Result<[u32; 2], String> {
     text.split_once(['x', 'X', '×'])
         .and_then(|(width, height)| Some([side(width)?, side(height)?]))
         .ok_or_else(|| format!("expected a width and a height from {low} to {high}, as in 640x700"))
+}
+
+/// Parses a learning rate.
+fn learning_rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse::<f64>().ok().filter(|rate| rate.is_finite() && *rate > 0.0);
+    rate.ok_or_else(|| "expected a number above 0".to_owned())
 }
 
 /// Where a plot goes.
@@ -153,6 +181,9 @@ pub(crate) fn plot(options: &PlotOptions) -> Result<u8> {
     let plot = match options.kind {
         Kind::Curves => draw_curves(&options.runs, &mut log)?,
         Kind::Coefficients => draw_coefficients(&options.runs[0])?,
+        Kind::Boundary => model_plots::boundary(&options.runs[0], &options.rows, &mut log)?,
+        Kind::Weights => model_plots::weights(&options.runs[0])?,
+        Kind::Surface => model_plots::surface(&options.runs[0], &options.weights, &options.learning_rates)?,
         Kind::Roc | Kind::PrecisionRecall | Kind::Calibration | Kind::Confusion => draw_rows(options, &mut log)?,
     };
     let title = options.title.clone().unwrap_or_else(|| plot.title.clone());
@@ -160,9 +191,10 @@ pub(crate) fn plot(options: &PlotOptions) -> Result<u8> {
 }
 
 /// Refuses options that the kind does not use.
-fn check_options(PlotOptions { runs, kind, rows, classes, .. }: &PlotOptions) -> Result<()> {
+fn check_options(options: &PlotOptions) -> Result<()> {
+    let PlotOptions { runs, kind, rows, classes, weights, learning_rates, .. } = options;
     let name = kind.name();
-    if runs.len() > 1 && matches!(kind, Kind::Coefficients | Kind::Confusion) {
+    if runs.len() > 1 && kind.is_of_one_run() {
         bail!("--kind {name} draws one run; name one");
     }
     let of_rows = [
@@ -172,6 +204,13 @@ fn check_options(PlotOptions { runs, kind, rows, classes, .. }: &PlotOptions) ->
     ];
     if let (false, Some((option, _))) = (kind.is_of_rows(), of_rows.iter().find(|(_, is_set)| *is_set)) {
         bail!("{option}: --kind {name} predicts no rows; leave it out");
+    }
+    let of_surface = [("--weight", !weights.is_empty()), ("--learning-rate", !learning_rates.is_empty())];
+    if let (true, Some((option, _))) = (*kind != Kind::Surface, of_surface.iter().find(|(_, is_set)| *is_set)) {
+        bail!("{option}: only --kind surface uses it; leave it out");
+    }
+    if learning_rates.len() > 3 {
+        bail!("--learning-rate: more than three paths are hard to tell apart; name fewer");
     }
     if !kind.is_by_class() && !classes.is_empty() {
         bail!("--class: --kind {name} has no curve of a class; leave it out");
@@ -207,14 +246,13 @@ fn finish(plot: &Plot, options: &PlotOptions, target: Target) -> Result<u8> {
 
 /// Returns what is drawn as data.
 fn as_json(plot: &Plot, options: &PlotOptions, file: Option<&Path>) -> Value {
+    let of_chart = |chart: &Chart| {
+        let series = chart.series.iter();
+        let series: Vec<Value> = series.map(|series| json!({ "name": series.name, "points": series.points })).collect();
+        json!({ "x": chart.x.label, "y": chart.y.label, "series": series })
+    };
     let content = match &plot.content {
         PlotContent::Charts(charts) => {
-            let of_chart = |chart: &chainrule_report::Chart| {
-                let series = chart.series.iter();
-                let series: Vec<Value> =
-                    series.map(|series| json!({ "name": series.name, "points": series.points })).collect();
-                json!({ "x": chart.x.label, "y": chart.y.label, "series": series })
-            };
             json!({ "charts": charts.iter().map(of_chart).collect::<Vec<_>>() })
         }
         PlotContent::Forest(Forest { label, rows }) => {
@@ -223,6 +261,11 @@ fn as_json(plot: &Plot, options: &PlotOptions, file: Option<&Path>) -> Value {
                 .map(|row| json!({ "name": row.name, "estimate": row.estimate, "interval": row.interval }))
                 .collect();
             json!({ "x": label, "rows": rows })
+        }
+        // The lines are the boundary, or the contours of the loss.
+        PlotContent::Plane(plane) => json!({ "charts": [of_chart(&plane.chart)], "lines": plane.lines }),
+        PlotContent::Weights(WeightImages { classes, weights, size }) => {
+            json!({ "classes": classes, "image_size": size, "weights": weights })
         }
         PlotContent::Matrix(Matrix { classes, counts }) => json!({ "classes": classes, "counts": counts }),
     };
@@ -248,12 +291,28 @@ fn print_on_terminal(plot: &Plot) -> Result<()> {
     };
     let mut lines = Lines::default();
     lines.add(&plot.title);
-    if !plot.explanation.is_empty() {
+    // The colours of images are explained below them.
+    if !plot.explanation.is_empty() && !matches!(plot.content, PlotContent::Weights(_)) {
         lines.add(&plot.explanation);
     }
     lines.empty_line();
-    lines.drawn(&plot.text(style));
+    match &plot.content {
+        PlotContent::Weights(weights) => lines.drawn(&images(weights, colors)),
+        _ => lines.drawn(&plot.text(style)),
+    }
     Ok(lines.print()?)
+}
+
+/// Draws weights as images for the terminal.
+fn images(WeightImages { classes, weights, size }: &WeightImages, colors: ColorSupport) -> String {
+    let largest = weights.iter().flatten().fold(f64::MIN_POSITIVE, |largest, w| largest.max(w.abs()));
+    let of_class = |(class, weights): (&String, &Vec<f64>)| Heatmap {
+        name: class.clone(),
+        values: weights.iter().map(|w| w / largest).collect(),
+        palette: Palette::Signed,
+    };
+    let pictures: Vec<Heatmap> = classes.iter().zip(weights).map(of_class).collect();
+    format!("{}{}\n", colors.draw(&pictures, *size, columns()), colors.legend(Palette::Signed))
 }
 
 /// Draws the losses and accuracies of runs over their training.

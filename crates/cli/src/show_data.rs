@@ -72,7 +72,8 @@ pub(crate) fn data(options: &DataOptions) -> Result<u8> {
         (None, true) => Request::Mnist,
         (None, false) => Request::from(options.data.source.as_deref().unwrap_or("auto")),
     };
-    if let Some(weight) = options.weight.as_deref().filter(|_| options.weight == options.label) {
+    let label = options.label.as_deref().or_else(|| request.default_label());
+    if let Some(weight) = options.weight.as_deref().filter(|weight| Some(*weight) == label) {
         anyhow::bail!("--weight {weight}: it names the label column; name one of weights");
     }
     let text = options.text.or(TextOptions::default());
@@ -81,7 +82,7 @@ pub(crate) fn data(options: &DataOptions) -> Result<u8> {
         let tables = inspected.files.into_iter().map(|(file, about)| AboutTableFile { file, about }).collect();
         let UnusedFiles { files, left_out } = inspected.unused.clone();
         // A summary can be made of any table, a recipe only of one that fits into memory.
-        let (label, weight) = (options.label.as_deref(), options.weight.as_deref());
+        let weight = options.weight.as_deref();
         let recipe = request.learn_recipe(label, weight, text, resident_bytes);
         let (recipe, problem) = match recipe {
             Ok(recipe) => (recipe, None),

@@ -47,7 +47,7 @@ pub(crate) fn find(override_options: &OverrideOptions, table: &TableOptions) -> 
     let request = table_request(&config);
     let tables = RawTables::read(&path, &request)?;
     let counts = tables.label_counts(&request)?;
-    let label = config.data().label.clone().unwrap_or_default();
+    let label = request.label.clone().unwrap_or_default();
     let text = text(&path, &config, &counts, &overrides, tables.n_columns());
     let experiment = Experiment { file: name.to_owned(), text };
     let of_sgd = Descent::of(counts.n_train, tables.n_columns()).settings();

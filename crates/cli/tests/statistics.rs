@@ -500,3 +500,71 @@ fn a_sweep_over_seeds_has_the_means_of_its_points() {
     let again = stdout(folder.path(), "sweep --resume sweep");
     assert!(again.contains("sweep/sweep-means.csv") && again.contains("std. error"), "{again}");
 }
+
+#[test]
+fn the_boundary_of_points_drawn_by_code_is_a_line() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    let summary = json(folder, "train --data moons --out run");
+    assert_eq!((&summary["data"]["source"], &summary["data"]["train"]), (&"moons".into(), &480.into()), "{summary}");
+    let accuracy = summary["final"]["validation_accuracy"].as_f64().unwrap();
+    assert!((0.75..0.95).contains(&accuracy), "a line separates moons only roughly: {accuracy}");
+    // A line is no better than a guess on circles, and the best boundary of blobs.
+    let accuracy = |set: &str| {
+        json(folder, &format!("train --data {set} --out {set}"))["final"]["validation_accuracy"].as_f64().unwrap()
+    };
+    let (circles, blobs) = (accuracy("circles"), accuracy("blobs"));
+    assert!((0.3..0.7).contains(&circles) && blobs > 0.85, "{circles}, {blobs}");
+    // The label has a default, also for other data, and the rows are found again.
+    assert_eq!(json(folder, "evaluate run")["data"]["is_the_runs_own"], true);
+    assert!(error(folder, "evaluate blobs --data moons").contains("no row of the model's classes [left, right, top]"));
+    assert!(stdout(folder, "data --data circles").contains("x1      a number"));
+    assert!(error(folder, "train --data moon --label class").contains("did you mean moons?"));
+
+    let plot = json(folder, "plot run --kind boundary --out moons.svg");
+    let lines: Vec<Vec<[f64; 2]>> = serde_json::from_value(plot["lines"].clone()).unwrap();
+    let [line] = &lines[..] else { panic!("{lines:?}") };
+    let [first, last] = [line[0], line[line.len() - 1]];
+    let area = |p: &[f64; 2]| (last[0] - first[0]) * (p[1] - first[1]) - (last[1] - first[1]) * (p[0] - first[0]);
+    assert!(line.len() > 100 && line.iter().all(|point| area(point).abs() < 0.01), "{line:?}");
+    assert_eq!(plot["charts"][0]["series"].as_array().unwrap().len(), 2);
+    assert!(std::fs::read_to_string(folder.join("moons.svg")).unwrap().contains("upper"));
+    // A descent with a rate above 2 / L does not come to rest at the minimum.
+    let surface = json(folder, "plot run --kind surface");
+    let end = |series: usize| -> [f64; 2] {
+        let points = surface["charts"][0]["series"][series]["points"].as_array().unwrap();
+        serde_json::from_value(points.last().unwrap().clone()).unwrap()
+    };
+    let distance = |series: usize| (end(series)[0] - end(3)[0]).hypot(end(series)[1] - end(3)[1]);
+    assert!(distance(1) < 0.05 && distance(0) > 0.3, "{surface}");
+    assert!(stdout(folder, "plot run --kind surface --weight x2 --weight x1").contains("weight of x2"));
+    std::fs::write(folder.join("one.csv"), "x,y\n1,a\n2,b\n1.5,a\n2.5,b\n1.2,b\n1.9,a\n").unwrap();
+    stdout(folder, "train --data one.csv --label y --validation 0 --out one --quiet");
+    for (command, expected) in [
+        ("plot one --kind boundary", "two numeric features, and this one has 1 feature"),
+        ("plot one --kind surface", "the model has one feature"),
+        ("plot blobs --kind surface", "this one has 3 classes"),
+        ("plot run --kind weights", "the model is of a table"),
+        ("plot run blobs --kind boundary", "draws one run"),
+        ("plot run --kind boundary --learning-rate 1", "only --kind surface uses it"),
+        ("plot run --kind surface --learning-rate 0", "expected a number above 0"),
+        ("plot run --kind surface --weight x3", "no such feature"),
+    ] {
+        let error = error(folder, command);
+        assert!(error.contains(expected), "{command}: {error}");
+    }
+}
+
+#[test]
+fn weights_of_digits_are_images() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    let few = "--set data.train_images=200 --set data.validation_images=50 --set descent.epochs=1";
+    stdout(folder, &format!("train --data embedded {few} --gradient fused --out digits --quiet"));
+    let plot = json(folder, "plot digits --kind weights --out weights.png");
+    let sizes: Vec<usize> = plot["weights"].as_array().unwrap().iter().map(|w| w.as_array().unwrap().len()).collect();
+    assert_eq!((sizes, plot["image_size"].clone()), (vec![784; 10], serde_json::json!([28, 28])));
+    assert!(std::fs::read(folder.join("weights.png")).unwrap().starts_with(b"\x89PNG"));
+    assert!(stdout(folder, "plot digits --kind weights").contains("for: + * #"));
+    assert!(error(folder, "plot digits --kind boundary").contains("--kind weights draws its weights"));
+}

@@ -13,8 +13,9 @@ use crate::{BadRows, Class, ClassWeights, ColumnKind, Decimal, Separator, TextEn
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
-    /// `auto`, `mnist`, `embedded`, a folder of IDX files, a table (a CSV file), a folder with
-    /// `train.csv` and `validation.csv`, or a folder with one folder of pictures per class.
+    /// `auto`, `mnist`, `embedded`, `moons`, `circles`, `blobs`, a folder of IDX files, a table (a
+    /// CSV file), a folder with `train.csv` and `validation.csv`, or a folder with one folder of
+    /// pictures per class.
     #[serde(default = "auto")]
     pub source: String,
     /// The number of images to take from an IDX file for training, from its start. `classes` then

@@ -203,7 +203,7 @@ fn check(config: &TrainConfig) -> Result<(), (&'static str, String)> {
     ensure(
         "data.source",
         !data.source.is_empty(),
-        "expected auto, mnist, embedded, the file of a table, or a folder of data",
+        "expected auto, mnist, embedded, moons, circles, blobs, the file of a table, or a folder of data",
     )?;
     let is_in_range = data.image_size.iter().all(|side| (1..=4096).contains(side));
     ensure(IMAGE_SIZE_KEY, is_in_range, IMAGE_SIZE_MESSAGE)?;

@@ -233,6 +233,7 @@ pub fn resolve_source(requested: &str, resolved: &str) -> Request {
 /// Returns the table options of a config.
 pub fn table_request(config: &TrainConfig) -> TableRequest {
     let requested = config.data();
+    let default_label = || Request::from(requested.source.as_str()).default_label().map(str::to_owned);
     let options = RecipeOptions {
         kinds: requested.columns.clone(),
         missing: requested.missing.clone(),
@@ -240,7 +241,7 @@ pub fn table_request(config: &TrainConfig) -> TableRequest {
         min_rows: requested.min_rows,
     };
     TableRequest {
-        label: requested.label.clone(),
+        label: requested.label.clone().or_else(default_label),
         ignored: requested.ignore.clone(),
         group: requested.group.clone(),
         weight: requested.weight.clone(),

@@ -5,6 +5,7 @@
 //!   burn-dataset
 //! - `download` (feature `download`): fetches MNIST from an untrusted server
 //! - [`digits`]: digits drawn by code; a seed gives the same bytes on every platform
+//! - [`points`]: points of the plane drawn by code, as a table
 //! - [`readers`]: the list of file formats; a new format is one file with its `Reader` and one line
 //!   in the list
 //! - [`picture`] (feature `pictures`): converts a picture of any size into an image like MNIST's
@@ -52,6 +53,7 @@ pub mod mnist;
 mod order;
 mod parquet_writer;
 pub mod picture;
+pub mod points;
 mod positioned;
 mod prefetcher;
 mod provenance;

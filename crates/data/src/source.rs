@@ -11,6 +11,7 @@ use crate::class_folders::{self, ClassFolders, file_name};
 use crate::download;
 use crate::idx::KeepPixels;
 use crate::input::with_compressed;
+use crate::points::PointSet;
 use crate::readers::{self, TABLES, table_extensions};
 use crate::tables::{TRAIN, VALIDATION, are_tables};
 use crate::unused::unused;
@@ -29,7 +30,8 @@ pub enum Request {
     Mnist,
     /// The digits drawn by code.
     Embedded,
-    /// A table, or a folder of four IDX files or of tables.
+    /// A table, or a folder of four IDX files or of tables. The name of a
+    /// [`PointSet`](crate::points::PointSet) is a table drawn by code.
     Folder(PathBuf),
 }
 
@@ -441,12 +443,17 @@ fn has_idx(folder: &Path) -> bool {
     mnist::FILES.iter().any(|file| idx_path(folder, file).is_some())
 }
 
+/// Returns the names that are no files.
+fn source_names() -> impl Iterator<Item = &'static str> {
+    ["auto", "mnist", "embedded"].into_iter().chain(PointSet::ALL.map(PointSet::name))
+}
+
 /// Suggests a source for a path that does not exist: a source name or a similarly named file next
 /// to it.
 fn suggested_source(path: &Path) -> Option<String> {
     let name = file_name(path);
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let source = nearest(&name, ["auto", "mnist", "embedded"]).filter(|_| parent.is_none());
+    let source = nearest(&name, source_names()).filter(|_| parent.is_none());
     if let Some(source) = source {
         return Some(source.to_owned());
     }
@@ -501,7 +508,10 @@ fn read_folder_with_pixels(folder: &Path, keep: KeepPixels, log: &mut dyn FnMut(
             ErrorKind::NotADirectory => DataError::NoFile { path },
             ErrorKind::NotFound => {
                 let hint = suggested_source(&path).map_or_else(
-                    || format!("expected auto, mnist, embedded, {}, or a folder", readers::files(TABLES, "or")),
+                    || {
+                        let names = source_names().collect::<Vec<_>>().join(", ");
+                        format!("expected {names}, {}, or a folder", readers::files(TABLES, "or"))
+                    },
                     |name| format!("did you mean {name}?"),
                 );
                 let sentence = format!("no such file or folder; {hint}");

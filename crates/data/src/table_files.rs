@@ -1,11 +1,14 @@
-//! The files that a path of tables names: one, several that share a header, or standard input.
+//! The files that a path of tables names: one, several that share a header, standard input, or a
+//! table drawn by code.
 
 use std::env::split_paths;
 use std::fs::File;
-use std::io::{self, IsTerminal, Read, Seek};
+use std::io::{self, Cursor, IsTerminal, Read, Seek};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use crate::points::PointSet;
+use crate::readers::Input;
 use crate::{DataError, idx};
 
 /// The path that stands for standard input.
@@ -14,10 +17,16 @@ pub(crate) const STANDARD_INPUT: &str = "-";
 /// The most bytes that are read from standard input.
 const MAX_STANDARD_INPUT: u64 = 1 << 34;
 
-/// Returns whether a path names files of tables by a pattern or a list, or standard input.
-pub(crate) fn are_several(path: &Path) -> bool {
+/// Returns whether a path names tables that are no file of that name: a pattern or a list of files,
+/// standard input, or a table drawn by code.
+pub(crate) fn are_special(path: &Path) -> bool {
     let is_one = |path: &PathBuf| path.is_file() || is_pattern(path);
-    path == Path::new(STANDARD_INPUT) || (!path.exists() && split_paths(path).any(|part| is_one(&part)))
+    is_reserved(path) || (!path.exists() && split_paths(path).any(|part| is_one(&part)))
+}
+
+/// Returns whether a name means something else than a file, even if there is a file of that name.
+fn is_reserved(path: &Path) -> bool {
+    path == Path::new(STANDARD_INPUT) || PointSet::named(path).is_some()
 }
 
 fn is_pattern(path: &Path) -> bool {
@@ -30,7 +39,7 @@ fn is_pattern(path: &Path) -> bool {
 /// # Errors
 /// Fails if a part names no file.
 pub(crate) fn table_files(path: &Path) -> Result<Vec<PathBuf>, DataError> {
-    if path == Path::new(STANDARD_INPUT) || path.exists() {
+    if is_reserved(path) || path.exists() {
         return Ok(vec![path.to_owned()]);
     }
     let mut files = Vec::new();
@@ -52,11 +61,17 @@ pub(crate) fn table_files(path: &Path) -> Result<Vec<PathBuf>, DataError> {
     Ok(files)
 }
 
-/// Opens a file of a table, or a copy of standard input.
-pub(crate) fn open(path: &Path) -> Result<File, DataError> {
-    if path != Path::new(STANDARD_INPUT) {
-        return idx::open(path);
+/// Opens a file of a table, a copy of standard input, or a table drawn by code. `max_bytes` limits
+/// what is held of an archive.
+pub(crate) fn open(path: &Path, max_bytes: u64) -> Result<Input<'static>, DataError> {
+    if let Some(points) = PointSet::named(path) {
+        return Ok(Input::within(Cursor::new(points.csv()), max_bytes));
     }
+    let file = if path == Path::new(STANDARD_INPUT) { standard_input()? } else { idx::open(path)? };
+    Ok(Input::of_file(file, max_bytes))
+}
+
+fn standard_input() -> Result<File, DataError> {
     // A command may read its data more than once, but standard input comes only once.
     static COPY: OnceLock<Result<File, String>> = OnceLock::new();
     let problem = |problem: io::Error| DataError::Read { path: "standard input".into(), problem };

@@ -10,12 +10,13 @@ use crate::class_folders::file_name;
 use crate::encode::{Encoder, Unseen};
 use crate::labels::RowCodes;
 use crate::learn::{RecipeOptions, learn};
+use crate::points::{LABEL, PointSet};
 use crate::read_as::ReadAs;
-use crate::readers::{Input, part_files, table_extensions};
+use crate::readers::{part_files, table_extensions};
 use crate::row_indices::RowIndices;
 use crate::same_number::same_number;
 use crate::table::{Columns, Table, TableFile, TableReader, TableSummary, number, sorted_labels};
-use crate::table_files::{are_several, open, table_files};
+use crate::table_files::{are_special, open, table_files};
 use crate::unused::unused;
 use crate::{DataError, Holdout, Origin, Request, Rows, scratch_folder};
 
@@ -262,7 +263,7 @@ fn in_folder(folder: &Path, name: &str) -> Option<PathBuf> {
 
 /// Returns whether a path names tables: any file, several files, or a folder with a training table.
 pub(crate) fn are_tables(path: &Path) -> bool {
-    path.is_file() || in_folder(path, TRAIN).is_some() || are_several(path)
+    path.is_file() || in_folder(path, TRAIN).is_some() || are_special(path)
 }
 
 /// Lists the unused files of a folder of tables.
@@ -277,6 +278,11 @@ fn unused_tables(folder: &Path, used: impl IntoIterator<Item = PathBuf>) -> Unus
 }
 
 impl Request {
+    /// Returns the label column of a table drawn by code.
+    pub fn default_label(&self) -> Option<&'static str> {
+        self.path().and_then(|path| PointSet::named(&path)).map(|_| LABEL)
+    }
+
     /// Describes each table that a training would read. Returns `None` if the request names images.
     /// A table may be larger than `resident_bytes`, but of a compressed Parquet file, a page or a
     /// batch, at most this is in memory.
@@ -289,7 +295,7 @@ impl Request {
         resident_bytes: u64,
     ) -> Result<Option<TableSummaries>, DataError> {
         let Some(path) = self.path().filter(|path| are_tables(path)) else { return Ok(None) };
-        let (paths, unused) = match path.is_dir() {
+        let (paths, unused) = match path.is_dir() && !are_special(&path) {
             false => (table_files(&path)?, UnusedFiles::default()),
             true => {
                 let validation = VALIDATION.iter().find_map(|name| in_folder(&path, name));
@@ -299,7 +305,7 @@ impl Request {
             }
         };
         let about = |path: PathBuf| {
-            let input = Input::of_file(open(&path)?, resident_bytes);
+            let input = open(&path, resident_bytes)?;
             let about = TableSummary::read_input(input, text, resident_bytes);
             Ok((
                 path.display().to_string(),
@@ -325,7 +331,8 @@ impl Request {
         resident_bytes: u64,
     ) -> Result<Option<Recipe>, DataError> {
         let Some(path) = self.table() else { return Ok(None) };
-        let path = in_folder(&path, TRAIN).unwrap_or(path);
+        let in_folder = in_folder(&path, TRAIN).filter(|_| !are_special(&path));
+        let path = in_folder.unwrap_or(path);
         let columns = Columns { label, weight, text, ..Columns::default() };
         let folder = scratch_folder();
         let memory = Memory { bytes: resident_bytes, folder: Some(&folder) };
@@ -344,7 +351,7 @@ impl RawTables {
         if let Some(problem) = request.problem() {
             return Err(DataError::Table { path: path.to_owned(), problem });
         }
-        let (train, validation, unused) = if path.is_file() || are_several(path) {
+        let (train, validation, unused) = if path.is_file() || are_special(path) {
             (path.to_owned(), None, UnusedFiles::default())
         } else {
             std::fs::metadata(path).map_err(|problem| DataError::Read { path: path.to_owned(), problem })?;
@@ -532,7 +539,7 @@ fn read(path: &Path, request: &TableRequest, recipe: Option<&Recipe>) -> Result<
     let Some(label) = request.label.as_deref() else {
         // Read the header, to list the columns in the error.
         let first = table_files(path)?.swap_remove(0);
-        let input = Input::of_file(open(&first)?, request.resident_bytes);
+        let input = open(&first, request.resident_bytes)?;
         let columns =
             Table::header(input, request.text, request.resident_bytes).map_err(|error| problem(error.to_string()))?;
         return Err(DataError::NoLabel { path: path.to_owned(), columns: chainrule_core::listed(&columns) });
@@ -568,9 +575,9 @@ fn read_files(path: &Path, columns: Columns, memory: Memory) -> Result<Table, Da
     let mut tables = TableReader::new(columns, memory);
     for file in &files {
         let problem = |problem| DataError::Table { path: file.clone(), problem };
-        let content = open(file)?;
+        let content = open(file, memory.bytes)?;
         let name = if files.len() > 1 { file.display().to_string() } else { file_name(file) };
-        tables.add(name, Input::of_file(content, memory.bytes)).map_err(|error| problem(error.to_string()))?;
+        tables.add(name, content).map_err(|error| problem(error.to_string()))?;
     }
     tables.finish().map_err(|error| DataError::Table { path: path.to_owned(), problem: error.to_string() })
 }

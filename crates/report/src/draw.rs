@@ -5,12 +5,13 @@ use std::sync::OnceLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use plotters::coord::Shift;
+use plotters::coord::{CoordTranslate, Shift};
 use plotters::prelude::*;
 use plotters::style::register_font;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use crate::figure::{self, Chart, Content, Corner, Figure, Mark, Pictures};
+use crate::figure::{self, Chart, Content, Corner, Figure, Mark, Pictures, Symbol};
+use crate::plot::{Field, Plane};
 
 /// A drawn figure.
 #[derive(Clone, Debug)]
@@ -37,9 +38,7 @@ pub fn svg(figure: &Figure, purpose: Purpose) -> Drawing {
     let size = size_of(figure, purpose);
     let (mut svg, plot) = draw_svg(size, |area| draw(area, figure, purpose, 1));
     if let Content::Pictures(pictures) = &figure.content {
-        let tiles: String = tiles(pictures, 1).iter().map(|tile| tile.svg(pictures.size)).collect();
-        let end = svg.rfind("</svg>").expect("plotters closes the svg element");
-        svg.insert_str(end, &tiles);
+        insert_tiles(&mut svg, &tiles(pictures, 1), pictures.size);
     }
     Drawing { svg, size, plot }
 }
@@ -90,9 +89,7 @@ pub fn png(figure: &Figure) -> Vec<u8> {
     });
     let [width, height] = size.map(|side| side * PNG_SCALE);
     if let Content::Pictures(pictures) = &figure.content {
-        for tile in tiles(pictures, PNG_SCALE as usize) {
-            tile.paint(&mut pixels, width as usize, pictures.size);
-        }
+        paint_tiles(&mut pixels, width as usize, &tiles(pictures, PNG_SCALE as usize), pictures.size);
     }
     encode(&pixels, width, height, png::ColorType::Rgb)
 }
@@ -235,6 +232,17 @@ impl ChartStyle {
 pub(crate) fn draw_chart<B: DrawingBackend>(
     area: &DrawingArea<B, Shift>,
     chart: &Chart,
+    style: ChartStyle,
+    scale: u32,
+) -> [i32; 4] {
+    draw_chart_over(area, chart, None, style, scale)
+}
+
+/// Like [`draw_chart`], in front of a plane.
+pub(crate) fn draw_chart_over<B: DrawingBackend>(
+    area: &DrawingArea<B, Shift>,
+    chart: &Chart,
+    plane: Option<&Plane>,
     ChartStyle { larger, x_labels, has_legend, theme }: ChartStyle,
     scale: u32,
 ) -> [i32; 4] {
@@ -248,10 +256,13 @@ pub(crate) fn draw_chart<B: DrawingBackend>(
         .y_label_area_size(64 * scale)
         .build_cartesian_2d(range(&chart.x), range(&chart.y))
         .expect(IN_MEMORY);
+    if let Some(plane) = plane {
+        draw_field(context.plotting_area(), &plane.field, theme);
+    }
     context
         .configure_mesh()
         .light_line_style(TRANSPARENT)
-        .bold_line_style(theme.grid().stroke_width(scale))
+        .bold_line_style(if plane.is_some() { TRANSPARENT } else { theme.grid().to_rgba() }.stroke_width(scale))
         .axis_style(theme.ink().stroke_width(scale))
         .x_labels(x_labels)
         .y_labels(7)
@@ -265,6 +276,13 @@ pub(crate) fn draw_chart<B: DrawingBackend>(
         .draw()
         .expect(IN_MEMORY);
 
+    if let Some(plane) = plane {
+        let width = if plane.has_thick_lines { 2 * scale } else { scale };
+        let strength = if plane.has_thick_lines { 1.0 } else { 0.35 };
+        let lines = plane.lines.iter().flat_map(|line| pieces_of(line.clone(), is_bitmap));
+        let lines = lines.map(|piece| PathElement::new(piece, theme.ink().mix(strength).stroke_width(width)));
+        context.draw_series(lines).expect(IN_MEMORY);
+    }
     for series in &chart.series {
         let color = rgb(series.color);
         let points: Vec<(f64, f64)> = series.points.iter().map(|&(x, y)| (chart.x.map(x), chart.y.map(y))).collect();
@@ -281,20 +299,24 @@ pub(crate) fn draw_chart<B: DrawingBackend>(
         }
         let visible = range(&chart.y);
         let line = |width: u32| {
-            // In a bitmap, plotters extends a line far beyond sharp corners. So each segment is a
-            // separate line.
             let pieces = clipped(&points, &visible).into_iter();
-            let pieces = pieces.flat_map(|piece| match is_bitmap {
-                true => piece.windows(2).map(<[_]>::to_vec).collect(),
-                false => vec![piece],
-            });
+            let pieces = pieces.flat_map(|piece| pieces_of(piece, is_bitmap));
             pieces.map(move |piece| PathElement::new(piece, color.stroke_width(width * scale)))
         };
         let dots = || {
             let inside = points.iter().filter(|(_, y)| (visible.start..=visible.end).contains(y));
             inside.map(|&point| Circle::new(point, 3 * scale, color.filled()))
         };
+        let symbols = |symbol: Symbol, radius: f64, color: RGBColor| {
+            let corners = symbol.corners(radius * f64::from(scale));
+            points.iter().map(move |&point| EmptyElement::at(point) + Polygon::new(corners.clone(), color.filled()))
+        };
         let drawn = match series.mark {
+            Mark::Symbols(symbol) => {
+                // An edge of the background parts symbols that overlap.
+                context.draw_series(symbols(symbol, 4.4, theme.background())).expect(IN_MEMORY);
+                context.draw_series(symbols(symbol, 3.4, color))
+            }
             Mark::Line => context.draw_series(line(2)),
             Mark::Thin => context.draw_series(line(1)),
             Mark::Dots => context.draw_series(dots()),
@@ -314,7 +336,13 @@ pub(crate) fn draw_chart<B: DrawingBackend>(
         };
         let s = scale as i32;
         let drawn = drawn.expect(IN_MEMORY);
-        if !series.name.is_empty() {
+        if let (Mark::Symbols(symbol), false) = (series.mark, series.name.is_empty()) {
+            let corners = symbol.corners(4.0 * f64::from(scale));
+            drawn.label(&series.name).legend(move |(x, y)| {
+                let at = corners.iter().map(|(right, down)| (x + 8 * s + right, y + down)).collect::<Vec<_>>();
+                Polygon::new(at, color.filled())
+            });
+        } else if !series.name.is_empty() {
             drawn
                 .label(&series.name)
                 .legend(move |(x, y)| Rectangle::new([(x, y - 2 * s), (x + 16 * s, y + s)], color.filled()));
@@ -341,6 +369,39 @@ pub(crate) fn draw_chart<B: DrawingBackend>(
     }
     let (x, y) = context.plotting_area().get_pixel_range();
     [x.start, y.start, x.end, y.end]
+}
+
+/// Returns the lines to draw for a line. In a bitmap, plotters extends a line far beyond sharp
+/// corners, so each segment is a separate line.
+fn pieces_of(line: Vec<(f64, f64)>, is_bitmap: bool) -> Vec<Vec<(f64, f64)>> {
+    if is_bitmap { line.windows(2).map(<[_]>::to_vec).collect() } else { vec![line] }
+}
+
+/// Colours a plot area.
+fn draw_field<B: DrawingBackend, C: CoordTranslate>(area: &DrawingArea<B, C>, field: &Field, theme: Theme) {
+    let area = area.strip_coord_spec();
+    let [columns, rows] = field.size;
+    let (width, height) = area.dim_in_pixel();
+    let place = |i: usize, n: usize, side: u32| (i * side as usize / n) as i32;
+    for (row, shades) in field.shades.chunks_exact(columns).rev().enumerate() {
+        let (top, bottom) = (place(row, rows, height), place(row + 1, rows, height));
+        let mut column = 0;
+        // Neighbours of one shade are one rectangle.
+        for same in shades.chunk_by(|a, b| a == b) {
+            // One unit of overlap leaves no gaps in a scaled drawing; later rectangles cover it.
+            let corners =
+                [(place(column, columns, width), top), (place(column + same.len(), columns, width) + 1, bottom + 1)];
+            let corners = corners.map(|(x, y)| (x.min(width as i32), y.min(height as i32)));
+            area.draw(&Rectangle::new(corners, same[0].on(theme).filled())).expect(IN_MEMORY);
+            column += same.len();
+        }
+    }
+}
+
+/// Returns a colour between two.
+pub(crate) fn mix(from: RGBColor, to: RGBColor, part: f64) -> RGBColor {
+    let channel = |a: u8, b: u8| (f64::from(a) + part * (f64::from(b) - f64::from(a))).round() as u8;
+    RGBColor(channel(from.0, to.0), channel(from.1, to.1), channel(from.2, to.2))
 }
 
 /// Returns the pieces of a line with y in `range`. Without this, plotters moves each outside point
@@ -408,11 +469,13 @@ fn draw_labels<B: DrawingBackend>(area: &DrawingArea<B, Shift>, pictures: &Pictu
 }
 
 /// One picture and its position.
-struct Tile {
-    left: usize,
-    top: usize,
-    zoom: usize,
-    grey: Vec<u8>,
+pub(crate) struct Tile {
+    pub(crate) left: usize,
+    pub(crate) top: usize,
+    pub(crate) zoom: usize,
+    pub(crate) pixels: Vec<u8>,
+    /// Grey or RGB.
+    pub(crate) color: png::ColorType,
 }
 
 fn tiles(pictures: &Pictures, scale: usize) -> Vec<Tile> {
@@ -425,16 +488,29 @@ fn tiles(pictures: &Pictures, scale: usize) -> Vec<Tile> {
                 left: (LABELS[0] + column * width) * scale,
                 top: (LABELS[1] + row * height) * scale,
                 zoom: zoom * scale,
-                grey: Pictures::grey(weights),
+                pixels: Pictures::grey(weights),
+                color: png::ColorType::Grayscale,
             });
         }
     }
     tiles
 }
 
+/// Adds pictures of this size, in pixels, to an SVG document.
+pub(crate) fn insert_tiles(svg: &mut String, tiles: &[Tile], size: [usize; 2]) {
+    let tiles: String = tiles.iter().map(|tile| tile.svg(size)).collect();
+    let end = svg.rfind("</svg>").expect("plotters closes the svg element");
+    svg.insert_str(end, &tiles);
+}
+
+/// Paints pictures of this size, in pixels, on a page.
+pub(crate) fn paint_tiles(pixels: &mut [u8], page_width: usize, tiles: &[Tile], size: [usize; 2]) {
+    tiles.iter().for_each(|tile| tile.paint(pixels, page_width, size));
+}
+
 impl Tile {
     fn svg(&self, [height, width]: [usize; 2]) -> String {
-        let png = encode(&self.grey, width as u32, height as u32, png::ColorType::Grayscale);
+        let png = encode(&self.pixels, width as u32, height as u32, self.color);
         format!(
             "<image x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" style=\"image-rendering:pixelated\" href=\"data:image/png;base64,{}\"/>\n",
             self.left,
@@ -445,12 +521,17 @@ impl Tile {
         )
     }
 
+    /// Paints the part that is on the page.
     fn paint(&self, pixels: &mut [u8], page_width: usize, [height, width]: [usize; 2]) {
+        let channels = self.color.samples();
         for y in 0..height * self.zoom {
-            for x in 0..width * self.zoom {
-                let grey = self.grey[y / self.zoom * width + x / self.zoom];
+            for x in 0..(width * self.zoom).min(page_width.saturating_sub(self.left)) {
+                let pixel = y / self.zoom * width + x / self.zoom;
                 let at = ((self.top + y) * page_width + self.left + x) * 3;
-                pixels[at..at + 3].fill(grey);
+                let Some(painted) = pixels.get_mut(at..at + 3) else { return };
+                // A grey pixel has one level for all colours.
+                let levels = self.pixels[pixel * channels..][..channels].iter().cycle();
+                painted.iter_mut().zip(levels).for_each(|(painted, level)| *painted = *level);
             }
         }
     }

@@ -116,6 +116,73 @@ pub enum Mark {
     Bars(f64),
     /// A vertical line up to each point. It marks x and has no value.
     Upright,
+    /// A symbol at each point, so that series can be told apart without their colours.
+    Symbols(Symbol),
+}
+
+/// The shape of a symbol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Symbol {
+    /// A disk.
+    Disk,
+    /// A square on its side.
+    Square,
+    /// A triangle that points up.
+    Triangle,
+    /// A square on its corner.
+    Diamond,
+    /// A triangle that points down.
+    Down,
+    /// A plus sign.
+    Plus,
+}
+
+impl Symbol {
+    /// All symbols, in the order in which series get them.
+    pub const ALL: [Self; 6] = [Self::Disk, Self::Square, Self::Triangle, Self::Diamond, Self::Down, Self::Plus];
+
+    /// Returns the corners around the middle, x to the right and y down. All symbols have about the
+    /// area of a disk of this radius.
+    pub(crate) fn corners(self, radius: f64) -> Vec<(i32, i32)> {
+        /// A quarter of the corners of a disk: the others are it, rotated.
+        const QUARTER: [(f64, f64); 4] = [(1.0, 0.0), (0.924, 0.383), (0.707, 0.707), (0.383, 0.924)];
+        let unit: Vec<(f64, f64)> = match self {
+            Self::Disk => (0..4)
+                .flat_map(|turns| {
+                    QUARTER.map(|(x, y)| match turns {
+                        0 => (x, y),
+                        1 => (-y, x),
+                        2 => (-x, -y),
+                        _ => (y, -x),
+                    })
+                })
+                .collect(),
+            Self::Square => {
+                [(-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0)].map(|(x, y)| (0.9 * x, 0.9 * y)).into()
+            }
+            Self::Triangle => vec![(0.0, -1.4), (1.25, 0.8), (-1.25, 0.8)],
+            Self::Diamond => vec![(0.0, -1.35), (1.35, 0.0), (0.0, 1.35), (-1.35, 0.0)],
+            Self::Down => vec![(0.0, 1.4), (-1.25, -0.8), (1.25, -0.8)],
+            Self::Plus => {
+                let (arm, half) = (1.3, 0.45);
+                vec![
+                    (-half, -arm),
+                    (half, -arm),
+                    (half, -half),
+                    (arm, -half),
+                    (arm, half),
+                    (half, half),
+                    (half, arm),
+                    (-half, arm),
+                    (-half, half),
+                    (-arm, half),
+                    (-arm, -half),
+                    (-half, -half),
+                ]
+            }
+        };
+        unit.into_iter().map(|(x, y)| ((radius * x).round() as i32, (radius * y).round() as i32)).collect()
+    }
 }
 
 /// The colours of Okabe and Ito. They are distinguishable with any common colour blindness.

@@ -32,10 +32,10 @@ pub use board::DrawingPage;
 pub use claim::{Claim, Verdict};
 pub use contact_sheet::{Tile, contact_sheet};
 pub use draw::{Drawing, Purpose, Theme, png, svg};
-pub use figure::{Axis, Chart, Color, Content, Corner, Figure, Format, Mark, Pictures, Scale, Series};
+pub use figure::{Axis, Chart, Color, Content, Corner, Figure, Format, Mark, Pictures, Scale, Series, Symbol};
 pub use plot::{
-    CoefficientInterval, Forest, Matrix, Plot, PlotContent, PlotStyle, RUN_COLORS, RunHistory, calibration, curves,
-    precision_recall, roc,
+    CoefficientInterval, DescentPath, Field, Forest, Matrix, Plane, Plot, PlotContent, PlotStyle, RUN_COLORS,
+    RunHistory, Shade, WeightImages, boundary, calibration, curves, precision_recall, roc, surface,
 };
 pub use run::{LoadError, Run, Runs};
 pub use sweep::{PointOutcome, Sweep, SweepPoint};

@@ -83,7 +83,9 @@ impl Chart {
             let places: Vec<[f64; 2]> =
                 series.points.iter().map(|&(x, y)| [self.x.position(x), self.y.position(y)]).collect();
             match series.mark {
-                Mark::Dots | Mark::Bars(_) | Mark::Upright => places.iter().for_each(|&place| canvas.set(place, i)),
+                Mark::Dots | Mark::Bars(_) | Mark::Upright | Mark::Symbols(_) => {
+                    places.iter().for_each(|&place| canvas.set(place, i));
+                }
                 Mark::Line | Mark::Thin | Mark::LineAndDots => {
                     places.iter().take(1).for_each(|&place| canvas.set(place, i));
                     let is_dotted = series.mark == Mark::Thin && style.has_braille;

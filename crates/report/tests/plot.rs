@@ -7,7 +7,8 @@ mod svg;
 use chainrule_core::{Evaluation, History};
 use chainrule_evaluate::{Binning, Ranking};
 use chainrule_report::{
-    CoefficientInterval, Color, Forest, Matrix, Plot, PlotContent, PlotStyle, RunHistory, TextStyle, Theme, curves,
+    CoefficientInterval, Color, DescentPath, Forest, Mark, Matrix, Plane, Plot, PlotContent, PlotStyle, RunHistory,
+    TextStyle, Theme, WeightImages, boundary, curves, surface,
 };
 use svg::texts;
 
@@ -158,4 +159,89 @@ fn coefficients_and_counts_are_drawn_in_their_rows() {
     let plot = Plot { title: String::new(), explanation: String::new(), content: PlotContent::Matrix(matrix) };
     has(&texts(&plot.svg(STYLE)), &["90", "10", "7", "113", "no", "yes", "predicted class", "class"]);
     assert_eq!(plot.text(PLAIN), "       predicted class\nclass  no  yes\n   no  90   10\n  yes   7  113\n");
+}
+
+fn plane(plot: &Plot) -> &Plane {
+    match &plot.content {
+        PlotContent::Plane(plane) => plane,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The probabilities of classes whose logits are 0, x and y.
+fn three_classes([x, y]: [f64; 2]) -> Vec<f64> {
+    let odds = [1.0, x.exp(), y.exp()];
+    odds.map(|odd| odd / odds.iter().sum::<f64>()).to_vec()
+}
+
+#[test]
+fn a_boundary_is_where_two_classes_are_equally_probable() {
+    let class = |name: &str, points: &[[f64; 2]]| (name.to_owned(), points.to_vec());
+    let classes = [class("a", &[[-3.0, -2.0]]), class("<b>", &[[3.0, 0.0]]), class("c", &[[0.0, 4.0]])];
+    let plot = boundary(["width", "height"], &classes, three_classes);
+    let Plane { lines, field, chart, .. } = plane(&plot);
+    assert!(!lines.is_empty());
+    let points: Vec<(f64, f64)> = lines.iter().flatten().copied().collect();
+    let gap = |&&(x, y): &&(f64, f64)| {
+        let mut sorted = three_classes([x, y]);
+        sorted.sort_by(f64::total_cmp);
+        sorted[2] - sorted[1]
+    };
+    // Where three classes meet, the lines have a corner between the middles of cells.
+    let far = points.iter().filter(|point| gap(point) > 1e-4).count();
+    assert!(50 * far < points.len(), "{far} of {}", points.len());
+    // The lower left corner is a's, and the lower right one b's.
+    let shade = |column: usize| field.shades[column];
+    let last = field.size[0] - 1;
+    assert_eq!((shade(0).color, shade(last).color), (Color::Blue, Color::Vermillion));
+    assert!(shade(0).strength > field.shades[field.size[0] / 2].strength, "{:?}", shade(0));
+    let marks: Vec<Mark> = chart.series.iter().map(|series| series.mark).collect();
+    assert!(marks[0] != marks[1] && marks[1] != marks[2], "classes differ without their colours: {marks:?}");
+    for theme in [Theme::Light, Theme::Dark] {
+        let svg = plot.svg(PlotStyle { theme, ..STYLE });
+        has(&texts(&svg), &["width", "height", "a", "&lt;b&gt;", "c"]);
+        assert!(svg.len() < 400_000, "{}", svg.len());
+    }
+    let text = plot.text(PLAIN);
+    assert!(text.contains("** a") && text.contains("oo <b>") && text.contains("++ c") && text.contains('.'), "{text}");
+}
+
+#[test]
+fn a_surface_has_its_minimum_and_its_paths() {
+    let loss = |[x, y]: [f64; 2]| 1.0 + (x - 2.0).powi(2) + 3.0 * (y + 1.0).powi(2);
+    let paths = [
+        DescentPath { name: "slow".to_owned(), points: vec![[0.0, 0.0], [1.0, -0.5]] },
+        DescentPath { name: "fast".to_owned(), points: vec![[0.0, 0.0], [2.5, -1.5]] },
+    ];
+    let plot = surface(["u", "v"], [2.0, -1.0], &paths, loss);
+    let Plane { lines, chart, field, .. } = plane(&plot);
+    assert!(plot.explanation.starts_with("blue: the loss, from 1.0000 to "), "{}", plot.explanation);
+    assert!(lines.len() >= 8, "{}", lines.len());
+    // A contour has one loss.
+    for line in lines {
+        let losses: Vec<f64> = line.iter().map(|&(x, y)| loss([x, y])).collect();
+        let [low, high] = [f64::min, f64::max].map(|pick| losses.iter().copied().reduce(pick).unwrap());
+        assert!(high - low < 0.05, "{low} {high}");
+    }
+    // The slow path is in front.
+    assert_eq!(chart.series[0].points, [(0.0, 0.0), (2.5, -1.5)]);
+    assert_eq!((chart.series[1].name.as_str(), chart.series[2].points.clone()), ("slow", vec![(2.0, -1.0)]));
+    assert!(field.shades.iter().any(|shade| shade.strength == 0.0), "the minimum has the background's colour");
+    has(&texts(&plot.svg(STYLE)), &["u", "v", "slow", "fast", "minimum"]);
+}
+
+#[test]
+fn weights_are_images_of_one_scale() {
+    let weights = WeightImages {
+        classes: vec!["0".to_owned(), "seven & more".to_owned()],
+        weights: vec![vec![1.0, 0.0, -0.5, 0.0, 0.0, 0.0], vec![-2.0; 6]],
+        size: [2, 3],
+    };
+    let plot = Plot { title: String::new(), explanation: String::new(), content: PlotContent::Weights(weights) };
+    let svg = plot.svg(STYLE);
+    has(&texts(&svg), &["0", "seven &amp; more", "-2", "2"]);
+    assert_eq!(svg.matches("<image").count(), 2);
+    // A page that is too small shows a part.
+    let small = PlotStyle { size: Some([200, 200]), theme: Theme::Dark };
+    assert!(plot.png(small).starts_with(b"\x89PNG") && plot.svg(small).contains("<image"));
 }

@@ -42,6 +42,7 @@ mod path;
 mod predictions;
 mod raw_rows;
 mod schedule;
+mod slice;
 mod summary;
 mod train;
 mod training_statistics;
@@ -65,6 +66,7 @@ pub use predictions::{
     Answer, Answers, BatchError, BatchPredictor, Predictions, RowPrediction, RowsError, RowsPredictor, Score,
 };
 pub use raw_rows::{RawRowPrediction, RawRowPredictor};
+pub use slice::LossSlice;
 pub use summary::{
     Coefficient, ErrorKind, ErrorSource, EstimateKind, LikelihoodRatio, ModelSummary, SummaryError, SummaryModel,
     SummaryOptions, VarianceInflation, summarize,

@@ -99,7 +99,7 @@ fn finite(points: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
 }
 
 /// Returns the smallest and the largest value.
-fn ends(values: impl Iterator<Item = f64>) -> Option<[f64; 2]> {
+pub(super) fn ends(values: impl Iterator<Item = f64>) -> Option<[f64; 2]> {
     values.fold(None, |ends: Option<[f64; 2]>, value| {
         let [low, high] = ends.unwrap_or([value, value]);
         Some([low.min(value), high.max(value)])

@@ -4,7 +4,7 @@ use chainrule_core::{align_right, display_width, escape_controls};
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
-use crate::draw::{Theme, rgb};
+use crate::draw::{Theme, mix, rgb};
 use crate::figure::Color;
 use crate::pen::SvgPen;
 
@@ -92,11 +92,6 @@ impl Matrix {
         }
         text
     }
-}
-
-fn mix(from: RGBColor, to: RGBColor, part: f64) -> RGBColor {
-    let channel = |a: u8, b: u8| (f64::from(a) + part * (f64::from(b) - f64::from(a))).round() as u8;
-    RGBColor(channel(from.0, to.0), channel(from.1, to.1), channel(from.2, to.2))
 }
 
 /// Returns black or white, whichever has more contrast.

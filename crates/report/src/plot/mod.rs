@@ -3,12 +3,17 @@
 mod curves;
 mod forest;
 mod matrix;
+mod plane;
+mod weights;
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
-use crate::draw::{ChartStyle, IN_MEMORY, PNG_SCALE, Theme, draw_bitmap, draw_chart, draw_svg, encode, use_font};
+use crate::draw::{
+    ChartStyle, IN_MEMORY, PNG_SCALE, Theme, draw_bitmap, draw_chart, draw_chart_over, draw_svg, encode, insert_tiles,
+    paint_tiles, use_font,
+};
 use crate::figure::Chart;
 use crate::pen::SvgPen;
 use crate::text_chart::TextStyle;
@@ -16,6 +21,8 @@ use crate::text_chart::TextStyle;
 pub use curves::{RUN_COLORS, RunHistory, calibration, curves, precision_recall, roc};
 pub use forest::{CoefficientInterval, Forest};
 pub use matrix::Matrix;
+pub use plane::{DescentPath, Field, Plane, Shade, boundary, surface};
+pub use weights::WeightImages;
 
 /// A plot with a title.
 #[derive(Clone, Debug)]
@@ -37,6 +44,10 @@ pub enum PlotContent {
     Forest(Forest),
     /// A confusion matrix.
     Matrix(Matrix),
+    /// A chart in front of a coloured plane.
+    Plane(Plane),
+    /// The weights of each class as an image.
+    Weights(WeightImages),
 }
 
 /// The size and colours of a plot.
@@ -57,24 +68,36 @@ impl Plot {
     /// Draws the plot as SVG.
     pub fn svg(&self, style: PlotStyle) -> String {
         use_font();
-        draw_svg(self.size(style), |area| self.draw(area, style.theme, 1)).0
+        let size = self.size(style);
+        let (mut svg, ()) = draw_svg(size, |area| self.draw(area, style.theme, 1));
+        if let PlotContent::Weights(weights) = &self.content {
+            let tiles = weights.tiles(size[0] as usize, self.head() as usize, style.theme, 1);
+            insert_tiles(&mut svg, &tiles, weights.size);
+        }
+        svg
     }
 
     /// Draws the plot as PNG.
     pub fn png(&self, style: PlotStyle) -> Vec<u8> {
         use_font();
         let [width, height] = self.size(style);
-        let pixels = draw_bitmap([width, height], |area, scale| self.draw(area, style.theme, scale));
+        let mut pixels = draw_bitmap([width, height], |area, scale| self.draw(area, style.theme, scale));
+        if let PlotContent::Weights(weights) = &self.content {
+            let tiles = weights.tiles(width as usize, self.head() as usize, style.theme, PNG_SCALE as usize);
+            paint_tiles(&mut pixels, (width * PNG_SCALE) as usize, &tiles, weights.size);
+        }
         encode(&pixels, width * PNG_SCALE, height * PNG_SCALE, png::ColorType::Rgb)
     }
 
     /// Draws the plot as text, without its title. Names are shown with their control characters
-    /// escaped.
+    /// escaped. Images have no text: a terminal shows them with colours of its own.
     pub fn text(&self, style: TextStyle) -> String {
         match &self.content {
             PlotContent::Charts(charts) => charts.iter().map(|chart| chart.text(style)).collect::<Vec<_>>().join("\n"),
             PlotContent::Forest(forest) => forest.text(style),
             PlotContent::Matrix(matrix) => matrix.text(),
+            PlotContent::Plane(plane) => plane.as_chart().text(style),
+            PlotContent::Weights(_) => String::new(),
         }
     }
 
@@ -88,6 +111,8 @@ impl Plot {
             PlotContent::Charts(charts) => [WIDTH, CHART_HEIGHT * charts.len() as u32],
             PlotContent::Forest(forest) => [WIDTH, forest.height()],
             PlotContent::Matrix(matrix) => matrix.size(),
+            PlotContent::Plane(plane) => [WIDTH, plane.height()],
+            PlotContent::Weights(weights) => weights.size(),
         };
         style.size.unwrap_or([width, self.head() + height])
     }
@@ -107,6 +132,12 @@ impl Plot {
                 }
             }
             PlotContent::Forest(forest) => forest.draw(&pen, [0, top as i32, width, height], theme),
+            PlotContent::Plane(plane) => {
+                let below = area.margin(top * scale, 0, 0, 0);
+                let style = ChartStyle { theme, ..ChartStyle::FILE };
+                draw_chart_over(&below, &plane.chart, Some(plane), style, scale);
+            }
+            PlotContent::Weights(weights) => weights.draw(&pen, [width, top as i32], theme),
             PlotContent::Matrix(matrix) => matrix.draw(&pen, [0, top as i32, width, height], theme),
         }
     }
