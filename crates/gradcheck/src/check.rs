@@ -68,6 +68,20 @@ impl Gradient {
         Self { name: name.into(), values, epsilon, rounding: None }
     }
 
+    /// Returns a finding for each parameter with a value that is not finite.
+    pub(crate) fn not_finite(&self, parameters: &[Parameter]) -> impl Iterator<Item = Finding> {
+        self.values.iter().zip(parameters).filter_map(|(values, parameter)| {
+            let values = values.as_ref()?;
+            let index = values.iter().position(|value| !value.is_finite())?;
+            Some(Finding::NotFinite {
+                gradient: self.name.clone(),
+                parameter: parameter.name.clone(),
+                index: parameter.unravel(index),
+                value: values[index].to_string(),
+            })
+        })
+    }
+
     /// Returns why the gradient is not one of these parameters, if it is not.
     fn mismatched(&self, parameters: &[Parameter]) -> Option<Finding> {
         if self.values.len() != parameters.len() {
@@ -103,6 +117,9 @@ const BOUNDS: f64 = 3.0;
 const FAR: [f64; 4] = [1e-3, 0.03, 0.3, 1.0];
 const FAR_DIRECTIONS: usize = 3;
 
+/// The number of coordinates of 0 that are checked one by one where a direction has a kink.
+const ZEROS: usize = 16;
+
 /// The number of directions per parameter for [`Coverage::Auto`], if there are too many
 /// coordinates.
 const DIRECTIONS: usize = 4;
@@ -110,9 +127,14 @@ const DIRECTIONS: usize = 4;
 /// The largest slope that counts as zero: `sqrt(epsilon) * min(magnitude, 1)`, with the magnitude
 /// of the loss. A comparison is resolved if the slope and its uncertainty add up to at most this,
 /// even if the uncertainty is wider than [`Options::resolution`] allows.
-fn negligible_slope(epsilon: f64, magnitude: f64) -> f64 {
+pub(crate) fn negligible_slope(epsilon: f64, magnitude: f64) -> f64 {
     // If the loss is 0, only the smallest numbers are negligible.
     (epsilon.sqrt() * magnitude.min(1.0)).max(1e-290)
+}
+
+/// Returns whether a number is a length: positive and finite.
+fn is_length(x: f64) -> bool {
+    x > 0.0 && x.is_finite()
 }
 
 /// Returns whether a parameter is the one that is asked for, or in the module that is.
@@ -149,9 +171,11 @@ pub fn check_slices(
         return checker.report;
     }
     checker.record_non_finite();
+    checker.record_infinite_coordinates();
     for parameter in 0..parameters.len() {
         checker.check_parameter(parameter);
     }
+    checker.check_ties();
     checker.add_findings();
     checker.report
 }
@@ -169,6 +193,8 @@ struct Checker<'a> {
     offsets: Vec<usize>,
     /// Whether a slope of the loss was clearly not zero.
     has_nonzero_slope: bool,
+    /// The coordinates at kinks, as indices in the point.
+    at_kinks: Vec<usize>,
     /// The largest absolute value of the loss along the directions.
     magnitude: f64,
     report: Report,
@@ -225,6 +251,7 @@ impl<'a> Checker<'a> {
             rng,
             offsets,
             has_nonzero_slope: false,
+            at_kinks: Vec::new(),
             magnitude: 0.0,
             report,
         }
@@ -240,6 +267,9 @@ impl<'a> Checker<'a> {
         let is_unknown = |asked: &&String| !known.clone().any(|name| is_part(asked, name));
         if let Some(name) = self.options.parameters.iter().find(is_unknown).cloned() {
             return Some(Finding::UnknownParameter { name, known: known.by_ref().cloned().collect() });
+        }
+        if let Some(scale) = self.options.scale.filter(|scale| !is_length(*scale)) {
+            return Some(Finding::InvalidScale { value: scale.to_string() });
         }
         let first = (self.loss)(self.point);
         self.report.loss = first;
@@ -261,16 +291,21 @@ impl<'a> Checker<'a> {
     /// Adds a finding for each gradient that is not finite.
     fn record_non_finite(&mut self) {
         for gradient in self.gradients {
-            for (parameter, values) in self.parameters.iter().zip(&gradient.values) {
-                let index = values.as_ref().and_then(|values| values.iter().position(|value| !value.is_finite()));
-                if let (Some(index), Some(values)) = (index, values) {
-                    self.report.findings.push(Finding::NotFinite {
-                        gradient: gradient.name.clone(),
-                        parameter: parameter.name.clone(),
-                        index: parameter.unravel(index),
-                        value: values[index].to_string(),
-                    });
-                }
+            self.report.findings.extend(gradient.not_finite(self.parameters));
+        }
+    }
+
+    /// Adds a finding for each parameter that has a coordinate that is not finite. Nothing can be
+    /// added to it.
+    fn record_infinite_coordinates(&mut self) {
+        for (parameter, offset) in self.parameters.iter().zip(&self.offsets) {
+            let values = &self.point[*offset..][..parameter.len()];
+            if let Some(index) = values.iter().position(|value| !value.is_finite()) {
+                self.report.findings.push(Finding::InfiniteCoordinate {
+                    parameter: parameter.name.clone(),
+                    index: parameter.unravel(index),
+                    value: values[index].to_string(),
+                });
             }
         }
     }
@@ -292,67 +327,140 @@ impl<'a> Checker<'a> {
         }
         let length = self.parameters[parameter].len();
         if self.report.exhaustive {
-            let mut at_kinks = Vec::new();
             for coordinate in 0..length {
-                let direction = vec![(self.offsets[parameter] + coordinate, 1.0)];
-                let slope = self.slope_along(&direction);
-                self.compare_gradients(parameter, Some(coordinate), &direction, slope);
-                if slope.kink.is_some() {
-                    at_kinks.push(self.offsets[parameter] + coordinate);
-                }
+                self.check_coordinate(parameter, coordinate);
             }
-            self.check_ties(parameter, &at_kinks);
         } else {
             let count = match self.options.coverage {
                 Coverage::Directions { count } => count,
                 Coverage::Auto { .. } | Coverage::Exhaustive => DIRECTIONS,
             };
             for _ in 0..count {
-                let direction = self.random_direction(self.offsets[parameter], 0..length);
-                let slope = self.slope_along(&direction);
+                let mut direction = self.random_direction(self.offsets[parameter], 0..length);
+                let mut slope = self.slope_along(&direction);
+                if slope.kink.is_some()
+                    && let Some(away) = self.away_from_zeros(parameter, &direction)
+                {
+                    slope = self.slope_along(&away);
+                    direction = away;
+                }
                 if let Some(gradient_index) = self.compare_gradients(parameter, None, &direction, slope) {
                     self.bisect_failure(parameter, gradient_index, direction);
                     break;
                 }
             }
         }
-        let parameter_report = &self.report.parameters[parameter];
-        for (gradient_index, gradient) in self.gradients.iter().enumerate() {
-            if gradient.values[parameter].is_none() {
-                self.report.findings.push(Finding::Unreached {
-                    gradient: gradient.name.clone(),
-                    parameter: parameter_report.name.clone(),
-                    matters: parameter_report.gradients[gradient_index].failed > 0,
-                });
+        let offset = self.offsets[parameter];
+        for gradient_index in 0..self.gradients.len() {
+            if self.gradients[gradient_index].values[parameter].is_some() {
+                continue;
             }
+            let gradient = self.gradients[gradient_index].name.clone();
+            let name = self.parameters[parameter].name.clone();
+            let matters = self.report.parameters[parameter].gradients[gradient_index].failed > 0;
+            let is_seen_constant = |checker: &mut Self| {
+                checker.report.parameters[parameter].gradients[gradient_index].unresolved == 0
+                    && !checker.far_values(offset..offset + length).iter().any(|value| checker.is_other_loss(*value))
+            };
+            let finding = if matters || is_seen_constant(self) {
+                Finding::Unreached { gradient, parameter: name, matters }
+            } else {
+                Finding::UnreachedHere { gradient, parameter: name }
+            };
+            self.report.findings.push(finding);
         }
     }
 
-    /// Compares the gradients along the direction that moves all coordinates at kinks together. At
+    fn check_coordinate(&mut self, parameter: usize, coordinate: usize) {
+        let index = self.offsets[parameter] + coordinate;
+        let direction = [(index, 1.0)];
+        let slope = self.slope_along(&direction);
+        self.compare_gradients(parameter, Some(coordinate), &direction, slope);
+        if slope.kink.is_some() {
+            self.at_kinks.push(index);
+        }
+    }
+
+    /// Returns a direction without the coordinates that are 0, of which it checks some one by one.
+    /// A penalty on absolute values has a kink at each of them, and together they would hide the
+    /// slope along all others. Returns `None` if no coordinate is 0, or all are.
+    fn away_from_zeros(&mut self, parameter: usize, direction: &[(usize, f64)]) -> Option<Vec<(usize, f64)>> {
+        let (zeros, others): (Vec<_>, Vec<_>) = direction.iter().partition(|(index, _)| self.point[*index] == 0.0);
+        if zeros.is_empty() || others.is_empty() {
+            return None;
+        }
+        for _ in 0..ZEROS {
+            let (index, _) = zeros[self.rng.random_range(0..zeros.len())];
+            self.check_coordinate(parameter, index - self.offsets[parameter]);
+        }
+        let length = (others.len() as f64).sqrt();
+        Some(others.into_iter().map(|(index, component)| (index, component.signum() / length)).collect())
+    }
+
+    /// Compares the gradients along directions that move several coordinates at kinks together. At
     /// a tie, such as that of two equal maxima, each coordinate has a kink, but together they have
     /// a slope, and a gradient that counts the tie twice or not at all has another one.
-    fn check_ties(&mut self, parameter: usize, at_kinks: &[usize]) {
-        if at_kinks.len() < 2 {
+    ///
+    /// A tie may be within a parameter or between several, and several ties may cancel. So the
+    /// coordinates of each parameter are moved, those of all, and those of each value.
+    fn check_ties(&mut self) {
+        let mut at_kinks = std::mem::take(&mut self.at_kinks);
+        if !self.report.exhaustive {
             return;
         }
-        let component = 1.0 / (at_kinks.len() as f64).sqrt();
-        let direction: Vec<(usize, f64)> = at_kinks.iter().map(|&index| (index, component)).collect();
+        let mut groups: Vec<Vec<usize>> = Vec::new();
+        let mut add = |group: &[usize]| {
+            if group.len() > 1 && !groups.iter().any(|other| other == group) {
+                groups.push(group.to_vec());
+            }
+        };
+        for (parameter, offset) in self.parameters.iter().zip(&self.offsets) {
+            let range = *offset..offset + parameter.len();
+            add(&at_kinks.iter().copied().filter(|index| range.contains(index)).collect::<Vec<_>>());
+        }
+        add(&at_kinks);
+        at_kinks.sort_by(|a, b| self.point[*a].total_cmp(&self.point[*b]));
+        at_kinks.chunk_by(|a, b| self.point[*a] == self.point[*b]).for_each(add);
+        let mut is_told = vec![false; self.gradients.len()];
+        for group in groups {
+            self.check_tie(&group, &mut is_told);
+        }
+    }
+
+    /// Compares the gradients along the direction that moves all coordinates of a group equally,
+    /// but for those that were told to be wrong.
+    fn check_tie(&mut self, group: &[usize], is_told: &mut [bool]) {
+        let component = 1.0 / (group.len() as f64).sqrt();
+        let direction: Vec<(usize, f64)> = group.iter().map(|&index| (index, component)).collect();
         let slope = self.slope_along(&direction);
         if slope.kink.is_some() {
             return;
         }
+        let mut parameters: Vec<usize> = group.iter().map(|&index| self.parameter_of(index)).collect();
+        parameters.sort_unstable();
+        parameters.dedup();
         for gradient_index in 0..self.gradients.len() {
-            let mismatch = self.mismatch(parameter, gradient_index, None, &direction, slope);
-            if mismatch.distance > mismatch.allowed {
+            let largest = |parameter: usize| self.largest_coordinate(parameter, gradient_index);
+            let steepest = parameters.iter().copied().max_by(|&a, &b| largest(a).total_cmp(&largest(b)));
+            let steepest = steepest.expect("a group has coordinates");
+            let mismatch = self.mismatch(steepest, gradient_index, None, &direction, slope);
+            if mismatch.distance > mismatch.allowed && !is_told[gradient_index] {
+                is_told[gradient_index] = true;
+                let names: Vec<&str> = parameters.iter().map(|&index| self.parameters[index].name.as_str()).collect();
                 self.report.findings.push(Finding::WrongAtTie {
                     gradient: self.gradients[gradient_index].name.clone(),
-                    parameter: self.parameters[parameter].name.clone(),
-                    coordinates: at_kinks.len(),
+                    parameter: names.join(", "),
+                    coordinates: group.len(),
                     estimate: slope.value / component,
                     value: mismatch.gradients[gradient_index] / component,
                 });
             }
         }
+    }
+
+    /// Returns the parameter of a coordinate of the point.
+    fn parameter_of(&self, index: usize) -> usize {
+        self.offsets.partition_point(|offset| *offset <= index) - 1
     }
 
     /// Bisects a direction along which a gradient failed. Stops at one coordinate, or if neither
@@ -395,7 +503,7 @@ impl<'a> Checker<'a> {
         slope: Slope,
     ) -> Option<usize> {
         self.has_nonzero_slope |=
-            slope.value.abs() > slope.bound.max(self.zero_slope_threshold()) || slope.kink.is_some();
+            slope.value.abs() > slope.bound.max(self.zero_slope_threshold(direction)) || slope.kink.is_some();
         self.report.parameters[parameter].changes += usize::from(slope.change.is_some());
         let mut first_failed = None;
         let mut n_between = 0;
@@ -405,11 +513,14 @@ impl<'a> Checker<'a> {
             let half_jump = slope.kink.map_or(0.0, |jump| jump.abs() / 2.0);
             let is_between = slope.kink.is_some() && mismatch.distance <= half_jump + mismatch.allowed;
             n_between += usize::from(is_between);
+            // Along a direction, the kinks of some coordinates must not hide the slopes of others.
+            let size = mismatch.gradients[gradient_index].abs().max(slope.value.abs());
+            let hides_slopes = coordinate.is_none() && half_jump > self.resolution(gradient_index) * size;
             let is_known = slope.value.is_finite() && slope.bound.is_finite();
             let comparison = if !mismatch.gradients[gradient_index].is_finite() {
                 Comparison::Failed
             } else if is_between {
-                Comparison::Passed
+                if hides_slopes { Comparison::Unresolved } else { Comparison::Passed }
             } else if !is_known {
                 Comparison::Unresolved
             } else if mismatch.distance > mismatch.allowed {
@@ -455,7 +566,7 @@ impl<'a> Checker<'a> {
         // small.
         let uncertainty = mismatch.allowed - self.options.atol - self.options.rtol * mismatch.estimate.abs();
         let size = mismatch.gradients[gradient_index].abs().max(mismatch.estimate.abs());
-        let resolution = self.options.resolution.unwrap_or_else(|| (30.0 * self.epsilon.sqrt()).max(1e-3));
+        let resolution = self.resolution(gradient_index);
         // Where the rounding error was not measured, the allowed one would hide a wrong coordinate
         // that is much smaller than the largest.
         let rounding = self.guessed_rounding(parameter, gradient_index, size);
@@ -464,6 +575,25 @@ impl<'a> Checker<'a> {
         }
         uncertainty <= resolution * size.max(self.largest_coordinate(parameter, gradient_index))
             || size + uncertainty <= negligible_slope(self.epsilon, self.magnitude)
+            || self.is_zero_up_to_rounding(gradient_index, mismatch, uncertainty)
+    }
+
+    /// Returns the widest uncertainty of a coordinate that is resolved, as a fraction of the
+    /// parameter's largest one. A gradient in a type of few digits is not known better than these.
+    fn resolution(&self, gradient_index: usize) -> f64 {
+        let rounding = GRADIENT_ROUNDINGS[1] * self.gradients[gradient_index].epsilon;
+        self.options.resolution.unwrap_or_else(|| (30.0 * self.epsilon.sqrt()).max(1e-3).max(rounding))
+    }
+
+    /// Returns whether the slope is 0 within its bound, and the gradient consists of rounding errors
+    /// of larger terms, as that of the bias of an attention's keys: a softmax does not change if all
+    /// its inputs grow.
+    fn is_zero_up_to_rounding(&self, gradient_index: usize, mismatch: &Mismatch, uncertainty: f64) -> bool {
+        let gradient = &self.gradients[gradient_index];
+        let largest = (0..self.parameters.len()).map(|parameter| self.largest_coordinate(parameter, gradient_index));
+        gradient.rounding.is_some()
+            && mismatch.estimate.abs() <= mismatch.bound
+            && uncertainty <= GRADIENT_ROUNDINGS[1] * gradient.epsilon * largest.fold(0.0, f64::max)
     }
 
     /// Returns the allowed rounding error of a coordinate of this size, where none was measured.
@@ -488,10 +618,13 @@ impl<'a> Checker<'a> {
         direction: &[(usize, f64)],
         slope: Slope,
     ) -> Mismatch {
-        let offset = self.offsets[parameter];
-        let directional_derivative = |gradient: &Gradient| match &gradient.values[parameter] {
-            None => 0.0,
-            Some(values) => direction.iter().map(|&(index, component)| values[index - offset] * component).sum(),
+        let directional_derivative = |gradient: &Gradient| {
+            let products = direction.iter().map(|&(index, component)| {
+                let parameter = self.parameter_of(index);
+                let values = gradient.values[parameter].as_ref();
+                values.map_or(0.0, |values| values[index - self.offsets[parameter]] * component)
+            });
+            products.sum()
         };
         let gradients: Vec<f64> = self.gradients.iter().map(directional_derivative).collect();
         let value = gradients[gradient_index];
@@ -536,9 +669,7 @@ impl<'a> Checker<'a> {
         // than its rounding leave the coordinate as it is.
         let far = |size: f64, &(index, component): &(usize, f64)| size.max((self.point[index] / component).abs());
         let size = direction.iter().fold(0.0, far);
-        // A large coordinate has a large rounding error, so it needs larger steps.
-        let along = |scale: f64, &(index, component): &(usize, f64)| scale.max((self.point[index] * component).abs());
-        let scale = self.options.scale.unwrap_or_else(|| direction.iter().fold(1.0, along));
+        let scale = self.scale_along(direction);
         let epsilon = self.epsilon;
         let slope = self.measure_along(direction, |f| slope(f, scale, size, epsilon));
         if slope.noise.is_finite() {
@@ -546,6 +677,13 @@ impl<'a> Checker<'a> {
             self.magnitude = self.magnitude.max(slope.magnitude);
         }
         slope
+    }
+
+    /// Returns the length scale of the loss along a direction.
+    fn scale_along(&self, direction: &[(usize, f64)]) -> f64 {
+        // A large coordinate has a large rounding error, so it needs larger steps.
+        let along = |scale: f64, &(index, component): &(usize, f64)| scale.max((self.point[index] * component).abs());
+        self.options.scale.unwrap_or_else(|| direction.iter().fold(1.0, along))
     }
 
     /// Calls `measure` with the function `t -> loss(point + t * direction)`.
@@ -568,16 +706,17 @@ impl<'a> Checker<'a> {
 
     /// Adds the findings about the whole check.
     fn add_findings(&mut self) {
-        let zero_slope_threshold = self.zero_slope_threshold();
         // The sum of a softmax has the slope 0, and its gradient consists of rounding errors.
         let is_zero = |gradient: &Gradient| {
             let rounding = |index: usize| gradient.rounding.as_ref().map_or(0.0, |rounding| rounding[index]);
             gradient.values.iter().zip(&self.offsets).all(|(values, offset)| {
                 let mut values = values.iter().flatten().zip(*offset..);
-                values.all(|(value, index)| value.abs() <= zero_slope_threshold + rounding(index))
+                values.all(|(value, index)| value.abs() <= self.zero_slope_threshold(&[(index, 1.0)]) + rounding(index))
             })
         };
-        if !self.has_nonzero_slope && self.gradients.iter().all(is_zero) {
+        if self.report.checked() == 0 {
+            self.report.findings.push(Finding::NothingCompared);
+        } else if !self.has_nonzero_slope && self.gradients.iter().all(is_zero) {
             let finding = self.why_no_slope();
             self.report.findings.extend(finding);
         }
@@ -598,10 +737,25 @@ impl<'a> Checker<'a> {
     /// Tells a constant loss from a stationary point: is the loss another one further away? Returns
     /// `None` if its noise would hide that.
     fn why_no_slope(&mut self) -> Option<Finding> {
+        let values = self.far_values(0..self.point.len());
         let loss = self.report.loss;
+        let size = values.iter().fold(loss.abs(), |size, value| size.max(value.abs()));
+        if values.iter().any(|value| self.is_other_loss(*value)) {
+            Some(Finding::Stationary)
+        } else if self.point.iter().all(|x| x.is_finite())
+            && (self.report.noise <= 64.0 * self.epsilon * size || size == 0.0)
+        {
+            Some(Finding::Constant)
+        } else {
+            None
+        }
+    }
+
+    /// Returns the loss further away, in random directions of these coordinates, where it is finite.
+    fn far_values(&mut self, coordinates: std::ops::Range<usize>) -> Vec<f64> {
         let mut values = Vec::new();
         for _ in 0..FAR_DIRECTIONS {
-            let mut direction = self.random_direction(0, 0..self.point.len());
+            let mut direction = self.random_direction(coordinates.start, 0..coordinates.len());
             for (index, component) in &mut direction {
                 let scale = self.options.scale.unwrap_or_else(|| self.point[*index].abs().max(1.0));
                 *component = component.signum() * scale * self.rng.random_range(0.5..1.5);
@@ -609,19 +763,17 @@ impl<'a> Checker<'a> {
             values.extend(self.measure_along(&direction, |f| FAR.map(&mut *f)));
         }
         values.retain(|value| value.is_finite());
-        let size = values.iter().fold(loss.abs(), |size, value| size.max(value.abs()));
-        if values.iter().any(|value| (value - loss).abs() > 8.0 * self.report.noise) {
-            Some(Finding::Stationary)
-        } else if self.report.noise <= 64.0 * self.epsilon * size || size == 0.0 {
-            Some(Finding::Constant)
-        } else {
-            None
-        }
+        values
     }
 
-    /// Returns the largest slope that may be only noise: 8 times the noise of the loss.
-    fn zero_slope_threshold(&self) -> f64 {
-        8.0 * self.report.noise
+    fn is_other_loss(&self, value: f64) -> bool {
+        (value - self.report.loss).abs() > 8.0 * self.report.noise
+    }
+
+    /// Returns the largest slope along a direction that may be only noise: 8 times the noise of the
+    /// loss, over the scale.
+    fn zero_slope_threshold(&self, direction: &[(usize, f64)]) -> f64 {
+        8.0 * self.report.noise / self.scale_along(direction)
     }
 
     /// Returns whether all gradients are equal up to rounding.

@@ -7,8 +7,8 @@ pub struct Options {
     pub rtol: f64,
     /// The widest bound with which a coordinate can pass, as a fraction of the parameter's largest
     /// gradient coordinate. A wider bound could hide a wrong gradient, so the coordinate is
-    /// unresolved. The default (`None`) is 0.001, or `30 sqrt(epsilon)` if that is larger, with the
-    /// machine epsilon of the loss's type.
+    /// unresolved. The default (`None`) is the largest of 0.001, `30 sqrt(epsilon)` with the machine
+    /// epsilon of the loss's type, and 32 machine epsilons of the gradient's type.
     pub resolution: Option<f64>,
     /// The largest allowed fraction of unresolved comparisons. A check with more does not pass.
     pub max_unresolved: f64,
@@ -17,7 +17,8 @@ pub struct Options {
     /// The names of the parameters to check, or beginnings of their paths. All are checked if there
     /// is none.
     pub parameters: Vec<String>,
-    /// The number of points: the module's own, and random ones nearby.
+    /// The number of points: the module's own, and random ones nearby. Gradients that are given, as
+    /// to [`crate::check_slices`], belong to one point, so they are checked there only.
     pub points: usize,
     /// The length over which the loss changes its behaviour. Differences use steps up to an eighth
     /// of it. The default (`None`) is 1, or the coordinate's absolute value if that is larger.

@@ -27,6 +27,7 @@ pub struct Report {
     /// The number of evaluations of the loss.
     pub evaluations: usize,
     /// The largest allowed fraction of unresolved comparisons. A check with more does not pass.
+    #[serde(with = "number")]
     pub max_unresolved: f64,
 }
 
@@ -120,6 +121,8 @@ pub enum Finding {
     Constant,
     /// All slopes and all gradients are zero at this point, but not the loss further away.
     Stationary,
+    /// All second derivatives that were checked are zero at this point.
+    NoCurvature,
     /// The loss or its gradient panicked.
     Panicked {
         /// What was computed.
@@ -171,13 +174,15 @@ pub enum Finding {
         /// The name of the gradient.
         #[serde(rename = "source")]
         gradient: String,
-        /// The parameter.
+        /// The parameter, or several.
         parameter: String,
         /// The number of coordinates.
         coordinates: usize,
         /// The slope if all of them grow equally.
+        #[serde(with = "number")]
         estimate: f64,
         /// The sum of the gradient over them.
+        #[serde(with = "number")]
         value: f64,
     },
     /// No parameter has a name that [`crate::Options::parameters`] asks for.
@@ -197,6 +202,31 @@ pub enum Finding {
         /// Whether the loss depends on the parameter. If so, the check fails.
         matters: bool,
     },
+    /// A gradient has no value for this parameter, and no slope was seen at this point, but the loss
+    /// is another one if the parameter changes more.
+    UnreachedHere {
+        /// The name of the gradient.
+        #[serde(rename = "source")]
+        gradient: String,
+        /// The parameter.
+        parameter: String,
+    },
+    /// A coordinate of the point is not finite, so it has no neighbours, and no slope.
+    InfiniteCoordinate {
+        /// The parameter.
+        parameter: String,
+        /// The first coordinate that is not finite.
+        index: Vec<usize>,
+        /// The value, as text.
+        value: String,
+    },
+    /// The scale of the options is not a length.
+    InvalidScale {
+        /// The value, as text.
+        value: String,
+    },
+    /// No coordinate and no direction was checked.
+    NothingCompared,
     /// A gradient is not finite.
     NotFinite {
         /// The name of the gradient.
@@ -247,10 +277,18 @@ impl Finding {
             | Finding::WrongShape { .. }
             | Finding::WrongType { .. }
             | Finding::WrongAtTie { .. }
+            | Finding::InvalidScale { .. }
+            | Finding::NothingCompared
             | Finding::SingleOutlier { .. }
             | Finding::LossMismatch => true,
             Finding::Unreached { matters, .. } => *matters,
-            Finding::RightNearby { .. } | Finding::NoF64 | Finding::OwnPrecision { .. } | Finding::Stationary => false,
+            Finding::NoCurvature
+            | Finding::UnreachedHere { .. }
+            | Finding::InfiniteCoordinate { .. }
+            | Finding::RightNearby { .. }
+            | Finding::NoF64
+            | Finding::OwnPrecision { .. }
+            | Finding::Stationary => false,
         }
     }
 }
@@ -316,17 +354,23 @@ impl Report {
             parameter.kinks += other.kinks;
             parameter.changes += other.changes;
             for (gradient, other) in parameter.gradients.iter_mut().zip(other.gradients) {
+                if other.badness() > gradient.badness() {
+                    gradient.worst = other.worst;
+                }
                 gradient.passed += other.passed;
                 gradient.failed += other.failed;
                 gradient.unresolved += other.unresolved;
                 gradient.failures.extend(other.failures);
-                let normalized_distance =
-                    |worst: &Option<Mismatch>| worst.as_ref().map_or(-1.0, Mismatch::normalized_distance);
-                if normalized_distance(&other.worst) > normalized_distance(&gradient.worst) {
-                    gradient.worst = other.worst;
-                }
             }
         }
+    }
+}
+
+impl GradientReport {
+    /// How bad the worst comparison is: a failed one is worse than any that is unresolved.
+    fn badness(&self) -> (bool, bool, f64) {
+        let distance = self.worst.as_ref().map_or(-1.0, Mismatch::normalized_distance);
+        (self.failed > 0, self.unresolved > 0, distance)
     }
 }
 
@@ -400,8 +444,14 @@ impl fmt::Display for Report {
                         "    distance {distance:.2e} (relative {relative_distance:.1e}, {ulps:.1e} ULP); allowed {allowed:.1e}"
                     )?;
                 }
-                let others = failures.iter().filter(|failure| worst.as_ref() != Some(*failure));
-                let locations: Vec<String> = others.map(Mismatch::location).collect();
+                // Several checks may fail at the same coordinate: with several cotangents or points.
+                let worst_location = worst.as_ref().filter(|_| *failed > 0).map(Mismatch::location);
+                let mut locations: Vec<String> = Vec::new();
+                for location in failures.iter().map(Mismatch::location) {
+                    if worst_location.as_ref() != Some(&location) && !locations.contains(&location) {
+                        locations.push(location);
+                    }
+                }
                 if !locations.is_empty() {
                     let shown = locations.len().min(MAX_LOCATIONS);
                     let rest = locations.len() - shown;
@@ -435,6 +485,21 @@ impl fmt::Display for Finding {
             Finding::Unreached { gradient, parameter, matters: false } => {
                 write!(f, "{gradient} has no gradient for {parameter}; the loss does not depend on it")
             }
+            Finding::UnreachedHere { gradient, parameter } => {
+                write!(
+                    f,
+                    "{gradient} has no gradient for {parameter}, and no slope was seen here, but the loss depends on it further away: the graph may be cut; check another point, too"
+                )
+            }
+            Finding::InfiniteCoordinate { parameter, index, value } => {
+                write!(f, "{parameter} is {value} at {index:?}: such coordinates have no slope; freeze them")
+            }
+            Finding::InvalidScale { value } => {
+                write!(f, "the option `scale` is {value}; it is a length, so it must be positive and finite")
+            }
+            Finding::NothingCompared => {
+                write!(f, "no coordinate and no direction was checked: this check proves nothing")
+            }
             Finding::NotFinite { gradient, parameter, index, value } => {
                 write!(f, "{gradient} is {value} at {parameter} {index:?}")
             }
@@ -458,6 +523,9 @@ impl fmt::Display for Finding {
                     f,
                     "all slopes are zero at this point, which is stationary: a gradient of zeros would pass; check another point, too"
                 )
+            }
+            Finding::NoCurvature => {
+                write!(f, "all second derivatives are zero at this point: zeros would pass; check another loss, too")
             }
             Finding::UnknownParameter { name, known } => {
                 write!(f, "no parameter is called {name:?}; there are {}", known.join(", "))

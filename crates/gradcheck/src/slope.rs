@@ -115,13 +115,17 @@ const MAX_JUMPS: usize = 8;
 ///
 /// `scale` is the length scale of `f`: the longest step is an eighth of it. `size` is the absolute
 /// value of the variable at 0, whose rounding limits the steps. `epsilon` is the machine epsilon of
-/// the type in which `f` computes.
+/// the type in which `f` computes. The slope is unknown, NaN with an infinite bound, unless the scale
+/// is positive and both are finite.
 pub fn slope(f: &mut dyn FnMut(f64) -> f64, scale: f64, size: f64, epsilon: f64) -> Slope {
     let mut evaluations = 0;
     let mut f = |t: f64| {
         evaluations += 1;
         f(t)
     };
+    if !(scale > 0.0 && scale.is_finite() && size.is_finite()) {
+        return Slope::UNKNOWN;
+    }
     let first = Search::new(&mut f, scale, size, epsilon).run(0.0);
     let slope = if first.is_wide(epsilon) {
         first.or(Search::new(&mut f, OTHER_SCALE * scale, size, epsilon).run(OTHER_NOISE * first.noise))
@@ -132,6 +136,17 @@ pub fn slope(f: &mut dyn FnMut(f64) -> f64, scale: f64, size: f64, epsilon: f64)
 }
 
 impl Slope {
+    const UNKNOWN: Self = Self {
+        value: f64::NAN,
+        bound: f64::INFINITY,
+        kink: None,
+        change: None,
+        noise: 0.0,
+        magnitude: 0.0,
+        step: f64::NAN,
+        evaluations: 0,
+    };
+
     /// Returns whether the bound is wide, and the slope not nearly 0. In types with fewer digits,
     /// most are wide for want of digits.
     fn is_wide(&self, epsilon: f64) -> bool {
@@ -232,16 +247,7 @@ impl<'a> Search<'a> {
     }
 
     fn run(mut self, least_noise: f64) -> Slope {
-        let unknown = Slope {
-            value: f64::NAN,
-            bound: f64::INFINITY,
-            kink: None,
-            change: None,
-            noise: self.noise,
-            magnitude: self.largest,
-            step: f64::NAN,
-            evaluations: 0,
-        };
+        let unknown = Slope { noise: self.noise, magnitude: self.largest, ..Slope::UNKNOWN };
         if !self.middle.is_finite() {
             return unknown;
         }

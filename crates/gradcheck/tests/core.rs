@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use chainrule_gradcheck::{Finding, Gradient, Options, Parameter, Report, check_slices, slope};
+use chainrule_gradcheck::{Coverage, Finding, Gradient, Options, Parameter, Report, check_slices, slope};
 
 /// Checks one gradient of a function of one parameter with the given coordinates.
 fn check(f: impl Fn(&[f64]) -> f64, point: &[f64], gradient: &[f64]) -> Report {
@@ -156,6 +156,11 @@ fn a_report_with_numbers_that_are_not_finite_reads_back() {
     let json = serde_json::to_string(&report).unwrap();
     let again: Report = serde_json::from_str(&json).unwrap();
     assert!(again.parameters[0].gradients[0].worst.as_ref().unwrap().bound.is_infinite(), "{json}");
+    let report = check(|x| x[0].max(x[1]), &[0.7, 0.7], &[f64::INFINITY, 0.5]);
+    assert!(has(&report, |f| matches!(f, Finding::WrongAtTie { .. })), "{report}");
+    let json = serde_json::to_string(&report).unwrap();
+    let again: Report = serde_json::from_str(&json).unwrap();
+    assert_eq!(serde_json::to_string(&again).unwrap(), json);
 }
 
 #[test]
@@ -165,4 +170,107 @@ fn the_scale_can_be_given() {
     let result = slope(&mut |t| comb(t), 2f64.powi(-60), 0.0, f64::EPSILON);
     let truth = std::f64::consts::TAU * 2f64.powi(60);
     assert!((result.value - truth).abs() <= result.bound && result.bound < 1e-6 * truth, "{result:?}");
+}
+
+/// Checks one gradient of a function of several parameters.
+fn check_parameters(
+    f: impl Fn(&[f64]) -> f64,
+    point: &[&[f64]],
+    gradient: &[Option<&[f64]>],
+    options: &Options,
+) -> Report {
+    let parameter = |(i, values): (usize, &&[f64])| Parameter { name: format!("p{i}"), shape: vec![values.len()] };
+    let parameters: Vec<Parameter> = point.iter().enumerate().map(parameter).collect();
+    let values = gradient.iter().map(|values| values.map(<[f64]>::to_vec)).collect();
+    let gradient = Gradient::new("by hand", values, f64::EPSILON);
+    check_slices(&parameters, &point.concat(), &mut |x| f(x), f64::EPSILON, &[gradient], options)
+}
+
+#[test]
+fn ties_of_several_parameters_and_ties_that_cancel_are_checked() {
+    let halves = [([1.0, 0.0], true), ([0.5, 0.5], true), ([1.0, 1.0], false), ([0.0, 0.0], false)];
+    for ([a, b], is_right) in halves {
+        let report =
+            check_parameters(|x| x[0].max(x[1]), &[&[0.7], &[0.7]], &[Some(&[a]), Some(&[b])], &Options::default());
+        assert_eq!(report.passed(), is_right, "{a}, {b}: {report}");
+        // The penalty's kinks are no tie, and must not hide the one there is.
+        let with_penalty = |x: &[f64]| x[0].max(x[1]) - x[2].max(x[3]) + 0.1 * (x[4].abs() + x[5].abs());
+        let report = check(with_penalty, &[0.7, 0.7, 0.2, 0.2, 0.0, 0.0], &[a, b, -a, -b, 0.0, 0.0]);
+        assert_eq!(report.passed(), is_right, "{a}, {b}, twice: {report}");
+    }
+}
+
+/// Half of the weights are 0, where their penalty has a kink.
+#[test]
+fn kinks_along_a_direction_hide_no_wrong_slope() {
+    let n = 5000;
+    let loss = |x: &[f64]| x.iter().map(|x| x.abs() + 0.1 * x).sum::<f64>();
+    let is_nonzero = |i: usize| i % 2 == 1;
+    let check_with = |point: &[f64], factor: f64, shift: f64| {
+        let of = |&x: &f64| if x == 0.0 { 0.1 + shift } else { factor * 1.1 };
+        check(loss, point, &point.iter().map(of).collect::<Vec<_>>())
+    };
+    let point: Vec<f64> = (0..n).map(|i| if is_nonzero(i) { 0.5 } else { 0.0 }).collect();
+    check_with(&point, 1.0, 0.0).assert_pass();
+    check_with(&point, 1.0, 0.5).assert_pass();
+    for factor in [0.0, -1.0, 2.0] {
+        assert!(check_with(&point, factor, 0.0).failed() > 0, "{factor}");
+    }
+    assert!(check_with(&point, 1.0, 1.5).failed() > 0, "beyond the one-sided slopes");
+    // Where no direction avoids the kinks, nothing is decided.
+    let report = check_with(&vec![0.0; n], 1.0, 0.0);
+    assert!(report.is_unresolved(), "{report}");
+}
+
+#[test]
+fn a_check_of_nothing_does_not_pass() {
+    let options = Options { coverage: Coverage::Directions { count: 0 }, ..Options::default() };
+    let report = check_parameters(|x| x[0].sin(), &[&[0.3]], &[Some(&[7.0])], &options);
+    assert!(!report.passed() && has(&report, |f| *f == Finding::NothingCompared), "{report}");
+}
+
+#[test]
+fn lengths_that_are_none_are_told() {
+    for scale in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+        let options = Options { scale: Some(scale), ..Options::default() };
+        let report = check_parameters(|x| x[0].sin(), &[&[0.3]], &[Some(&[0.3f64.cos()])], &options);
+        assert!(!report.passed() && has(&report, |f| matches!(f, Finding::InvalidScale { .. })), "{report}");
+        assert!(slope(&mut |t| t.sin(), scale, 0.3, f64::EPSILON).bound.is_infinite(), "{scale}");
+    }
+    // A mask of an attention has such coordinates, and a finite loss.
+    let masked = |x: &[f64]| x.iter().map(|x| x.exp()).sum::<f64>();
+    let report = check(masked, &[0.5, f64::NEG_INFINITY], &[0.5f64.exp(), 0.0]);
+    assert!(report.unresolved() == 1 && report.failed() == 0, "{report}");
+    assert!(has(&report, |f| matches!(f, Finding::InfiniteCoordinate { index, .. } if *index == [1])), "{report}");
+    let report = check(masked, &[f64::NEG_INFINITY], &[0.0]);
+    assert!(!has(&report, |f| *f == Finding::Constant), "{report}");
+}
+
+#[test]
+fn only_a_parameter_without_influence_is_called_so() {
+    let of = |f: fn(&[f64]) -> f64| check_parameters(f, &[&[0.0], &[1.0]], &[None, Some(&[1.0])], &Options::default());
+    let report = of(|x| x[1]);
+    assert!(has(&report, |f| matches!(f, Finding::Unreached { matters: false, .. })), "{report}");
+    for f in [|x: &[f64]| x[0] * x[0] + x[1], |x: &[f64]| (x[0] + 0.75).floor() + x[1]] {
+        let report = of(f);
+        assert!(has(&report, |f| matches!(f, Finding::UnreachedHere { .. })), "{report}");
+        assert!(!has(&report, |f| matches!(f, Finding::Unreached { .. })), "{report}");
+    }
+}
+
+/// The coordinate is large, so its slope is small.
+#[test]
+fn a_small_slope_over_a_long_scale_is_not_zero() {
+    let report = check(|x| (1e-30 * x[0]).tanh(), &[1e30], &[1e-30 / 1f64.cosh().powi(2)]);
+    assert!(report.passed() && report.findings.is_empty(), "{report}");
+}
+
+#[test]
+fn a_report_lists_each_place_once() {
+    let report = check(|x| x[0].sin() + x[1], &[0.3, 0.7], &[f64::NAN, 2.0]);
+    let text = report.to_string();
+    assert!(text.contains("worst at [0]") && text.contains("failed at [1], too"), "{text}");
+    let mut both = report.clone();
+    both.merge(report);
+    assert!(both.to_string().contains("failed at [1], too"), "{both}");
 }

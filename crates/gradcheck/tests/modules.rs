@@ -6,10 +6,13 @@
 mod network;
 
 use burn::module::Param;
+use burn::nn::{BatchNorm, BatchNormConfig};
 use burn::optim::GradientsParams;
 use burn::tensor::activation::{leaky_relu, relu, softmax};
 use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
-use chainrule_gradcheck::{Finding, Options, Report, check, check_output, check_second_order, compare, gradcheck};
+use chainrule_gradcheck::{
+    DifferencePrecision, Finding, Options, Report, check, check_output, check_second_order, compare, gradcheck,
+};
 use network::check_networks;
 
 fn has(report: &Report, condition: impl Fn(&Finding) -> bool) -> bool {
@@ -192,6 +195,98 @@ fn all_coordinates_that_fail_are_listed() {
     let failures = &report.parameters[0].gradients[1].failures;
     let indices: Vec<_> = failures.iter().map(|failure| failure.index.clone().unwrap()).collect();
     assert_eq!(indices, [vec![1], vec![3]], "{report}");
+}
+
+/// The Hessian of a linear loss is zero.
+#[test]
+fn second_derivatives_that_are_zero_or_unknown_are_told() {
+    let x = vector(&[0.5, -0.25, 1.5], DType::F64);
+    let report = check_second_order(&x, |x: &Param<Tensor<1>>| x.val().sum(), None, &Options::default());
+    assert!(report.passed() && report.findings == [Finding::NoCurvature], "{report}");
+    let zeros = |x: &Param<Tensor<1>>, _: &GradientsParams| {
+        let mut product = GradientsParams::new();
+        product.register(x.id, x.val().inner().zeros_like());
+        product
+    };
+    let report = check_second_order(&x, |x: &Param<Tensor<1>>| x.val().sum(), Some(&zeros), &Options::default());
+    assert!(report.passed() && report.findings == [Finding::NoCurvature], "{report}");
+
+    let without_backward = |x: &Param<Tensor<1>>| {
+        let x = x.val();
+        assert!(!x.is_require_grad(), "no backward");
+        x.sum()
+    };
+    let report = check_second_order(&x, without_backward, None, &Options::default());
+    assert!(has(&report, |f| matches!(f, Finding::Panicked { what, .. } if what == "autodiff")), "{report}");
+
+    // The gradient of no loss, whose rounding hides that.
+    let x = vector(&[0.5, -0.25, 1.5], DType::F32);
+    let cut = |x: &Param<Tensor<1>>| {
+        let x = x.val();
+        let (a, b) = (x.clone().narrow(0, 0, 1), x.narrow(0, 1, 1));
+        a.clone().square() * b.clone().detach() + a.clone() * b.exp() + (a.clone() * 1e5 - a * 99_999.0)
+    };
+    let options = Options { difference_precision: DifferencePrecision::SameAsParameters, ..Options::default() };
+    let report = check_second_order(&x, cut, None, &options);
+    assert!(!report.passed() && report.failed() + report.unresolved() > 0, "{report}");
+}
+
+/// Its running statistics are f32 tensors, and clones share them.
+#[test]
+fn a_batch_normalisation_is_checked_in_f64() {
+    let device = Device::default();
+    let norm = BatchNormConfig::new(3).init(&device);
+    let values: Vec<f64> = (0..24).map(|i| (f64::from(i) * 1.7).sin()).collect();
+    let x: Tensor<2> = Tensor::from_data(TensorData::new(values, [8, 3]), &device);
+    let loss = |norm: &BatchNorm| {
+        let x = x.clone().cast(FloatDType::from(norm.gamma.val().dtype()));
+        // Without autodiff, the layer does not normalise by the batch.
+        norm.forward(if norm.gamma.val().is_autodiff() { x.autodiff() } else { x }).sin().mean()
+    };
+    let report = check(&norm, loss, &Options { points: 2, ..Options::default() });
+    assert!(report.passed() && report.findings.is_empty() && report.unresolved() == 0, "{report}");
+    let mean: Vec<f32> = norm.running_mean.value_sync().try_into_vec_as().unwrap();
+    assert_eq!(mean, [0.0; 3], "the statistics of the caller's module");
+}
+
+#[test]
+fn gradients_of_few_digits_are_resolved() {
+    for dtype in [DType::F16, DType::BF16] {
+        let x = vector(&[0.5, -0.25, 1.5, 0.75, 0.125, -0.875], dtype);
+        let loss = |x: &Param<Tensor<1>>| (x.val().exp() * 0.3).sum();
+        let report = check(&x, loss, &Options { points: 4, ..Options::default() });
+        assert!(report.passed() && report.unresolved() == 0, "{dtype:?}: {report}");
+        for factor in [0.0, -1.0, 0.5, 2.0] {
+            let mut gradients = GradientsParams::new();
+            gradients.register(x.id, x.val().exp() * 0.3 * factor);
+            let report = compare(&x, loss, &[("by hand", gradients)], &Options::default());
+            assert_eq!(report.failed(), 6, "{dtype:?}, {factor}: {report}");
+        }
+    }
+}
+
+/// A softmax does not change if all its inputs grow. So the gradient of their common bias consists
+/// of rounding errors.
+#[test]
+fn a_slope_of_zero_between_terms_that_cancel_is_resolved() {
+    let shift = vector(&[0.5], DType::F32);
+    let inputs = vector(&[0.3, -0.4, 1.1, 0.2], DType::F32);
+    let weights = Tensor::<1>::from_data([0.9f32, -0.3, 0.4, 0.7], &Device::default());
+    let loss = |(shift, inputs): &(Param<Tensor<1>>, Param<Tensor<1>>)| {
+        let inputs = inputs.val();
+        let weights = weights.clone().cast(FloatDType::from(inputs.dtype()));
+        (softmax(inputs + shift.val(), 0) * weights).sum()
+    };
+    let pair = (shift, inputs);
+    let report = check(&pair, loss, &Options::default());
+    assert!(report.passed() && report.unresolved() == 0, "{report}");
+}
+
+#[test]
+fn a_loss_that_is_no_scalar_is_told() {
+    let x = vector(&[0.5, -0.25], DType::F32);
+    let report = check(&x, |x: &Param<Tensor<1>>| x.val(), &Options::default());
+    assert!(!report.passed() && report.to_string().contains("it has the shape [2] instead of [1]"), "{report}");
 }
 
 gradcheck!(squares_are_right, vector(&[0.5, 2.0], DType::F32), |x: &Param<Tensor<1>>| x.val().square().sum());
