@@ -326,3 +326,19 @@ fn the_prime_of_a_value_is_not_guessed() {
         ("f(u) = u^2\nf'(u) = 2 u\n", "+"),
     ]);
 }
+
+/// A parameter is a number where the vector of its letter is on the page, too (CS229, and others).
+#[test]
+fn a_parameter_is_not_the_vector_of_its_letter() {
+    let page = "f(x) = 1/(1 + e^-x)\nf'(x) = f(x) (1 - f(x))\nz = \\sum_j w_j x_j\np = f(z)\n";
+    check_marks(&[
+        (&format!("{page}dp/dw_j = p (1 - p) x_j\n"), "++"),
+        (&format!("{page}dp/dw_j = p (1 - p)\n"), "+-"),
+        ("z = \\sum_j w_j x_j\nf(x) = 1/(1 + e^-x)\ndf(x)/dx = f(x)\n", "-"),
+        (
+            "$$z = w^\\top x + b$$\n\n$$\\frac{\\partial z}{\\partial w_j} = x_j$$\n\n$$f(x) = x^2$$\n\n$$f'(x) = 2x$$\n",
+            "++",
+        ),
+        ("h(x) = \\sum_j w_j x_j\nC = (h(x) - y)^2\ndC/dw_j = 2 (h(x) - y) x_j\n", "+"),
+    ]);
+}

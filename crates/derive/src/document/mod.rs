@@ -26,6 +26,7 @@ const MAX_UNREAD: usize = 64;
 mod doubts;
 mod formulas;
 mod functions;
+mod parameters;
 mod unread;
 mod words;
 
@@ -299,6 +300,7 @@ impl Draft {
 
     /// Finds what each statement is for. Statements whose types do not fit are left out.
     fn finish(mut self, text: &Arc<str>) -> Result<Part, Vec<ParseError>> {
+        let mut has_renamed = false;
         loop {
             let mut part = Part::with_roles(text, self.statements.clone(), self.inherited);
             let checked = crate::typing::Model::new(&part).and_then(|model| doubts::check(&part, &model));
@@ -307,6 +309,9 @@ impl Draft {
                 part.unread = self.unread;
                 return Ok(part);
             };
+            if !std::mem::replace(&mut has_renamed, true) && parameters::rename(&mut self.statements) {
+                continue;
+            }
             let contains = |statement: &Statement| (statement.span.start..=statement.span.end).contains(&error.at);
             let place = self.statements.iter().position(contains);
             let Some(place) = place.filter(|_| self.unread.len() < MAX_UNREAD) else {
