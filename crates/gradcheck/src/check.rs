@@ -451,13 +451,13 @@ impl<'a> Checker<'a> {
         let mut parameters: Vec<usize> = group.iter().map(|&index| self.parameter_of(index)).collect();
         parameters.sort_unstable();
         parameters.dedup();
-        for gradient_index in 0..self.gradients.len() {
+        for (gradient_index, is_told) in is_told.iter_mut().enumerate() {
             let largest = |parameter: usize| self.largest_coordinate(parameter, gradient_index);
             let steepest = parameters.iter().copied().max_by(|&a, &b| largest(a).total_cmp(&largest(b)));
             let steepest = steepest.expect("a group has coordinates");
             let mismatch = self.mismatch(steepest, gradient_index, None, &direction, slope);
-            if mismatch.distance > mismatch.allowed && !is_told[gradient_index] {
-                is_told[gradient_index] = true;
+            if mismatch.distance > mismatch.allowed && !*is_told {
+                *is_told = true;
                 let names: Vec<&str> = parameters.iter().map(|&index| self.parameters[index].name.as_str()).collect();
                 self.report.findings.push(Finding::WrongAtTie {
                     gradient: self.gradients[gradient_index].name.clone(),
