@@ -117,6 +117,10 @@ const BOUNDS: f64 = 3.0;
 const FAR: [f64; 4] = [1e-3, 0.03, 0.3, 1.0];
 const FAR_DIRECTIONS: usize = 3;
 
+/// The least sum of the jumps of a group of kinks, relative to their absolute values, that does not
+/// vanish by chance.
+const LEAST_JUMP: f64 = 0.01;
+
 /// The number of coordinates of 0 that are checked one by one where a direction has a kink.
 const ZEROS: usize = 16;
 
@@ -193,8 +197,8 @@ struct Checker<'a> {
     offsets: Vec<usize>,
     /// Whether a slope of the loss was clearly not zero.
     has_nonzero_slope: bool,
-    /// The coordinates at kinks, as indices in the point.
-    at_kinks: Vec<usize>,
+    /// The coordinates at kinks, as indices in the point, with the jumps of the slope.
+    at_kinks: Vec<(usize, f64)>,
     /// The largest absolute value of the loss along the directions.
     magnitude: f64,
     report: Report,
@@ -376,9 +380,7 @@ impl<'a> Checker<'a> {
         let direction = [(index, 1.0)];
         let slope = self.slope_along(&direction);
         self.compare_gradients(parameter, Some(coordinate), &direction, slope);
-        if slope.kink.is_some() {
-            self.at_kinks.push(index);
-        }
+        self.at_kinks.extend(slope.kink.map(|jump| (index, jump)));
     }
 
     /// Returns a direction without the coordinates that are 0, of which it checks some one by one.
@@ -402,25 +404,35 @@ impl<'a> Checker<'a> {
     /// a slope, and a gradient that counts the tie twice or not at all has another one.
     ///
     /// A tie may be within a parameter or between several, and several ties may cancel. So the
-    /// coordinates of each parameter are moved, those of all, and those of each value.
+    /// coordinates of each parameter are moved, those of all, and those of each value, and of these
+    /// those whose slopes jump up or down.
     fn check_ties(&mut self) {
         let mut at_kinks = std::mem::take(&mut self.at_kinks);
         if !self.report.exhaustive {
             return;
         }
         let mut groups: Vec<Vec<usize>> = Vec::new();
-        let mut add = |group: &[usize]| {
-            if group.len() > 1 && !groups.iter().any(|other| other == group) {
-                groups.push(group.to_vec());
+        let mut add = |group: &[(usize, f64)]| {
+            let [up, down] = [1.0, -1.0]
+                .map(|sign| group.iter().copied().filter(|(_, jump)| jump * sign > 0.0).collect::<Vec<(usize, f64)>>());
+            for group in [group, &up, &down] {
+                // Jumps that cancel vanish together, also without a tie.
+                let [sum, size] =
+                    [|jump: f64| jump, f64::abs].map(|f| group.iter().map(|(_, jump)| f(*jump)).sum::<f64>());
+                let indices: Vec<usize> = group.iter().map(|(index, _)| *index).collect();
+                if indices.len() > 1 && sum.abs() > LEAST_JUMP * size && !groups.contains(&indices) {
+                    groups.push(indices);
+                }
             }
         };
         for (parameter, offset) in self.parameters.iter().zip(&self.offsets) {
             let range = *offset..offset + parameter.len();
-            add(&at_kinks.iter().copied().filter(|index| range.contains(index)).collect::<Vec<_>>());
+            add(&at_kinks.iter().copied().filter(|(index, _)| range.contains(index)).collect::<Vec<_>>());
         }
         add(&at_kinks);
-        at_kinks.sort_by(|a, b| self.point[*a].total_cmp(&self.point[*b]));
-        at_kinks.chunk_by(|a, b| self.point[*a] == self.point[*b]).for_each(add);
+        let value = |(index, _): &(usize, f64)| self.point[*index];
+        at_kinks.sort_by(|a, b| value(a).total_cmp(&value(b)));
+        at_kinks.chunk_by(|a, b| value(a) == value(b)).for_each(add);
         let mut is_told = vec![false; self.gradients.len()];
         for group in groups {
             self.check_tie(&group, &mut is_told);
@@ -439,13 +451,13 @@ impl<'a> Checker<'a> {
         let mut parameters: Vec<usize> = group.iter().map(|&index| self.parameter_of(index)).collect();
         parameters.sort_unstable();
         parameters.dedup();
-        for gradient_index in 0..self.gradients.len() {
+        for (gradient_index, is_told) in is_told.iter_mut().enumerate() {
             let largest = |parameter: usize| self.largest_coordinate(parameter, gradient_index);
             let steepest = parameters.iter().copied().max_by(|&a, &b| largest(a).total_cmp(&largest(b)));
             let steepest = steepest.expect("a group has coordinates");
             let mismatch = self.mismatch(steepest, gradient_index, None, &direction, slope);
-            if mismatch.distance > mismatch.allowed && !is_told[gradient_index] {
-                is_told[gradient_index] = true;
+            if mismatch.distance > mismatch.allowed && !*is_told {
+                *is_told = true;
                 let names: Vec<&str> = parameters.iter().map(|&index| self.parameters[index].name.as_str()).collect();
                 self.report.findings.push(Finding::WrongAtTie {
                     gradient: self.gradients[gradient_index].name.clone(),
@@ -593,7 +605,11 @@ impl<'a> Checker<'a> {
         let largest = (0..self.parameters.len()).map(|parameter| self.largest_coordinate(parameter, gradient_index));
         gradient.rounding.is_some()
             && mismatch.estimate.abs() <= mismatch.bound
-            && uncertainty <= GRADIENT_ROUNDINGS[1] * gradient.epsilon * largest.fold(0.0, f64::max)
+            && uncertainty
+                <= f64::max(
+                    GRADIENT_ROUNDINGS[1] * gradient.epsilon * largest.fold(0.0, f64::max),
+                    negligible_slope(gradient.epsilon, self.magnitude),
+                )
     }
 
     /// Returns the allowed rounding error of a coordinate of this size, where none was measured.

@@ -417,7 +417,7 @@ impl fmt::Display for Report {
         if self.passed() && self.unresolved() == 0 {
             return Ok(());
         }
-        for parameter in &self.parameters {
+        for parameter in self.parameters.iter().filter(|parameter| parameter.checked > 0) {
             for (name, gradient) in self.gradient_names.iter().zip(&parameter.gradients) {
                 let GradientReport { passed, failed, unresolved, worst, failures } = gradient;
                 write!(

@@ -280,6 +280,11 @@ fn a_slope_of_zero_between_terms_that_cancel_is_resolved() {
     let pair = (shift, inputs);
     let report = check(&pair, loss, &Options::default());
     assert!(report.passed() && report.unresolved() == 0, "{report}");
+
+    let equal = vector(&[0.5; 3], DType::F32);
+    let report = check(&equal, |x: &Param<Tensor<1>>| x.val().var(0), &Options::default());
+    assert!(report.passed() && report.unresolved() == 0, "{report}");
+    assert!(has(&report, |f| *f == Finding::Stationary), "{report}");
 }
 
 #[test]
