@@ -460,8 +460,8 @@ impl<'a, M: Module> FlatModule<'a, M> {
                 slope(&mut f, options.scale.unwrap_or_else(|| size.max(1.0)), size, epsilon)
             };
             let [first, second] = [curvature(u, v), curvature(v, u)];
-            // The second is the value to check: the function 'curvature times t' has this slope. Both
-            // bounds count as the rounding of the value, so that wide ones are unresolved.
+            // The second is the value to check: the function 'curvature times t' has this slope.
+            // Both bounds count as the rounding of the value, so that wide ones are unresolved.
             let is_known = first.value.is_finite() && second.value.is_finite();
             let is_zero = |slope: &Slope| {
                 let negligible = negligible_slope(epsilon, slope.magnitude);
