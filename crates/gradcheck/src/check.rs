@@ -597,9 +597,9 @@ impl<'a> Checker<'a> {
         self.options.resolution.unwrap_or_else(|| (30.0 * self.epsilon.sqrt()).max(1e-3).max(rounding))
     }
 
-    /// Returns whether the slope is 0 within its bound, and the gradient consists of rounding errors
-    /// of larger terms, as that of the bias of an attention's keys: a softmax does not change if all
-    /// its inputs grow.
+    /// Returns whether the slope is 0 within its bound, and the gradient consists of rounding
+    /// errors of larger terms, as that of the bias of an attention's keys: a softmax does not
+    /// change if all its inputs grow.
     fn is_zero_up_to_rounding(&self, gradient_index: usize, mismatch: &Mismatch, uncertainty: f64) -> bool {
         let gradient = &self.gradients[gradient_index];
         let largest = (0..self.parameters.len()).map(|parameter| self.largest_coordinate(parameter, gradient_index));
@@ -767,7 +767,8 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Returns the loss further away, in random directions of these coordinates, where it is finite.
+    /// Returns the loss further away, in random directions of these coordinates, where it is
+    /// finite.
     fn far_values(&mut self, coordinates: std::ops::Range<usize>) -> Vec<f64> {
         let mut values = Vec::new();
         for _ in 0..FAR_DIRECTIONS {

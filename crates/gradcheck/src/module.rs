@@ -189,6 +189,8 @@ pub(crate) struct FlatModule<'a, M> {
     pub(crate) point: Vec<f64>,
     ids: Vec<ParamId>,
     dtypes: Vec<DType>,
+    /// Whether the module has tensors that require no gradient, such as running statistics.
+    has_state: bool,
     /// The type of the parameters. If there are several, the least precise one.
     dtype: DType,
     /// The type in which the loss is evaluated for the differences.
@@ -225,6 +227,7 @@ impl<'a, M: Module> FlatModule<'a, M> {
             point: collector.point,
             ids: collector.ids,
             dtypes: collector.dtypes,
+            has_state: collector.has_state,
             dtype,
             difference_dtype: dtype,
             why_not_f64: None,
@@ -272,8 +275,11 @@ impl<'a, M: Module> FlatModule<'a, M> {
             offset += parameter.len();
         }
         // In training mode again, so that each evaluation has its own running statistics. Clones
-        // share them, and they are in the type of the evaluation before.
-        self.module.clone().train().map(&mut ParameterWriter { values, dtype, autodiff })
+        // share them, and they are in the type of the evaluation before. Other modules are not,
+        // since each tensor that requires a gradient is kept until the next backward pass.
+        let module = self.module.clone();
+        let module = if self.has_state { module.train() } else { module };
+        module.map(&mut ParameterWriter { values, dtype, autodiff })
     }
 
     /// Returns the loss at a point, in the type for the differences. At the module's own point it
@@ -460,8 +466,8 @@ impl<'a, M: Module> FlatModule<'a, M> {
                 slope(&mut f, options.scale.unwrap_or_else(|| size.max(1.0)), size, epsilon)
             };
             let [first, second] = [curvature(u, v), curvature(v, u)];
-            // The second is the value to check: the function 'curvature times t' has this slope. Both
-            // bounds count as the rounding of the value, so that wide ones are unresolved.
+            // The second is the value to check: the function 'curvature times t' has this slope.
+            // Both bounds count as the rounding of the value, so that wide ones are unresolved.
             let is_known = first.value.is_finite() && second.value.is_finite();
             let is_zero = |slope: &Slope| {
                 let negligible = negligible_slope(epsilon, slope.magnitude);
@@ -601,6 +607,7 @@ struct ParameterCollector {
     point: Vec<f64>,
     ids: Vec<ParamId>,
     dtypes: Vec<DType>,
+    has_state: bool,
     devices: Vec<Device>,
 }
 
@@ -609,6 +616,7 @@ impl ModuleVisitor for ParameterCollector {
         let tensor = param.val();
         // In training mode every trainable tensor requires a gradient. The others are frozen, or
         // they are running statistics. If modules share a parameter, it is visited more than once.
+        self.has_state |= !tensor.is_require_grad();
         if !tensor.is_require_grad() || self.ids.contains(&param.id) {
             return;
         }

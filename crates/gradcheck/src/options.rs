@@ -7,8 +7,8 @@ pub struct Options {
     pub rtol: f64,
     /// The widest bound with which a coordinate can pass, as a fraction of the parameter's largest
     /// gradient coordinate. A wider bound could hide a wrong gradient, so the coordinate is
-    /// unresolved. The default (`None`) is the largest of 0.001, `30 sqrt(epsilon)` with the machine
-    /// epsilon of the loss's type, and 32 machine epsilons of the gradient's type.
+    /// unresolved. The default (`None`) is the largest of 0.001, `30 sqrt(epsilon)` with the
+    /// machine epsilon of the loss's type, and 32 machine epsilons of the gradient's type.
     pub resolution: Option<f64>,
     /// The largest allowed fraction of unresolved comparisons. A check with more does not pass.
     pub max_unresolved: f64,

@@ -202,8 +202,8 @@ pub enum Finding {
         /// Whether the loss depends on the parameter. If so, the check fails.
         matters: bool,
     },
-    /// A gradient has no value for this parameter, and no slope was seen at this point, but the loss
-    /// is another one if the parameter changes more.
+    /// A gradient has no value for this parameter, and no slope was seen at this point, but the
+    /// loss is another one if the parameter changes more.
     UnreachedHere {
         /// The name of the gradient.
         #[serde(rename = "source")]
@@ -444,7 +444,8 @@ impl fmt::Display for Report {
                         "    distance {distance:.2e} (relative {relative_distance:.1e}, {ulps:.1e} ULP); allowed {allowed:.1e}"
                     )?;
                 }
-                // Several checks may fail at the same coordinate: with several cotangents or points.
+                // Several checks may fail at the same coordinate: with several cotangents or
+                // points.
                 let worst_location = worst.as_ref().filter(|_| *failed > 0).map(Mismatch::location);
                 let mut locations: Vec<String> = Vec::new();
                 for location in failures.iter().map(Mismatch::location) {

@@ -115,8 +115,8 @@ const MAX_JUMPS: usize = 8;
 ///
 /// `scale` is the length scale of `f`: the longest step is an eighth of it. `size` is the absolute
 /// value of the variable at 0, whose rounding limits the steps. `epsilon` is the machine epsilon of
-/// the type in which `f` computes. The slope is unknown, NaN with an infinite bound, unless the scale
-/// is positive and both are finite.
+/// the type in which `f` computes. The slope is unknown, NaN with an infinite bound, unless the
+/// scale is positive and both are finite.
 pub fn slope(f: &mut dyn FnMut(f64) -> f64, scale: f64, size: f64, epsilon: f64) -> Slope {
     let mut evaluations = 0;
     let mut f = |t: f64| {
