@@ -31,7 +31,7 @@ pub enum Request {
     /// The digits drawn by code.
     Embedded,
     /// A table, or a folder of four IDX files or of tables. The name of a
-    /// [`PointSet`](crate::points::PointSet) is a table drawn by code.
+    /// [`PointSet`] is a table drawn by code.
     Folder(PathBuf),
 }
 
