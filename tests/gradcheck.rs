@@ -1,6 +1,7 @@
 //! The gradient checker: planted errors that it must catch, and gradients that it must pass.
 
 use burn::module::Param;
+use burn::optim::GradientsParams;
 use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
 use chainrule::backend::Backend;
 use chainrule_gradcheck::{
@@ -319,4 +320,26 @@ fn burns_known_faults_are_still_there() {
     let p = burn::tensor::activation::sigmoid(vector(&[1.0], &device, FloatDType::F64)).into_scalar::<f64>();
     let off = (p - 1.0 / (1.0 + (-1f64).exp())).abs();
     assert!((1e-10..1e-6).contains(&off), "sigmoid: {off:e}");
+}
+
+#[test]
+fn gradients_of_few_digits_are_resolved() {
+    let few = |device: Device| [FloatDType::F16, FloatDType::BF16].map(|dtype| (device.clone(), dtype));
+    let mut pairs: Vec<(Device, FloatDType)> = devices().into_iter().flat_map(few).collect();
+    pairs.retain(|(device, dtype)| f64_works(device) && device.supports_dtype(*dtype));
+    if pairs.is_empty() {
+        skip("no device of this build has f16 or bf16, and f64");
+    }
+    for (device, dtype) in pairs {
+        let x = Param::from_tensor(vector(&[0.5, -0.25, 1.5, 0.75, 0.125, -0.875], &device, dtype));
+        let loss = |x: &Param<Tensor<1>>| (x.val().exp() * 0.3).sum();
+        let report = check(&x, loss, &Options { points: 4, ..Options::default() });
+        assert!(report.passed() && report.unresolved() == 0, "{dtype:?}: {report}");
+        for factor in [0.0, -1.0, 0.5, 2.0] {
+            let mut gradients = GradientsParams::new();
+            gradients.register(x.id, x.val().exp() * 0.3 * factor);
+            let report = compare(&x, loss, &[("by hand", gradients)], &Options::default());
+            assert_eq!(report.failed(), 6, "{dtype:?}, {factor}: {report}");
+        }
+    }
 }
