@@ -8,14 +8,14 @@ use chainrule_data::names;
 use chainrule_solve::{Explanation, RowGradient};
 use clap::{Args, ValueEnum};
 
-use crate::destination::destination;
+use crate::destination::{destination, write_or_print};
 use crate::exit;
 use crate::explained_row::{ExplainedRowOptions, Row, target};
 use crate::explanation::{Answer, Contribution, Logit, csv, describe};
 use crate::missing::check_folder_exists;
 use crate::model::Model;
 use crate::options::OutputOptions;
-use crate::output::{Lines, as_json, print_message};
+use crate::output::{as_json, print_message};
 use crate::worked_gradient::{Training, WorkedGradient};
 
 #[derive(Args, Debug)]
@@ -120,15 +120,7 @@ pub(crate) fn explain(options: &ExplainOptions) -> Result<u8> {
             lines.into_text()
         }
     };
-    match out {
-        Some(file) => file.write(text.as_bytes())?,
-        None => {
-            // Fields of a table may steer a terminal.
-            let mut lines = Lines::default();
-            text.lines().for_each(|line| lines.add(line));
-            lines.print()?;
-        }
-    }
+    write_or_print(out, &text)?;
     Ok(exit::SUCCESS)
 }
 
@@ -172,10 +164,7 @@ fn terms(model: &Model, row: &Row, explanation: &Explanation) -> Vec<Term> {
         per_unit: per_unit(j),
     };
     let Some(features) = model.features() else {
-        let width = model.image_size()[1];
-        let pixel = |(j, level): (usize, &f64)| {
-            of_feature(j, format!("row {}, column {}", j / width, j % width), level.to_string())
-        };
+        let pixel = |(j, level): (usize, &f64)| of_feature(j, pixel_name(model, j), level.to_string());
         return row.raw.iter().enumerate().map(pixel).collect();
     };
     let recipe = model.schema.recipe_of_columns();
@@ -203,6 +192,11 @@ fn terms(model: &Model, row: &Row, explanation: &Explanation) -> Vec<Term> {
         }
     };
     columns.map(of_column).collect()
+}
+
+fn pixel_name(model: &Model, j: usize) -> String {
+    let width = model.image_size()[1];
+    format!("row {}, column {}", j / width, j % width)
 }
 
 /// Returns a field as the file has it, and says if the model takes it for something else. `raw` has
@@ -244,10 +238,7 @@ fn logit<'a>(model: &'a Model, column: usize, terms: &'a [Term], explanation: &E
 fn worked_gradient(model: &Model, row: &Row, class: usize, gradient: RowGradient) -> WorkedGradient {
     let features = match model.features() {
         Some(names) => names.to_vec(),
-        None => {
-            let width = model.image_size()[1];
-            (0..gradient.x.len()).map(|j| format!("row {}, column {}", j / width, j % width)).collect()
-        }
+        None => (0..gradient.x.len()).map(|j| pixel_name(model, j)).collect(),
     };
     let training = model.run_records().map(|run| Training {
         rows: run.summary.data.train,

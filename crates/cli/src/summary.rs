@@ -15,7 +15,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use crate::compare::{p_equation, p_text};
-use crate::destination::destination;
+use crate::destination::{destination, write_or_print};
 use crate::exit;
 use crate::labelled_rows::{TrainingRows, find_training_rows};
 use crate::missing::check_folder_exists;
@@ -125,15 +125,7 @@ pub(crate) fn summary(options: &SummaryOptions) -> Result<u8> {
         Format::Latex => latex(&summary),
         Format::Markdown => markdown(&summary),
     };
-    match out {
-        Some(file) => file.write(text.as_bytes())?,
-        None => {
-            // Names of columns and classes may steer a terminal.
-            let mut lines = Lines::default();
-            text.lines().for_each(|line| lines.add(line));
-            lines.print()?;
-        }
-    }
+    write_or_print(out, &text)?;
     Ok(exit::SUCCESS)
 }
 
