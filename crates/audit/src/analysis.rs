@@ -49,7 +49,7 @@ pub(crate) fn stop_with(patience: usize, evaluations: &[Evaluation]) -> Option<&
 }
 
 /// A spike is a loss that exceeds the larger of its two neighbours by this factor.
-const SPIKE: f64 = 1.25;
+pub(crate) const SPIKE: f64 = 1.25;
 
 /// Returns the evaluations after the first epoch that are spikes.
 pub(crate) fn spikes(run: &Run) -> Vec<&Evaluation> {

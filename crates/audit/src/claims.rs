@@ -1,13 +1,14 @@
 //! Judges the report's claims by the measurements. No verdict is written by hand, so other data may
 //! give other verdicts.
 
+use chainrule_evaluate::wilson;
 use chainrule_records::{GradientCheck, GradientChecks};
 use chainrule_report::document::literal;
 use chainrule_report::{Claim, Pictures, Run, Runs, Verdict};
 use serde_json::{Value, json};
 
 use crate::DataFacts;
-use crate::analysis::{correlation, hardest_batch, mean, median, spikes, steps_until_repeat, stop_with};
+use crate::analysis::{SPIKE, correlation, hardest_batch, mean, median, spikes, steps_until_repeat, stop_with};
 use crate::figures::{FIGURE_6_LOWER_ROW, FULL_LENGTH, PATIENCES, PENALISED};
 
 /// Returns the verdict on a claim. `is_true` says whether its core is true, `is_exact` whether it
@@ -23,6 +24,8 @@ fn verdict(is_true: bool, is_exact: bool) -> Verdict {
 /// The judgement of a claim.
 struct Findings {
     verdict: Verdict,
+    /// When a verdict is given, in words: what the code decides by.
+    rule: &'static str,
     measured: String,
     why: String,
     evidence: Value,
@@ -51,7 +54,7 @@ pub(crate) fn judge(runs: &Runs, checks: &GradientChecks, facts: &DataFacts) -> 
             "There is clear overfitting: training accuracy is much higher than validation accuracy",
             overfitting(runs),
         ),
-        ("4a", "∂J/∂w = ∂C/∂w + λw", penalty(checks)),
+        ("4a", "∂J/∂w = ∂C/∂w + λw", penalty(checks, runs)),
         ("4b", "The lower row of the pictures is λ = 1", lower_row(runs)),
         ("4c, 4d", "Any L2 penalty costs validation accuracy", accuracy_cost(runs)),
         ("4e", "‖w‖² falls with λ, as figure 8 shows", norms(runs)),
@@ -60,6 +63,7 @@ pub(crate) fn judge(runs: &Runs, checks: &GradientChecks, facts: &DataFacts) -> 
         id: id.to_owned(),
         claim: claim.to_owned(),
         verdict: findings.verdict,
+        rule: findings.rule.to_owned(),
         measured: findings.measured,
         why: findings.why,
         evidence: findings.evidence,
@@ -96,6 +100,7 @@ fn closed_form(checks: &GradientChecks, model: &str, equations: &[usize]) -> Fin
     let holds = !rows.is_empty() && rows.iter().all(|row| row.passed);
     Findings {
         verdict: if holds { Verdict::Supported } else { Verdict::NotSupported },
+        rule: "supported if all gradient checks of the claim pass; else not supported.",
         measured: format!(
             "The checks compare closed form, autodiff and finite differences on {coordinates} coordinates; {failed} disagree. They cover each step of the \
              derivation, and the whole gradient for several shapes, weights and batches."
@@ -119,7 +124,7 @@ fn total(rows: &[&GradientCheck]) -> (usize, usize) {
     (rows.iter().map(|row| row.coordinates).sum(), rows.iter().map(|row| row.failed).sum())
 }
 
-fn penalty(checks: &GradientChecks) -> Findings {
+fn penalty(checks: &GradientChecks, runs: &Runs) -> Findings {
     let halved: Vec<&GradientCheck> = [22, 23].iter().flat_map(|&equation| lines_of(checks, equation)).collect();
     let holds = !halved.is_empty() && halved.iter().all(|row| row.passed);
     let refusal = checks.rows.iter().find(|row| is_refusal(row));
@@ -132,10 +137,13 @@ fn penalty(checks: &GradientChecks) -> Findings {
     };
     Findings {
         verdict,
+        rule: "supported if the checks accept the formula for R = ½ Σ w² and do not refuse it for R = Σ w²; corrected if they accept the first and refuse the second; \
+               else not supported.",
         measured: format!(
             "For R = ½ Σ w², the checks compare closed form, autodiff and finite differences on {coordinates} coordinates; {failed} disagree. For R = Σ w², \
-             the checks {} the same formula.",
-            if other_refused { "refuse" } else { "do not refuse" }
+             the checks {} the same formula. {}",
+            if other_refused { "refuse" } else { "do not refuse" },
+            conventions(runs)
         ),
         why: match verdict {
             Verdict::Corrected => {
@@ -150,6 +158,28 @@ fn penalty(checks: &GradientChecks) -> Findings {
         runs: Vec::new(),
         figures: Vec::new(),
     }
+}
+
+/// Says how a figure of norms tells the two conventions of R apart: λ = 1 with R = Σ w² is λ = 2 with
+/// R = ½ Σ w².
+fn conventions(runs: &Runs) -> String {
+    let [half, whole] = ["softmax-l2-1", FIGURE_6_LOWER_ROW].map(|name| runs.get(name));
+    let describe = |run: &Run| {
+        let how = if run.summary.stopped_early { "stops" } else { "ends" };
+        format!(
+            "{how} after {} steps with a spectral norm of {:.3}",
+            run.summary.steps, run.summary.weight_norm.spectral
+        )
+    };
+    if whole.lambda() != 2.0 * half.lambda() {
+        return String::new();
+    }
+    format!(
+        "The curves of figure 7 and the norms of figure 8 tell which R a program used: for λ = {}, training with λw {}; with 2λw it {}.",
+        half.lambda(),
+        describe(half),
+        describe(whole)
+    )
 }
 
 /// The epoch in the report's claim.
@@ -175,6 +205,8 @@ fn early_stopping(runs: &Runs) -> Findings {
     let is_claimed_epoch = end.stopped_early && end.stop_epoch == CLAIMED_EPOCH;
     Findings {
         verdict: verdict(is_claimed_epoch, !depends_on_patience),
+        rule: "supported if the run stops in the claimed epoch, and in it or one beside it with each patience up to 2 away; corrected if only the first holds; else \
+               not supported.",
         measured: if end.stopped_early {
             format!(
                 "The run ended at step {}, after {:.2} epochs: in epoch {} counted from 0, that is, in pass number {}. Stops with nearby patiences: {nearby}. In the run of \
@@ -241,7 +273,12 @@ fn one_class_batches(runs: &Runs, facts: &DataFacts) -> Findings {
         measured += "In file order, there are no spikes. ";
     } else {
         let steps: Vec<String> = spike_steps.iter().map(ToString::to_string).collect();
-        measured += &format!("In file order, there are spikes at these steps: {}. ", steps.join(", "));
+        measured += &format!(
+            "A spike is an evaluation after the first epoch whose validation loss exceeds both its neighbours by more than {:.0} %. In file order, there are spikes at these \
+             steps: {}. ",
+            100.0 * (SPIKE - 1.0),
+            steps.join(", ")
+        );
     }
     if let Some(hardest) = &hardest {
         measured += &format!(
@@ -253,6 +290,7 @@ fn one_class_batches(runs: &Runs, facts: &DataFacts) -> Findings {
     measured += &format!("With shuffling, the number of spikes is {spikes_shuffled}.");
     Findings {
         verdict: if one_class > 0 && !spike_steps.is_empty() { Verdict::Corrected } else { Verdict::NotSupported },
+        rule: "corrected if there are training batches of one class and spikes; else not supported. It cannot be supported, since validation uses no batches.",
         measured,
         why: match (one_class, is_alias) {
             (0, true) => format!(
@@ -299,6 +337,7 @@ fn earlier_stop(runs: &Runs) -> Findings {
         (false, true) => Verdict::Corrected,
         (false, false) => Verdict::NotSupported,
     };
+    let interval = wilson(earlier as u64, all as u64);
     let report_seed = shuffled.summary.seed;
     let seed_note = if seeds.iter().any(|run| run.summary.seed == report_seed) {
         format!(" The report's run is one of them, with seed {report_seed}.")
@@ -307,11 +346,18 @@ fn earlier_stop(runs: &Runs) -> Findings {
     };
     Findings {
         verdict,
+        rule: "supported if at least 95 % of the seeds stop before the run in file order, the median run saves at least a quarter of its epochs, and the report's run is \
+               not among the 5 % at either end; corrected if more than half of the seeds stop before; else not supported.",
         measured: format!(
             "The report's shuffled run ends in epoch {}, the run in file order in epoch {}. Of {all} shuffled runs that differ only in their seed, \
-             {earlier} end before the run in file order. They end in epochs {} to {}; the median is epoch {median_epoch}. {earlier_than_report} of them end \
+             {earlier} end before the run in file order: {:.0} % to {:.0} % of all seeds (Wilson's 95 % interval). They end in epochs {} to {}; the median is epoch {median_epoch}. {earlier_than_report} of them end \
              before the report's shuffled run.{seed_note}",
-            shuffled.summary.stop_epoch, plain.summary.stop_epoch, range[0], range[1]
+            shuffled.summary.stop_epoch,
+            plain.summary.stop_epoch,
+            100.0 * interval[0],
+            100.0 * interval[1],
+            range[0],
+            range[1]
         ),
         why: match verdict {
             Verdict::Supported => format!(
@@ -330,7 +376,7 @@ fn earlier_stop(runs: &Runs) -> Findings {
         },
         evidence: json!({
             "in_file_order": plain.summary.stop_step, "reports_shuffled_run": shuffled.summary.stop_step, "seeds": all,
-            "earlier_than_in_file_order": earlier, "earlier_than_the_reports": earlier_than_report, "median_epoch": median_epoch, "epochs": epochs,
+            "earlier_than_in_file_order": earlier, "earlier_interval": interval, "earlier_than_the_reports": earlier_than_report, "median_epoch": median_epoch, "epochs": epochs,
         }),
         runs: [names(&[plain, shuffled]), names(&seeds)].concat(),
         figures: vec!["figure-3", "2e-seeds"],
@@ -342,26 +388,30 @@ fn overfitting(runs: &Runs) -> Findings {
     let (last, data) = (&run.summary.final_metrics, &run.summary.data);
     let error = |p: f64, n: usize| p * (1.0 - p) / n as f64;
     let gap = last.train_accuracy - last.validation_accuracy;
+    // Training and validation rows are different images, so the two errors add up.
     let gap_error = (error(last.train_accuracy, data.train) + error(last.validation_accuracy, data.validation)).sqrt();
     let losses: Vec<f64> = run.evaluations().iter().map(|evaluation| evaluation.validation_loss).collect();
     let (before, late) = last_tenths(&losses);
     let rises = late > before;
-    let is_wide = gap > SIGNIFICANT_ERRORS * gap_error;
+    let is_wide = gap > HALF_WIDTH * gap_error;
     let verdict = verdict(rises, is_wide);
     Findings {
         verdict,
+        rule: "supported if the mean validation loss is higher over the last tenth of the evaluations than over the tenth before, and the gap is more than 1.96 of its \
+               standard errors; corrected if only the first holds; else not supported.",
         measured: format!(
-            "At the end, {:.2} % of the training rows and {:.2} % of the validation rows are classified correctly. The gap is {:.2} points, {:.1} times its \
-             standard error. The mean validation loss is {before:.4} over the second-to-last tenth of the evaluations and {late:.4} over the last tenth: it {}.",
+            "At the end, {:.2} % of the training rows and {:.2} % of the validation rows are classified correctly. The gap is {:.2} ± {:.2} points (95 % interval \
+             for two sets of different images). The mean validation loss is {before:.4} over the second-to-last tenth of the evaluations and {late:.4} over the last \
+             tenth: it {}.",
             100.0 * last.train_accuracy,
             100.0 * last.validation_accuracy,
             100.0 * gap,
-            gap / gap_error,
+            100.0 * HALF_WIDTH * gap_error,
             if rises { "rises" } else { "does not rise" }
         ),
         why: match verdict {
-            Verdict::Supported => "The gap is larger than its standard error, and the validation loss rises.".into(),
-            Verdict::Corrected => "The validation loss rises, but the gap is not larger than its standard error.".into(),
+            Verdict::Supported => "The gap is larger than its error, and the validation loss rises.".into(),
+            Verdict::Corrected => "The validation loss rises, but the gap is not larger than its error.".into(),
             Verdict::NotSupported => "A model overfits if it gets worse on the validation rows while it gets better on the training rows. Here the validation \
                                       loss does not rise. Fitting alone can cause a gap."
                 .into(),
@@ -393,6 +443,7 @@ fn lower_row(runs: &Runs) -> Findings {
     let is_other = shown.lambda() != 1.0 && max_difference > 0;
     Findings {
         verdict: if is_other { Verdict::Corrected } else { Verdict::Supported },
+        rule: "supported if the row that the program draws is λ = 1 or does not differ from it by a grey level; else corrected.",
         measured: format!(
             "The report's program trains with λ = 0, then with λ = {}, and draws these two runs. The pictures of the second run and of λ = 1 have correlations \
              of at least {least:.4} and differ by at most {max_difference} of 255 grey levels.",
@@ -412,7 +463,10 @@ fn lower_row(runs: &Runs) -> Findings {
     }
 }
 
-/// A difference of more than this many standard errors is treated as significant.
+/// The half width of a 95 % interval, in standard errors.
+const HALF_WIDTH: f64 = 1.96;
+
+/// A penalty whose cost is more than this many standard errors is called costly.
 const SIGNIFICANT_ERRORS: f64 = 1.0;
 
 /// Returns the mean of the second-to-last tenth of the values and the mean of the last tenth. Each
@@ -445,6 +499,7 @@ fn accuracy_cost(runs: &Runs) -> Findings {
     let stopped_early = stopped.changes.iter().filter(|change| change.run.summary.stopped_early).count();
     Findings {
         verdict,
+        rule: "supported if each penalty costs more than one standard error of an accuracy without early stopping; corrected if some do; else not supported.",
         measured: format!(
             "Without early stopping: {} With early stopping, as in the report, which does not mention it here: {} It stopped {stopped_early} of the penalised runs. \
              Each accuracy is the mean over the last tenth of the evaluations. In brackets is its change, in standard errors of an accuracy on that number of rows.",
@@ -555,6 +610,8 @@ fn norms(runs: &Runs) -> Findings {
     let verdict = verdict(norms_fall.iter().all(|falls| *falls), is_squared);
     Findings {
         verdict,
+        rule: "supported if all three norms fall with λ, with and without early stopping, and figure 8's norm is ‖w‖² within 1 %; corrected if only the first holds; else \
+               not supported.",
         measured: format!(
             "Spectral norm and ‖w‖²: {}. These runs differ in their length, and weights that start at zero grow with it. Without early stopping: {}.",
             penalised.iter().map(describe).collect::<Vec<_>>().join("; "),

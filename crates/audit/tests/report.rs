@@ -53,6 +53,43 @@ fn the_synthetic_report_gets_its_verdicts() {
     assert_eq!(actual, expected.map(|(id, verdict)| (id.to_owned(), verdict)));
 }
 
+#[test]
+fn every_verdict_has_its_rule_on_both_pages() {
+    let report = Story::new().report();
+    assert_eq!(report.html.matches("<b>Rule. </b>").count(), report.claims.len());
+    for claim in &report.claims {
+        let verdict = claim.verdict.name();
+        assert!(claim.rule.contains(verdict), "{}: {verdict}: {}", claim.id, claim.rule);
+        assert!(claim.rule.ends_with('.') && !claim.rule.contains('|'), "{}", claim.rule);
+        assert!(report.markdown.contains(&format!("> *Rule.* The verdict is {}\n", claim.rule)), "{}", claim.id);
+    }
+}
+
+/// 38 of 40 seeds stop earlier. Wilson's interval for it: (p + z²/2n ± z sqrt(p (1-p)/n + z²/4n²)) /
+/// (1 + z²/n) = 0.835 to 0.986.
+#[test]
+fn a_count_of_seeds_has_its_interval() {
+    let mut story = Story::new();
+    for seed in 0..40 {
+        story.run(&format!("logistic-seed-{seed}")).summary.stop_step = if seed < 38 { 500 } else { 2000 };
+    }
+    let report = story.report();
+    let claim = report.claims.iter().find(|claim| claim.id == "2e-ii").unwrap();
+    assert!(claim.measured.contains("83 % to 99 % of all seeds (Wilson's 95 % interval)"), "{}", claim.measured);
+}
+
+/// λ = 1 with R = Σ w² is λ = 2 with half of it, so two runs show what each convention gives.
+#[test]
+fn the_claim_on_the_penalty_compares_both_conventions() {
+    let measured = |story: &Story| story.report().claims.into_iter().find(|claim| claim.id == "4a").unwrap().measured;
+    let mut story = Story::new();
+    let text = measured(&story);
+    assert!(text.contains("for λ = 1, training with λw ends after 1560 steps with a spectral norm of 0.400"), "{text}");
+    assert!(text.contains("with 2λw it ends after 1560 steps with a spectral norm of 0.280"), "{text}");
+    story.run("softmax-l2-2").config = story.runs["softmax-l2-0.1"].config.clone();
+    assert!(!measured(&story).contains("2λw"), "the runs say nothing about 2λw");
+}
+
 /// The page has each step of the derivations, and what is wrong with the misprinted lines.
 #[test]
 fn the_derivations_are_checked_line_by_line() {

@@ -10,6 +10,8 @@ pub struct Claim {
     pub claim: String,
     /// The verdict.
     pub verdict: Verdict,
+    /// The rule of the verdict: when it is which.
+    pub rule: String,
     /// The numbers behind the verdict, in words.
     pub measured: String,
     /// The reason for the verdict.

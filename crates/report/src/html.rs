@@ -106,6 +106,7 @@ fn render_claim(claim: &Claim) -> Markup {
             p { b { "Claim " (claim.id) ". " } (inline(&claim.claim)) }
             p { b.verdict { (claim.verdict.name()) } " " (inline(&claim.why)) }
             p.measured { b { "Measured. " } (inline(&claim.measured)) " " (links(&claim.runs)) }
+            p.measured { b { "Rule. " } "The verdict is " (inline(&claim.rule)) }
         }
     }
 }

@@ -50,12 +50,13 @@ fn render_block(text: &mut String, block: &Block) {
         ),
         Block::Claim(claim) => writeln!(
             text,
-            "> **Claim {}.** {}\n>\n> **Verdict: {}.** {}\n>\n> *Measured.* {}",
+            "> **Claim {}.** {}\n>\n> **Verdict: {}.** {}\n>\n> *Measured.* {}\n>\n> *Rule.* The verdict is {}",
             claim.id,
             claim.claim,
             claim.verdict.name(),
             claim.why,
-            [claim.measured.clone(), runs(&claim.runs)].join(" ").trim_end()
+            [claim.measured.clone(), runs(&claim.runs)].join(" ").trim_end(),
+            claim.rule
         ),
         Block::Details { summary, code } => {
             writeln!(text, "<details><summary>{summary}</summary>\n\n```toml\n{}\n```\n\n</details>", code.trim_end())
