@@ -155,7 +155,7 @@ fn penalty(checks: &GradientChecks, runs: &Runs) -> Findings {
         }
         .into(),
         evidence: json!({ "half": holds, "whole_refused": other_refused, "coordinates": coordinates, "failed": failed }),
-        runs: Vec::new(),
+        runs: names(&["softmax-l2-1", FIGURE_6_LOWER_ROW].map(|name| runs.get(name))),
         figures: Vec::new(),
     }
 }
