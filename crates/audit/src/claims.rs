@@ -160,8 +160,8 @@ fn penalty(checks: &GradientChecks, runs: &Runs) -> Findings {
     }
 }
 
-/// Says how a figure of norms tells the two conventions of R apart: λ = 1 with R = Σ w² is λ = 2 with
-/// R = ½ Σ w².
+/// Says how a figure of norms tells the two conventions of R apart: λ = 1 with R = Σ w² is λ = 2
+/// with R = ½ Σ w².
 fn conventions(runs: &Runs) -> String {
     let [half, whole] = ["softmax-l2-1", FIGURE_6_LOWER_ROW].map(|name| runs.get(name));
     let describe = |run: &Run| {

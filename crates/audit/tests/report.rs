@@ -65,8 +65,8 @@ fn every_verdict_has_its_rule_on_both_pages() {
     }
 }
 
-/// 38 of 40 seeds stop earlier. Wilson's interval for it: (p + z²/2n ± z sqrt(p (1-p)/n + z²/4n²)) /
-/// (1 + z²/n) = 0.835 to 0.986.
+/// 38 of 40 seeds stop earlier. Wilson's interval for it:
+/// (p + z²/2n ± z sqrt(p (1-p)/n + z²/4n²)) / (1 + z²/n) = 0.835 to 0.986.
 #[test]
 fn a_count_of_seeds_has_its_interval() {
     let mut story = Story::new();
