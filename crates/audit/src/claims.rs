@@ -1,7 +1,7 @@
 //! Judges the report's claims by the measurements. No verdict is written by hand, so other data may
 //! give other verdicts.
 
-use chainrule_evaluate::wilson;
+use chainrule_evaluate::{normal_half_width, wilson};
 use chainrule_records::{GradientCheck, GradientChecks};
 use chainrule_report::document::literal;
 use chainrule_report::{Claim, Pictures, Run, Runs, Verdict};
@@ -135,16 +135,18 @@ fn penalty(checks: &GradientChecks, runs: &Runs) -> Findings {
         (true, true, false) => Verdict::Supported,
         _ => Verdict::NotSupported,
     };
+    let trained = ["softmax-l2-1", FIGURE_6_LOWER_ROW].map(|name| runs.get(name));
+    let mut measured = format!(
+        "For R = ½ Σ w², the checks compare closed form, autodiff and finite differences on {coordinates} coordinates; {failed} disagree. For R = Σ w², \
+         the checks {} the same formula.",
+        if other_refused { "refuse" } else { "do not refuse" }
+    );
+    measured += &compare_conventions(trained);
     Findings {
         verdict,
         rule: "supported if the checks accept the formula for R = ½ Σ w² and do not refuse it for R = Σ w²; corrected if they accept the first and refuse the second; \
                else not supported.",
-        measured: format!(
-            "For R = ½ Σ w², the checks compare closed form, autodiff and finite differences on {coordinates} coordinates; {failed} disagree. For R = Σ w², \
-             the checks {} the same formula. {}",
-            if other_refused { "refuse" } else { "do not refuse" },
-            conventions(runs)
-        ),
+        measured,
         why: match verdict {
             Verdict::Corrected => {
                 "The formula needs a convention that the report does not state: R is half the sum of squares. For the full sum, the gradient of \
@@ -154,16 +156,23 @@ fn penalty(checks: &GradientChecks, runs: &Runs) -> Findings {
             Verdict::NotSupported => "The gradient checks do not confirm the formula.",
         }
         .into(),
-        evidence: json!({ "half": holds, "whole_refused": other_refused, "coordinates": coordinates, "failed": failed }),
-        runs: names(&["softmax-l2-1", FIGURE_6_LOWER_ROW].map(|name| runs.get(name))),
+        evidence: json!({
+            "half": holds, "whole_refused": other_refused, "coordinates": coordinates, "failed": failed,
+            "trained": trained.map(|run| json!({
+                "lambda": run.lambda(), "steps": run.summary.steps, "spectral": run.summary.weight_norm.spectral,
+            })),
+        }),
+        runs: names(&trained),
         figures: Vec::new(),
     }
 }
 
 /// Says how a figure of norms tells the two conventions of R apart: λ = 1 with R = Σ w² is λ = 2
-/// with R = ½ Σ w².
-fn conventions(runs: &Runs) -> String {
-    let [half, whole] = ["softmax-l2-1", FIGURE_6_LOWER_ROW].map(|name| runs.get(name));
+/// with R = ½ Σ w². Returns nothing if the second run does not have twice the λ of the first.
+fn compare_conventions([half, whole]: [&Run; 2]) -> String {
+    if whole.lambda() != 2.0 * half.lambda() {
+        return String::new();
+    }
     let describe = |run: &Run| {
         let how = if run.summary.stopped_early { "stops" } else { "ends" };
         format!(
@@ -171,11 +180,8 @@ fn conventions(runs: &Runs) -> String {
             run.summary.steps, run.summary.weight_norm.spectral
         )
     };
-    if whole.lambda() != 2.0 * half.lambda() {
-        return String::new();
-    }
     format!(
-        "The curves of figure 7 and the norms of figure 8 tell which R a program used: for λ = {}, training with λw {}; with 2λw it {}.",
+        " The curves of figure 7 and the norms of figure 8 tell which R a program used: for λ = {}, training with λw {}; with 2λw it {}.",
         half.lambda(),
         describe(half),
         describe(whole)
@@ -388,17 +394,18 @@ fn overfitting(runs: &Runs) -> Findings {
     let (last, data) = (&run.summary.final_metrics, &run.summary.data);
     let error = |p: f64, n: usize| p * (1.0 - p) / n as f64;
     let gap = last.train_accuracy - last.validation_accuracy;
-    // Training and validation rows are different images, so the two errors add up.
+    // Training and validation rows are different images, so the two variances add up.
     let gap_error = (error(last.train_accuracy, data.train) + error(last.validation_accuracy, data.validation)).sqrt();
     let losses: Vec<f64> = run.evaluations().iter().map(|evaluation| evaluation.validation_loss).collect();
     let (before, late) = last_tenths(&losses);
     let rises = late > before;
-    let is_wide = gap > HALF_WIDTH * gap_error;
+    let half_width = normal_half_width(0.95) * gap_error;
+    let is_wide = gap > half_width;
     let verdict = verdict(rises, is_wide);
     Findings {
         verdict,
-        rule: "supported if the mean validation loss is higher over the last tenth of the evaluations than over the tenth before, and the gap is more than 1.96 of its \
-               standard errors; corrected if only the first holds; else not supported.",
+        rule: "supported if the mean validation loss is higher over the last tenth of the evaluations than over the tenth before, and the 95 % interval of \
+               the gap is above 0; corrected if only the first holds; else not supported.",
         measured: format!(
             "At the end, {:.2} % of the training rows and {:.2} % of the validation rows are classified correctly. The gap is {:.2} ± {:.2} points (95 % interval \
              for two sets of different images). The mean validation loss is {before:.4} over the second-to-last tenth of the evaluations and {late:.4} over the last \
@@ -406,12 +413,12 @@ fn overfitting(runs: &Runs) -> Findings {
             100.0 * last.train_accuracy,
             100.0 * last.validation_accuracy,
             100.0 * gap,
-            100.0 * HALF_WIDTH * gap_error,
+            100.0 * half_width,
             if rises { "rises" } else { "does not rise" }
         ),
         why: match verdict {
-            Verdict::Supported => "The gap is larger than its error, and the validation loss rises.".into(),
-            Verdict::Corrected => "The validation loss rises, but the gap is not larger than its error.".into(),
+            Verdict::Supported => "The validation loss rises, and the 95 % interval of the gap is above 0.".into(),
+            Verdict::Corrected => "The validation loss rises, but the 95 % interval of the gap is not above 0.".into(),
             Verdict::NotSupported => "A model overfits if it gets worse on the validation rows while it gets better on the training rows. Here the validation \
                                       loss does not rise. Fitting alone can cause a gap."
                 .into(),
@@ -462,9 +469,6 @@ fn lower_row(runs: &Runs) -> Findings {
         figures: vec!["figure-6", "4b-penalties"],
     }
 }
-
-/// The half width of a 95 % interval, in standard errors.
-const HALF_WIDTH: f64 = 1.96;
 
 /// A penalty whose cost is more than this many standard errors is called costly.
 const SIGNIFICANT_ERRORS: f64 = 1.0;

@@ -200,6 +200,12 @@ fn overfitting_is_a_rising_validation_loss_and_a_wide_gap() {
         story.run("softmax").summary.final_metrics.train_accuracy = 0.9158;
     };
     check("3d", both, Corrected);
+    // A gap of 1.5 of its standard errors: its 95 % interval contains 0.
+    let narrow = |story: &mut Story| {
+        rise(story);
+        story.run("softmax").summary.final_metrics.train_accuracy = 0.9157 + 0.005;
+    };
+    check("3d", narrow, Corrected);
 }
 
 #[test]
