@@ -16,7 +16,7 @@ use crate::command::{call, code, files_below, folder, process, starts_processes,
 /// Reproduces the report on a few digits in one or two seconds.
 fn reproduce(folder: &Path, more: &[&str]) -> Output {
     // Uses the last backend of the build. The slowest one comes first and would take too long for
-    // 115 runs.
+    // 124 runs.
     let backend = Backend::built().unwrap().pop().unwrap();
     let settings = [
         "reproduce",
@@ -80,7 +80,7 @@ fn the_report_works_on_any_data() {
     let whole = SharedReport::get();
     let (stdout, stderr) = (text(&whole.output.stdout), text(&whole.output.stderr));
     assert_eq!(code(&whole.output), Some(0), "{stderr}");
-    assert!(stderr.contains("115 runs made, 0 reused"), "{stderr}");
+    assert!(stderr.contains("124 runs made, 0 reused"), "{stderr}");
     assert!(stdout.contains("2e-i"), "{stdout}");
 }
 
@@ -102,7 +102,7 @@ fn a_repeated_report_trains_nothing() {
     let whole = SharedReport::get();
     let folder = whole.copy();
     let again = reproduce(folder.path(), &[]);
-    assert!(text(&again.stderr).contains("0 runs made, 115 reused"), "{}", text(&again.stderr));
+    assert!(text(&again.stderr).contains("0 runs made, 124 reused"), "{}", text(&again.stderr));
     let page = Path::new(OUT).join("index.html");
     assert_eq!(std::fs::read(folder.path().join(&page)).unwrap(), whole.files[&page]);
 }
@@ -129,7 +129,7 @@ fn only_incomplete_or_changed_runs_are_repeated() {
     turn(&checks, "\"seed\": 0");
     let again = reproduce(folder, &["--check", "--out", OUT]);
     let stderr = text(&again.stderr);
-    assert!(stderr.contains("2 runs made, 113 reused"), "{stderr}");
+    assert!(stderr.contains("2 runs made, 122 reused"), "{stderr}");
     for file in [turned.join("summary.json"), checks] {
         let file = file.file_name().unwrap().to_string_lossy().into_owned();
         assert!(stderr.contains(&format!("{file}: it is damaged")), "{stderr}");
@@ -141,7 +141,7 @@ fn only_incomplete_or_changed_runs_are_repeated() {
 fn autodiff_gives_the_same_report() {
     let folder = SharedReport::get().copy();
     let autodiff = reproduce(folder.path(), &["--check", "--out", OUT, "--gradient", "autodiff"]);
-    assert!(text(&autodiff.stderr).contains("115 runs made"), "{}", text(&autodiff.stderr));
+    assert!(text(&autodiff.stderr).contains("124 runs made"), "{}", text(&autodiff.stderr));
     assert_eq!(code(&autodiff), Some(0), "{}", text(&autodiff.stdout));
 }
 
@@ -157,6 +157,26 @@ fn check_detects_changed_numbers() {
     assert_eq!(code(&answer), Some(1));
     let answer: Value = serde_json::from_slice(&answer.stdout).unwrap();
     assert_eq!(answer["differences"].as_array().unwrap().len(), 2, "{answer}");
+}
+
+#[test]
+fn check_detects_changed_words() {
+    let folder = SharedReport::get().copy();
+    let out = folder.path().join(OUT);
+    for page in ["report.md", "index.html"] {
+        let words = std::fs::read_to_string(out.join(page)).unwrap();
+        let altered = words.replacen("No number and", "A number and", 1);
+        assert_ne!(words, altered);
+        std::fs::write(out.join(page), altered).unwrap();
+    }
+    let answer = reproduce(folder.path(), &["--check", "--out", OUT]);
+    let printed = text(&answer.stdout);
+    assert_eq!(code(&answer), Some(1), "{printed}");
+    assert!(printed.contains("2 differences"), "{printed}");
+    for page in ["report.md", "index.html"] {
+        let line = printed.lines().find(|line| line.contains(page)).unwrap();
+        assert!(line.contains("A number and no verdict") && line.contains("No number and no verdict"), "{line}");
+    }
 }
 
 #[test]

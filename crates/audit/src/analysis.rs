@@ -62,17 +62,17 @@ pub(crate) fn spikes(run: &Run) -> Vec<&Evaluation> {
 /// The batch after which the validation loss is most often the highest of its epoch. The run is
 /// evaluated after every step.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct HardestBatch {
+pub struct HardestBatch {
     /// The position of the batch in the epoch, from 0.
-    pub(crate) batch: usize,
+    pub batch: usize,
     /// The number of epochs in which the loss was highest after this batch.
-    pub(crate) epochs: usize,
+    pub epochs: usize,
     /// The number of complete epochs without the first, in which the loss still falls steeply.
-    pub(crate) of: usize,
+    pub of: usize,
 }
 
 /// Finds the hardest batch. Returns `None` if there is no complete epoch after the first.
-pub(crate) fn hardest_batch(every_step: &Run) -> Option<HardestBatch> {
+pub fn hardest_batch(every_step: &Run) -> Option<HardestBatch> {
     let steps = every_step.summary.steps_per_epoch;
     let mut counts = BTreeMap::new();
     let epochs = every_step.evaluations().chunks_exact(steps).skip(1);
@@ -100,4 +100,46 @@ pub(crate) fn correlation(a: &[f64], b: &[f64]) -> f64 {
     let (mean_a, mean_b) = (mean(a), mean(b));
     let sum = |f: &dyn Fn(f64, f64) -> f64| a.iter().zip(b).map(|(a, b)| f(a - mean_a, b - mean_b)).sum::<f64>();
     sum(&|a, b| a * b) / (sum(&|a, _| a * a) * sum(&|_, b| b * b)).sqrt()
+}
+
+/// Returns the mean correlation of the pixels of two different images, over all pairs, or 0 if
+/// there are fewer than two. A blank image correlates with no other.
+pub fn mean_correlation<'a>(images: impl Iterator<Item = &'a [u8]>) -> f64 {
+    // The sum over all pairs of u^T v is the squared length of the sum of all u, for centred images
+    // of length 1.
+    let mut sum: Vec<f64> = Vec::new();
+    let (mut n, mut own) = (0.0, 0.0);
+    for pixels in images {
+        let values: Vec<f64> = pixels.iter().map(|&pixel| f64::from(pixel)).collect();
+        let middle = mean(&values);
+        let length = values.iter().map(|value| (value - middle).powi(2)).sum::<f64>().sqrt();
+        sum.resize(values.len(), 0.0);
+        n += 1.0;
+        if length > 0.0 {
+            own += 1.0;
+            sum.iter_mut().zip(&values).for_each(|(sum, value)| *sum += (value - middle) / length);
+        }
+    }
+    if n < 2.0 { 0.0 } else { (sum.iter().map(|sum| sum * sum).sum::<f64>() - own) / (n * (n - 1.0)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{correlation, mean_correlation};
+
+    #[test]
+    fn the_mean_correlation_is_that_of_all_pairs() {
+        let images: Vec<Vec<u8>> =
+            (0..5).map(|i| (0..50).map(|j| ((i * i + 3) * j * j % 251) as u8).collect()).collect();
+        let numbers = |image: &[u8]| image.iter().map(|&pixel| f64::from(pixel)).collect::<Vec<_>>();
+        let pairs = (0..5).flat_map(|a| (0..a).map(move |b| (a, b)));
+        let all: Vec<f64> = pairs.map(|(a, b)| correlation(&numbers(&images[a]), &numbers(&images[b]))).collect();
+        let expected = all.iter().sum::<f64>() / all.len() as f64;
+        let mean_of = |images: &[Vec<u8>]| mean_correlation(images.iter().map(Vec::as_slice));
+        assert!((mean_of(&images) - expected).abs() < 1e-12, "{} {expected}", mean_of(&images));
+        // A blank image has no correlation, which counts as 0.
+        let blank = [images[0].clone(), images[0].clone(), vec![7; 50]];
+        assert!((mean_of(&blank) - 1.0 / 3.0).abs() < 1e-12);
+        assert_eq!([mean_of(&images[..1]), mean_of(&[])], [0.0, 0.0]);
+    }
 }

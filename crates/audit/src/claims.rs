@@ -1,15 +1,18 @@
 //! Judges the report's claims by the measurements. No verdict is written by hand, so other data may
 //! give other verdicts.
 
-use chainrule_evaluate::{normal_half_width, wilson};
+use std::collections::BTreeSet;
+
+use chainrule_evaluate::{Mean, normal_half_width, wilson};
 use chainrule_records::{GradientCheck, GradientChecks};
 use chainrule_report::document::literal;
-use chainrule_report::{Claim, Pictures, Run, Runs, Verdict};
+use chainrule_report::{Claim, GreyScale, Run, Runs, Verdict};
 use serde_json::{Value, json};
 
-use crate::DataFacts;
 use crate::analysis::{SPIKE, correlation, hardest_batch, mean, median, spikes, steps_until_repeat, stop_with};
+use crate::facts::{DataFacts, HardBatch, RowResults};
 use crate::figures::{FIGURE_6_LOWER_ROW, FULL_LENGTH, PATIENCES, PENALISED};
+use crate::penalties::accuracy_cost;
 
 /// Returns the verdict on a claim. `is_true` says whether its core is true, `is_exact` whether it
 /// needs no correction.
@@ -22,15 +25,15 @@ fn verdict(is_true: bool, is_exact: bool) -> Verdict {
 }
 
 /// The judgement of a claim.
-struct Findings {
-    verdict: Verdict,
+pub(crate) struct Findings {
+    pub(crate) verdict: Verdict,
     /// When a verdict is given, in words: what the code decides by.
-    rule: &'static str,
-    measured: String,
-    why: String,
-    evidence: Value,
-    runs: Vec<String>,
-    figures: Vec<&'static str>,
+    pub(crate) rule: &'static str,
+    pub(crate) measured: String,
+    pub(crate) why: String,
+    pub(crate) evidence: Value,
+    pub(crate) runs: Vec<String>,
+    pub(crate) figures: Vec<&'static str>,
 }
 
 /// Judges all claims.
@@ -52,11 +55,11 @@ pub(crate) fn judge(runs: &Runs, checks: &GradientChecks, facts: &DataFacts) -> 
         (
             "3d",
             "There is clear overfitting: training accuracy is much higher than validation accuracy",
-            overfitting(runs),
+            overfitting(runs, facts),
         ),
         ("4a", "∂J/∂w = ∂C/∂w + λw", penalty(checks, runs)),
         ("4b", "The lower row of the pictures is λ = 1", lower_row(runs)),
-        ("4c, 4d", "Any L2 penalty costs validation accuracy", accuracy_cost(runs)),
+        ("4c, 4d", "Any L2 penalty costs validation accuracy", accuracy_cost(runs, facts)),
         ("4e", "‖w‖² falls with λ, as figure 8 shows", norms(runs)),
     ];
     let claim = |(id, claim, findings): (&str, &str, Findings)| Claim {
@@ -293,6 +296,12 @@ fn one_class_batches(runs: &Runs, facts: &DataFacts) -> Findings {
             hardest.batch, hardest.epochs, hardest.of
         );
     }
+    if let Some(hard) = &facts.hard_batch {
+        measured += &describe_hard_batch(hard);
+        if facts.shows_rows {
+            measured += &format!("`{}` shows them. ", crate::HARD_ROWS);
+        }
+    }
     measured += &format!("With shuffling, the number of spikes is {spikes_shuffled}.");
     Findings {
         verdict: if one_class > 0 && !spike_steps.is_empty() { Verdict::Corrected } else { Verdict::NotSupported },
@@ -316,10 +325,33 @@ fn one_class_batches(runs: &Runs, facts: &DataFacts) -> Findings {
             "evaluation_interval": interval, "period": period, "aliasing": is_alias,
             "hardest_batch": hardest.as_ref().map(|h| json!({ "batch": h.batch, "epochs": h.epochs, "of": h.of })),
             "spikes_shuffled": spikes_shuffled,
+            "why_hard": facts.hard_batch.as_ref().map(|hard| json!({
+                "epoch": hard.epoch, "validation_loss_before": hard.before, "after": hard.after, "after_without_worst": hard.after_without,
+                "worst": hard.worst.iter().map(|row| json!({ "image": row.image, "class": row.class, "loss": row.loss })).collect::<Vec<_>>(),
+                "mean_loss_of_others": hard.mean_of_others, "correlation_of_worst": hard.likeness, "usual_correlation": hard.usual_likeness,
+            })),
         }),
         runs: names(&[run, shuffled, every]),
         figures: vec!["figure-1", "figure-3", "2e-aliasing"],
     }
+}
+
+/// Says which rows make a batch hard, and how much.
+fn describe_hard_batch(hard: &HardBatch) -> String {
+    let HardBatch { batch, epoch, before, after, after_without, worst, mean_of_others, likeness, usual_likeness } =
+        hard;
+    let classes: BTreeSet<&str> = worst.iter().map(|row| row.class.as_str()).collect();
+    let classes = classes.into_iter().collect::<Vec<_>>().join(" and ");
+    let images: Vec<String> = worst.iter().map(|row| row.image.to_string()).collect();
+    let losses: Vec<String> = worst.iter().map(|row| format!("{:.2}", row.loss)).collect();
+    format!(
+        "In epoch {epoch}, the step on batch {batch} raises the validation loss from {before:.3} to {after:.3}. The {} rows with the highest losses in it are \
+         of class {classes} (training images {}; losses {}, and {mean_of_others:.2} on average for the other rows). Their pixels have a mean correlation of {likeness:.2} \
+         with each other; two images of the same class have {usual_likeness:.2}. Without them, the step ends at a validation loss of {after_without:.3}. ",
+        worst.len(),
+        images.join(", "),
+        losses.join(", "),
+    )
 }
 
 fn earlier_stop(runs: &Runs) -> Findings {
@@ -389,18 +421,19 @@ fn earlier_stop(runs: &Runs) -> Findings {
     }
 }
 
-fn overfitting(runs: &Runs) -> Findings {
-    let run = runs.get("softmax");
+fn overfitting(runs: &Runs, facts: &DataFacts) -> Findings {
+    let (run, early) = (runs.get("softmax"), runs.get("softmax-one-epoch"));
     let (last, data) = (&run.summary.final_metrics, &run.summary.data);
     let error = |p: f64, n: usize| p * (1.0 - p) / n as f64;
     let gap = last.train_accuracy - last.validation_accuracy;
     // Training and validation rows are different images, so the two variances add up.
     let gap_error = (error(last.train_accuracy, data.train) + error(last.validation_accuracy, data.validation)).sqrt();
+    let growth = GapGrowth::new(facts, [early, run]);
     let losses: Vec<f64> = run.evaluations().iter().map(|evaluation| evaluation.validation_loss).collect();
     let (before, late) = last_tenths(&losses);
     let rises = late > before;
-    let half_width = normal_half_width(0.95) * gap_error;
-    let is_wide = gap > half_width;
+    let half_width = normal_half_width(0.95);
+    let is_wide = gap > half_width * gap_error;
     let verdict = verdict(rises, is_wide);
     Findings {
         verdict,
@@ -408,12 +441,15 @@ fn overfitting(runs: &Runs) -> Findings {
                the gap is above 0; corrected if only the first holds; else not supported.",
         measured: format!(
             "At the end, {:.2} % of the training rows and {:.2} % of the validation rows are classified correctly. The gap is {:.2} ± {:.2} points (95 % interval \
-             for two sets of different images). The mean validation loss is {before:.4} over the second-to-last tenth of the evaluations and {late:.4} over the last \
+             for two sets of different images). From the end of the first epoch to the end, the gap grows by {:.2} ± {:.2} points (95 % interval, paired: both models \
+             are measured on the same images). The mean validation loss is {before:.4} over the second-to-last tenth of the evaluations and {late:.4} over the last \
              tenth: it {}.",
             100.0 * last.train_accuracy,
             100.0 * last.validation_accuracy,
             100.0 * gap,
-            100.0 * half_width,
+            100.0 * half_width * gap_error,
+            100.0 * growth.growth,
+            100.0 * half_width * growth.error,
             if rises { "rises" } else { "does not rise" }
         ),
         why: match verdict {
@@ -425,10 +461,30 @@ fn overfitting(runs: &Runs) -> Findings {
         },
         evidence: json!({
             "train_accuracy": last.train_accuracy, "validation_accuracy": last.validation_accuracy, "gap": gap, "gap_standard_error": gap_error,
+            "growth_since_first_epoch": growth.growth, "growth_standard_error": growth.error,
             "validation_loss_before": before, "validation_loss_last": late,
         }),
-        runs: names(&[run]),
-        figures: vec!["figure-4", "figure-5"],
+        runs: names(&[run, early]),
+        figures: vec!["figure-4", "figure-5", "3d-gap"],
+    }
+}
+
+/// How much the gap between training and validation accuracy grows from one model to another.
+struct GapGrowth {
+    growth: f64,
+    /// Its standard error. Each set of rows is its own pairing, and the two sets are independent.
+    error: f64,
+}
+
+impl GapGrowth {
+    fn new(facts: &DataFacts, runs: [&Run; 2]) -> Self {
+        let [early, late] = runs.map(|run| facts.results.get(&run.name).expect("the facts have this run's results"));
+        let change = |early: &RowResults, late: &RowResults| {
+            let mean = Mean::of(&late.wins_over(early).collect::<Vec<_>>(), None);
+            mean.map_or((0.0, 0.0), |mean| (mean.mean, mean.standard_error.unwrap_or(0.0)))
+        };
+        let (train, validation) = (change(&early.train, &late.train), change(&early.validation, &late.validation));
+        Self { growth: train.0 - validation.0, error: train.1.hypot(validation.1) }
     }
 }
 
@@ -442,7 +498,7 @@ fn lower_row(runs: &Runs) -> Findings {
     let least = correlations.iter().copied().fold(f64::INFINITY, f64::min);
     let max_difference = classes
         .flat_map(|class| {
-            let grey = |run: &Run| Pictures::grey(&run.parameters.weights_of_class(class));
+            let grey = |run: &Run| GreyScale::Own.grey(&run.parameters.weights_of_class(class));
             grey(shown).into_iter().zip(grey(named)).map(|(a, b)| a.abs_diff(b)).collect::<Vec<_>>()
         })
         .max()
@@ -470,9 +526,6 @@ fn lower_row(runs: &Runs) -> Findings {
     }
 }
 
-/// A penalty whose cost is more than this many standard errors is called costly.
-const SIGNIFICANT_ERRORS: f64 = 1.0;
-
 /// Returns the mean of the second-to-last tenth of the values and the mean of the last tenth. Each
 /// tenth has at least one value.
 fn last_tenths(values: &[f64]) -> (f64, f64) {
@@ -481,122 +534,6 @@ fn last_tenths(values: &[f64]) -> (f64, f64) {
     let before = &values[end.saturating_sub(tenth)..end];
     let late = mean(&values[end..]);
     (if before.is_empty() { late } else { mean(before) }, late)
-}
-
-fn accuracy_cost(runs: &Runs) -> Findings {
-    let stopped = Cost::new(runs, &PENALISED, "softmax");
-    // These runs decide the verdict. With early stopping, runs also differ in their length.
-    let full = Cost::new(runs, &FULL_LENGTH[..4], FULL_LENGTH[4]);
-    let (costly, harmless): (Vec<&Change>, Vec<&Change>) =
-        full.changes.iter().partition(|change| change.change < -SIGNIFICANT_ERRORS);
-    let verdict = match (costly.len(), harmless.len()) {
-        (_, 0) => Verdict::Supported,
-        (0, _) => Verdict::NotSupported,
-        _ => Verdict::Corrected,
-    };
-    let list = |changes: &[&Change]| {
-        changes.iter().map(|change| format!("λ = {}", change.run.lambda())).collect::<Vec<_>>().join(", ")
-    };
-    let describe =
-        |change: &&Change| format!("λ = {} changes the accuracy by {}", change.run.lambda(), signed(change.change));
-    let harmless_changes = harmless.iter().map(describe).collect::<Vec<_>>().join(", ");
-    let stopped_early = stopped.changes.iter().filter(|change| change.run.summary.stopped_early).count();
-    Findings {
-        verdict,
-        rule: "supported if each penalty costs more than one standard error of an accuracy without early stopping; corrected if some do; else not supported.",
-        measured: format!(
-            "Without early stopping: {} With early stopping, as in the report, which does not mention it here: {} It stopped {stopped_early} of the penalised runs. \
-             Each accuracy is the mean over the last tenth of the evaluations. In brackets is its change, in standard errors of an accuracy on that number of rows.",
-            full.describe(),
-            stopped.describe()
-        ),
-        why: match verdict {
-            Verdict::Supported => "Without early stopping, each penalty costs more than one standard error.".to_owned(),
-            Verdict::NotSupported => {
-                format!(
-                    "Without early stopping, no penalty costs more than one standard error: {harmless_changes} standard errors."
-                )
-            }
-            Verdict::Corrected => format!(
-                "A strong enough penalty does: {}. But without early stopping, {harmless_changes} standard errors, which is too little to be significant on this number \
-                 of rows. With early stopping, the runs also differ in their length.",
-                list(&costly)
-            ),
-        },
-        evidence: json!({ "full_length": full.evidence(), "stopped": stopped.evidence() }),
-        runs: [full.names(), stopped.names()].concat(),
-        figures: vec!["figure-7", "4c-full-length"],
-    }
-}
-
-/// The effect of penalties on the validation accuracy.
-struct Cost<'a> {
-    free: &'a Run,
-    /// The standard error of the accuracy without a penalty.
-    error: f64,
-    changes: Vec<Change<'a>>,
-}
-
-struct Change<'a> {
-    run: &'a Run,
-    /// The change in standard errors. It is negative if the penalty costs accuracy.
-    change: f64,
-}
-
-impl<'a> Cost<'a> {
-    fn new(runs: &'a Runs, penalised: &[&str], free: &str) -> Self {
-        let free = runs.get(free);
-        let base = late_accuracy(free);
-        let error = free.standard_error(base);
-        let change = |name: &&str| {
-            let run = runs.get(name);
-            Change { run, change: (late_accuracy(run) - base) / error }
-        };
-        Self { free, error, changes: penalised.iter().map(change).collect() }
-    }
-
-    fn describe(&self) -> String {
-        let describe = |change: &Change| {
-            let percent = 100.0 * late_accuracy(change.run);
-            format!("λ = {}: {percent:.2} % ({})", change.run.lambda(), signed(change.change))
-        };
-        format!(
-            "λ = {}: {:.2} % ± {:.2} points; {}.",
-            self.free.lambda(),
-            100.0 * late_accuracy(self.free),
-            100.0 * self.error,
-            self.changes.iter().map(describe).collect::<Vec<_>>().join("; ")
-        )
-    }
-
-    fn evidence(&self) -> Value {
-        let changes = self.changes.iter().map(|change| {
-            json!({
-                "lambda": change.run.lambda(), "accuracy": late_accuracy(change.run), "change_in_standard_errors": change.change,
-                "stopped_early": change.run.summary.stopped_early, "steps": change.run.summary.steps,
-            })
-        });
-        json!({
-            "without_penalty": late_accuracy(self.free), "standard_error": self.error, "with_penalty": changes.collect::<Vec<_>>(),
-        })
-    }
-
-    fn names(&self) -> Vec<String> {
-        let runs: Vec<&Run> = std::iter::once(self.free).chain(self.changes.iter().map(|change| change.run)).collect();
-        names(&runs)
-    }
-}
-
-/// Returns the mean validation accuracy over the last tenth of the evaluations. A single evaluation
-/// varies more than the effect of a penalty.
-fn late_accuracy(run: &Run) -> f64 {
-    let accuracies: Vec<f64> = run.evaluations().iter().map(|evaluation| evaluation.validation_accuracy).collect();
-    last_tenths(&accuracies).1
-}
-
-/// Formats a number with one decimal and a true minus sign.
-fn signed(value: f64) -> String {
-    format!("{value:+.1}").replace('-', "−")
 }
 
 fn norms(runs: &Runs) -> Findings {
@@ -638,6 +575,6 @@ fn norms(runs: &Runs) -> Findings {
     }
 }
 
-fn names(runs: &[&Run]) -> Vec<String> {
+pub(crate) fn names(runs: &[&Run]) -> Vec<String> {
     runs.iter().map(|run| run.name.clone()).collect()
 }

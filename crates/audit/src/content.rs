@@ -8,6 +8,7 @@ use chainrule_report::{Claim, DrawingPage, Figure, Run, Runs, markdown};
 use crate::DataFacts;
 use crate::analysis::spikes;
 use crate::claims::lines_of;
+use crate::penalties::{DESCENTS, Group, MINIMA};
 
 /// The input of the pages.
 pub(crate) struct Sources<'a> {
@@ -303,6 +304,7 @@ fn task_3d(sources: &Sources) -> Section {
                 "Fitting alone causes a gap between the two accuracies, because the model has seen one set of rows and not the other. The sign of *over*fitting \
                  is a validation loss that rises while the training loss still falls.",
             ),
+            sources.figure("3d-gap"),
             sources.claim("3d"),
         ],
     )
@@ -356,9 +358,32 @@ fn task_4cd(sources: &Sources) -> Section {
                  show them.) Curves that end at different steps are hard to compare, so the next figure shows the same runs without early stopping.",
             ),
             sources.figure("4c-full-length"),
+            text(
+                "A model after some epochs shows two things at once: what the penalty does, and what ending the descent early does. So the next two figures add \
+                 the minimum of J for each penalty, found by L-BFGS with a proven bound on the distance from it. All models predict the same images, so two of \
+                 them are compared image by image: only images on which one is right and the other wrong tell them apart (McNemar's test).",
+            ),
+            sources.figure("4c-accuracy"),
+            sources.figure("4c-loss"),
+            text(
+                "The table has the numbers behind the two figures. \"Alone right\" counts the images that only this model predicts correctly, and those that only the reference \
+                 does; z is McNemar's, and p is adjusted by Holm's method for the models of its group.",
+            ),
+            penalties(sources),
             sources.claim("4c, 4d"),
         ],
     )
+}
+
+/// Returns the table of all models that differ in their penalty.
+fn penalties(sources: &Sources) -> Block {
+    let group = |names: &[&str]| Group::new(sources.runs, &sources.facts.results, names);
+    let descents = group(&DESCENTS);
+    let epochs = descents.reference.config.descent().epochs;
+    Block::Table {
+        head: strings(&["model", "λ", "accuracy", "loss", "alone right", "z", "p"]),
+        rows: [group(&MINIMA).rows("minimum of J"), descents.rows(&format!("after {epochs} epochs"))].concat(),
+    }
 }
 
 fn task_4e(sources: &Sources) -> Section {

@@ -7,28 +7,22 @@ mod analysis;
 mod claims;
 mod content;
 mod derivation;
+mod facts;
 mod figures;
 mod numbers;
+mod penalties;
 mod plan;
+mod prose;
 
+pub use analysis::{HardestBatch, hardest_batch, mean_correlation};
+pub use facts::{DataFacts, HardBatch, HardRow, RUNS_WITH_RESULTS, Results, RowResults, RunResults};
 pub use figures::{FIGURES, PlannedFigure};
 pub use numbers::{Numbers, NumbersOrigin, RunNumbers};
 pub use plan::{Plan, PlanError, PlannedRun, ReadConfig, Start};
+pub use prose::{StaleLine, stale_line};
 
 use chainrule_records::GradientChecks;
-use chainrule_report::{Claim, Figure, Runs, file_names_of, files_of, html, markdown};
-
-/// Facts about the data that the runs do not record.
-#[derive(Clone, Debug)]
-pub struct DataFacts {
-    /// The name of the data.
-    pub data_name: String,
-    /// For each batch of an epoch of the run `logistic`, in file order: the number of rows of each
-    /// class.
-    pub batches: Vec<Vec<usize>>,
-    /// Example images for the page, each with its label.
-    pub examples: Vec<(u8, Vec<u8>)>,
-}
+use chainrule_report::{Claim, Figure, Runs, Tile, contact_sheet, file_names_of, files_of, html, markdown};
 
 /// A report: figures, verdicts, numbers and pages.
 #[derive(Clone, Debug)]
@@ -45,7 +39,12 @@ pub struct Report {
     pub html: String,
     /// The README's tables.
     pub readme: String,
+    /// The content of [`HARD_ROWS`], if the report shows rows of the data.
+    pub hard_rows: Option<Vec<u8>>,
 }
+
+/// The picture of the rows that make a batch hard, below the report's folder.
+pub const HARD_ROWS: &str = "figures/hard-rows.png";
 
 /// Returns the names of the runs that a figure needs, or, without a figure, the whole report. A
 /// group of runs with different seeds has one name, without the seed.
@@ -63,14 +62,27 @@ impl Report {
     /// # Panics
     /// If a run named by [`needs`] is missing.
     pub fn new(runs: &Runs, checks: &GradientChecks, facts: &DataFacts) -> Self {
-        let figures: Vec<Figure> = FIGURES.iter().map(|planned| (planned.make)(runs)).collect();
+        let figures: Vec<Figure> = FIGURES.iter().map(|planned| planned.draw(runs, &facts.results)).collect();
         let claims = claims::judge(runs, checks, facts);
         let sources = content::Sources { runs, checks, facts, figures: &figures, claims: &claims };
         let document = content::document(&sources);
         let (markdown, html) = (markdown::render(&document), html::render(&document));
         let readme = content::readme(&sources);
         let numbers = Numbers::new(runs, &claims);
-        Self { figures, claims, numbers, markdown, html, readme }
+        let hard_rows = facts.hard_batch.as_ref().filter(|_| facts.shows_rows).map(|hard| {
+            let tile = |row: &HardRow| {
+                Tile::grey(&row.pixels, [format!("image {}", row.image), format!("loss {:.2}", row.loss)])
+            };
+            let tiles: Vec<Tile> = hard.worst.iter().map(tile).collect();
+            let size = runs.get("logistic").summary.data.image_size;
+            contact_sheet(
+                &format!("Batch {}: the images with the highest losses", hard.batch),
+                &tiles,
+                size,
+                tiles.len(),
+            )
+        });
+        Self { figures, claims, numbers, markdown, html, readme, hard_rows }
     }
 
     /// Returns every file of the report, with its path below the report's folder.
@@ -84,12 +96,13 @@ impl Report {
             ("numbers.json".to_owned(), self.numbers.to_json().into_bytes()),
         ];
         files.extend(self.figures.iter().flat_map(files_of));
+        files.extend(self.hard_rows.iter().map(|picture| (HARD_ROWS.to_owned(), picture.clone())));
         files
     }
 }
 
-/// Returns the paths of [`Report::files`] without a report.
+/// Returns the paths of all files that [`Report::files`] may have.
 pub fn file_names() -> Vec<String> {
-    let pages = ["report.md", "index.html", "claims.json", "numbers.json"].map(str::to_owned);
+    let pages = ["report.md", "index.html", "claims.json", "numbers.json", HARD_ROWS].map(str::to_owned);
     pages.into_iter().chain(FIGURES.iter().flat_map(|figure| file_names_of(figure.id))).collect()
 }

@@ -240,7 +240,7 @@ pub(crate) struct ReproduceOptions {
     #[arg(long, value_name = "DIR", default_value = "runs/reproduce")]
     pub(crate) runs: PathBuf,
     /// Compare with the existing report instead of writing. The exit code is 1 if counts, steps,
-    /// epochs, norms or verdicts differ.
+    /// epochs, norms, verdicts or words differ.
     #[arg(long)]
     pub(crate) check: bool,
     #[command(flatten)]

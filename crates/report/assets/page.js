@@ -51,7 +51,7 @@ function element(parent, name, attributes) {
 function chart(figure, svg, { plot: [left, top, right, bottom], x: xAxis, y: yAxis, series }) {
   const map = (axis, value) => (axis.log ? Math.log10(value) : value);
   const share = (axis, value) => (map(axis, value) - map(axis, axis.from)) / (map(axis, axis.to) - map(axis, axis.from));
-  const place = ([x, y]) => [left + share(xAxis, x) * (right - left), bottom - share(yAxis, y) * (bottom - top)];
+  const place = ([x, y], shift = 0) => [left + (share(xAxis, x) + shift) * (right - left), bottom - share(yAxis, y) * (bottom - top)];
   const write = (axis, value) => {
     const scaled = axis.percent ? 100 * value : value;
     return String(Number(scaled.toPrecision(7))) + (axis.percent ? " %" : "");
@@ -70,14 +70,14 @@ function chart(figure, svg, { plot: [left, top, right, bottom], x: xAxis, y: yAx
   const leave = () => [line, ...dots].forEach((mark) => mark.classList.add("off"));
   // Describes the point of each visible curve that is nearest in x, if it is within 8 units.
   const describe = (at) => {
-    const nearest = series.map(({ points }, i) => {
+    const nearest = series.map(({ points, shift }, i) => {
       if (!shown[i] || !points.length) return null;
-      const distance = (k) => Math.abs(place(points[k])[0] - at);
+      const distance = (k) => Math.abs(place(points[k], shift)[0] - at);
       const k = points.reduce((best, _, k) => (distance(k) < distance(best) ? k : best), 0);
       return distance(k) <= 8 ? k : null;
     });
     dots.forEach((dot, i) => {
-      const point = nearest[i] !== null && place(series[i].points[nearest[i]]);
+      const point = nearest[i] !== null && place(series[i].points[nearest[i]], series[i].shift);
       const inside = point && !series[i].upright && point[1] >= top - 1 && point[1] <= bottom + 1;
       dot.classList.toggle("off", !inside);
       if (inside) { dot.setAttribute("cx", point[0]); dot.setAttribute("cy", point[1]); }
@@ -103,7 +103,7 @@ function chart(figure, svg, { plot: [left, top, right, bottom], x: xAxis, y: yAx
     if (!visible.length) return [0, 0, ""];
     current = visible[(Math.max(0, visible.indexOf(current)) + dy + visible.length) % visible.length];
     k = Math.max(0, Math.min(series[current].points.length - 1, k + dx));
-    const [x, y] = place(series[current].points[k]);
+    const [x, y] = place(series[current].points[k], series[current].shift);
     return [x, Math.max(top, y), describe(x)];
   };
   return { at, step, leave };

@@ -5,12 +5,13 @@ use std::sync::OnceLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use plotters::coord::ranged1d::Ranged;
 use plotters::coord::{CoordTranslate, Shift};
 use plotters::prelude::*;
 use plotters::style::register_font;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use crate::figure::{self, Chart, Content, Corner, Figure, Mark, Pictures, Symbol};
+use crate::figure::{self, Chart, Content, Corner, Figure, GreyScale, Mark, PictureRow, Pictures, Symbol};
 use crate::plot::{Field, Plane};
 
 /// A drawn figure.
@@ -132,7 +133,7 @@ fn size_of(figure: &Figure, purpose: Purpose) -> [u32; 2] {
     match &figure.content {
         Content::Chart(_) => match purpose {
             Purpose::File => [640, 420],
-            Purpose::Page => [560, 370],
+            Purpose::Page => [480, 330],
         },
         Content::Pictures(pictures) => {
             let [width, height] = pictures_size(pictures);
@@ -157,7 +158,7 @@ fn draw<B: DrawingBackend>(
             // A narrow page shrinks the drawing with its text.
             let style = match purpose {
                 Purpose::File => ChartStyle::FILE,
-                Purpose::Page => ChartStyle { larger: 2, x_labels: 6, has_legend: false, ..ChartStyle::FILE },
+                Purpose::Page => ChartStyle { larger: 2, x_labels: 5, has_legend: false, ..ChartStyle::FILE },
             };
             Some(draw_chart(area, chart, style, scale))
         }
@@ -251,7 +252,7 @@ pub(crate) fn draw_chart_over<B: DrawingBackend>(
     let range = |axis: &figure::Axis| axis.map(axis.range.start)..axis.map(axis.range.end);
     let mut context = ChartBuilder::on(area)
         .margin(10 * scale)
-        .margin_right(22 * scale)
+        .margin_right((22 + label_width(chart, 12 + larger)) * scale)
         .x_label_area_size(42 * scale)
         .y_label_area_size(64 * scale)
         .build_cartesian_2d(range(&chart.x), range(&chart.y))
@@ -283,10 +284,21 @@ pub(crate) fn draw_chart_over<B: DrawingBackend>(
         let lines = lines.map(|piece| PathElement::new(piece, theme.ink().mix(strength).stroke_width(width)));
         context.draw_series(lines).expect(IN_MEMORY);
     }
-    for series in &chart.series {
+    // Upright lines are behind everything else, since they only mark an x.
+    let (uprights, others): (Vec<_>, Vec<_>) = chart.series.iter().partition(|series| series.mark == Mark::Upright);
+    for series in uprights.into_iter().chain(others) {
         let color = rgb(series.color);
+        let shift = series.shift * (chart.x.map(chart.x.range.end) - chart.x.map(chart.x.range.start));
         let points: Vec<(f64, f64)> = series.points.iter().map(|&(x, y)| (chart.x.map(x), chart.y.map(y))).collect();
-        if !series.band.is_empty() {
+        let points: Vec<(f64, f64)> = points.into_iter().map(|(x, y)| (x + shift, y)).collect();
+        if !series.band.is_empty() && !series.mark.is_line() {
+            let limits = &chart.y.range;
+            let bars = series.points.iter().zip(&series.band).zip(&points).map(|((&(_, y), band), &(x, _))| {
+                let end = |sign: f64| (x, chart.y.map((y + sign * band).clamp(limits.start, limits.end)));
+                PathElement::new([end(-1.0), end(1.0)], color.stroke_width(scale))
+            });
+            context.draw_series(bars).expect(IN_MEMORY);
+        } else if series.has_area() {
             let limits = chart.y.range.clone();
             let edge = |sign: f64| {
                 let (sides, limits) = (series.points.iter().zip(&series.band), limits.clone());
@@ -298,8 +310,9 @@ pub(crate) fn draw_chart_over<B: DrawingBackend>(
             context.draw_series([Polygon::new(outline, color.mix(0.2))]).expect(IN_MEMORY);
         }
         let visible = range(&chart.y);
+        let line_points = if series.mark == Mark::Steps { figure::Series::steps(&points) } else { points.clone() };
         let line = |width: u32| {
-            let pieces = clipped(&points, &visible).into_iter();
+            let pieces = clipped(&line_points, &visible).into_iter();
             let pieces = pieces.flat_map(|piece| pieces_of(piece, is_bitmap));
             pieces.map(move |piece| PathElement::new(piece, color.stroke_width(width * scale)))
         };
@@ -309,7 +322,8 @@ pub(crate) fn draw_chart_over<B: DrawingBackend>(
         };
         let symbols = |symbol: Symbol, radius: f64, color: RGBColor| {
             let corners = symbol.corners(radius * f64::from(scale));
-            points.iter().map(move |&point| EmptyElement::at(point) + Polygon::new(corners.clone(), color.filled()))
+            let inside = points.iter().filter(|(_, y)| (visible.start..=visible.end).contains(y));
+            inside.map(move |&point| EmptyElement::at(point) + Polygon::new(corners.clone(), color.filled()))
         };
         let drawn = match series.mark {
             Mark::Symbols(symbol) => {
@@ -317,7 +331,7 @@ pub(crate) fn draw_chart_over<B: DrawingBackend>(
                 context.draw_series(symbols(symbol, 4.4, theme.background())).expect(IN_MEMORY);
                 context.draw_series(symbols(symbol, 3.4, color))
             }
-            Mark::Line => context.draw_series(line(2)),
+            Mark::Line | Mark::Steps => context.draw_series(line(2)),
             Mark::Thin => context.draw_series(line(1)),
             Mark::Dots => context.draw_series(dots()),
             Mark::LineAndDots => {
@@ -336,20 +350,41 @@ pub(crate) fn draw_chart_over<B: DrawingBackend>(
         };
         let s = scale as i32;
         let drawn = drawn.expect(IN_MEMORY);
-        if let (Mark::Symbols(symbol), false) = (series.mark, series.name.is_empty()) {
-            let corners = symbol.corners(4.0 * f64::from(scale));
+        if series.is_in_legend() {
+            let (mark, has_area) = (series.mark, series.has_area());
             drawn.label(&series.name).legend(move |(x, y)| {
-                let at = corners.iter().map(|(right, down)| (x + 8 * s + right, y + down)).collect::<Vec<_>>();
-                Polygon::new(at, color.filled())
+                let swatch = match (mark, has_area) {
+                    (Mark::Symbols(symbol), _) => {
+                        let corners = symbol.corners(4.0 * f64::from(scale)).into_iter();
+                        corners.map(|(right, down)| (x + 8 * s + right, y + down)).collect()
+                    }
+                    // The band alone: its line has a label.
+                    (_, true) => vec![(x, y - 5 * s), (x + 16 * s, y - 5 * s), (x + 16 * s, y + 5 * s), (x, y + 5 * s)],
+                    (_, false) => vec![(x, y - 2 * s), (x + 16 * s, y - 2 * s), (x + 16 * s, y + s), (x, y + s)],
+                };
+                Polygon::new(swatch, if has_area { color.mix(0.3) } else { color.to_rgba() }.filled())
             });
-        } else if !series.name.is_empty() {
-            drawn
-                .label(&series.name)
-                .legend(move |(x, y)| Rectangle::new([(x, y - 2 * s), (x + 16 * s, y + s)], color.filled()));
         }
+        if !series.mark.leaves_a_frame() {
+            continue;
+        }
+        let exits = if series.mark.is_line() { exits(&line_points, &visible) } else { outside(&points, &visible) };
+        let exits = exits.into_iter().map(|(point, is_above)| {
+            let symbol = if is_above { Symbol::Triangle } else { Symbol::Down };
+            // The mark is inside the frame.
+            let inwards = if is_above { 5 * s } else { -5 * s };
+            let corners =
+                symbol.corners(4.0 * f64::from(scale)).into_iter().map(|(x, y)| (x, y + inwards)).collect::<Vec<_>>();
+            EmptyElement::at(point) + Polygon::new(corners, color.filled())
+        });
+        context.draw_series(exits).expect(IN_MEMORY);
     }
-    let named = chart.series.iter().filter(|series| !series.name.is_empty()).count();
-    if has_legend && named > 1 {
+    // A single curve needs no name beside the figure's title, but its band does.
+    let needs_legend = match &chart.series[..] {
+        [only] => only.has_area(),
+        all => all.iter().any(figure::Series::is_in_legend),
+    };
+    if has_legend && needs_legend {
         let position = match chart.legend {
             Corner::UpperLeft => SeriesLabelPosition::UpperLeft,
             Corner::UpperRight => SeriesLabelPosition::UpperRight,
@@ -367,8 +402,100 @@ pub(crate) fn draw_chart_over<B: DrawingBackend>(
             .draw()
             .expect(IN_MEMORY);
     }
+    draw_labels_at_ends(area, context.plotting_area(), chart, 12 + larger, scale);
     let (x, y) = context.plotting_area().get_pixel_range();
     [x.start, y.start, x.end, y.end]
+}
+
+/// The width of the labels beside the last points, in the drawing's units.
+fn label_width(chart: &Chart, size: u32) -> u32 {
+    let font = (FAMILY, size).into_font();
+    let widths = chart.series.iter().filter(|series| !series.label.is_empty());
+    widths.map(|series| font.box_size(&series.label).map_or(0, |(width, _)| width)).max().unwrap_or_default()
+}
+
+/// Writes the labels of the series beside their last points, moved apart where they would overlap.
+fn draw_labels_at_ends<B: DrawingBackend, X, Y>(
+    area: &DrawingArea<B, Shift>,
+    plot: &DrawingArea<B, Cartesian2d<X, Y>>,
+    chart: &Chart,
+    size: u32,
+    scale: u32,
+) where
+    X: Ranged<ValueType = f64>,
+    Y: Ranged<ValueType = f64>,
+{
+    let height = ((size + 3) * scale) as i32;
+    let labelled = chart.series.iter().filter(|series| !series.label.is_empty());
+    let mut ends: Vec<(i32, i32, &figure::Series)> = labelled
+        .filter_map(|series| {
+            let &(x, y) = series.points.iter().rev().find(|point| point.0 <= chart.x.range.end)?;
+            let y = y.clamp(chart.y.range.start, chart.y.range.end);
+            let (left, y) = plot.map_coordinate(&(chart.x.map(x), chart.y.map(y)));
+            // Beside a curve that ends early, the others go on: its name is below it.
+            let below = if chart.x.position(x) < 0.95 && series.mark.is_line() { height } else { 0 };
+            Some((left, y + below, series))
+        })
+        .collect();
+    ends.sort_by_key(|(_, y, _)| *y);
+    let font = (FAMILY, size * scale).into_font();
+    let width = |series: &figure::Series| font.box_size(&series.label).map_or(0, |(width, _)| width as i32);
+    let collide = |a: &(i32, i32, &figure::Series), b: &(i32, i32, &figure::Series)| {
+        a.0 < b.0 + width(b.2) && b.0 < a.0 + width(a.2) && (a.1 - b.1).abs() < height
+    };
+    let (top, bottom) = (plot.get_pixel_range().1.start + height / 2, plot.get_pixel_range().1.end);
+    // From the top down, then back up from the lower edge.
+    for i in 0..ends.len() {
+        ends[i].1 = ends[i].1.max(top);
+        while let Some(above) = (0..i).find(|&above| collide(&ends[above], &ends[i])) {
+            ends[i].1 = ends[above].1 + height;
+        }
+    }
+    for i in (0..ends.len()).rev() {
+        ends[i].1 = ends[i].1.min(bottom);
+        while let Some(below) = (i + 1..ends.len()).find(|&below| collide(&ends[below], &ends[i])) {
+            ends[i].1 = ends[below].1 - height;
+        }
+    }
+    for (x, y, series) in ends {
+        let color = rgb(series.color);
+        let style = TextStyle::from((FAMILY, size * scale).into_font()).color(&color);
+        let place = (x + 7 * scale as i32, y);
+        area.draw_text(&series.label, &style.pos(Pos::new(HPos::Left, VPos::Center)), place).expect(IN_MEMORY);
+    }
+}
+
+/// Returns the places on the edge of a range for points outside it, and whether they are above.
+fn outside(points: &[(f64, f64)], range: &std::ops::Range<f64>) -> Vec<((f64, f64), bool)> {
+    let edge = |&(x, y): &(f64, f64)| match (y < range.start, y > range.end) {
+        (true, _) => Some(((x, range.start), false)),
+        (_, true) => Some(((x, range.end), true)),
+        _ => None,
+    };
+    points.iter().filter_map(edge).collect()
+}
+
+/// Returns the places where a line leaves a range, on its edge, and whether they are above. A line
+/// that starts outside has one where it enters.
+fn exits(points: &[(f64, f64)], range: &std::ops::Range<f64>) -> Vec<((f64, f64), bool)> {
+    let is_inside = |y: f64| (range.start..=range.end).contains(&y);
+    let edge = |y: f64| if y > range.end { range.end } else { range.start };
+    let crossing = |inside: (f64, f64), outside: (f64, f64)| {
+        let edge = edge(outside.1);
+        let t = (edge - inside.1) / (outside.1 - inside.1);
+        ((inside.0 + t * (outside.0 - inside.0), edge), outside.1 > range.end)
+    };
+    let mut exits: Vec<_> = points
+        .windows(2)
+        .filter(|pair| is_inside(pair[0].1) && !is_inside(pair[1].1))
+        .map(|pair| crossing(pair[0], pair[1]))
+        .collect();
+    if points.first().is_some_and(|first| !is_inside(first.1))
+        && let Some(pair) = points.windows(2).find(|pair| is_inside(pair[1].1))
+    {
+        exits.insert(0, crossing(pair[1], pair[0]));
+    }
+    exits
 }
 
 /// Returns the lines to draw for a line. In a bitmap, plotters extends a line far beyond sharp
@@ -443,6 +570,9 @@ pub(crate) const fn rgb(color: figure::Color) -> RGBColor {
 /// drawing's units.
 const LABELS: [usize; 2] = [88, 26];
 const GAP: usize = 5;
+/// The height of a line that says what the grey levels mean, and the size of its grey scale.
+const SCALE_HEIGHT: usize = 24;
+const SCALE: [usize; 2] = [12, 96];
 
 /// The number of units for each pixel of a picture.
 fn zoom(pictures: &Pictures) -> usize {
@@ -451,7 +581,11 @@ fn zoom(pictures: &Pictures) -> usize {
 
 fn pictures_size(pictures: &Pictures) -> [usize; 2] {
     let [height, width] = pictures.size.map(|size| size * zoom(pictures));
-    [LABELS[0] + pictures.columns.len() * (width + GAP) + GAP, LABELS[1] + pictures.rows.len() * (height + GAP) + GAP]
+    let scales = pictures.scales().len() * SCALE_HEIGHT;
+    [
+        LABELS[0] + pictures.columns.len() * (width + GAP) + GAP,
+        LABELS[1] + pictures.rows.len() * (height + GAP) + GAP + scales,
+    ]
 }
 
 fn draw_labels<B: DrawingBackend>(area: &DrawingArea<B, Shift>, pictures: &Pictures, scale: u32) {
@@ -462,9 +596,25 @@ fn draw_labels<B: DrawingBackend>(area: &DrawingArea<B, Shift>, pictures: &Pictu
         let place = at(LABELS[0] + column * (width + GAP) + width / 2, LABELS[1] / 2);
         area.draw_text(name, &style.pos(Pos::new(HPos::Center, VPos::Center)), place).expect(IN_MEMORY);
     }
-    for (row, (name, _)) in pictures.rows.iter().enumerate() {
+    for (row, PictureRow { name, .. }) in pictures.rows.iter().enumerate() {
         let place = at(LABELS[0] - 10, LABELS[1] + row * (height + GAP) + height / 2);
         area.draw_text(name, &style.pos(Pos::new(HPos::Right, VPos::Center)), place).expect(IN_MEMORY);
+    }
+    let mut top = LABELS[1] + pictures.rows.len() * (height + GAP) + (SCALE_HEIGHT - SCALE[0]) / 2;
+    for (scale, [first, last]) in pictures.scales() {
+        for i in 0..SCALE[1] {
+            let level = (i * 255 / (SCALE[1] - 1)) as u8;
+            let corners = [at(LABELS[0] + i, top), at(LABELS[0] + i + 1, top + SCALE[0])];
+            area.draw(&Rectangle::new(corners, RGBColor(level, level, level).filled())).expect(IN_MEMORY);
+        }
+        let rows = if first == last { format!("row {first}") } else { format!("rows {first} to {last}") };
+        let about = match scale {
+            GreyScale::Own => format!("{rows}: each picture from its smallest weight to its largest"),
+            GreyScale::Common(limit) => format!("{rows}: all on one scale, from −{limit:.3} to {limit:.3}"),
+        };
+        let place = at(LABELS[0] + SCALE[1] + 8, top + SCALE[0] / 2);
+        area.draw_text(&about, &style.pos(Pos::new(HPos::Left, VPos::Center)), place).expect(IN_MEMORY);
+        top += SCALE_HEIGHT;
     }
 }
 
@@ -482,13 +632,13 @@ fn tiles(pictures: &Pictures, scale: usize) -> Vec<Tile> {
     let zoom = zoom(pictures);
     let [height, width] = pictures.size.map(|size| size * zoom + GAP);
     let mut tiles = Vec::new();
-    for (row, (_, classes)) in pictures.rows.iter().enumerate() {
+    for (row, PictureRow { classes, scale: grey_scale, .. }) in pictures.rows.iter().enumerate() {
         for (column, weights) in classes.iter().enumerate() {
             tiles.push(Tile {
                 left: (LABELS[0] + column * width) * scale,
                 top: (LABELS[1] + row * height) * scale,
                 zoom: zoom * scale,
-                pixels: Pictures::grey(weights),
+                pixels: grey_scale.grey(weights),
                 color: png::ColorType::Grayscale,
             });
         }

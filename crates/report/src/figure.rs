@@ -97,8 +97,15 @@ pub struct Series {
     pub mark: Mark,
     /// The points, as x and y.
     pub points: Vec<(f64, f64)>,
-    /// The half width of a band around each point. Empty if there is no band.
+    /// The half width of a band around each point: a bar at a single point, else an area. Empty if
+    /// there is no band.
     pub band: Vec<f64>,
+    /// A name in a few letters beside the last point, or empty. The legend of a file does not
+    /// repeat it.
+    pub label: String,
+    /// Moves the symbols to the right, as a fraction of the x axis, where those of two series would
+    /// cover each other.
+    pub shift: f64,
 }
 
 /// The mark at the points of a series.
@@ -110,6 +117,9 @@ pub enum Mark {
     Thin,
     /// A line with a dot at each point.
     LineAndDots,
+    /// A horizontal line at each point, halfway to its neighbours, and vertical lines between them.
+    /// For whole numbers on the x axis.
+    Steps,
     /// A dot at each point.
     Dots,
     /// Bars of this width, centred at x, from zero up.
@@ -135,6 +145,18 @@ pub enum Symbol {
     Down,
     /// A plus sign.
     Plus,
+}
+
+impl Mark {
+    /// Whether a place above or below the frame gets a mark on its edge.
+    pub(crate) fn leaves_a_frame(self) -> bool {
+        !matches!(self, Mark::Bars(_) | Mark::Upright)
+    }
+
+    /// Whether the points are joined.
+    pub(crate) fn is_line(self) -> bool {
+        matches!(self, Mark::Line | Mark::Thin | Mark::LineAndDots | Mark::Steps)
+    }
 }
 
 impl Symbol {
@@ -185,7 +207,8 @@ impl Symbol {
     }
 }
 
-/// The colours of Okabe and Ito. They are distinguishable with any common colour blindness.
+/// The colours of Okabe and Ito. They are distinguishable with any common colour blindness. Orange
+/// and sky are darker here: each colour has a contrast of 3 or more to both backgrounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Color {
     /// #0072B2
@@ -196,9 +219,9 @@ pub enum Color {
     Green,
     /// #CC79A7
     Purple,
-    /// #E69F00
+    /// #C58700
     Orange,
-    /// #56B4E9
+    /// #3A9BD9
     Sky,
     /// #888888, for lines that others are compared with.
     Grey,
@@ -212,8 +235,8 @@ impl Color {
             Color::Vermillion => [0xd5, 0x5e, 0x00],
             Color::Green => [0x00, 0x9e, 0x73],
             Color::Purple => [0xcc, 0x79, 0xa7],
-            Color::Orange => [0xe6, 0x9f, 0x00],
-            Color::Sky => [0x56, 0xb4, 0xe9],
+            Color::Orange => [0xc5, 0x87, 0x00],
+            Color::Sky => [0x3a, 0x9b, 0xd9],
             Color::Grey => [0x88, 0x88, 0x88],
         }
     }
@@ -230,26 +253,103 @@ impl Color {
 pub struct Pictures {
     /// The classes, left to right.
     pub columns: Vec<String>,
-    /// The runs, top to bottom: the name, and the weights of each class.
-    pub rows: Vec<(String, Vec<Vec<f64>>)>,
+    /// The rows, top to bottom.
+    pub rows: Vec<PictureRow>,
     /// The height and width of an image.
     pub size: [usize; 2],
 }
 
-impl Pictures {
-    /// Maps weights to grey levels. The smallest weight is black and the largest white.
-    pub fn grey(weights: &[f64]) -> Vec<u8> {
-        let smallest = weights.iter().copied().fold(f64::INFINITY, f64::min);
-        let largest = weights.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+/// A row of images.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PictureRow {
+    /// The name of the run.
+    pub name: String,
+    /// The weights of each class.
+    pub classes: Vec<Vec<f64>>,
+    /// What the grey levels mean.
+    pub scale: GreyScale,
+}
+
+/// The meaning of grey levels.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum GreyScale {
+    /// Black is the smallest weight of an image, white its largest.
+    Own,
+    /// Black is minus this limit, mid-grey is 0, white is the limit.
+    Common(f64),
+}
+
+impl GreyScale {
+    /// Maps weights to grey levels.
+    pub fn grey(self, weights: &[f64]) -> Vec<u8> {
+        let (smallest, largest) = match self {
+            Self::Own => (
+                weights.iter().copied().fold(f64::INFINITY, f64::min),
+                weights.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+            ),
+            Self::Common(limit) => (-limit, limit),
+        };
         let range = if largest > smallest { largest - smallest } else { 1.0 };
         weights.iter().map(|w| ((w - smallest) / range * 255.0).round() as u8).collect()
+    }
+}
+
+impl Pictures {
+    /// Returns each scale with the numbers of its first and last row, from 1. Rows of one scale are
+    /// neighbours.
+    pub(crate) fn scales(&self) -> Vec<(GreyScale, [usize; 2])> {
+        let mut scales: Vec<(GreyScale, [usize; 2])> = Vec::new();
+        for (row, PictureRow { scale, .. }) in (1..).zip(&self.rows) {
+            match scales.last_mut() {
+                Some((last, rows)) if last == scale => rows[1] = row,
+                _ => scales.push((*scale, [row, row])),
+            }
+        }
+        scales
     }
 }
 
 impl Series {
     /// Creates a series without a band.
     pub fn new(name: impl Into<String>, color: Color, mark: Mark, points: Vec<(f64, f64)>) -> Self {
-        Self { name: name.into(), color, mark, points, band: Vec::new() }
+        Self { name: name.into(), color, mark, points, band: Vec::new(), label: String::new(), shift: 0.0 }
+    }
+
+    /// Sets the name beside the last point.
+    #[must_use]
+    pub fn labelled(self, label: impl Into<String>) -> Self {
+        Self { label: label.into(), ..self }
+    }
+
+    /// Whether the band is an area around a line.
+    pub(crate) fn has_area(&self) -> bool {
+        self.mark.is_line() && !self.band.is_empty()
+    }
+
+    /// Whether the legend of a file has an entry: for a name that no label repeats, and for what a
+    /// band is.
+    pub(crate) fn is_in_legend(&self) -> bool {
+        !self.name.is_empty() && !self.points.is_empty() && (self.label.is_empty() || self.has_area())
+    }
+
+    /// Returns the corners of the line that a [`Mark::Steps`] draws.
+    pub(crate) fn steps(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+        let mut corners = Vec::with_capacity(2 * points.len());
+        for (i, &(x, y)) in points.iter().enumerate() {
+            let middle = |other: usize| points.get(other).map(|other| f64::midpoint(x, other.0));
+            let [before, after] = [i.checked_sub(1).and_then(middle), middle(i + 1)];
+            corners.extend([(before.unwrap_or(x), y), (after.unwrap_or(x), y)]);
+        }
+        corners
+    }
+}
+
+impl Chart {
+    /// Whether a line or a point is partly above or below the frame. Such places have a mark.
+    pub fn leaves_frame(&self) -> bool {
+        let series = self.series.iter().filter(|series| series.mark.leaves_a_frame());
+        let range = self.y.range.start..=self.y.range.end;
+        series.flat_map(|series| &series.points).any(|(_, y)| !range.contains(y))
     }
 }
 
@@ -303,7 +403,11 @@ impl Format {
         match self {
             Format::Count => format!("{value:.0}"),
             Format::Percent => format!("{} %", trimmed(100.0 * value, 2)),
-            Format::Number => trimmed(value, 4),
+            Format::Number => {
+                // Two significant digits at least.
+                let digits = if value == 0.0 { 4.0 } else { 1.0 - value.abs().log10().floor() };
+                trimmed(value, digits.clamp(4.0, 12.0) as usize)
+            }
         }
     }
 }

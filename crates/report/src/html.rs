@@ -72,10 +72,10 @@ fn render_block(block: &Block) -> Markup {
                     tbody {
                         @for claim in claims {
                             tr data-verdict=(claim.verdict.name()) {
-                                td { a href={ "#" (anchor(claim)) } { (claim.id) } }
-                                td { (inline(&claim.claim)) }
-                                td { b.verdict { (claim.verdict.name()) } }
-                                td { (inline(&claim.why)) }
+                                td data-head=(VERDICTS[0]) { a href={ "#" (anchor(claim)) } { (claim.id) } }
+                                td data-head=(VERDICTS[1]) { (inline(&claim.claim)) }
+                                td data-head=(VERDICTS[2]) { b.verdict { (claim.verdict.name()) } }
+                                td data-head=(VERDICTS[3]) { (inline(&claim.why)) }
                             }
                         }
                     }
@@ -84,10 +84,15 @@ fn render_block(block: &Block) -> Markup {
         },
         Block::Table { head, rows } => html! {
             // A table wider than the window can be scrolled sideways, also with the keyboard.
-            div.table tabindex="0" {
+            div.table.wide[head.len() > 7] tabindex="0" {
                 table.stack[head.len() <= 4] {
                     thead { tr { @for cell in head { th { (inline(cell)) } } } }
-                    tbody { @for row in rows { tr { @for cell in row { td { (inline(cell)) } } } } }
+                    tbody {
+                        @for row in rows {
+                            // A stacked table shows the head's names beside its cells.
+                            tr { @for (cell, name) in row.iter().zip(head) { td data-head=(name) { (inline(cell)) } } }
+                        }
+                    }
                 }
             }
         },
@@ -127,7 +132,7 @@ fn render_figure(figure: &Figure) -> Markup {
     let svg = drawing.svg.replacen(&format!("width=\"{width}\" height=\"{height}\" "), "", 1);
     html! {
         figure id=(figure.id) {
-            div.drawing tabindex="0" role="group" aria-label={ (figure.title) ". Arrow keys move along the points." } {
+            div.drawing.chart[matches!(figure.content, Content::Chart(_))] tabindex="0" role="group" aria-label={ (figure.title) ". Arrow keys move along the points." } {
                 (PreEscaped(svg))
                 div.tip role="status" aria-live="polite" hidden {}
             }
@@ -156,15 +161,26 @@ fn links(runs: &[String]) -> Markup {
 fn legend(id: &str, chart: &Chart) -> Markup {
     html! {
         div.legend {
-            @for (i, series) in chart.series.iter().enumerate() {
+            @for (i, series) in chart.series.iter().enumerate().filter(|(_, series)| !series.points.is_empty()) {
                 label for={ (id) "-" (i) } {
                     input type="checkbox" checked id={ (id) "-" (i) } data-series=(i);
-                    span.swatch style={ "--own:" (series.color.hex()) } {}
+                    @if let Mark::Symbols(symbol) = series.mark {
+                        svg viewBox="-7 -7 14 14" aria-hidden="true" {
+                            polygon points=(points(symbol.corners(5.0))) fill=(series.color.hex()) {}
+                        }
+                    } @else {
+                        span.swatch.area[series.has_area()] style={ "--own:" (series.color.hex()) } {}
+                    }
                     (series.name)
                 }
             }
         }
     }
+}
+
+/// Writes the corners of a polygon as SVG has them.
+fn points(corners: Vec<(i32, i32)>) -> String {
+    corners.into_iter().map(|(x, y)| format!("{x},{y}")).collect::<Vec<_>>().join(" ")
 }
 
 /// Returns the data of the chart's tooltips.
@@ -177,7 +193,7 @@ fn chart_data(chart: &Chart, plot: [i32; 4]) -> Value {
     };
     let series = chart.series.iter().map(|series| {
         json!({
-            "name": series.name, "color": series.color.hex(), "upright": series.mark == Mark::Upright,
+            "name": series.name, "color": series.color.hex(), "upright": series.mark == Mark::Upright, "shift": series.shift,
             "points": series.points.iter().map(|&(x, y)| [significant(x), significant(y)]).collect::<Vec<_>>(),
             "band": series.band.iter().copied().map(significant).collect::<Vec<_>>(),
         })
@@ -187,9 +203,9 @@ fn chart_data(chart: &Chart, plot: [i32; 4]) -> Value {
 
 /// Returns the weights in units of 1/10000, which is finer than a grey level.
 fn pictures_data(pictures: &Pictures) -> Value {
-    let rows = pictures.rows.iter().map(|(name, classes)| {
+    let rows = pictures.rows.iter().map(|row| {
         let whole = |weights: &Vec<f64>| weights.iter().map(|w| (w * 1e4).round() as i64).collect::<Vec<_>>();
-        json!({ "name": name, "classes": classes.iter().map(whole).collect::<Vec<_>>() })
+        json!({ "name": row.name, "classes": row.classes.iter().map(whole).collect::<Vec<_>>() })
     });
     json!({ "columns": pictures.columns, "size": pictures.size, "rows": rows.collect::<Vec<_>>() })
 }

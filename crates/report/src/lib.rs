@@ -32,7 +32,9 @@ pub use board::DrawingPage;
 pub use claim::{Claim, Verdict};
 pub use contact_sheet::{Tile, contact_sheet};
 pub use draw::{Drawing, Purpose, Theme, png, svg};
-pub use figure::{Axis, Chart, Color, Content, Corner, Figure, Format, Mark, Pictures, Scale, Series, Symbol};
+pub use figure::{
+    Axis, Chart, Color, Content, Corner, Figure, Format, GreyScale, Mark, PictureRow, Pictures, Scale, Series, Symbol,
+};
 pub use plot::{
     CoefficientInterval, DescentPath, Field, Forest, Matrix, Plane, Plot, PlotContent, PlotStyle, RUN_COLORS,
     RunHistory, Shade, WeightImages, boundary, calibration, curves, precision_recall, roc, surface,

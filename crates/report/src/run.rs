@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use chainrule_core::{Evaluation, History, Parameters, Preprocessing, TrainConfig};
+use chainrule_core::{Certificate, Evaluation, History, Parameters, Preprocessing, TrainConfig};
 use chainrule_records::{Manifest, RunError, RunFolder, Summary};
 
 /// A finished run.
@@ -60,6 +60,11 @@ impl Run {
     /// Returns the strength of the L2 penalty.
     pub fn lambda(&self) -> f64 {
         self.config.objective().l2
+    }
+
+    /// Whether the run ended within the requested tolerance of the minimum of J, as proven.
+    pub fn is_certified(&self) -> bool {
+        self.summary.certificate.as_ref().is_some_and(Certificate::holds)
     }
 
     /// Returns the evaluations.

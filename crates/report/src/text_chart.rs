@@ -86,7 +86,7 @@ impl Chart {
                 Mark::Dots | Mark::Bars(_) | Mark::Upright | Mark::Symbols(_) => {
                     places.iter().for_each(|&place| canvas.set(place, i));
                 }
-                Mark::Line | Mark::Thin | Mark::LineAndDots => {
+                Mark::Line | Mark::Thin | Mark::LineAndDots | Mark::Steps => {
                     places.iter().take(1).for_each(|&place| canvas.set(place, i));
                     let is_dotted = series.mark == Mark::Thin && style.has_braille;
                     places.windows(2).for_each(|pair| canvas.line(pair[0], pair[1], i, is_dotted));

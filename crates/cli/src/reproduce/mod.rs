@@ -1,5 +1,7 @@
 //! `chainrule reproduce`: makes the runs of a plan, and the report from them.
 
+mod facts;
+mod hard_batch;
 mod runner;
 
 use std::num::NonZero;
@@ -7,12 +9,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use chainrule::machine::Machine;
-use chainrule_audit::{DataFacts, FIGURES, Numbers, Plan, PlannedRun, Report, Start, file_names, needs};
-use chainrule_core::{TrainConfig, pluralize};
-use chainrule_data::{BatchOrder, Data, Dataset, Origin, Provenance, Request, Shuffle, digits_to_draw, find, is_mnist};
+use chainrule_audit::{FIGURES, Numbers, Plan, PlannedRun, Report, StaleLine, Start, file_names, needs, stale_line};
+use chainrule_core::pluralize;
+use chainrule_data::{Data, Origin, Provenance, Request, digits_to_draw, find, is_mnist};
 use chainrule_records::{Destination, write_whole};
 use chainrule_report::{file_names_of, files_of};
-use chainrule_solve::{Predictor, dropped_rows};
 use serde_json::json;
 
 use crate::destination::destination;
@@ -21,9 +22,7 @@ use crate::marked_part::marked_part;
 use crate::missing::{ConfigKind, check_config_exists};
 use crate::options::ReproduceOptions;
 use crate::output::{Lines, print_json, print_message};
-use crate::page::examples;
 use crate::progress::{catch_interrupts, stderr_is_terminal};
-use crate::rows::SelectedRows;
 use crate::{builtin, check_gradients, exit, experiment};
 use runner::{FinishedRuns, ReportRunner};
 
@@ -93,7 +92,7 @@ pub(crate) fn reproduce(options: &ReproduceOptions) -> Result<u8> {
     log(&format!("{} runs made, {reused} reused from {}", selected.len() - reused, options.runs.display()));
 
     if let Some(figure) = only {
-        let files = files_of(&(figure.make)(&runs));
+        let files = files_of(&figure.draw(&runs, &facts::results(&runs, &data)?));
         write_files(&out, &files, replace)?;
         let paths: Vec<String> = files.iter().map(|(file, _)| out.join(file).display().to_string()).collect();
         if options.output.json {
@@ -106,14 +105,9 @@ pub(crate) fn reproduce(options: &ReproduceOptions) -> Result<u8> {
         return Ok(exit::SUCCESS);
     }
 
-    let softmax = runs.get("softmax");
-    let predictor = Predictor::new(softmax.summary.model, softmax.parameters.clone(), softmax.preprocessing.clone());
-    let predictor = predictor.map_err(anyhow::Error::msg)?;
-    let facts = DataFacts {
-        examples: examples(&source, &softmax.summary.data.schema(), &predictor),
-        data_name: name,
-        batches: batches(&runs.get("logistic").config, &data, &source, &machine)?,
-    };
+    // Never in a checkout, which is published: pictures of MNIST have a licence of their own.
+    let shows_rows = options.out.is_some() && !out.ends_with(REPORT_FOLDER);
+    let facts = facts::facts(name, shows_rows, &runs, &data, &source, &machine)?;
     let checks = checks.context("the gradient checks were not made")?;
     let report = Report::new(&runs, &checks, &facts);
     // The README in the current folder has a generated part. A report in another folder does not
@@ -194,20 +188,6 @@ fn select_runs<'a>(plan: &'a Plan, names: &[&str]) -> Result<Vec<&'a PlannedRun>
     Ok(plan.runs.iter().filter(|run| selected.contains(&run.name.as_str())).collect())
 }
 
-/// Counts the rows of each class for each batch of an epoch in file order.
-fn batches(config: &TrainConfig, data: &Data, source: &Provenance, machine: &Machine) -> Result<Vec<Vec<usize>>> {
-    let rows = SelectedRows::of(Dataset::Images(data.clone()), config, source, machine)?;
-    let labels = rows.train_labels();
-    let order = BatchOrder::new(Shuffle::None).next_epoch(labels.len());
-    let count = |batch: &[usize]| {
-        let mut counts = vec![0; rows.about().classes.len()];
-        batch.iter().for_each(|&row| counts[usize::from(labels[row])] += 1);
-        counts
-    };
-    let rows_in_batches = order.len() - dropped_rows(config, order.len());
-    Ok(order[..rows_in_batches].chunks(config.descent().batch_size).map(count).collect())
-}
-
 /// Returns the destination of a report file, or `None` if its folder does not exist yet.
 fn file(out: &Path, name: &str, replace: bool) -> Result<Option<Destination>> {
     let path = out.join(name);
@@ -256,13 +236,23 @@ fn check(stored: &Numbers, report: &Report, readme: Option<&Path>, out: &Path, a
             differences.push(format!("{}: its results differ; run reproduce without --check", path.display()));
         }
     }
+    // Other arithmetic may give other words, such as a run that is no longer named.
+    let is_same_origin = stored.origin == report.numbers.origin;
+    if is_same_origin {
+        differences.extend(stale_pages(report, out)?);
+    }
     let mut lines = Lines::default();
     if differences.is_empty() {
         lines.add(format!(
-            "{}: {} runs and {} verdicts are the same",
+            "{}: {} runs and {} verdicts are the same{}",
             out.display(),
             report.numbers.runs.len(),
-            report.claims.len()
+            report.claims.len(),
+            if is_same_origin {
+                ", and so are the words of its pages"
+            } else {
+                "; the words of its pages were not compared, because it was made with another backend, precision or gradient"
+            }
         ));
     } else {
         lines.add(format!("{}: {}:", out.display(), pluralize(differences.len(), "difference")));
@@ -274,6 +264,35 @@ fn check(stored: &Numbers, report: &Report, readme: Option<&Path>, out: &Path, a
         lines.print()?;
     }
     Ok(if differences.is_empty() { exit::SUCCESS } else { exit::CHECK_FAILED })
+}
+
+/// Compares the words of the pages in `out` with those of a new report.
+fn stale_pages(report: &Report, out: &Path) -> Result<Vec<String>> {
+    let mut stale = Vec::new();
+    for (name, page) in [("report.md", &report.markdown), ("index.html", &report.html)] {
+        let path = out.join(name);
+        let stored =
+            std::fs::read_to_string(&path).with_context(|| format!("--check: cannot read {}", path.display()))?;
+        if let Some(StaleLine { line, old, new }) = stale_line(&stored, page) {
+            let (old, new) = (old.unwrap_or_default(), new.unwrap_or_default());
+            let same = old.chars().zip(new.chars()).take_while(|(old, new)| old == new).count();
+            let [old, new] = [old, new].map(|line| excerpt(&line, same));
+            stale.push(format!(
+                "{}: line {line} was \"{old}\", now \"{new}\"; run reproduce without --check",
+                path.display()
+            ));
+        }
+    }
+    Ok(stale)
+}
+
+/// Returns the part of a line around this character, for a message.
+fn excerpt(line: &str, at: usize) -> String {
+    const AROUND: usize = 40;
+    let start = at.saturating_sub(AROUND);
+    let part: String = line.chars().skip(start).take(2 * AROUND).collect();
+    let [before, after] = [start > 0, start + 2 * AROUND < line.chars().count()].map(|cut| if cut { "…" } else { "" });
+    format!("{before}{part}{after}")
 }
 
 /// Formats the verdicts for a person.
