@@ -123,7 +123,8 @@ fn hovering_over_a_picture_shows_the_weight() {
     else {
         panic!("figure 6 is pictures")
     };
-    let expected = format!("no penalty, class 0\nrow 2, column 3: weight {:.4}", pictures.rows[0].1[0][2 * 28 + 3]);
+    let expected =
+        format!("no penalty, class 0\nrow 2, column 3: weight {:.4}", pictures.rows[0].classes[0][2 * 28 + 3]);
     assert_eq!(hovered(&browser, "figure-6"), Some(expected));
 }
 

@@ -40,7 +40,7 @@ const fn check(name: &'static str, about: &'static str, run: fn() -> CheckOutcom
 const CHECKS: [Check; 27] = [
     check("format", "rustfmt", || cargo(&["fmt", "--all", "--check"], &[])),
     check("format-apart", "rustfmt of the packages in separate workspaces", format_separate_workspaces),
-    check("text", "comment widths, and one sentence per line in pages", text::layout),
+    check("text", "comment widths, one sentence per line in pages, and formulas that forges show", text::layout),
     check("licences", "licences, versions and sources of the dependencies", supply::dependencies),
     check("advisories", "known vulnerabilities of the dependencies", supply::advisories),
     check("packages", "contents, licences and pages of the packages", supply::packages),

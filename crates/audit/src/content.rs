@@ -110,7 +110,7 @@ fn task_1a(sources: &Sources) -> Section {
         "Task 1a: the gradient of logistic regression",
         vec![
             text(
-                "Consider one row $x$ with target $y \\in \\{0, 1\\}$. The cost depends on $w$ only through $p$, and $p$ depends on $w$ only through $z$. So the \
+                "Consider one row $x$ with target $y \\in \\lbrace 0, 1 \\rbrace$. The cost depends on $w$ only through $p$, and $p$ depends on $w$ only through $z$. So the \
                  chain rule gives three factors. In their product, $p (1 - p)$ cancels.",
             ),
             sources.steps(&[
@@ -120,11 +120,7 @@ fn task_1a(sources: &Sources) -> Section {
                 (&[4], r"\dfrac{\partial C}{\partial p} = \dfrac{p - y}{p (1 - p)}", "over the common denominator"),
                 (&[5], r"\dfrac{\partial p}{\partial z} = p (1 - p)", "quotient rule"),
                 (&[6], r"\dfrac{\partial C}{\partial z} = p - y", "their product: $p(1 - p)$ cancels"),
-                (
-                    &[8],
-                    r"\dfrac{\partial C}{\partial w_j} = -(y - p)\, x_j",
-                    "times $\\partial z / \\partial w_j = x_j$",
-                ),
+                (&[8], r"\dfrac{\partial C}{\partial w_j} = -(y - p) x_j", "times $\\partial z / \\partial w_j = x_j$"),
             ]),
             text("The gradient of a batch is the mean of the gradients of its rows:"),
             Block::Equation(r"\frac{\partial C}{\partial w} = \frac1N X^\top (p - y) \qquad (9)"),

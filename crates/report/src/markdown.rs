@@ -15,7 +15,18 @@ pub fn render(document: &Document) -> String {
             render_block(&mut text, block);
         }
     }
-    text
+    rows_without_escapes(&text)
+}
+
+/// Writes the ends of rows in formulas as `\cr`. The renderers of forges take `\\` for an escape of
+/// Markdown, and leave one backslash.
+fn rows_without_escapes(text: &str) -> String {
+    let mut parts = Vec::new();
+    for (i, part) in text.split('$').enumerate() {
+        // Parts with odd numbers are formulas.
+        parts.push(if i % 2 == 1 { part.replace(r"\\", r"\cr") } else { part.to_owned() });
+    }
+    parts.join("$")
 }
 
 const STRING_WRITE: &str = "writing to a String cannot fail";

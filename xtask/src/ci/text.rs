@@ -1,5 +1,5 @@
-//! Checks the layout of text: comments of at most 100 columns, and pages with one sentence per
-//! line.
+//! Checks the layout of text: comments of at most 100 columns, and pages with one sentence per line
+//! and with formulas that every renderer of Markdown shows.
 
 use std::process::Command;
 
@@ -27,11 +27,15 @@ pub(super) fn layout() -> CheckOutcome {
     for name in files.split('\0').filter(|name| !name.is_empty()) {
         let path = root().join(name);
         // A link's target is listed by itself.
-        if path.is_symlink() || GENERATED.iter().any(|generated| name.starts_with(generated)) {
+        if path.is_symlink() {
             continue;
         }
         let Ok(text) = std::fs::read_to_string(&path) else { continue };
-        let faults = if name.ends_with(".rs") { wide_comments(&text) } else { lines_with_two_sentences(&text) };
+        let is_generated = GENERATED.iter().any(|generated| name.starts_with(generated));
+        let mut faults = if name.ends_with(".rs") { wide_comments(&text) } else { escapes_in_formulas(&text) };
+        if name.ends_with(".md") && !is_generated {
+            faults.extend(lines_with_two_sentences(&text));
+        }
         for (line, fault) in faults {
             print_error(&format!("{name}:{line}: {fault}"));
             is_clean = false;
@@ -78,6 +82,42 @@ fn lines_with_two_sentences(text: &str) -> Vec<(usize, String)> {
         let is_prose = fence.is_none() && !is_formula && !start.starts_with(['#', '|', '<']);
         if is_prose && let Some(next) = second_sentence(start) {
             faults.push((i + 1, format!("a second sentence begins at {next:?}; one a line")));
+        }
+    }
+    faults
+}
+
+/// Returns the backslashes before punctuation in formulas, such as `\,`. The renderers of forges
+/// take them for escapes of Markdown, and remove them. At the end of a row of a displayed formula,
+/// `\\` survives.
+fn escapes_in_formulas(text: &str) -> Vec<(usize, String)> {
+    let (mut is_code, mut is_displayed) = (false, false);
+    let mut faults = Vec::new();
+    for (i, line) in text.lines().enumerate() {
+        is_code ^= ["```", "~~~"].iter().any(|mark| line.trim_start().starts_with(mark));
+        if is_code {
+            continue;
+        }
+        // Code is no formula, whatever it contains.
+        let prose: String = line.split('`').step_by(2).collect::<Vec<_>>().join(" ");
+        let mut is_inline = false;
+        let mut characters = prose.chars().peekable();
+        while let Some(character) = characters.next() {
+            match character {
+                '$' if characters.next_if_eq(&'$').is_some() => is_displayed = !is_displayed,
+                '$' => is_inline = !is_inline,
+                '\\' => {
+                    let next = characters.next();
+                    let is_row_end = next == Some('\\') && is_displayed;
+                    if let Some(mark) = next.filter(|next| next.is_ascii_punctuation())
+                        && (is_inline || is_displayed)
+                        && !is_row_end
+                    {
+                        faults.push((i + 1, format!(r"\{mark} in a formula: forges remove the backslash")));
+                    }
+                }
+                _ => {}
+            }
         }
     }
     faults
@@ -131,6 +171,18 @@ fn is_abbreviation(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn escapes_in_formulas_are_found() {
+        for text in [r"$y \in \{0, 1\}$", r"$$a\, b$$", "$$\na \\; b\n$$", r"$a \\ b$", r"`x` and $\|w\|$"] {
+            assert!(!escapes_in_formulas(text).is_empty(), "{text}");
+        }
+        for text in
+            [r"$\sum_k y_k$", r"`$\{0, 1\}$`", r"\$3 and \*", "$$a \\\\ b$$", "```math\n$a\\, b$\n```", r"$a$ \, $b$"]
+        {
+            assert_eq!(escapes_in_formulas(text), [], "{text}");
+        }
+    }
 
     #[test]
     fn second_sentences_are_found_without_false_alarms() {
