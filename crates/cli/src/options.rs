@@ -51,6 +51,9 @@ pub(crate) struct TrainOptions {
     /// Ctrl-C always writes a checkpoint.
     #[arg(long, value_name = "N")]
     pub(crate) checkpoint_every: Option<CheckpointInterval>,
+    /// Also print the norms of the weights, and steps as the files of the run count them.
+    #[arg(long, short, conflicts_with = "json")]
+    pub(crate) verbose: bool,
     #[command(flatten)]
     pub(crate) output: OutputOptions,
 }

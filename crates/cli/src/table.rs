@@ -10,8 +10,8 @@ use chainrule_records::Summary;
 
 use crate::output::Lines;
 
-/// Returns the closing table of a training.
-pub(crate) fn closing_table(summary: &Summary, config: &TrainConfig, folder: &Path) -> Lines {
+/// Returns the closing table of a training. With `is_verbose`, it also has what only experts need.
+pub(crate) fn closing_table(summary: &Summary, config: &TrainConfig, folder: &Path, is_verbose: bool) -> Lines {
     let model = model_name(summary.model);
     let gradient = match summary.gradient {
         // `Auto` is resolved before a run.
@@ -26,15 +26,20 @@ pub(crate) fn closing_table(summary: &Summary, config: &TrainConfig, folder: &Pa
     let ended = match &summary.certificate {
         Some(certificate) => search_ended(certificate),
         None => {
-            let how = if summary.interrupted {
-                "interrupted"
+            let steps = pluralize(summary.steps, "step");
+            let in_epoch = format!("after {steps}, in epoch {}", summary.stop_epoch + 1);
+            if summary.interrupted {
+                format!("interrupted {in_epoch}")
             } else if summary.stopped_early {
-                "stopped early"
+                format!("stopped early {in_epoch}")
             } else {
-                "all epochs completed"
-            };
-            format!("{how}, in epoch {} at step {} (both from 0)", summary.stop_epoch, summary.stop_step)
+                format!("{} completed: {steps}", pluralize(summary.epochs_completed, "epoch"))
+            }
         }
+    };
+    let best = match summary.certificate {
+        Some(_) => format!("at iteration {}", summary.best_step),
+        None => format!("after {}", pluralize(summary.best_step + 1, "step")),
     };
     let (last, norm, seconds) = (&summary.final_metrics, &summary.weight_norm, &summary.seconds);
     let weights = summary.class_weights.as_ref();
@@ -45,26 +50,31 @@ pub(crate) fn closing_table(summary: &Summary, config: &TrainConfig, folder: &Pa
     } else {
         format!("{} + {} rows", summary.data.train, summary.data.validation)
     };
+    let norms = is_verbose.then(|| {
+        format!(
+            "Frobenius {:.4} (squared {:.4}), spectral {:.4}",
+            norm.frobenius, norm.frobenius_squared, norm.spectral
+        )
+    });
+    let last_step = is_verbose.then(|| {
+        let (step, epoch, best) = (summary.stop_step, summary.stop_epoch, summary.best_step);
+        format!("{step} in epoch {epoch}, the best evaluation after {best}; all counted from 0, as in history.json")
+    });
     let rows = [
         ("experiment", format!("{}: {model}, {gradient}, {} {precision}", summary.experiment, summary.backend)),
         ("data", format!("{} ({rows})", summary.data.source)),
         ("class weights", weights.map(|weights| class_weights(&summary.data.classes, weights)).unwrap_or_default()),
         ("ended", ended),
         ("minimum", minimum(summary, config).unwrap_or_default()),
-        ("best validation", format!("loss {:.6} at step {}", summary.best_validation_loss, summary.best_step)),
+        ("best validation", format!("loss {:.6} {best}", summary.best_validation_loss)),
         ("", String::new()),
         ("", "      training  validation".to_owned()),
         (loss, format!("{:>14.6} {:>11.6}", last.train_loss, last.validation_loss)),
         ("accuracy", format!("{:>12.2} %{:>10.2} %", 100.0 * last.train_accuracy, 100.0 * last.validation_accuracy)),
         ("constant model", constant(summary).unwrap_or_default()),
         ("", String::new()),
-        (
-            "weight norm",
-            format!(
-                "Frobenius {:.4} (squared {:.4}), spectral {:.4}",
-                norm.frobenius, norm.frobenius_squared, norm.spectral
-            ),
-        ),
+        ("weight norm", norms.unwrap_or_default()),
+        ("last step", last_step.unwrap_or_default()),
         (
             "time",
             format!("{:.1} s: {:.1} s steps, {:.1} s evaluations", seconds.total, seconds.training, seconds.validation),

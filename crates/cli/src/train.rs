@@ -176,7 +176,7 @@ fn print_result(options: &TrainOptions, folder: &RunFolder, summary: &Summary) -
         }
         print_json(summary)?;
     } else {
-        table::closing_table(summary, folder.config(), folder.path()).print()?;
+        table::closing_table(summary, folder.config(), folder.path(), options.verbose).print()?;
     }
     if summary.interrupted {
         return Ok(exit::INTERRUPTED);

@@ -106,7 +106,7 @@ pub(crate) fn reproduce(options: &ReproduceOptions) -> Result<u8> {
     }
 
     // Never in a checkout, which is published: pictures of MNIST have a licence of their own.
-    let shows_rows = options.out.is_some() && !out.ends_with(REPORT_FOLDER);
+    let shows_rows = !out.ends_with(REPORT_FOLDER);
     let facts = facts::facts(name, shows_rows, &runs, &data, &source, &machine)?;
     let checks = checks.context("the gradient checks were not made")?;
     let report = Report::new(&runs, &checks, &facts);
