@@ -79,7 +79,7 @@ pub(crate) fn page(options: &PageOptions) -> Result<u8> {
         }
         Origin::Imported(imported) => format!("The model that {}: {description}.", imported.origin()),
     };
-    let html = board.to_html("Draw for a linear classifier, and teach it", &about);
+    let html = board.to_html("Draw for a linear classifier", &about);
     file.write(html.as_bytes())?;
     if options.output.json {
         print_json(

@@ -11,6 +11,9 @@ use serde_json::json;
 use crate::html::{math, page};
 
 pub(crate) const STYLE: &str = include_str!("../assets/board/board.css");
+/// The style of a page with nothing else: it has room for three columns, unlike text.
+const PAGE_STYLE: &str =
+    "body { max-width: 80rem; } @media (max-width: 40rem) { h1 { font-size: 1.3rem; margin: .3rem 0; } }\n";
 pub(crate) const SCRIPT: &str = concat!(
     include_str!("../assets/board/model.js"),
     include_str!("../assets/board/drawing.js"),
@@ -84,7 +87,7 @@ impl DrawingPage {
             main { (self.section()) }
             footer { p.lead { (about) } }
         };
-        page(title, STYLE, &body, SCRIPT)
+        page(title, &[PAGE_STYLE, STYLE].concat(), &body, SCRIPT)
     }
 
     /// Returns the section for a page. The page needs [`STYLE`] and [`SCRIPT`] once.
@@ -160,7 +163,7 @@ impl DrawingPage {
                         }
                     }
                 }
-                p.note data-part="key" hidden { span.wrong { b { "9" } " " small { "→ 7" } } " means: the model now reads this 9 as 7." }
+                p.note.wrong data-part="key" hidden { b { "Struck through" } ": the model now reads this example as the class after the arrow." }
             }
         }
     }
@@ -217,7 +220,6 @@ impl DrawingPage {
 
     fn controls(&self) -> Markup {
         html! {
-            p.note { (self.background()) }
             p.step { b data-part="loss" {} " " span data-part="next" {} }
             div.tools {
                 button type="button" data-part="once" data-act { "Take one step" }
@@ -235,7 +237,7 @@ impl DrawingPage {
                     }
                 }
             }
-            p.note data-part="steps" {}
+            p.note { span data-part="steps" {} " " (self.background()) }
         }
     }
 
@@ -320,14 +322,20 @@ impl DrawingPage {
                 r"z_k",
                 r"(x_j - x_{\text{blank}}) w_{jk}",
                 r"C = -\ln p_y",
-                r"\frac{\partial C}{\partial w_{jk}} = \frac{\partial C}{\partial p_y} \frac{\partial p_y}{\partial z_k} \frac{\partial z_k}{\partial w_{jk}} = -\frac{1}{p_y} p_y (\delta_{yk} - p_k) x_j = x_j (p_k - y_k)",
+                [
+                    r"\frac{\partial C}{\partial w_{jk}} = \frac{\partial C}{\partial p_y} \frac{\partial p_y}{\partial z_k} \frac{\partial z_k}{\partial w_{jk}}",
+                    r"= -\frac{1}{p_y} p_y (\delta_{yk} - p_k) x_j = x_j (p_k - y_k)",
+                ],
                 r"w_{jk} \leftarrow w_{jk} - \eta x_j (p_k - y_k)",
             ),
             ModelKind::Logistic => (
                 r"z",
                 r"(x_j - x_{\text{blank}}) w_j",
                 r"C = -y \ln p - (1 - y) \ln (1 - p)",
-                r"\frac{\partial C}{\partial w_j} = \frac{\partial C}{\partial p} \frac{\partial p}{\partial z} \frac{\partial z}{\partial w_j} = \frac{p - y}{p (1 - p)} p (1 - p) x_j = x_j (p - y)",
+                [
+                    r"\frac{\partial C}{\partial w_j} = \frac{\partial C}{\partial p} \frac{\partial p}{\partial z} \frac{\partial z}{\partial w_j}",
+                    r"= \frac{p - y}{p (1 - p)} p (1 - p) x_j = x_j (p - y)",
+                ],
                 r"w_j \leftarrow w_j - \eta x_j (p - y)",
             ),
         };
@@ -341,7 +349,7 @@ impl DrawingPage {
                     }
                     "If the model is wrong, choose the correct class. The cost " (inline(cost)) " then has, by the chain rule, the gradient"
                 }
-                div.equation { (math(gradient, DisplayMode::Block)) }
+                @for part in gradient { div.equation { (math(part, DisplayMode::Block)) } }
                 @if self.kind == ModelKind::Softmax {
                     p { "where " (inline(r"\delta_{yk}")) ", and so " (inline("y_k")) ", is 1 for the correct class and 0 for all others." }
                 }

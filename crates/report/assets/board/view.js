@@ -7,7 +7,10 @@ for (const section of document.querySelectorAll(".board")) section.board = board
 function demonstrations() {
   const three = "28,27 36,19 48,16 60,19 66,27 64,37 56,44 44,47 56,48 66,55 69,65 65,76 54,83 41,83 30,78 25,70";
   const seven = "26,23 44,22 70,21 63,34 55,50 49,66 45,84";
-  const points = (text) => text.split(" ").map((point) => point.split(",").map((value) => value / 100));
+  // Cutting the corners of a line twice makes it look drawn by hand.
+  const between = (from, to, share) => from.map((value, i) => value + share * (to[i] - value));
+  const rounded = (points) => [points[0], ...points.slice(1).flatMap((to, i) => [between(points[i], to, 0.25), between(points[i], to, 0.75)]), points[points.length - 1]];
+  const points = (text) => rounded(rounded(text.split(" ").map((point) => point.split(",").map((value) => value / 100))));
   return { 3: points(three), 7: points(seven) };
 }
 
@@ -37,6 +40,8 @@ function board(section) {
   const isCalm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
   const percent = (p) => (100 * p).toFixed(1) + " %";
+  // Steps on a wrong class begin far below a tenth of a percent.
+  const finePercent = (p) => (p > 0 && p < 1e-3 ? Number((100 * p).toPrecision(2)) + " %" : percent(p));
   const scientific = (value) => value.toExponential(2).replace("e+", "e");
   const size = (value, digits = 3) => (Number.isNaN(value) ? "0 · ∞" : value === Infinity ? "∞" : value >= 1e4 ? scientific(value) : value.toFixed(digits));
   const signed = (value) => (value < 0 ? "−" : "+") + size(Math.abs(value));
@@ -141,7 +146,8 @@ function board(section) {
       button.setAttribute("aria-label", `Example ${data.classes[item.label]}, classified ${isCorrect ? "correctly" : "as " + data.classes[predicted]}`);
       button.setAttribute("aria-pressed", String(state.drawing.example === i));
     });
-    if (examples.length) find("key").hidden = !section.querySelector(".wrong");
+    if (examples.length) find("key").hidden = !section.querySelector("button.wrong");
+    find("fit").checked = (demonstration ?? state).drawing.fit;
     find("hint").hidden = !empty && !demonstration;
     find("hint").classList.toggle("low", Boolean(demonstration));
     find("undo").disabled = !past.length && !demonstration;
@@ -156,7 +162,7 @@ function board(section) {
     const z = prediction.logits.map((z, k) => z - (model.hasWeights(k) ? rate * long * (prediction.probabilities[k] - (k === y ? 1 : 0)) : 0));
     const highest = Math.max(...z), after = Math.exp(z[y] - highest) / z.reduce((sum, z) => sum + Math.exp(z - highest), 0);
     find("loss").textContent = isEmpty() ? "" : `The loss for the ${state.truth === null ? "predicted class" : "class"} ${name} is ${size(prediction.loss(y), 4)} nats.`;
-    find("next").textContent = isEmpty() ? "" : `One step takes ${name} from ${percent(p)} to ${percent(after)}.`;
+    find("next").textContent = isEmpty() ? "" : `One step takes ${name} from ${finePercent(p)} to ${finePercent(after)}.`;
     const steps = stepCount(), text = String(Number(rate.toPrecision(2)));
     find("steps").textContent = steps === 0 ? "The model has its trained weights." : `The model has ${steps} step${steps === 1 ? "" : "s"} more than after its training.`;
     find("rate").value = state.rate / 100 - RATES / 100;
@@ -173,7 +179,7 @@ function board(section) {
     const texts = {
       loss: plain(ofLoss), probability: plain(ofProbability), logit: plain(ofLogit), product: plain(product), closed: plain(x * residual),
       parts: `${plain(x)} · ${residual < 0 ? `(${plain(residual)})` : plain(residual)}`,
-      pixel: `row ${Math.floor(j / width) + 1}, column ${(j % width) + 1}`, truth: `y = ${data.classes[y]}`,
+      pixel: `row ${Math.floor(j / width) + 1}, column ${(j % width) + 1}`, truth: `y = ${data.kind === "logistic" ? y : data.classes[y]}`,
     };
     for (const name in texts) find("chain-" + name).textContent = isEmpty() && name !== "pixel" ? "–" : texts[name];
     find("underflow").hidden = isEmpty() || Number.isFinite(product);
@@ -297,7 +303,12 @@ function board(section) {
     Object.assign(document.createElement("a"), { href: pad.toDataURL("image/png"), download: "drawing.png" }).click();
     drawPad();
   });
-  find("fit").addEventListener("change", () => { set({ drawing: { ...state.drawing, fit: find("fit").checked } }); changed(); });
+  // A setting, like the rate: not a step of undo.
+  find("fit").addEventListener("change", () => {
+    const withFit = (state) => state && { ...state, drawing: { ...state.drawing, fit: find("fit").checked } };
+    [state, demonstration] = [withFit(state), withFit(demonstration)];
+    changed();
+  });
   find("pictures").addEventListener("change", show);
   rows.forEach((row, k) => {
     row("truth").addEventListener("change", () => { set({ truth: k }); changed(); });
@@ -318,7 +329,7 @@ function board(section) {
   const steps = (times) => () => {
     set({});
     const before = learn(times), prediction = show();
-    setStatus(`${data.classes[state.truth]}: from ${percent(before)} to ${percent(prediction.probabilities[state.truth])}.`);
+    setStatus(`${data.classes[state.truth]}: from ${finePercent(before)} to ${finePercent(prediction.probabilities[state.truth])}.`);
     keep();
   };
   find("once").addEventListener("click", steps(1));
@@ -370,7 +381,7 @@ function board(section) {
     play(1500, (share) => {
       const drawn = share * total, whole = Math.floor(drawn), [from, to] = points ? [points[whole], points[Math.min(total, whole + 1)]] : [];
       const stroke = points && [...points.slice(0, whole + 1), from.map((value, i) => value + (drawn - whole) * (to[i] - value))].map(place);
-      state = { ...before, drawing: { ...blank(), ...(points ? { strokes: [stroke] } : { example: 0 }) }, truth: null };
+      state = { ...before, drawing: { ...blank(before.drawing.fit), ...(points ? { strokes: [stroke] } : { example: 0 }) }, truth: null };
       const prediction = show();
       if (share === 1) announce(prediction, points ? "An example. Now draw your own. " : "");
     });
@@ -388,9 +399,9 @@ function board(section) {
       learn(due - Math.max(0, taken));
       taken = due;
       const prediction = show(), label = examples[other].label, read = model.predict(examples[other].pixels).class;
-      setStatus(share < 1 ? `Step ${taken} on this ${shown} as ${name(truth)}: ${percent(prediction.probabilities[truth])}.`
+      setStatus(share < 1 ? `Step ${taken} on this ${shown} as ${name(truth)}: ${finePercent(prediction.probabilities[truth])}.`
         : `After ${steps} step${steps === 1 ? "" : "s"} on one ${shown}, the model reads the example ${name(label)} as ${name(read)}. ` +
-          (other === example ? "The other examples show what that cost." : "They share ink and background, and a step changes all weights at once."));
+          (other === example ? "The other examples show what that cost." : "Both share ink and background, so each step moved both."));
       if (share === 1) keep();
     });
   }
@@ -440,7 +451,6 @@ function board(section) {
       [state, past] = [restored, []];
       relearn();
     }
-    find("fit").checked = state.drawing.fit;
     announce(show(), restored ? "" : "This link has no drawing that this page can read. ");
     pad.scrollIntoView({ block: "center" });
     return true;
