@@ -369,7 +369,7 @@ function board(section) {
       if (own !== playing) return;
       const share = isCalm() ? 1 : Math.min(1, (performance.now() - start) / milliseconds);
       frame(share);
-      if (share < 1) requestAnimationFrame(next);
+      if (share < 1) setTimeout(next, 30);
     };
     next();
   }
