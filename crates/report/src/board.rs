@@ -175,8 +175,9 @@ impl DrawingPage {
             ModelKind::Softmax => ("p_k", "z_k", "p_k - y_k"),
             ModelKind::Logistic => ("p", "z", "p - y"),
         };
+        let what = if self.examples.is_empty() { "class" } else { "digit" };
         html! {
-            p.heading id="board-question" { "Which digit is it? Choose its row, then teach it by a step." }
+            p.heading id="board-question" { "Which " (what) " is it? Choose its row, then teach it by a step." }
             table {
                 colgroup { col.c-class; col; col.c-number.logits; col.c-picture; col.c-number; col.c-picture; }
                 thead {
@@ -189,10 +190,10 @@ impl DrawingPage {
                         th scope="col" { "step" span.key { span.swatch.for {} " raises" } span.key { span.swatch.against {} " lowers" } }
                     }
                 }
-                tbody role="radiogroup" aria-labelledby="board-question" {
+                tbody {
                     @for (k, class) in self.classes.iter().enumerate() {
                         tr data-part="class" {
-                            th scope="row" { label { input type="radio" name="truth" data-of="truth"; " " (class) } }
+                            th scope="row" { label { input type="radio" name="truth" data-of="truth" aria-describedby="board-question"; " " (class) } }
                             td.number {
                                 span data-of="probability" {}
                                 span.track aria-hidden="true" { span data-of="bar" {} }
@@ -358,7 +359,7 @@ impl DrawingPage {
                 p {
                     "So the step of a class is the drawing, multiplied by the residual of that class. The pictures under “step” show it. They fade as the model learns. "
                     "A step for one drawing is a batch of one row, so the model may then misclassify some of the examples."
-                    @if let Some(link) = self.derivation { " " a href=(link) { "The derivation, line by line" } "." }
+                    @if let Some(link) = self.derivation { " " a href=(link) { "The derivation of this gradient" } "." }
                 }
                 p.note {
                     "With “fit and centre”, the drawing fills 20 of 28 pixels and its centre of mass is in the middle, as in MNIST. "

@@ -184,6 +184,7 @@ function board(section) {
     for (const name in texts) find("chain-" + name).textContent = isEmpty() && name !== "pixel" ? "–" : texts[name];
     find("underflow").hidden = isEmpty() || Number.isFinite(product);
     find("chain-class").value = k;
+    find("mark").hidden = isEmpty();
     find("mark").style.cssText = `left: ${100 * (j % width) / width}%; top: ${100 * Math.floor(j / width) / height}%; width: ${100 / width}%; height: ${100 / height}%`;
     return [j, `Pixel ${texts.pixel}, class ${data.classes[k]}: ` +
       (isEmpty() ? "the board is empty" : `${texts.loss} times ${texts.probability} times ${texts.logit} is ${texts.product}; closed form ${texts.closed}`) + "."];
