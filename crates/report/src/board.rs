@@ -74,8 +74,7 @@ impl DrawingPage {
         Self { class_weights, ..self }
     }
 
-    /// Sets the link to the derivation of the gradient, such as `#task-1b`. Without it, the page has
-    /// the derivation as one formula.
+    /// Sets the link to the derivation of the gradient, such as `#task-1b`.
     pub fn with_derivation(self, link: &'static str) -> Self {
         Self { derivation: Some(link), ..self }
     }

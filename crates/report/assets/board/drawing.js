@@ -1,7 +1,8 @@
 // From strokes to the image that the model gets, and pictures of signed values.
 "use strict";
 
-// Converts strokes in the unit square to an image like MNIST's: scaled to 20 of 28 pixels, with its centre of mass in the middle.
+// Converts strokes in the unit square to an image like MNIST's: scaled to 20 of 28 pixels, with its
+// centre of mass in the middle.
 function fitted(strokes, pen, [height, width], shouldFit) {
   const image = new Uint8Array(height * width), points = strokes.flat();
   if (!points.length) return image;
@@ -49,8 +50,8 @@ function draw(context, strokes, pen, place) {
   }
 }
 
-// Draws signed values in two colours, for and against. The strength of the colour is the square root of the value, so that small values are
-// visible. The ink is grey in the background.
+// Draws signed values in two colours, for and against. The strength of the colour is the square
+// root of the value, so that small values are visible. The ink is grey in the background.
 function shade(canvas, colors, values, largest, pixels) {
   const context = canvas.getContext("2d"), image = context.createImageData(canvas.width, canvas.height);
   values.forEach((value, j) => {

@@ -25,27 +25,31 @@ function classifier({ kind, classes, weight, bias, scale, offset }) {
   // The contribution of each pixel to a class's logit, compared with an empty board.
   const evidence = (pixels, class_) => Float64Array.from(pixels, (pixel, j) => a[j] * pixel * w[j * columns + column(class_)]);
   const weights = (class_) => Float64Array.from({ length: d }, (_, j) => w[j * columns + column(class_)]);
-  // dC/dz for each class: p - y. For the class y, it is minus the sum of all others, which does not cancel.
+  // dC/dz for each class: p - y. For the class y, it is minus the sum of all others, which does not
+  // cancel.
   function residuals(pixels, y) {
     const p = predict(pixels).probabilities;
     return p.map((own, k) => (k === y ? -p.reduce((sum, p, i) => (i === y ? sum : sum + p), 0) : own));
   }
-  // One step of gradient descent on one image: w_jk -= rate x_j (p_k - y_k), b_k -= rate (p_k - y_k).
+  // One step of gradient descent on one image: w_jk -= rate x_j (p_k - y_k), b_k -= rate (p_k -
+  // y_k).
   function step(pixels, y, rate) {
     const r = residuals(pixels, y), columnResiduals = kind === "logistic" ? [r[1]] : r;
     features(pixels).forEach((x, j) => { for (let i = 0; i < columns; i++) w[j * columns + i] -= rate * x * columnResiduals[i]; });
     columnResiduals.forEach((r, i) => { b[i] -= rate * r; });
   }
-  // The chain rule for the weight of pixel j and class k: dC/dp, dp/dz, dz/dw, their product, and the
-  // closed form. If p underflows to 0, the product is 0 times infinity, and only the closed form has a value.
+  // The chain rule for the weight of pixel j and class k: dC/dp, dp/dz, dz/dw, their product, and
+  // the closed form. If p underflows to 0, the product is 0 times infinity, and only the closed
+  // form has a value.
   function chain(pixels, y, j, k) {
     const { probabilities: p } = predict(pixels), residual = residuals(pixels, y)[k], x = a[j] * pixels[j] + c[j];
     const factors = kind === "logistic" ? [y === 1 ? -1 / p[1] : 1 / p[0], p[0] * p[1], x]
       : [-1 / p[y], -p[y] * residual, x];
     return { factors, product: factors[0] * factors[1] * factors[2], residual, x };
   }
-  // Along one image, a step changes the logits z of any image by -rate (p - y) (x . x' + 1). So the steps
-  // that a lesson needs can be counted without changing the weights. Infinity if they exceed the limit.
+  // Along one image, a step changes the logits z of any image by -rate (p - y) (x . x' + 1). So the
+  // steps that a lesson needs can be counted without changing the weights. Infinity if they exceed
+  // the limit.
   function stepsUntil(isDone, pixels, y, other, rate, limit) {
     const x = features(pixels), of = features(other);
     const [own, shared] = [x, of].map((of) => x.reduce((sum, x, j) => sum + x * of[j], 1));

@@ -1,5 +1,6 @@
 // The page's parts: it shows the state of the board, and changes it. The state is a drawing, the
-// correct class that the user has chosen, and the steps since the training. Undo and links restore it.
+// correct class that the user has chosen, and the steps since the training. Undo and links restore
+// it.
 "use strict";
 for (const section of document.querySelectorAll(".board")) section.board = board(section);
 
@@ -27,10 +28,12 @@ function board(section) {
   const blank = (fit = true) => ({ strokes: [], example: null, fit });
   // A feature is at most 1, so a step with a rate of 1/d changes no logit by much more than 1.
   const startRate = Math.max(0, RATES - Math.round(100 * Math.log10(model.d)));
-  // A state and its lessons are never changed: each change makes a new one. Only the last stroke grows.
+  // A state and its lessons are never changed: each change makes a new one. Only the last stroke
+  // grows.
   let state = { drawing: blank(), truth: null, rate: startRate, lessons: [] }, past = [];
   let cursor = [0.5, 0.5], isDown = false, pointer = null, waiting = 0, playing = 0, saving = 0;
-  // Pixel and class of the worked example, if the user has chosen them. The drawing that plays by itself.
+  // Pixel and class of the worked example, if the user has chosen them. The drawing that plays by
+  // itself.
   let spot = { j: null, k: null }, demonstration = null;
 
   const imageOf = ({ strokes, example, fit }) => (example === null ? fitted(strokes, pen, data.size, fit) : examples[example].pixels);
@@ -363,7 +366,8 @@ function board(section) {
 
   const stop = () => { playing++; };
   for (const kind of ["pointerdown", "keydown"]) section.addEventListener(kind, stop, true);
-  // Calls `frame` with the share of the time that has passed, until it is 1. Without motion, only with 1.
+  // Calls `frame` with the share of the time that has passed, until it is 1. Without motion, only
+  // with 1.
   function play(milliseconds, frame) {
     const own = ++playing, start = performance.now();
     const next = () => {
@@ -406,8 +410,9 @@ function board(section) {
       if (share === 1) keep();
     });
   }
-  // The lessons: a correct one that breaks another digit (a seven breaks nine, or else the pair that needs the
-  // fewest steps), and a wrong one. Some models have no short lesson of the first kind.
+  // The lessons: a correct one that breaks another digit (a seven breaks nine, or else the pair
+  // that needs the fewest steps), and a wrong one. Some models have no short lesson of the first
+  // kind.
   function lessons() {
     const limit = 40, fewest = (list) => list.filter(({ steps }) => steps > 0 && steps <= limit).sort((a, b) => a.steps - b.steps)[0];
     const until = (example, truth, other, isDone) => ({ example, truth, other,
