@@ -121,7 +121,7 @@ function board(section) {
     drawPad();
     shadeGrey(find("seen"), image);
     const showsWeights = find("pictures").value === "weights", none = new Float64Array(model.d);
-    const pictures = data.classes.map((_, k) => (!model.hasWeights(k) || (empty && !showsWeights) ? none : showsWeights ? model.weights(k) : model.evidence(image, k)));
+    const pictures = data.classes.map((_, k) => (!model.hasWeights(k) ? none : showsWeights ? model.weights(k) : model.evidence(image, k)));
     const largest = Math.max(...pictures.map((picture) => picture.reduce((most, value) => Math.max(most, Math.abs(value)), 0)));
     const unit = x.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
     rows.forEach((row, k) => {
