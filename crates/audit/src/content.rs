@@ -285,7 +285,8 @@ fn board(sources: &Sources, run: &Run) -> Section {
                     &run.preprocessing,
                     &facts.examples,
                 )
-                .with_class_weights(run.summary.class_weights.clone()),
+                .with_class_weights(run.summary.class_weights.clone())
+                .with_derivation("#task-1b"),
             )),
         ],
     )
