@@ -146,6 +146,7 @@ const NOT_RUN: &[(&str, &str)] = &[
 /// Commands with an exit code other than 0, as their pages say.
 const OTHERWISE: &[(&str, i32)] = &[
     ("cargo xtask gradcheck --burn", 1),
+    ("cargo xtask derive docs/data/homework.md", 1),
     ("chainrule derive --expect asked.md mine.md", 1),
     ("cargo xtask train --set descent.learning_rate=100 --set objective.l2=0.1 --out runs/too-fast", 2),
     ("cargo xtask train --set descent.learnin_rate=0.1", 2),
@@ -186,7 +187,7 @@ fn write_files(folder: &Path) {
     write("kept-apart.csv", crate::tables::flowers(90..120, 4).into());
     write("new.csv", crate::tables::flowers(90..95, 4).into());
     // The table of the pages lies beside them.
-    for name in ["docs/data/elements.csv", "docs/data/doubtful.csv"] {
+    for name in ["docs/data/elements.csv", "docs/data/doubtful.csv", "docs/data/homework.md"] {
         write(name, std::fs::read(root().join(name)).unwrap());
     }
     for i in 0..20 {
@@ -348,6 +349,16 @@ fn lists_of_commands_match_the_pages() {
         let is_ours = command.starts_with("cargo xtask ") || first == "chainrule" || TOOLS.contains(&first);
         assert!(is_ours, "{page}:{line}: {command}: neither ours nor in the list of what is not run");
     }
+}
+
+/// The README's example of the gradient checker is that of its crate, which rustdoc compiles.
+#[test]
+fn the_readmes_rust_is_tested() {
+    let readme = read("README.md");
+    let blocks: Vec<&str> = readme.split("```rust\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    let tested = read("crates/gradcheck/README.md");
+    assert!(!blocks.is_empty());
+    assert!(blocks.iter().all(|block| tested.contains(block)), "{blocks:#?}");
 }
 
 #[test]

@@ -87,7 +87,7 @@ pub fn convert_page(text: &str, path: &str) -> Result<String, Error> {
                     *shown = Some(shown.as_ref().map_or(place.start, |shown| shown.start)..place.end);
                 }
                 if let Event::InlineMath(latex) = &event {
-                    edits.push((place, mathml(latex, DisplayMode::Inline, path)?));
+                    edits.push((place, in_text(&mathml(latex, DisplayMode::Inline, path)?)));
                 } else if let Event::DisplayMath(latex) = &event {
                     edits.push((place, equation(latex, path)?));
                 }
@@ -120,6 +120,15 @@ fn leaves(path: &str, link: &str) -> bool {
         }
     }
     false
+}
+
+/// A formula within a text with more signs than this is wider than a narrow window.
+const WIDE: usize = 16;
+
+/// A formula within a text. Browsers do not break formulas, so a wide one can be moved sideways.
+fn in_text(math: &str) -> String {
+    let signs = ["<mi", "<mn", "<mo>", "<mo "].iter().map(|sign| math.matches(sign).count()).sum::<usize>();
+    if signs > WIDE { format!("<span class=\"wide\">{math}</span>") } else { math.to_owned() }
 }
 
 /// A formula on a line of its own, with its number beside it.
@@ -203,6 +212,13 @@ fn without_markdown(markup: &str) -> String {
 #[expect(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_wide_formulas_in_a_text_can_be_moved() {
+        let wide = format!("A sum ${}$ here.", ["a_1 + b"; 8].join(" + "));
+        assert!(convert_page(&wide, "page.md").unwrap().contains("<span class=\"wide\"><math"));
+        assert!(!convert_page("A sum $a + b$ here.", "page.md").unwrap().contains("<span"));
+    }
 
     fn docs() -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs")

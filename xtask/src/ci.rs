@@ -67,7 +67,7 @@ const CHECKS: [Check; 27] = [
         // Not its tests: their dependencies include Burn. They run with the other tests.
         cargo(&["check", "--package", "chainrule-gradcheck", "--no-default-features", "--locked"], &[])
     }),
-    check("light", "the library and the program without Burn: lints, and a training", without_burn),
+    check("light", "the library and the program without Burn: lints, an installation, and a training", without_burn),
     check("packed", "compile the packages without Burn from their published files", supply::packed),
     check("wasm", "build the library for WebAssembly and run an example", run_in_wasm),
     check("exercise", "the checker in the pages of derivations is what its sources give", || match exercise::check() {
@@ -372,13 +372,13 @@ fn with_quick_kernels<'a>(command: &[&'a str]) -> Vec<&'a str> {
 }
 
 /// Checks the library and the program without Burn. No other check builds the library by itself, or
-/// the program without any backend.
+/// the program without any backend. The program is installed, as the README says, and trains.
 fn without_burn() -> CheckOutcome {
     let light = ["--package", "chainrule", "--package", "chainrule-cli", "--no-default-features", "--locked"];
-    let train = ["run", "--package", "chainrule-cli", "--no-default-features", "--locked", "--", "train", "--json"];
     let out = std::env::temp_dir().join(format!("chainrule-light-{}", std::process::id()));
     let folder = out.to_string_lossy();
-    let short = ["--data", "embedded", "--set", "descent.epochs=5", "--out", &folder];
+    let install =
+        ["install", "--path", "crates/cli", "--debug", "--no-default-features", "--locked", "--no-track", "--root"];
     let of_parquet = ["--no-default-features", "--features", "parquet", "--locked"];
     let steps = [
         [&["clippy", "--all-targets"][..], &light, &["--", "--deny", "warnings"]].concat(),
@@ -391,9 +391,15 @@ fn without_burn() -> CheckOutcome {
             .collect(),
         [&["clippy", "--package", "chainrule-data", "--all-targets"][..], &of_parquet, &["--", "--deny", "warnings"]]
             .concat(),
-        [&train[..], &short].concat(),
+        [&install[..], &[&folder]].concat(),
     ];
-    let mut outcomes = steps.iter().map(|step| cargo(&with_quick_kernels(step), &[]));
+    let train = || {
+        let mut installed = Command::new(out.join("bin").join(format!("chainrule{}", std::env::consts::EXE_SUFFIX)));
+        installed.args(["train", "--json", "--data", "embedded", "--set", "descent.epochs=5", "--out"]);
+        succeeds(installed.arg(out.join("run")).current_dir(root()))
+    };
+    let mut outcomes =
+        steps.iter().map(|step| cargo(&with_quick_kernels(step), &[])).chain(std::iter::once_with(train));
     let failed = outcomes.find(|outcome| !matches!(outcome, CheckOutcome::Passed));
     let _ = std::fs::remove_dir_all(&out);
     failed.unwrap_or(CheckOutcome::Passed)

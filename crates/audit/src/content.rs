@@ -8,6 +8,7 @@ use chainrule_report::{Claim, DrawingPage, Figure, Run, Runs, markdown};
 use crate::DataFacts;
 use crate::analysis::spikes;
 use crate::claims::lines_of;
+use crate::derivation;
 use crate::penalties::{DESCENTS, Group, MINIMA};
 
 /// The input of the pages.
@@ -33,7 +34,6 @@ pub(crate) fn document(sources: &Sources) -> Document {
             verdicts(sources),
             task_1a(sources),
             task_1b(sources),
-            crate::derivation::section(),
             task_2abc(sources),
             task_2d(sources),
             task_2e(sources),
@@ -44,6 +44,7 @@ pub(crate) fn document(sources: &Sources) -> Document {
             task_4b(sources),
             task_4cd(sources),
             task_4e(sources),
+            derivation::section(),
             provenance(sources),
         ],
     }
@@ -108,7 +109,8 @@ fn task_1a(sources: &Sources) -> Section {
     section(
         "task-1a",
         "Task 1a: the gradient of logistic regression",
-        vec![
+        [
+            vec![
             text(
                 "Consider one row $x$ with target $y \\in \\lbrace 0, 1 \\rbrace$. The cost depends on $w$ only through $p$, and $p$ depends on $w$ only through $z$. So the \
                  chain rule gives three factors. In their product, $p (1 - p)$ cancels.",
@@ -124,8 +126,11 @@ fn task_1a(sources: &Sources) -> Section {
             ]),
             text("The gradient of a batch is the mean of the gradients of its rows:"),
             Block::Equation(r"\frac{\partial C}{\partial w} = \frac1N X^\top (p - y) \qquad (9)"),
-            sources.claim("1a"),
-        ],
+            ],
+            derivation::blocks("logistic"),
+            vec![sources.claim("1a")],
+        ]
+        .concat(),
     )
 }
 
@@ -133,7 +138,8 @@ fn task_1b(sources: &Sources) -> Section {
     section(
         "task-1b",
         "Task 1b: the gradient of softmax regression",
-        vec![
+        [
+            vec![
             text(
                 "Here $y$ is one-hot, and every $p_k$ depends on every $z_j$ through the sum in the denominator. So the chain rule sums over all \
                  outputs and has two cases. The result is as simple as for logistic regression.",
@@ -152,8 +158,11 @@ fn task_1b(sources: &Sources) -> Section {
                 (&[18], r"\dfrac{\partial C}{\partial w_{jk}} = -x_j (y_k - p_k)", "$w_{jk}$ occurs only in $z_k$"),
             ]),
             Block::Equation(r"\frac{\partial C}{\partial W} = \frac1N X^\top (P - Y) \qquad (19)"),
-            sources.claim("1b"),
-        ],
+            ],
+            derivation::blocks("softmax"),
+            vec![sources.claim("1b")],
+        ]
+        .concat(),
     )
 }
 
@@ -311,8 +320,8 @@ fn task_4a(sources: &Sources) -> Section {
     section(
         "task-4a",
         "Task 4a: the gradient with a penalty",
-        vec![
-            sources.steps(&[
+        [
+            vec![sources.steps(&[
                 (&[21], r"J = C + \lambda R, \quad R = \tfrac12 \sum_{j,k} w_{jk}^2", "the penalised cost"),
                 (&[22], r"\dfrac{\partial R}{\partial w_{jk}} = w_{jk}", "the factor ½ cancels the 2 of the square"),
                 (
@@ -320,9 +329,11 @@ fn task_4a(sources: &Sources) -> Section {
                     r"\dfrac{\partial J}{\partial w} = \dfrac{\partial C}{\partial w} + \lambda w",
                     "added after the mean over the batch, so not divided by $N$",
                 ),
-            ]),
-            sources.claim("4a"),
-        ],
+            ])],
+            derivation::blocks("l2"),
+            vec![sources.claim("4a")],
+        ]
+        .concat(),
     )
 }
 

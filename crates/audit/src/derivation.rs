@@ -1,31 +1,55 @@
-//! The report's derivations, checked line by line.
+//! The report's derivations, checked line by line: a table for each task, and one of misprints.
 
 use std::sync::OnceLock;
 
 use chainrule_derive::{DERIVATIONS, Document as Derivation, MISPRINTS, Options, Report, Verdict, check};
 use chainrule_report::document::{Block, Section, literal};
 
-/// Checks the derivations and what was misprinted in them, once in a process: the result depends on
-/// nothing else.
-pub(crate) fn section() -> Section {
-    static SECTION: OnceLock<Section> = OnceLock::new();
-    SECTION.get_or_init(check_all).clone()
+/// The blocks of the page: one for each derivation, by name, and a section on misprints.
+#[derive(Clone)]
+struct Checked {
+    derivations: Vec<(&'static str, Vec<Block>)>,
+    misprints: Section,
 }
 
-fn check_all() -> Section {
-    let mut blocks = vec![Block::Text(
-        "The program also read the report's derivations as text, and checked each step by evaluating both of its sides; derivatives come from the \
-         definitions. The tables have every step of the three derivations."
-            .into(),
-    )];
-    for derivation in DERIVATIONS {
+/// Checks the derivations and what was misprinted in them, once in a process: the result depends on
+/// nothing else.
+fn all_checked() -> &'static Checked {
+    static CHECKED: OnceLock<Checked> = OnceLock::new();
+    CHECKED.get_or_init(|| Checked { derivations: derivations().collect(), misprints: misprints() })
+}
+
+/// Returns the report's derivation of this name (`logistic`, `softmax` or `l2`), with a verdict on
+/// each step.
+///
+/// # Panics
+/// If there is no such derivation.
+pub(crate) fn blocks(name: &str) -> Vec<Block> {
+    let found = all_checked().derivations.iter().find(|(other, _)| *other == name);
+    found.expect("a derivation of this project").1.clone()
+}
+
+/// Returns the section on lines that look misprinted.
+pub(crate) fn section() -> Section {
+    all_checked().misprints.clone()
+}
+
+fn derivations() -> impl Iterator<Item = (&'static str, Vec<Block>)> {
+    DERIVATIONS.iter().map(|derivation| {
         let report = checked(derivation.text);
-        blocks.push(Block::Text(format!("*{}*: {}", literal(derivation.name), literal(&report.summary()))));
-        blocks.push(Block::Table { head: strings(["step", "result"]), rows: rows(&report, |_| String::new()) });
-    }
-    blocks.push(Block::Text(
-        "Some lines of the report look misprinted, as a machine read them. The same check on these lines:".into(),
-    ));
+        let about = format!(
+            "The program also read the report's derivation as text, and checked each step by evaluating both of its sides; derivatives come from the definitions. {}",
+            literal(&report.summary())
+        );
+        let table = Block::Table { head: strings(["step", "result"]), rows: rows(&report, |_| String::new()) };
+        (derivation.name, vec![Block::Text(about), table])
+    })
+}
+
+fn misprints() -> Section {
+    let mut blocks = vec![Block::Text(
+        "Some lines of the report's derivations look misprinted, as a machine read them. The same check on these lines:".into(),
+    )];
     let report = checked(MISPRINTS.text);
     let text: Vec<&str> = MISPRINTS.text.lines().collect();
     // A sentence before each line says what looks misprinted.
@@ -34,7 +58,7 @@ fn check_all() -> Section {
         before.map(|sentence| format!("{}: ", sentence.trim_end_matches(':'))).unwrap_or_default()
     };
     blocks.push(Block::Table { head: strings(["line", "result"]), rows: rows(&report, reason) });
-    Section { id: "derivations".into(), title: "The derivations, line by line".into(), blocks }
+    Section { id: "misprints".into(), title: "Lines of the derivations that look misprinted".into(), blocks }
 }
 
 fn checked(text: &str) -> Report {
@@ -82,7 +106,8 @@ mod tests {
 
     #[test]
     fn no_formula_begins_or_ends_with_a_space() {
-        let tables = section().blocks.into_iter().filter_map(|block| match block {
+        let blocks = all_checked().derivations.iter().flat_map(|(_, blocks)| blocks.clone());
+        let tables = blocks.chain(section().blocks).filter_map(|block| match block {
             Block::Table { rows, .. } => Some(rows),
             _ => None,
         });

@@ -409,12 +409,12 @@ fn draw_coefficients(folder: &Path) -> Result<Plot> {
     }
     let shown =
         if rows.len() < all { format!("{} of {all} coefficients, the surest; ", rows.len()) } else { String::new() };
-    let of_class = if is_binary { format!("{} against ", model.classes()[1]) } else { "against ".to_owned() };
+    let of_class = if is_binary { format!("of {} ", model.classes()[1]) } else { String::new() };
     Ok(Plot {
         title: format!("{}: coefficients", folder.display()),
         explanation: format!("{shown}blue: the 95 % interval excludes 0; without the bias"),
         content: PlotContent::Forest(Forest {
-            label: format!("log odds of {of_class}{} per standard deviation", summary.base_class),
+            label: format!("log odds {of_class}against {}, per standard deviation", summary.base_class),
             rows,
         }),
     })
