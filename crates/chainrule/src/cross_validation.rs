@@ -2,7 +2,7 @@ use std::num::NonZero;
 
 use chainrule_data::{DataError, FoldError, FoldSplit, Folds, Prefetcher};
 use chainrule_evaluate::{FoldMean, choose_penalty};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::machine::Machine;
 use crate::samples::{Label, Samples};
@@ -69,7 +69,7 @@ pub struct PenaltyScores {
 }
 
 /// The scores of a model on the validation rows of its fold.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FoldScores {
     /// The number of rows that the model was fitted to.
     pub training_rows: usize,
@@ -86,6 +86,41 @@ pub struct FoldScores {
     /// Whether the training rows have no minimum, because their classes are separated and lambda is
     /// 0. The scores are those of weights on the way to infinity.
     pub is_separated: bool,
+}
+
+/// A model of a fold: its lambda and its scores.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FoldModel {
+    /// Lambda of the penalty.
+    pub l2: f64,
+    /// The scores on the validation rows.
+    pub scores: FoldScores,
+}
+
+/// Keeps the scores of finished folds, so that an interrupted cross-validation can go on. Splits
+/// are numbered from 0, repeat by repeat. `()` keeps nothing.
+pub trait FoldStore {
+    /// Returns the models of a split that is finished, or `None`.
+    ///
+    /// # Errors
+    /// If they are there and cannot be read.
+    fn load(&mut self, split: usize) -> Result<Option<Vec<FoldModel>>, Error>;
+
+    /// Keeps the models of a split.
+    ///
+    /// # Errors
+    /// If they cannot be kept. The cross-validation ends with this error.
+    fn save(&mut self, split: usize, models: &[FoldModel]) -> Result<(), Error>;
+}
+
+impl FoldStore for () {
+    fn load(&mut self, _: usize) -> Result<Option<Vec<FoldModel>>, Error> {
+        Ok(None)
+    }
+
+    fn save(&mut self, _: usize, _: &[FoldModel]) -> Result<(), Error> {
+        Ok(())
+    }
 }
 
 impl Estimator {
@@ -117,8 +152,22 @@ impl Estimator {
     /// As [`fit`](Self::fit), for the first fold that fails. Also returns an error if the folds are
     /// those of another number of rows, or if a fold has no training row of a class.
     pub fn cross_validate<L: Label>(&self, samples: &Samples<L>, folds: &Folds) -> Result<CrossValidation, Error> {
+        self.cross_validate_with(samples, folds, &mut ())
+    }
+
+    /// Like [`cross_validate`](Self::cross_validate). The store has the scores of folds that are
+    /// finished already, and gets those of each other one.
+    ///
+    /// # Errors
+    /// As [`cross_validate`](Self::cross_validate), and those of the store.
+    pub fn cross_validate_with<L: Label>(
+        &self,
+        samples: &Samples<L>,
+        folds: &Folds,
+        store: &mut dyn FoldStore,
+    ) -> Result<CrossValidation, Error> {
         let fit = |estimator: &Self, train: &Samples, _: &[usize]| Ok(vec![estimator.fit(train)?]);
-        CrossValidation::of_splits(&self.score_splits(samples, folds, fit)?, folds)
+        CrossValidation::of_splits(&self.score_splits(samples, folds, store, fit)?, folds)
     }
 
     /// Like [`cross_validate`](Self::cross_validate) for each lambda, with models that are fitted
@@ -151,10 +200,26 @@ impl Estimator {
         folds: &Folds,
         lambdas: &[f64],
     ) -> Result<CrossValidation, Error> {
+        self.cross_validate_path_with(samples, folds, lambdas, &mut ())
+    }
+
+    /// Like [`cross_validate_path`](Self::cross_validate_path), with a
+    /// [store](Self::cross_validate_with).
+    ///
+    /// # Errors
+    /// As [`cross_validate_path`](Self::cross_validate_path), and those of the store.
+    #[track_caller]
+    pub fn cross_validate_path_with<L: Label>(
+        &self,
+        samples: &Samples<L>,
+        folds: &Folds,
+        lambdas: &[f64],
+        store: &mut dyn FoldStore,
+    ) -> Result<CrossValidation, Error> {
         self.check_lambdas(samples, lambdas)?;
         let lambdas = lambdas.to_vec();
         let fit = move |estimator: &Self, train: &Samples, _: &[usize]| estimator.fit_path(train, &lambdas);
-        CrossValidation::of_splits(&self.score_splits(samples, folds, fit)?, folds)
+        CrossValidation::of_splits(&self.score_splits(samples, folds, store, fit)?, folds)
     }
 
     /// Scores the choice of a lambda itself: in each fold, a cross-validation of the training rows
@@ -197,6 +262,24 @@ impl Estimator {
         lambdas: &[f64],
         choice: PenaltyChoice,
     ) -> Result<NestedCrossValidation, Error> {
+        self.cross_validate_nested_with(samples, folds, inner_folds, lambdas, choice, &mut ())
+    }
+
+    /// Like [`cross_validate_nested`](Self::cross_validate_nested), with a
+    /// [store](Self::cross_validate_with).
+    ///
+    /// # Errors
+    /// As [`cross_validate_nested`](Self::cross_validate_nested), and those of the store.
+    #[track_caller]
+    pub fn cross_validate_nested_with<L: Label>(
+        &self,
+        samples: &Samples<L>,
+        folds: &Folds,
+        inner_folds: impl Fn(&[usize]) -> Result<Folds, FoldError> + Clone + Send + 'static,
+        lambdas: &[f64],
+        choice: PenaltyChoice,
+        store: &mut dyn FoldStore,
+    ) -> Result<NestedCrossValidation, Error> {
         self.check_lambdas(samples, lambdas)?;
         let lambdas = lambdas.to_vec();
         let fit = move |estimator: &Self, train: &Samples, rows: &[usize]| {
@@ -207,8 +290,9 @@ impl Estimator {
             };
             estimator.fit_path(train, &[inner.penalties[chosen].l2])
         };
-        let of_splits = self.score_splits(samples, folds, fit)?;
-        let (chosen, of_folds): (Vec<f64>, Vec<FoldScores>) = of_splits.into_iter().flatten().unzip();
+        let of_splits = self.score_splits(samples, folds, store, fit)?;
+        let models = of_splits.into_iter().flatten().map(|model| (model.l2, model.scores));
+        let (chosen, of_folds): (Vec<f64>, Vec<FoldScores>) = models.unzip();
         let PenaltyScores { loss, accuracy, auc, of_folds, .. } = PenaltyScores::new(0.0, of_folds, folds.folds());
         Ok(NestedCrossValidation { choice, chosen, loss, accuracy, auc, of_folds })
     }
@@ -226,38 +310,43 @@ impl Estimator {
     }
 
     /// Fits models to the training rows of each split, and scores them on the validation rows.
-    /// `fit` is given the samples and their positions. Returns the lambda and the scores of each
-    /// model of each split.
+    /// `fit` is given the samples and their positions. Returns the models of each split.
     fn score_splits<L: Label>(
         &self,
         samples: &Samples<L>,
         folds: &Folds,
+        store: &mut dyn FoldStore,
         fit: impl Fn(&Self, &Samples, &[usize]) -> Result<Vec<Fitted>, Error> + Clone + Send + 'static,
-    ) -> Result<Vec<Vec<(f64, FoldScores)>>, Error> {
+    ) -> Result<Vec<Vec<FoldModel>>, Error> {
         // Labels of any type need not cross to other threads.
         let samples = samples.with_class_labels();
         check_folds(&samples, folds)?;
         let splits = folds.splits();
+        let mut of_splits = (0..splits.len()).map(|split| store.load(split)).collect::<Result<Vec<_>, _>>()?;
+        let missing: Vec<usize> = (0..splits.len()).filter(|&split| of_splits[split].is_none()).collect();
+        // As for all splits, so that a later call fits the others with as many threads.
         let threads = self.threads_of(splits.len())?;
         let estimator = self.clone().threads(threads.of_each);
         let make_worker = || {
             let (estimator, samples, splits, fit) = (estimator.clone(), samples.clone(), splits.to_vec(), fit.clone());
-            move |split: usize| {
-                let split = &splits[split];
+            let missing = missing.clone();
+            move |i: usize| {
+                let split = &splits[missing[i]];
                 scores_of_split(&samples, split, |train| fit(&estimator, train, &split.train))
             }
         };
-        let mut of_splits = Vec::with_capacity(splits.len());
-        let all = Prefetcher::new(splits.len(), threads.workers, make_worker)
+        let all = Prefetcher::new(missing.len(), threads.workers, make_worker)
             .map_err(|problem| DataError::Thread { problem })?;
-        for (split, scores) in all.enumerate() {
-            of_splits.push(scores.map_err(|error| Error::Fold {
+        for (models, &split) in all.zip(&missing) {
+            let models = models.map_err(|error| Error::Fold {
                 fold: split % folds.folds() + 1,
                 repeat: (folds.repeats() > 1).then_some(split / folds.folds() + 1),
                 error: Box::new(error),
-            })?);
+            })?;
+            store.save(split, &models)?;
+            of_splits[split] = Some(models);
         }
-        Ok(of_splits)
+        Ok(of_splits.into_iter().flatten().collect())
     }
 
     /// Divides the estimator's threads among splits. A device fits one model after the other.
@@ -271,10 +360,10 @@ impl Estimator {
 }
 
 impl CrossValidation {
-    fn of_splits(of_splits: &[Vec<(f64, FoldScores)>], folds: &Folds) -> Result<Self, Error> {
+    fn of_splits(of_splits: &[Vec<FoldModel>], folds: &Folds) -> Result<Self, Error> {
         let of_penalty = |i: usize| {
-            let (l2, _) = of_splits[0][i];
-            PenaltyScores::new(l2, of_splits.iter().map(|of_split| of_split[i].1).collect(), folds.folds())
+            let scores = of_splits.iter().map(|of_split| of_split[i].scores).collect();
+            PenaltyScores::new(of_splits[0][i].l2, scores, folds.folds())
         };
         let penalties: Vec<PenaltyScores> = (0..of_splits[0].len()).map(of_penalty).collect();
         let (lambdas, losses): (Vec<f64>, Vec<FoldMean>) =
@@ -310,12 +399,12 @@ fn check_folds(samples: &Samples, folds: &Folds) -> Result<(), Error> {
     Ok(())
 }
 
-/// Returns the scores of each penalty with its lambda.
+/// Returns the models of a split, one for each penalty.
 fn scores_of_split(
     samples: &Samples,
     split: &FoldSplit,
     fit: impl FnOnce(&Samples) -> Result<Vec<Fitted>, Error>,
-) -> Result<Vec<(f64, FoldScores)>, Error> {
+) -> Result<Vec<FoldModel>, Error> {
     let [train, validation] = [&split.train, &split.validation].map(|rows| samples.select(rows));
     let weights: Vec<f64> = (0..validation.len()).map(|row| validation.rows.weight(row)).collect();
     let score = |fitted: &Fitted| {
@@ -335,7 +424,7 @@ fn scores_of_split(
             auc: predicted.auc().map(|auc| auc.area),
             is_separated: identification.is_some_and(|found| !found.separating.is_empty()),
         };
-        Ok((l2, scores))
+        Ok(FoldModel { l2, scores })
     };
     fit(&train)?.iter().map(score).collect()
 }

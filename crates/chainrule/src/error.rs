@@ -73,6 +73,9 @@ pub enum Error {
         #[source]
         error: Box<Error>,
     },
+    /// Scores of folds that cannot be kept or read: the error of a [`FoldStore`](crate::FoldStore).
+    #[error("{0}")]
+    FoldStore(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Coefficients that have no errors.
     #[error(transparent)]
     Summary(#[from] SummaryError),

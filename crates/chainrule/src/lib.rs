@@ -66,7 +66,9 @@ pub mod panics;
 mod samples;
 mod samples_error;
 
-pub use cross_validation::{CrossValidation, FoldScores, NestedCrossValidation, PenaltyChoice, PenaltyScores};
+pub use cross_validation::{
+    CrossValidation, FoldModel, FoldScores, FoldStore, NestedCrossValidation, PenaltyChoice, PenaltyScores,
+};
 pub use error::Error;
 pub use estimator::Estimator;
 pub use file_rows::FileRows;

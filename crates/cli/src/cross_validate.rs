@@ -5,13 +5,19 @@ use std::path::PathBuf;
 
 use anyhow::{Result, anyhow, bail};
 use chainrule::machine::all_threads;
-use chainrule::{CrossValidation, Estimator, FoldScores, NestedCrossValidation, PenaltyChoice, PenaltyScores, Samples};
+use chainrule::{
+    CrossValidation, Estimator, FoldScores, FoldStore, NestedCrossValidation, PenaltyChoice, PenaltyScores, Samples,
+};
 use chainrule_core::{Class, TrainConfig, pluralize, shortest};
 use chainrule_data::{Dataset, FoldError, Folds, Request};
 use chainrule_evaluate::FoldMean;
+use chainrule_kernels::Isa;
+use chainrule_records::ConfigFile;
+use chainrule_solve::NUMERICS_VERSION;
 use clap::Args;
 use serde::Serialize;
 
+use crate::cv_folder::{CvFolder, CvKey};
 use crate::options::{BackendOptions, OutputOptions, OverrideOptions, TableOptions, TextArgs, number};
 use crate::output::{Lines, print_json, print_message};
 use crate::{exit, experiment, table_defaults};
@@ -56,6 +62,10 @@ pub(crate) struct CvOptions {
     /// runs in parallel]. It changes the results only by rounding.
     #[arg(long, value_name = "N", value_parser = number::<u16>(1..=1024))]
     threads: Option<u16>,
+    /// Folder for the scores of finished folds. If the command is stopped, the same command goes
+    /// on. `cv.json` in it has the result, as --json prints it.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
     #[command(flatten)]
     output: OutputOptions,
 }
@@ -138,15 +148,44 @@ pub(crate) fn cross_validate(options: &CvOptions) -> Result<u8> {
     if let Some(backend) = &options.backend_options.backend {
         estimator = estimator.backend(backend.clone());
     }
+    let folder = match &options.out {
+        None => None,
+        Some(out) => {
+            let backend =
+                options.backend_options.backend.as_ref().map_or_else(|| "default".to_owned(), ToString::to_string);
+            let key = CvKey {
+                config: config.to_toml(),
+                data: source.sha256(),
+                folds: format!("{scheme:?}, {} folds, {repeats} repeats, seed {seed}", folds.folds()),
+                lambdas: options.lambdas.clone(),
+                machine: format!("{backend}, {}, {threads} threads", Isa::best()),
+                numerics: NUMERICS_VERSION,
+            };
+            Some(CvFolder::open(out, &key)?)
+        }
+    };
+    let store = |prefix| -> Box<dyn FoldStore + '_> {
+        match &folder {
+            None => Box::new(()),
+            Some(folder) => Box::new(folder.store(prefix)),
+        }
+    };
+    let all = folds.splits().len();
+    if let (Some(folder), Some(out)) = (&folder, &options.out) {
+        let finished = folder.store("fold").finished(all);
+        if finished > 0 {
+            log(&format!("{finished} of {} are in {}", pluralize(all, "fold"), out.display()));
+        }
+    }
     let scores = match &options.lambdas[..] {
-        [] => estimator.cross_validate(&samples, &folds),
-        lambdas => estimator.cross_validate_path(&samples, &folds, lambdas),
+        [] => estimator.cross_validate_with(&samples, &folds, &mut *store("fold")),
+        lambdas => estimator.cross_validate_path_with(&samples, &folds, lambdas, &mut *store("fold")),
     };
     let scores = scores.map_err(without_place)?;
     let nested = options.nested.then(|| {
         let inner_folds = move |rows: &[usize]| division.of(rows, 1);
-        let choice = PenaltyChoice::OneStandardError;
-        estimator.cross_validate_nested(&samples, &folds, inner_folds, &options.lambdas, choice)
+        let (choice, mut store) = (PenaltyChoice::OneStandardError, store("nested"));
+        estimator.cross_validate_nested_with(&samples, &folds, inner_folds, &options.lambdas, choice, &mut *store)
     });
     let nested = nested.transpose().map_err(without_place)?;
     let data = AboutRows {
@@ -156,6 +195,9 @@ pub(crate) fn cross_validate(options: &CvOptions) -> Result<u8> {
         held_out: if is_held_out { held_out.len() } else { 0 },
     };
     let answer = Answer { data, classes: samples.classes(), scheme, seed, scores: &scores, nested };
+    if let Some(folder) = &folder {
+        folder.finish(&answer)?;
+    }
     if options.output.json {
         print_json(&answer)?;
     } else {

@@ -19,6 +19,7 @@ mod checkpoints;
 mod commands;
 mod compare;
 mod cross_validate;
+mod cv_folder;
 mod derive;
 mod destination;
 mod evaluate;

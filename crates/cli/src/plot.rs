@@ -8,13 +8,14 @@ use chainrule_data::names;
 use chainrule_evaluate::{CalibrationBin, Ranking};
 use chainrule_records::{Destination, Imported};
 use chainrule_report::{
-    Chart, CoefficientInterval, Forest, Matrix, Plot, PlotContent, PlotStyle, RUN_COLORS, Run, RunHistory, TextStyle,
-    Theme, WeightImages, calibration, curves, precision_recall, roc,
+    Chart, CoefficientInterval, Forest, Matrix, PenaltyScore, Plot, PlotContent, PlotStyle, RUN_COLORS, Run,
+    RunHistory, TextStyle, Theme, WeightImages, calibration, curves, penalty_scores, precision_recall, roc,
 };
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
 use crate::compare::{Predicted, predict_same_rows};
+use crate::cv_folder::{CvResult, PenaltyResult};
 use crate::destination::destination;
 use crate::exit;
 use crate::heatmaps::{ColorSupport, Heatmap, Palette, columns};
@@ -28,7 +29,7 @@ use crate::summary::{SummaryRequest, summary_of_run};
 
 #[derive(Args, Debug)]
 pub(crate) struct PlotOptions {
-    /// Folders of finished runs.
+    /// Folders of finished runs, or of a cross-validation (`--kind penalties`).
     #[arg(value_name = "RUN", num_args = 1.., required = true)]
     runs: Vec<PathBuf>,
     /// What to draw.
@@ -90,6 +91,9 @@ enum Kind {
     /// The loss of a logistic model over two weights, with the paths of gradient descent for three
     /// learning rates.
     Surface,
+    /// The mean scores of a cross-validation by penalty, with their standard errors: of the folder
+    /// of `cv --lambdas … --out`.
+    Penalties,
 }
 
 impl Kind {
@@ -99,12 +103,15 @@ impl Kind {
 
     /// Whether it is of predictions of rows.
     fn is_of_rows(self) -> bool {
-        !matches!(self, Kind::Curves | Kind::Coefficients | Kind::Weights | Kind::Surface)
+        !matches!(self, Kind::Curves | Kind::Coefficients | Kind::Weights | Kind::Surface | Kind::Penalties)
     }
 
     /// Whether it draws a single run.
     fn is_of_one_run(self) -> bool {
-        matches!(self, Kind::Coefficients | Kind::Confusion | Kind::Boundary | Kind::Weights | Kind::Surface)
+        matches!(
+            self,
+            Kind::Coefficients | Kind::Confusion | Kind::Boundary | Kind::Weights | Kind::Surface | Kind::Penalties
+        )
     }
 
     /// Whether it is of the classes one by one.
@@ -163,7 +170,9 @@ impl Target {
 
 /// Draws runs.
 pub(crate) fn plot(options: &PlotOptions) -> Result<u8> {
-    options.runs.iter().try_for_each(|run| check_folder_exists(run))?;
+    if options.kind != Kind::Penalties {
+        options.runs.iter().try_for_each(|run| check_folder_exists(run))?;
+    }
     if options.runs.len() > RUN_COLORS.len() {
         bail!(
             "{} runs: more than {} colours are hard to tell apart; name fewer runs",
@@ -184,6 +193,7 @@ pub(crate) fn plot(options: &PlotOptions) -> Result<u8> {
         Kind::Boundary => model_plots::boundary(&options.runs[0], &options.rows, &mut log)?,
         Kind::Weights => model_plots::weights(&options.runs[0])?,
         Kind::Surface => model_plots::surface(&options.runs[0], &options.weights, &options.learning_rates)?,
+        Kind::Penalties => draw_penalties(&options.runs[0])?,
         Kind::Roc | Kind::PrecisionRecall | Kind::Calibration | Kind::Confusion => draw_rows(options, &mut log)?,
     };
     let title = options.title.clone().unwrap_or_else(|| plot.title.clone());
@@ -313,6 +323,25 @@ fn images(WeightImages { classes, weights, size }: &WeightImages, colors: ColorS
     };
     let pictures: Vec<Heatmap> = classes.iter().zip(weights).map(of_class).collect();
     format!("{}{}\n", colors.draw(&pictures, *size, columns()), colors.legend(Palette::Signed))
+}
+
+/// Draws the scores of a cross-validation by penalty.
+fn draw_penalties(folder: &Path) -> Result<Plot> {
+    let CvResult { penalties, best, one_standard_error } = CvResult::read(folder)?;
+    let score = |scores: &PenaltyResult| PenaltyScore {
+        l2: scores.l2,
+        loss: [scores.loss.mean, scores.loss.standard_error],
+        accuracy: [scores.accuracy.mean, scores.accuracy.standard_error],
+    };
+    let scores: Vec<PenaltyScore> = penalties.iter().map(score).collect();
+    if scores.iter().filter(|score| score.l2 > 0.0).count() < 2 {
+        bail!(
+            "{}: the cross-validation is of one penalty; compare several with cv --lambdas 1,0.1,0.01 --out",
+            folder.display()
+        );
+    }
+    let plot = penalty_scores(&scores, best, one_standard_error);
+    Ok(Plot { title: format!("{}: {}", folder.display(), plot.title.to_lowercase()), ..plot })
 }
 
 /// Draws the losses and accuracies of runs over their training.

@@ -568,3 +568,81 @@ fn weights_of_digits_are_images() {
     assert!(stdout(folder, "plot digits --kind weights").contains("for: + * #"));
     assert!(error(folder, "plot digits --kind boundary").contains("--kind weights draws its weights"));
 }
+
+/// The numbers of an interrupted cross-validation are those of one that was not.
+#[test]
+fn an_interrupted_cross_validation_goes_on() {
+    let folder = folder(&[]);
+    let folder = folder.path();
+    let cv = |out: &str| {
+        format!(
+            "cv --data people.csv --label answer --set data.group=person --lambdas 1,0.1,0.01,0.001 --repeats 4 --nested --threads 2 --backend cpu --out {out}"
+        )
+    };
+    let files = |out: &str| {
+        let entries = std::fs::read_dir(folder.join(out)).unwrap().map(|entry| entry.unwrap().path());
+        let named = |path: std::path::PathBuf| (path.file_name().unwrap().to_owned(), std::fs::read(path).unwrap());
+        entries.map(named).collect::<std::collections::BTreeMap<_, _>>()
+    };
+    let whole = stdout(folder, &cv("whole"));
+    assert_eq!(files("whole").len(), 2 + 20 + 20, "the key, the result, and a file for each fold");
+
+    // Killed as soon as the first fold is there.
+    let mut command = Command::new(env!("CARGO_BIN_EXE_chainrule"));
+    let mut killed = command.current_dir(folder).args(cv("killed").split(' ')).spawn().unwrap();
+    while !folder.join("killed/fold-1.json").exists() && killed.try_wait().unwrap().is_none() {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    // Whenever that was, some folds are missing now.
+    for file in ["fold-7.json", "nested-3.json", "cv.json"] {
+        let _ = std::fs::remove_file(folder.join("killed").join(file));
+    }
+    let unfinished = error(folder, "plot killed --kind penalties");
+    assert!(unfinished.contains("not finished; the same command of cv goes on"), "{unfinished}");
+    let again = call(folder, &cv("killed"));
+    assert_eq!(String::from_utf8(again.stdout).unwrap(), whole);
+    let log = String::from_utf8(again.stderr).unwrap();
+    assert!(log.contains("of 20 folds are in killed"), "{log}");
+    assert_eq!(files("killed"), files("whole"));
+
+    // Another cross-validation, a damaged fold, and a folder of something else.
+    let other = error(folder, &cv("killed").replace("--repeats 4", "--repeats 3"));
+    assert!(other.contains("--out killed: it is of another cross-validation: the folds differ"), "{other}");
+    let fold = folder.join("killed/fold-2.json");
+    std::fs::write(&fold, std::fs::read_to_string(&fold).unwrap().replacen("0.", "1.", 1)).unwrap();
+    let damaged = error(folder, &cv("killed"));
+    assert!(damaged.contains("fold-2.json") && damaged.contains("remove the file"), "{damaged}");
+    std::fs::create_dir(folder.join("photos")).unwrap();
+    std::fs::write(folder.join("photos/1.png"), "").unwrap();
+    let foreign = error(folder, &cv("photos"));
+    assert!(foreign.contains("--out photos: it is there, and is no cross-validation"), "{foreign}");
+}
+
+#[test]
+fn a_cross_validation_is_drawn_by_penalty() {
+    let folder = folder(&[]);
+    let folder = folder.path();
+    let cv = "cv --data people.csv --label answer --lambdas 10,1,0.1,0.01,0 --backend cpu --quiet --out scores";
+    let scores = json(folder, &cv.replace(" --quiet", ""));
+    let drawn = json(folder, "plot scores --kind penalties --out scores.svg");
+    let of = |score: &str| -> Vec<Value> {
+        let penalties = scores["penalties"].as_array().unwrap().iter();
+        let positive = penalties.filter(|penalty| penalty["l2"].as_f64().unwrap() > 0.0);
+        positive.map(|penalty| serde_json::json!([penalty["l2"], penalty[score]["mean"]])).collect()
+    };
+    for (chart, score) in [(0, "loss"), (1, "accuracy")] {
+        let series = drawn["charts"][chart]["series"].as_array().unwrap();
+        assert_eq!(series.last().unwrap()["points"].as_array().unwrap(), &of(score));
+        let best = &scores["penalties"][scores["best"].as_u64().unwrap() as usize]["l2"];
+        assert_eq!(&series[0]["points"][0][0], best);
+    }
+    let svg = std::fs::read_to_string(folder.join("scores.svg")).unwrap();
+    assert!(svg.contains("lambda 0 is left out") && svg.contains("lowest loss"));
+    let none = error(folder, "plot people.csv --kind penalties");
+    assert!(none.contains("people.csv"), "{none}");
+    stdout(folder, "cv --data people.csv --label answer --backend cpu --quiet --out single");
+    let single = error(folder, "plot single --kind penalties");
+    assert!(single.contains("of one penalty; compare several"), "{single}");
+}

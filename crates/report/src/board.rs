@@ -204,7 +204,7 @@ impl DrawingPage {
                                 td { (picture("step")) }
                             } @else {
                                 td.number.logits { "0" }
-                                td.none colspan="3" { "no weights: its logit is always 0" }
+                                td.none colspan="3" { "no weights" }
                             }
                         }
                     }

@@ -36,8 +36,9 @@ pub use figure::{
     Axis, Chart, Color, Content, Corner, Figure, Format, GreyScale, Mark, PictureRow, Pictures, Scale, Series, Symbol,
 };
 pub use plot::{
-    CoefficientInterval, DescentPath, Field, Forest, Matrix, Plane, Plot, PlotContent, PlotStyle, RUN_COLORS,
-    RunHistory, Shade, WeightImages, boundary, calibration, curves, precision_recall, roc, surface,
+    CoefficientInterval, DescentPath, Field, Forest, Matrix, PenaltyScore, Plane, Plot, PlotContent, PlotStyle,
+    RUN_COLORS, RunHistory, Shade, WeightImages, boundary, calibration, curves, penalty_scores, precision_recall, roc,
+    surface,
 };
 pub use run::{LoadError, Run, Runs};
 pub use sweep::{PointOutcome, Sweep, SweepPoint};

@@ -109,7 +109,7 @@ fn escapes_in_formulas(text: &str) -> Vec<(usize, String)> {
                 '\\' => {
                     let next = characters.next();
                     let is_row_end = next == Some('\\') && is_displayed;
-                    if let Some(mark) = next.filter(|next| next.is_ascii_punctuation())
+                    if let Some(mark) = next.filter(char::is_ascii_punctuation)
                         && (is_inline || is_displayed)
                         && !is_row_end
                     {

@@ -3,6 +3,7 @@
 mod curves;
 mod forest;
 mod matrix;
+mod penalties;
 mod plane;
 mod weights;
 
@@ -21,6 +22,7 @@ use crate::text_chart::TextStyle;
 pub use curves::{RUN_COLORS, RunHistory, calibration, curves, precision_recall, roc};
 pub use forest::{CoefficientInterval, Forest};
 pub use matrix::Matrix;
+pub use penalties::{PenaltyScore, penalty_scores};
 pub use plane::{DescentPath, Field, Plane, Shade, boundary, surface};
 pub use weights::WeightImages;
 
