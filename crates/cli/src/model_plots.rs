@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use chainrule_core::{LinkKind, nearest, pluralize, shortest};
+use chainrule_core::{LinkKind, Parameters, nearest, pluralize, shortest};
 use chainrule_data::{RowBuffer, names};
 use chainrule_report::{DescentPath, Plot, PlotContent, RUN_COLORS, WeightImages};
 use chainrule_solve::{LossSlice, Prediction, SummaryModel};
@@ -99,20 +99,23 @@ const RATES: [f64; 3] = [0.15, 1.0, 2.4];
 ///
 /// `features` names two features; if it is empty, those with the largest weights are chosen.
 /// `rates` are at most three learning rates; if there are none, they follow from the curvature.
-pub(crate) fn surface(folder: &Path, features: &[String], rates: &[f64]) -> Result<Plot> {
+pub(crate) fn surface(folder: &Path, features: &[String], class: Option<&str>, rates: &[f64]) -> Result<Plot> {
     let model = Model::read(folder)?;
     let name = folder.display();
-    let needs = "--kind surface draws the loss of a logistic model of a table";
+    let needs = "--kind surface draws the loss of a logistic or softmax model of a table";
     let Some(run) = model.run_records() else {
         bail!("{name}: {needs}, and this model was trained by another tool, so its training rows are unknown");
     };
     let Some(known) = model.features() else {
         bail!("{name}: {needs}, and this one is of images; --kind weights draws its weights");
     };
-    if model.link != LinkKind::Logistic {
-        bail!("{name}: {needs}, and this one has {}", pluralize(model.classes().len(), "class"));
+    if !matches!(model.link, LinkKind::Logistic | LinkKind::Softmax) {
+        bail!("{name}: {needs}, and this one is of another kind");
     }
-    let chosen = chosen_features(features, known, &model.parameters.weight)?;
+    let column = chosen_column(&model, class)?;
+    let of_class: Vec<f64> =
+        model.parameters.weight.iter().skip(column).step_by(model.parameters.columns).copied().collect();
+    let chosen = chosen_features(features, known, &of_class)?;
     let TrainingRows { rows, source, .. } = find_training_rows(&model, run)?;
     let of_model = SummaryModel {
         config: &run.config,
@@ -122,8 +125,8 @@ pub(crate) fn surface(folder: &Path, features: &[String], rates: &[f64]) -> Resu
         classes: model.classes(),
         class_weights: run.summary.class_weights.as_deref(),
     };
-    let slice = LossSlice::new(&of_model, &rows, chosen)?;
-    let Some(minimum) = slice.minimum(chosen.map(|feature| model.parameters.weight[feature])) else {
+    let slice = LossSlice::new(&of_model, &rows, chosen, column)?;
+    let Some(minimum) = slice.minimum(chosen.map(|feature| of_class[feature])) else {
         bail!(
             "{name}: the loss has no minimum over these two weights, as when they separate the classes; train with a penalty (objective.l2)"
         );
@@ -145,7 +148,8 @@ pub(crate) fn surface(folder: &Path, features: &[String], rates: &[f64]) -> Resu
     };
     let paths: Vec<DescentPath> = rates.iter().map(path).collect();
     let unit = if model.preprocessing.standardization().is_some() { ", per standard deviation" } else { "" };
-    let axes = chosen.map(|feature| format!("weight of {}{unit}", known[feature]));
+    let of = if model.parameters.columns == 1 { String::new() } else { format!(" for {}", model.classes()[column]) };
+    let axes = chosen.map(|feature| format!("weight of {}{of}{unit}", known[feature]));
     let plot = chainrule_report::surface([&axes[0], &axes[1]], minimum, &paths, |at| slice.at(at).0);
     let explanation =
         format!("{}; near the minimum, rates below {} converge", plot.explanation, shortest(readable(2.0 / curvature)));
@@ -154,6 +158,29 @@ pub(crate) fn surface(folder: &Path, features: &[String], rates: &[f64]) -> Resu
         explanation,
         ..plot
     })
+}
+
+/// Returns the column of the weights of a class: of softmax without a name, the class with the
+/// largest weights.
+fn chosen_column(model: &Model, class: Option<&str>) -> Result<usize> {
+    let Parameters { columns, weight, .. } = &model.parameters;
+    if *columns == 1 {
+        return match class {
+            None => Ok(0),
+            Some(_) => bail!("--class: a logistic model has one weight for a feature; leave it out"),
+        };
+    }
+    let names = names(model.classes());
+    match class {
+        Some(class) => match names.iter().position(|name| name == class) {
+            Some(position) => Ok(position),
+            None => bail!("--class {class}: the model's classes are [{}]", names.join(", ")),
+        },
+        None => {
+            let size = |column: &usize| weight.iter().skip(*column).step_by(*columns).map(|w| w * w).sum::<f64>();
+            Ok((0..*columns).max_by(|a, b| size(a).total_cmp(&size(b))).unwrap_or_default())
+        }
+    }
 }
 
 /// Rounds to two digits.

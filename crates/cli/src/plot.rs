@@ -38,7 +38,8 @@ pub(crate) struct PlotOptions {
     #[command(flatten)]
     rows: RowOptions,
     /// Class to draw a curve of, against the others; may be repeated [default: of two classes the
-    /// second, else all].
+    /// second, else all]. Of the surface of a softmax model: the class of the weights [default: the
+    /// one with the largest].
     #[arg(long = "class", value_name = "CLASS")]
     classes: Vec<String>,
     /// Feature whose weight is an axis of the surface; name two [default: those with the largest
@@ -88,8 +89,8 @@ enum Kind {
     Boundary,
     /// The weights of a model of images, as images.
     Weights,
-    /// The loss of a logistic model over two weights, with the paths of gradient descent for three
-    /// learning rates.
+    /// The loss of a table model over two weights, of one class, with the paths of gradient descent
+    /// for three learning rates.
     Surface,
     /// The mean scores of a cross-validation by penalty, with their standard errors: of the folder
     /// of `cv --lambdas … --out`.
@@ -192,7 +193,10 @@ pub(crate) fn plot(options: &PlotOptions) -> Result<u8> {
         Kind::Coefficients => draw_coefficients(&options.runs[0])?,
         Kind::Boundary => model_plots::boundary(&options.runs[0], &options.rows, &mut log)?,
         Kind::Weights => model_plots::weights(&options.runs[0])?,
-        Kind::Surface => model_plots::surface(&options.runs[0], &options.weights, &options.learning_rates)?,
+        Kind::Surface => {
+            let class = options.classes.first().map(String::as_str);
+            model_plots::surface(&options.runs[0], &options.weights, class, &options.learning_rates)?
+        }
         Kind::Penalties => draw_penalties(&options.runs[0])?,
         Kind::Roc | Kind::PrecisionRecall | Kind::Calibration | Kind::Confusion => draw_rows(options, &mut log)?,
     };
@@ -222,7 +226,10 @@ fn check_options(options: &PlotOptions) -> Result<()> {
     if learning_rates.len() > 3 {
         bail!("--learning-rate: more than three paths are hard to tell apart; name fewer");
     }
-    if !kind.is_by_class() && !classes.is_empty() {
+    if *kind == Kind::Surface && classes.len() > 1 {
+        bail!("--class: --kind surface draws weights of one class; name one");
+    }
+    if !kind.is_by_class() && *kind != Kind::Surface && !classes.is_empty() {
         bail!("--class: --kind {name} has no curve of a class; leave it out");
     }
     Ok(())

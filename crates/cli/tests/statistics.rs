@@ -538,12 +538,35 @@ fn the_boundary_of_points_drawn_by_code_is_a_line() {
     let distance = |series: usize| (end(series)[0] - end(3)[0]).hypot(end(series)[1] - end(3)[1]);
     assert!(distance(1) < 0.05 && distance(0) > 0.3, "{surface}");
     assert!(stdout(folder, "plot run --kind surface --weight x2 --weight x1").contains("weight of x2"));
+    // Of softmax, two weights of one class. The training ended at the minimum of all weights, so the
+    // minimum over these two is its weights.
+    let of_top = json(folder, "plot blobs --kind surface --class top");
+    assert!(of_top["charts"][0]["x"].as_str().unwrap().starts_with("weight of x1 for top"), "{of_top}");
+    let minimum = |class: &str| -> [f64; 2] {
+        let drawn = json(folder, &format!("plot blobs --kind surface --class {class}"));
+        serde_json::from_value(drawn["charts"][0]["series"][3]["points"][0].clone()).unwrap()
+    };
+    let (top, left) = (minimum("top"), minimum("left"));
+    let summary = json(folder, "summary blobs --standardized");
+    // A summary has the differences from the base class, left.
+    let coefficient = |feature: &str| {
+        let all = summary["coefficients"].as_array().unwrap().iter();
+        let mut found = all.filter(|c| c["feature"] == feature && c["class"] == "top");
+        found.next().unwrap()["estimate"].as_f64().unwrap()
+    };
+    for (i, feature) in ["x1", "x2"].into_iter().enumerate() {
+        let difference = top[i] - left[i];
+        assert!((difference - coefficient(feature)).abs() < 5e-3, "{feature}: {difference} {}", coefficient(feature));
+    }
+    assert!(stdout(folder, "plot blobs --kind surface").contains(" for "));
     std::fs::write(folder.join("one.csv"), "x,y\n1,a\n2,b\n1.5,a\n2.5,b\n1.2,b\n1.9,a\n").unwrap();
     stdout(folder, "train --data one.csv --label y --validation 0 --out one --quiet");
     for (command, expected) in [
         ("plot one --kind boundary", "two numeric features, and this one has 1 feature"),
         ("plot one --kind surface", "the model has one feature"),
-        ("plot blobs --kind surface", "this one has 3 classes"),
+        ("plot blobs --kind surface --class down", "the model's classes are [left, right, top]"),
+        ("plot blobs --kind surface --class left --class top", "name one"),
+        ("plot run --kind surface --class upper", "one weight for a feature"),
         ("plot run --kind weights", "the model is of a table"),
         ("plot run blobs --kind boundary", "draws one run"),
         ("plot run --kind boundary --learning-rate 1", "only --kind surface uses it"),

@@ -8,12 +8,15 @@ use chainrule_data::{DataError, RowBuffer, Rows};
 use crate::host::GradientSums;
 use crate::summary::SummaryModel;
 
-/// The objective of a logistic model over the weights u and v of two features:
+/// The objective over the weights u and v of two features, of one class:
 ///
-/// `J(u, v) = mean_i r_i loss(u a_i + v b_i + c_i) + (lambda / 2) (u^2 + v^2 + rest)`
+/// `J(u, v) = mean_i r_i (loss(u a_i + v b_i + c_i) + d_i) + (lambda / 2) (u^2 + v^2 + rest)`
 ///
-/// `a` and `b` are the two features, `c_i` is the logit of row i without them, and `r_i` the weight
-/// of the row. All sums are plain loops in f64.
+/// `a` and `b` are the two features, and `r_i` is the weight of the row. For a logistic model, `c_i`
+/// is the logit of row i without them, and `d_i` is 0. For softmax with the class k, the other
+/// logits are fixed, and with `S = ln sum_{l != k} exp(z_l)` the cross-entropy of a row is that of
+/// a logistic model of k against all others: `c_i` is the logit of k without the two features, minus
+/// S, and `d_i` is `S - z_y` for a row of another class y, else 0. All sums are plain loops in f64.
 pub struct LossSlice {
     link: Arc<dyn Link>,
     /// Row by row: a, b and c. `[n, 3]`
@@ -23,37 +26,59 @@ pub struct LossSlice {
     l2: f64,
     /// The sum of the squares of the other penalised parameters.
     rest: f64,
+    /// The mean of `r_i d_i`.
+    constant: f64,
 }
 
 impl LossSlice {
-    /// Takes the training rows of a model, and the positions of the two features.
+    /// Takes the training rows of a model, the positions of the two features, and the column of the
+    /// weights: 0 for a logistic model, the class for softmax.
     ///
     /// # Errors
     /// If the rows cannot be read, or if all have the weight 0.
     ///
     /// # Panics
-    /// If the model has more than one column of weights, or fewer features.
-    pub fn new(model: &SummaryModel, rows: &Rows, features: [usize; 2]) -> Result<Self, DataError> {
-        let Parameters { columns, weight, bias, .. } = model.parameters;
-        assert_eq!(*columns, 1, "a logistic model has one column of weights");
+    /// If the model has fewer columns or features.
+    pub fn new(model: &SummaryModel, rows: &Rows, features: [usize; 2], column: usize) -> Result<Self, DataError> {
+        let Parameters { columns: k, weight, bias, .. } = model.parameters;
+        assert!(column < *k, "the model has {k} columns of weights");
+        let is_varied = |position: &usize| position % k == column && features.contains(&(position / k));
         let objective = model.config.objective();
         let (mut buffer, mut x) = (RowBuffer::default(), Vec::new());
         let (mut numbers, mut targets) = (Vec::with_capacity(3 * rows.len()), Vec::with_capacity(rows.len()));
         let of_rows = rows.weights()?;
+        let mut constant = 0.0;
         for row in 0..rows.len() {
             x.clear();
             model.preprocessing.append_features(rows.row(row, &mut buffer)?, Precision::F64, &mut x);
-            let others = x.iter().zip(weight).enumerate().filter(|(j, _)| !features.contains(j));
-            let others = bias[0] + others.map(|(_, (x, w))| x * w).sum::<f64>();
-            numbers.extend([x[features[0]], x[features[1]], others]);
+            let mut z = bias.clone();
+            for (position, w) in weight.iter().enumerate().filter(|(position, _)| !is_varied(position)) {
+                z[position % k] += x[position / k] * w;
+            }
             let class = usize::from(rows.label(row));
             let of_class = model.class_weights.map_or(1.0, |weights| weights[class]);
-            targets.push((class as f64, of_class * of_rows.as_ref().map_or(1.0, |weights| weights.get(row))));
+            let row_weight = of_class * of_rows.as_ref().map_or(1.0, |weights| weights.get(row));
+            let own = z.swap_remove(column);
+            let (offset, target) = if z.is_empty() {
+                (own, class)
+            } else {
+                let largest = z.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                let others = largest + z.iter().map(|z| (z - largest).exp()).sum::<f64>().ln();
+                // The last logit took the place of the removed one.
+                let of_class = if class == z.len() { column } else { class };
+                if class != column {
+                    constant += row_weight * (others - z[of_class]);
+                }
+                (own - others, usize::from(class == column))
+            };
+            numbers.extend([x[features[0]], x[features[1]], offset]);
+            targets.push((target as f64, row_weight));
         }
-        let others = weight.iter().enumerate().filter(|(j, _)| !features.contains(j)).map(|(_, w)| w);
+        let others = weight.iter().enumerate().filter(|(position, _)| !is_varied(position)).map(|(_, w)| w);
         let bias = bias.iter().filter(|_| objective.penalize_bias);
         let rest = others.chain(bias).map(|w| w * w).sum();
-        Ok(Self { link: LinkKind::Logistic.link(1), rows: numbers, targets, l2: objective.l2, rest })
+        let constant = constant / rows.len().max(1) as f64;
+        Ok(Self { link: LinkKind::Logistic.link(1), rows: numbers, targets, l2: objective.l2, rest, constant })
     }
 
     /// Returns the objective and its gradient at two weights.
@@ -64,7 +89,7 @@ impl LossSlice {
         sums.add(&self.rows, self.targets.iter().copied());
         let Gradient { loss, weight, .. } = sums.mean();
         let penalty = self.l2 / 2.0 * (w[0] * w[0] + w[1] * w[1] + self.rest);
-        (loss + penalty, [0, 1].map(|i| weight[i] + self.l2 * w[i]))
+        (loss + self.constant + penalty, [0, 1].map(|i| weight[i] + self.l2 * w[i]))
     }
 
     /// Returns the Hessian at two weights, row by row, by central differences of the gradient.

@@ -37,7 +37,7 @@ fn slice(rows: &Rows) -> LossSlice {
         classes: &[],
         class_weights: Some(&CLASS_WEIGHTS),
     };
-    LossSlice::new(&model, rows, [0, 2]).expect("rows of numbers")
+    LossSlice::new(&model, rows, [0, 2], 0).expect("rows of numbers")
 }
 
 #[test]
@@ -67,6 +67,51 @@ fn the_slice_is_the_objective_with_the_others_fixed() {
             };
             let slope = (moved(1e-5) - moved(-1e-5)) / 2e-5;
             assert!((gradient[i] - slope).abs() < 1e-8, "{at:?}: {gradient:?}, {slope}");
+        }
+    }
+}
+
+/// Two weights of each class of a softmax model, against the sum over the formula of Eq. (13).
+#[test]
+fn a_slice_of_softmax_is_the_objective_with_the_others_fixed() {
+    let mut text = "a,b,c,y\n".to_owned();
+    for i in 0..60u32 {
+        let number = |factor: u32| f64::from(i * factor % 23) / 10.0 - 1.1;
+        text += &format!("{},{},{},k{}\n", number(7), number(11), number(5), (i * i % 7 + i % 4) % 3);
+    }
+    let rows = on_tables::rows_of(&text);
+    let config = on_tables::config(ModelKind::Softmax, |settings| settings.objective.l2 = 0.05);
+    let weight = vec![0.3, -0.8, 0.5, 1.1, -0.4, 0.2, -0.7, 0.9, 0.6];
+    let parameters = Parameters { n_features: 3, columns: 3, weight, bias: vec![0.2, -0.1, 0.4] };
+    let class_weights = [1.0, 2.5, 0.7];
+    let model = SummaryModel {
+        config: &config,
+        parameters: &parameters,
+        preprocessing: &Preprocessing::Raw,
+        features: &[],
+        classes: &[],
+        class_weights: Some(&class_weights),
+    };
+    for column in 0..3 {
+        let slice = LossSlice::new(&model, &rows, [0, 2], column).expect("rows of numbers");
+        let objective = |[u, v]: [f64; 2]| {
+            let mut weight = parameters.weight.clone();
+            (weight[column], weight[6 + column]) = (u, v);
+            let mut buffer = RowBuffer::default();
+            let loss = |row: usize| {
+                let x = rows.row(row, &mut buffer).expect("a row");
+                let logit = |k: usize| parameters.bias[k] + (0..3).map(|j| x[j] * weight[3 * j + k]).sum::<f64>();
+                let (z, class) = ([logit(0), logit(1), logit(2)], usize::from(rows.label(row)));
+                class_weights[class] * (z.iter().map(|z| z.exp()).sum::<f64>().ln() - z[class])
+            };
+            let n = rows.len();
+            (0..n).map(loss).sum::<f64>() / n as f64 + 0.025 * weight.iter().map(|w| w * w).sum::<f64>()
+        };
+        for at in [[0.0, 0.0], [0.3, 0.5], [-2.0, 4.0]] {
+            let (loss, gradient) = slice.at(at);
+            assert!((loss - objective(at)).abs() < 1e-12, "{column}, {at:?}: {loss} {}", objective(at));
+            let slope = (objective([at[0] + 1e-5, at[1]]) - objective([at[0] - 1e-5, at[1]])) / 2e-5;
+            assert!((gradient[0] - slope).abs() < 1e-8, "{column}, {at:?}: {gradient:?}, {slope}");
         }
     }
 }
@@ -105,5 +150,5 @@ fn separated_classes_without_a_penalty_have_no_minimum() {
         classes: &[],
         class_weights: None,
     };
-    assert_eq!(LossSlice::new(&model, &rows, [0, 1]).expect("rows of numbers").minimum([0.0, 0.0]), None);
+    assert_eq!(LossSlice::new(&model, &rows, [0, 1], 0).expect("rows of numbers").minimum([0.0, 0.0]), None);
 }
