@@ -538,8 +538,8 @@ fn the_boundary_of_points_drawn_by_code_is_a_line() {
     let distance = |series: usize| (end(series)[0] - end(3)[0]).hypot(end(series)[1] - end(3)[1]);
     assert!(distance(1) < 0.05 && distance(0) > 0.3, "{surface}");
     assert!(stdout(folder, "plot run --kind surface --weight x2 --weight x1").contains("weight of x2"));
-    // Of softmax, two weights of one class. The training ended at the minimum of all weights, so the
-    // minimum over these two is its weights.
+    // Of softmax, two weights of one class. The training ended at the minimum over all weights, so
+    // that over two of them is where it ended.
     let of_top = json(folder, "plot blobs --kind surface --class top");
     assert!(of_top["charts"][0]["x"].as_str().unwrap().starts_with("weight of x1 for top"), "{of_top}");
     let minimum = |class: &str| -> [f64; 2] {

@@ -14,9 +14,10 @@ use crate::summary::SummaryModel;
 ///
 /// `a` and `b` are the two features, and `r_i` is the weight of the row. For a logistic model, `c_i`
 /// is the logit of row i without them, and `d_i` is 0. For softmax with the class k, the other
-/// logits are fixed, and with `S = ln sum_{l != k} exp(z_l)` the cross-entropy of a row is that of
-/// a logistic model of k against all others: `c_i` is the logit of k without the two features, minus
-/// S, and `d_i` is `S - z_y` for a row of another class y, else 0. All sums are plain loops in f64.
+/// logits are fixed. With `S = ln sum_{l != k} exp(z_l)`, the cross-entropy of a row is that of a
+/// logistic model of k against all others: `c_i` is the logit of k without the two features,
+/// minus S, and `d_i` is `S - z_y` for a row of another class y, else 0. All sums are plain loops
+/// in f64.
 pub struct LossSlice {
     link: Arc<dyn Link>,
     /// Row by row: a, b and c. `[n, 3]`
