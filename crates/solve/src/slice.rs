@@ -12,10 +12,10 @@ use crate::summary::SummaryModel;
 ///
 /// `J(u, v) = mean_i r_i (loss(u a_i + v b_i + c_i) + d_i) + (lambda / 2) (u^2 + v^2 + rest)`
 ///
-/// `a` and `b` are the two features, and `r_i` is the weight of the row. For a logistic model, `c_i`
-/// is the logit of row i without them, and `d_i` is 0. For softmax with the class k, the other
-/// logits are fixed. With `S = ln sum_{l != k} exp(z_l)`, the cross-entropy of a row is that of a
-/// logistic model of k against all others: `c_i` is the logit of k without the two features,
+/// `a` and `b` are the two features, and `r_i` is the weight of the row. For a logistic model,
+/// `c_i` is the logit of row i without them, and `d_i` is 0. For softmax with the class k, the
+/// other logits are fixed. With `S = ln sum_{l != k} exp(z_l)`, the cross-entropy of a row is that
+/// of a logistic model of k against all others: `c_i` is the logit of k without the two features,
 /// minus S, and `d_i` is `S - z_y` for a row of another class y, else 0. All sums are plain loops
 /// in f64.
 pub struct LossSlice {
