@@ -93,8 +93,8 @@ impl Numbers {
     /// rounding differs between backends.
     ///
     /// A certified minimum is known up to its tolerance of J, wherever a solver stops within it. So
-    /// its steps may differ, its counts by [`MINIMUM_COUNTS`], and its norms and loss by
-    /// [`MINIMUM_RELATIVE`].
+    /// its steps may differ, its counts by 20, and its norms and loss by
+    /// 1e-3.
     pub fn differences(&self, new: &Numbers) -> Vec<String> {
         let mut differences = Vec::new();
         if self.origin.data_sha256 != new.origin.data_sha256 {
