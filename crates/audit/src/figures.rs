@@ -133,8 +133,8 @@ fn figure_3(runs: &Runs) -> Figure {
         id: "figure-3",
         title: "Logistic regression: shuffling".into(),
         caption: format!(
-            "Validation accuracy with the rows in file order and in a new random order every epoch. The drops of the first curve are the spikes of figure 1. The shuffled \
-             run stops after {} steps, the other after {}.",
+            "Validation accuracy with the rows in file order and in a new random order every epoch. A drop of the first curve is a spike of figure 1. The shuffled run \
+             stops after {} steps, the other after {}.",
             shuffled.summary.steps, plain.summary.steps
         ),
         content: Content::Chart(over_steps("validation accuracy", 0.93..0.99, Format::Percent, series)),
@@ -193,8 +193,8 @@ fn figure_6(runs: &Runs) -> Figure {
         title: "The weights as pictures".into(),
         caption: format!(
             "The weights of each class without the bias. Rows 1 and 2 are the report's: each picture has its own scale. Row 2 is λ = {}, the second run of the report's \
-             program. Rows 3 and 4 are the same weights on one scale: a penalty makes them small. It also makes them smooth: the weights of pixels side by side have a \
-             correlation of {:.2} without a penalty, and of {:.2} with it.",
+             program. Rows 3 and 4 are the same weights on one scale, which shows how much smaller a penalty makes them. How smooth a row is, a number says: the weights \
+             of pixels side by side have a correlation of {:.2} without a penalty, and of {:.2} with it.",
             shown[1].lambda(),
             smoothness[0],
             smoothness[1]
@@ -386,7 +386,7 @@ fn penalties(runs: &Runs) -> Figure {
         id: "4b-penalties",
         title: "The weights without a penalty, with λ = 1 and with λ = 2".into(),
         caption: format!(
-            "As figure 6, with the run that the report's text names in row 2. The rows look alike because each picture has its own scale. Row 4 is row 3 minus row 2, on one \
+            "As figure 6, with the run that the report's text names in row 2. Each picture of rows 1 to 3 has its own scale, so it hides how large the weights are. Row 4 is row 3 minus row 2, on one \
              scale: the weights differ by up to {limit:.3}, where those of row 2 are up to {:.3}.",
             largest(&pictures.rows[1..2])
         ),
